@@ -1,0 +1,886 @@
+/*
+ * requests_futures.h - asynchronous HTTP requests that return futures.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A session's get, post and so on return at once, with a future. The request runs on a thread of the session's
+ * pool; the future's result is the response, or the reason why there is none.
+ *
+ *   Failures   A function that can fail returns rf_status and hands its result out through its last pointers. When
+ *              it does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
+ *              exactly when the status is RF_FAILED, and `done` of rf_wait), and every argument is still yours. A
+ *              getter that is given NULL returns NULL, 0 or false. What is wrong with a request (its URL, a header,
+ *              a refused connection, a time-out) is never reported by the call that submits it: it is the outcome
+ *              of the future. The status is for misuse - NULL, range, closed - and for waiting.
+ *
+ *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
+ *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
+ *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
+ *              asked of. The two exceptions are the future of rf_completed_next and the line of
+ *              rf_response_read_line, which live until the next call.
+ *
+ *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
+ *              are borrowed. Bytes are a pointer and a length. A `length` that is an out-argument may be NULL.
+ *
+ *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
+ *              at any time, as long as nobody frees the handle meanwhile.
+ *
+ *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
+ *              microseconds.
+ *
+ *   Enums      Are int where they are arguments: a value out of range is RF_E_INVALID.
+ *
+ *   Callbacks  Come as (function, user_data, drop). `drop` runs exactly once, after the last call of the function,
+ *              whether it was called or not; after a registration that failed it never runs. No lock is held while
+ *              a callback runs, and every function here may be called from one. A callback must return: no longjmp
+ *              and no C++ exception may leave it.
+ */
+#ifndef REQUESTS_FUTURES_H
+#define REQUESTS_FUTURES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RF_VERSION_MAJOR 0
+#define RF_VERSION_MINOR 1
+#define RF_VERSION_PATCH 0
+#define RF_VERSION "0.1.0"
+
+// As a time: without limit.
+#define RF_FOREVER (-1)
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RF_DEPRECATED __attribute__((deprecated))
+#else
+#define RF_DEPRECATED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- Status, kinds, handles and functions ----------------------------------------------------------------
+//
+// The types that every section below uses.
+
+// What a call returns. The positive ones are answers, the negative ones say that the call itself was wrong.
+typedef enum rf_status {
+  // It worked.
+  RF_OK = 0,
+  // The wait ended before the future did. The future goes on.
+  RF_TIMEOUT = 1,
+  // The future was cancelled.
+  RF_CANCELLED = 2,
+  // The request failed; rf_future_exception, or the call's `error`, says why. What a hook or another callback
+  // returns to refuse.
+  RF_FAILED = 3,
+  // Nothing is left.
+  RF_END = 4,
+  // A required argument is NULL.
+  RF_E_NULL = -1,
+  // An argument is out of range or not UTF-8.
+  RF_E_INVALID = -2,
+  // The session was closed, or its executor shut down.
+  RF_E_SHUTDOWN = -3,
+  // A worker would wait for work that only its own full pool could run.
+  RF_E_DEADLOCK = -4,
+  // A defect in this library stopped the call. Nothing was changed.
+  RF_E_PANIC = -5,
+  // The system gave no thread, descriptor or file.
+  RF_E_RESOURCE = -6,
+  // Not possible in this state: the body was read in part, or closed.
+  RF_E_STATE = -7,
+} rf_status;
+
+// What went wrong with a request. Names and hierarchy are those of Python's requests.exceptions: rf_error_is
+// answers for a kind and for everything above it.
+typedef enum rf_error_kind {
+  // Every other kind is one, too. On its own: something that has no kind of its own, such as a file that cannot
+  // be read (with its OS code).
+  RF_ERROR_REQUEST = 1,
+  // rf_response_raise_for_status: the status is 4xx or 5xx.
+  RF_ERROR_HTTP,
+  // No connection, or it broke before a whole answer's head arrived: name look-up, refusal, reset, bad status
+  // line.
+  RF_ERROR_CONNECTION,
+  // A CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
+  RF_ERROR_PROXY,
+  // A CONNECTION: TLS or a certificate.
+  RF_ERROR_SSL,
+  // A time-out. On its own: the deadline has passed.
+  RF_ERROR_TIMEOUT,
+  // A CONNECTION and a TIMEOUT: connecting took too long, from look-up to TLS.
+  RF_ERROR_CONNECT_TIMEOUT,
+  // A TIMEOUT: the server was silent for too long.
+  RF_ERROR_READ_TIMEOUT,
+  // A URL is needed.
+  RF_ERROR_URL_REQUIRED,
+  // More redirects than allowed; rf_error_response has the last one.
+  RF_ERROR_TOO_MANY_REDIRECTS,
+  // The URL has no scheme.
+  RF_ERROR_MISSING_SCHEMA,
+  // The URL's scheme is neither http nor https.
+  RF_ERROR_INVALID_SCHEMA,
+  // The URL makes no sense.
+  RF_ERROR_INVALID_URL,
+  // A header cannot be sent, or the response's headers contradict each other.
+  RF_ERROR_INVALID_HEADER,
+  // An INVALID_URL: that of a proxy.
+  RF_ERROR_INVALID_PROXY_URL,
+  // The body broke off before its end.
+  RF_ERROR_CHUNKED_ENCODING,
+  // The body is not what its Content-Encoding says.
+  RF_ERROR_CONTENT_DECODING,
+  // The streamed body was read already.
+  RF_ERROR_STREAM_CONSUMED,
+  // The retries are used up.
+  RF_ERROR_RETRY,
+  // The body has to be sent again and cannot be rewound.
+  RF_ERROR_UNREWINDABLE_BODY,
+  // A body to be sent as JSON does not parse.
+  RF_ERROR_INVALID_JSON,
+  // An INVALID_JSON: a response's body does not parse.
+  RF_ERROR_JSON_DECODE,
+  // The future was cancelled before it ran.
+  RF_ERROR_CANCELLED = 100,
+  // It was aborted while it ran.
+  RF_ERROR_ABORTED,
+  // Its executor refused it.
+  RF_ERROR_SHUTDOWN,
+  // A hook, an output, a progress function or a body's reader refused.
+  RF_ERROR_HOOK,
+  // The worker process that ran it died.
+  RF_ERROR_BROKEN_POOL,
+  // It cannot be sent to a worker process.
+  RF_ERROR_NOT_TRANSFERABLE,
+  // The body is longer than rf_options_set_max_body allows.
+  RF_ERROR_BODY_TOO_LARGE,
+} rf_error_kind;
+
+// When rf_wait returns.
+typedef enum rf_return_when {
+  // When any future is over.
+  RF_FIRST_COMPLETED = 1,
+  // When any future has failed (a cancelled one has not), or all are over.
+  RF_FIRST_EXCEPTION,
+  // When all are over.
+  RF_ALL_COMPLETED,
+} rf_return_when;
+
+// What rf_session_close does with what is not over.
+typedef enum rf_close_mode {
+  // Runs what is queued.
+  RF_CLOSE_WAIT = 0,
+  // Cancels what is queued and waits for what runs.
+  RF_CLOSE_CANCEL_PENDING,
+  // Cancels what is queued and aborts what runs, streamed bodies included.
+  RF_CLOSE_ABORT,
+} rf_close_mode;
+
+// Futures in the order in which they finish. Any thread may use it.
+typedef struct rf_completed rf_completed;
+
+// How a session is built. One thread at a time.
+typedef struct rf_config rf_config;
+
+// Cookies as they were at one moment.
+typedef struct rf_cookies rf_cookies;
+
+// Why something failed. It lives as long as the future or response that it was asked of.
+typedef struct rf_error rf_error;
+
+// Who runs requests. Any thread may use it.
+typedef struct rf_executor rf_executor;
+
+// A request that is under way, or what came of it. Any thread may use it.
+typedef struct rf_future rf_future;
+
+// One call of a hook. It lives as long as the call.
+typedef struct rf_hook_call rf_hook_call;
+
+// A value in a JSON document. It lives as long as its response.
+typedef struct rf_json rf_json;
+
+// What a request can say, and a session's defaults. One thread at a time.
+typedef struct rf_options rf_options;
+
+// What the server answered. Any thread may use it.
+typedef struct rf_response rf_response;
+
+// What requests share: defaults, cookies, connections. Any thread may use it.
+typedef struct rf_session rf_session;
+
+// One submitted request, on its way to an executor of your own.
+typedef struct rf_task rf_task;
+
+// Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
+typedef void (*rf_drop_fn)(void *user_data);
+
+// Called when a future is over, on the thread that finished or cancelled it. `future` is borrowed for the call.
+typedef void (*rf_done_fn)(struct rf_future *future, void *user_data);
+
+// Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
+// RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the
+// call; rf_response_clone keeps the response.
+typedef rf_status (*rf_hook_fn)(struct rf_hook_call *call, const struct rf_response *response, void *user_data);
+
+// Called on the worker when the last response's body has arrived. It may use rf_hook_fail and rf_hook_replace,
+// as hooks do. All arguments are borrowed for the call.
+typedef rf_status (*rf_background_fn)(struct rf_hook_call *call, struct rf_session *session,
+    const struct rf_response *response, void *user_data);
+
+// Fills `buffer` with up to `capacity` bytes of a body, on the worker. Returns how many, 0 at the end, or a
+// negative number to fail the request.
+typedef int64_t (*rf_read_fn)(uint8_t *buffer, size_t capacity, void *user_data);
+
+// Goes back to the first byte of a body, on the worker. Anything but RF_OK fails the request.
+typedef rf_status (*rf_rewind_fn)(void *user_data);
+
+// Takes `length` bytes of a decoded body, on the worker. Anything but RF_OK fails the request.
+typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_data);
+
+// Told how far a request has come, on the worker: bytes of the bodies as they go over the wire. Totals are -1
+// while they are unknown. Anything but RF_OK fails the request.
+typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
+    void *user_data);
+
+// ---- The package -----------------------------------------------------------------------------------------
+//
+// All of these return strings that live for ever and may be called from any thread.
+
+// The version of the library that is loaded: "MAJOR.MINOR.PATCH".
+const char *rf_version(void);
+
+// The name of the package.
+const char *rf_title(void);
+
+// Who wrote it.
+const char *rf_author(void);
+
+// The SPDX name of its licence.
+const char *rf_license(void);
+
+// The copyright notice.
+const char *rf_copyright(void);
+
+// The name of a status, such as "RF_OK"; NULL for a number that is none.
+const char *rf_status_name(int status);
+
+// The name of an error kind, such as "RF_ERROR_SSL"; NULL for a number that is none.
+const char *rf_error_kind_name(int kind);
+
+// ---- Executors -------------------------------------------------------------------------------------------
+//
+// An executor runs requests. A session makes a pool of threads of its own unless it is given one to share
+// (rf_config_set_executor).
+
+// Makes a pool of up to `max_workers` threads, which start as they are needed. The threads block all signals.
+// RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
+
+// Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
+// `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
+// pool's own threads, it does not wait for that one. It may be called again.
+rf_status rf_executor_shutdown(rf_executor *executor, bool wait, bool cancel_futures);
+
+// The most requests that it runs at once; 0 for NULL.
+size_t rf_executor_max_workers(const rf_executor *executor);
+
+// Frees the handle. Sessions that share the executor keep it alive; what was submitted still runs. It neither
+// waits nor shuts down.
+void rf_executor_free(rf_executor *executor);
+
+// ---- Sessions --------------------------------------------------------------------------------------------
+//
+// A session keeps what requests share: defaults, cookies and connections. Any thread may use it at any time.
+
+// Makes an empty configuration. Free it with rf_config_free; one configuration may build many sessions.
+rf_status rf_config_new(rf_config **out);
+
+// Has the session's requests run on this executor, which stays yours: closing the session leaves it running.
+// `max_workers` is then ignored.
+rf_status rf_config_set_executor(rf_config *config, rf_executor *executor);
+
+// How many requests the session's own pool runs at once. Default: 8. RF_E_INVALID: 0.
+rf_status rf_config_set_max_workers(rf_config *config, size_t max_workers);
+
+// Has requests use the defaults, cookies, hooks and connections of this session, on the new session's executor.
+// Closing the new one leaves the base open. Settings of the connection pool cannot be given as well:
+// rf_session_new returns RF_E_INVALID.
+rf_status rf_config_set_base_session(rf_config *config, rf_session *session);
+
+// For how many hosts idle connections are kept, the least recently used going first. Default: 10, or the number
+// of workers of the session's own pool if that is more. RF_E_INVALID: 0.
+rf_status rf_config_set_pool_connections(rf_config *config, size_t hosts);
+
+// How many idle connections are kept for each host. Default: 10, or the number of workers of the session's own
+// pool if that is more. RF_E_INVALID: 0.
+rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_host);
+
+// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
+// more, which is closed after use.
+rf_status rf_config_set_pool_block(rf_config *config, bool block);
+
+// How often a request is tried again after a failure of its connection. Default: 0. What may have been carried out
+// is tried again only where that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE.
+rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
+
+// Frees a configuration. Sessions built from it are not affected.
+void rf_config_free(rf_config *config);
+
+// Makes a session. `config` may be NULL: 8 threads of its own. Free it with rf_session_free, and close it before
+// that where the program has to know that all is over.
+rf_status rf_session_new(const rf_config *config, rf_session **out);
+
+// Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
+// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
+// progress function, or the session has a base session. Requests submitted before are not affected.
+rf_status rf_session_update(rf_session *session, const rf_options *defaults);
+
+// Submits a request and returns at once. `method` is any HTTP token; it goes out in upper case. `options` may be
+// NULL. The request takes all settings as they are now; what is wrong with it is the outcome of the future, which
+// is yours: free it with rf_future_free. RF_E_SHUTDOWN: the session is closed, or its executor shut down.
+// RF_E_RESOURCE: there is no worker, and no thread could be started.
+rf_status rf_session_request(rf_session *session, const char *method, const char *url, const rf_options *options,
+    rf_future **out);
+
+// rf_session_request with GET.
+rf_status rf_session_get(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with OPTIONS.
+rf_status rf_session_options(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with HEAD. Redirects are not followed unless the options say so.
+rf_status rf_session_head(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with POST.
+rf_status rf_session_post(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with PUT.
+rf_status rf_session_put(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with PATCH.
+rf_status rf_session_patch(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// rf_session_request with DELETE.
+rf_status rf_session_delete(rf_session *session, const char *url, const rf_options *options, rf_future **out);
+
+// Takes a snapshot of the session's cookies. Free it with rf_cookies_free.
+rf_status rf_session_cookies(const rf_session *session, rf_cookies **out);
+
+// Stores a cookie as if a response from `url` had set it: `set_cookie` is what follows "Set-Cookie:".
+// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set.
+rf_status rf_session_set_cookie(rf_session *session, const char *url, const char *set_cookie);
+
+// Forgets the cookies of that name (NULL: all) and domain (NULL: any).
+rf_status rf_session_clear_cookies(rf_session *session, const char *name, const char *domain);
+
+// How many requests it runs at once; 0 for NULL.
+size_t rf_session_max_workers(const rf_session *session);
+
+// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
+// is an rf_close_mode. From inside a hook or a callback it does not wait for the request that runs there. A
+// shared executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
+// may be called again.
+rf_status rf_session_close(rf_session *session, int close_mode);
+
+// Frees the handle. It never waits: what was submitted finishes by itself.
+void rf_session_free(rf_session *session);
+
+// ---- Options ---------------------------------------------------------------------------------------------
+//
+// What requests takes as keyword arguments. All strings and bytes are copied unless a comment says otherwise.
+// A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
+// changed, used again and freed as soon as a request is submitted.
+
+// Makes options that say nothing. Free them with rf_options_free.
+rf_status rf_options_new(rf_options **out);
+
+// Makes a copy. Callbacks are shared: their drop function runs when the last copy is gone.
+rf_status rf_options_clone(const rf_options *options, rf_options **out);
+
+// Frees options. Requests submitted with them are not affected.
+void rf_options_free(rf_options *options);
+
+// Sets a header in the place of those of that name in any case. A value of NULL takes a default out.
+rf_status rf_options_set_header(rf_options *options, const char *name, const char *value);
+
+// Adds a header beside those of that name.
+rf_status rf_options_add_header(rf_options *options, const char *name, const char *value);
+
+// Adds a pair to the query, form-encoded, after what the URL has. A value of NULL takes the session's params of
+// that name out.
+rf_status rf_options_add_param(rf_options *options, const char *name, const char *value);
+
+// Sets a query that is encoded already, in place of all params. It goes after what the URL has.
+rf_status rf_options_set_query(rf_options *options, const char *raw_query);
+
+// Sets the body to a copy of `length` bytes. `data` may be NULL when there are none.
+rf_status rf_options_set_body(rf_options *options, const void *data, size_t length);
+
+// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no
+// options, no request and no response (rf_response_request_body) need them any more.
+rf_status rf_options_set_body_borrowed(rf_options *options, const void *data, size_t length, void *user_data,
+    rf_drop_fn drop);
+
+// Sets the body to a file, which is opened when the request runs.
+rf_status rf_options_set_body_file(rf_options *options, const char *path);
+
+// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
+// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1
+// where it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
+rf_status rf_options_set_body_reader(rf_options *options, rf_read_fn read, rf_rewind_fn rewind, int64_t length,
+    void *user_data, rf_drop_fn drop);
+
+// Sets the body to a JSON text and the Content-Type to application/json. A text that does not parse is the
+// future's RF_ERROR_INVALID_JSON.
+rf_status rf_options_set_json(rf_options *options, const char *json);
+
+// Adds a field to the form, which is the body: urlencoded, or multipart/form-data when there are parts.
+rf_status rf_options_add_form(rf_options *options, const char *name, const char *value);
+
+// Adds a part to the form from a copy of `length` bytes. `filename` and `content_type` may be NULL.
+rf_status rf_options_add_part(rf_options *options, const char *name, const char *filename,
+    const char *content_type, const void *data, size_t length);
+
+// Adds a file to the form, under the last part of its path. It is opened when the request runs. `content_type`
+// may be NULL.
+rf_status rf_options_add_file(rf_options *options, const char *name, const char *path, const char *content_type);
+
+// Sets a cookie for this request and its redirects on the same host. It wins over the session's of that name and
+// is not stored.
+rf_status rf_options_set_cookie(rf_options *options, const char *name, const char *value);
+
+// Authenticates with HTTP Basic.
+rf_status rf_options_set_auth_basic(rf_options *options, const char *user, const char *password);
+
+// Authenticates with HTTP Digest, when the server asks.
+rf_status rf_options_set_auth_digest(rf_options *options, const char *user, const char *password);
+
+// Authenticates with a bearer token.
+rf_status rf_options_set_auth_bearer(rf_options *options, const char *token);
+
+// Sends no credentials: not the session's, not netrc's, not the URL's.
+rf_status rf_options_set_auth_none(rf_options *options);
+
+// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two reads,
+// in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+rf_status rf_options_set_timeout(rf_options *options, int64_t connect_ms, int64_t read_ms);
+
+// Sets how long all of it may take in milliseconds, from submission to the last byte: queue, redirects, retries
+// and body. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+rf_status rf_options_set_deadline(rf_options *options, int64_t total_ms);
+
+// Whether redirects are followed. Default: true, but for HEAD.
+rf_status rf_options_set_allow_redirects(rf_options *options, bool allow);
+
+// How many redirects are followed; one more is RF_ERROR_TOO_MANY_REDIRECTS. Default: 30.
+rf_status rf_options_set_max_redirects(rf_options *options, uint32_t limit);
+
+// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
+// "https://example.org" or "all://example.org". The URL's scheme is http, https, socks4, socks4a, socks5 or
+// socks5h. NULL: direct.
+rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
+
+// Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
+// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted.
+rf_status rf_options_set_trust_env(rf_options *options, bool trust);
+
+// Whether the server's certificate is verified. Default: true.
+rf_status rf_options_set_verify(rf_options *options, bool verify);
+
+// Trusts the certificates in a PEM file, or in the files of a directory, instead of the system's. NULL: the
+// system's.
+rf_status rf_options_set_ca_bundle(rf_options *options, const char *path);
+
+// Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
+// NULL: the key is in the same file.
+rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const char *key_path);
+
+// Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
+// that calls it. Default: false.
+rf_status rf_options_set_stream(rf_options *options, bool stream);
+
+// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE. Default: no
+// limit.
+rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
+
+// Writes the decoded body into a file, which has this name when it is complete and not before. Content and text
+// of the response are then empty.
+rf_status rf_options_set_output_file(rf_options *options, const char *path);
+
+// Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then
+// empty.
+rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *user_data, rf_drop_fn drop);
+
+// Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
+// end.
+rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, void *user_data, rf_drop_fn drop);
+
+// Adds a hook. A request's hooks run instead of the session's, in the order added.
+rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_data, rf_drop_fn drop);
+
+// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook can be sent
+// to a worker process or to another machine.
+rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const void *data, size_t length);
+
+// Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
+// requests-futures: use rf_options_add_hook.
+//
+rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn, void *user_data,
+    rf_drop_fn drop);
+
+// Sets what becomes the future's user data, before the request can run.
+rf_status rf_options_set_user_data(rf_options *options, void *user_data);
+
+// Connects every hop of the request to a Unix socket. The URL gives Host and path; https works over it.
+rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
+
+// Connects to `address`, an IPv4 or IPv6 address, for this host and port. Host header and certificate stay the
+// name's. RF_E_INVALID: it is no address, or the port is 0.
+rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
+
+// ---- Inside a hook ---------------------------------------------------------------------------------------
+//
+// A hook runs on the worker, sees one response, and may fail the request or put another response in its place.
+// Every other function may be called from one as well.
+
+// Sets the message of the failure and returns RF_FAILED, so that a hook ends with
+// `return rf_hook_fail(call, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `call` is NULL.
+rf_status rf_hook_fail(rf_hook_call *call, const char *message);
+
+// Puts another response in this one's place: the next hook sees it, and after the last the future has it. It stays
+// yours. The last call counts.
+rf_status rf_hook_replace(rf_hook_call *call, const rf_response *replacement);
+
+// The session that the request was submitted to, borrowed for the call; NULL for NULL.
+rf_session *rf_hook_session(rf_hook_call *call);
+
+// ---- Futures ---------------------------------------------------------------------------------------------
+//
+// A future is pending, running or over: finished or cancelled. Its outcome lives as long as any handle of it.
+// Every function may be called from any thread, and from callbacks.
+
+// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
+// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
+// thread is a worker of the pool that has to run the future, and no other can. RF_E_INVALID: a negative time.
+rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
+
+// Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it
+// failed or was cancelled, and this error, borrowed from the future, is why.
+rf_status rf_future_exception(const rf_future *future, int64_t timeout_ms, const rf_error **out);
+
+// Cancels a pending future: its callbacks run now, on this thread. True: it will never run, because it was pending
+// or cancelled already. False: it runs or has finished.
+bool rf_future_cancel(rf_future *future);
+
+// Cancels a pending future and stops a running one: its connection is shut down, and it fails with
+// RF_ERROR_ABORTED in a moment. False: it had finished; a streamed body that is still read ends with
+// RF_ERROR_ABORTED.
+bool rf_future_abort(rf_future *future);
+
+// Whether it was cancelled.
+bool rf_future_cancelled(const rf_future *future);
+
+// Whether a worker has taken it and it is not over.
+bool rf_future_running(const rf_future *future);
+
+// Whether it is over: finished or cancelled.
+bool rf_future_done(const rf_future *future);
+
+// Has `fn` called once when the future is over: on the thread that finishes or cancels it, in the order added; or
+// now, on this thread, when it is over already. Then `drop`, which may be NULL, is called with `user_data`.
+rf_status rf_future_add_done_callback(rf_future *future, rf_done_fn fn, void *user_data, rf_drop_fn drop);
+
+// What rf_options_set_user_data or rf_future_set_user_data set; NULL before that. The library only keeps it.
+void *rf_future_user_data(const rf_future *future);
+
+// Sets the future's user data.
+rf_status rf_future_set_user_data(rf_future *future, void *user_data);
+
+// Makes another handle of the same future. Each is freed once.
+rf_status rf_future_clone(const rf_future *future, rf_future **out);
+
+// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is dropped.
+void rf_future_free(rf_future *future);
+
+// ---- Waiting for many ------------------------------------------------------------------------------------
+//
+// rf_wait waits for a set of futures, rf_completed delivers one after the other as they finish.
+
+// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
+// to look, or RF_FOREVER. `done`, which may be NULL, has room for `count` and is filled with which are over, also
+// with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+rf_status rf_wait(rf_future *const *futures, size_t count, int64_t timeout_ms, int return_when, bool *done);
+
+// Makes a queue that delivers these futures as they finish, those that are over already first. `count` may be 0.
+// The queue keeps the futures alive until it has delivered them; your handles stay yours. Free it with
+// rf_completed_free.
+rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed **out);
+
+// Adds a future, also while others take from the queue. It has the next index; one that was added before is not
+// delivered again, though it uses up an index.
+rf_status rf_completed_add(rf_completed *completed, rf_future *future);
+
+// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
+// RF_END: none is left. `*future` is borrowed: it lives until the next call of this function on this queue, or as
+// long as a handle of yours. `*index` says which it was, in the order added. Both may be NULL.
+rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
+
+// A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as
+// well. It belongs to the queue: neither read nor close it. -1 for NULL, or when no descriptor could be had.
+int rf_completed_fd(const rf_completed *completed);
+
+// Frees the queue. The futures go on.
+void rf_completed_free(rf_completed *completed);
+
+// ---- Responses -------------------------------------------------------------------------------------------
+//
+// What a getter returns is borrowed: it lives as long as the response does, and the response as long as its
+// future or your clone. Any thread may use a response.
+
+// The status code, such as 200; 0 for NULL.
+int rf_response_status_code(const rf_response *response);
+
+// The reason, as the server sent it, such as "OK"; empty when it sent none.
+const char *rf_response_reason(const rf_response *response);
+
+// The URL that answered, after redirects, with its fragment.
+const char *rf_response_url(const rf_response *response);
+
+// Whether the status is neither 4xx nor 5xx.
+bool rf_response_ok(const rf_response *response);
+
+// Whether it is a redirect that could be followed: 301, 302, 303, 307 or 308 with a Location.
+bool rf_response_is_redirect(const rf_response *response);
+
+// Whether it is a permanent redirect: 301 or 308 with a Location.
+bool rf_response_is_permanent_redirect(const rf_response *response);
+
+// The value of a header, its name in any case; repeated headers are joined by ", ". NULL: there is none.
+const char *rf_response_header(const rf_response *response, const char *name);
+
+// How many header lines there are.
+size_t rf_response_header_count(const rf_response *response);
+
+// Name and value of a header line as they came, in order. Both may be NULL. RF_E_INVALID: `index` is too large.
+rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
+
+// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is read to its end
+// first. NULL: it was read in part or closed, or it broke off.
+const uint8_t *rf_response_content(const rf_response *response, size_t *length);
+
+// The body as UTF-8, with its length in bytes, decoded by rf_response_encoding, or by what the bytes look like
+// where that is NULL. NULL: as rf_response_content.
+const char *rf_response_text(const rf_response *response, size_t *length);
+
+// The encoding that rf_response_text uses: what was set, or what the Content-Type says or implies. NULL: detected.
+const char *rf_response_encoding(const rf_response *response);
+
+// Sets the encoding for the texts asked for from now on; those handed out before stay as they are. NULL: detect.
+// A name that nobody knows decodes as UTF-8 with replacement characters.
+rf_status rf_response_set_encoding(const rf_response *response, const char *encoding);
+
+// What the bytes of the body look like, such as "utf-8". NULL: as rf_response_content.
+const char *rf_response_apparent_encoding(const rf_response *response);
+
+// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse; `*error`,
+// which belongs to the response, names line and column. RF_E_STATE: the body was read in part or closed.
+rf_status rf_response_json(const rf_response *response, const rf_json **out, const rf_error **error);
+
+// RF_FAILED when the status is 4xx or 5xx; `*error`, which belongs to the response, is then an RF_ERROR_HTTP.
+rf_status rf_response_raise_for_status(const rf_response *response, const rf_error **error);
+
+// Microseconds from sending the request of this hop to its response's head.
+int64_t rf_response_elapsed_us(const rf_response *response);
+
+// How many responses came before this one: redirects, and requests for credentials.
+size_t rf_response_history_count(const rf_response *response);
+
+// One of them, oldest first, whole; NULL when `index` is too large.
+const rf_response *rf_response_history_at(const rf_response *response, size_t index);
+
+// The cookies that this response set. Free them with rf_cookies_free.
+rf_status rf_response_cookies(const rf_response *response, rf_cookies **out);
+
+// The URL in the Link header whose relation is `rel`, such as "next"; NULL: there is none.
+const char *rf_response_link(const rf_response *response, const char *rel);
+
+// The method that this hop sent.
+const char *rf_response_request_method(const rf_response *response);
+
+// The URL that this hop asked for, with its fragment.
+const char *rf_response_request_url(const rf_response *response);
+
+// A header that this hop sent, those that the library added included; NULL: there was none.
+const char *rf_response_request_header(const rf_response *response, const char *name);
+
+// How many header lines this hop sent.
+size_t rf_response_request_header_count(const rf_response *response);
+
+// Name and value of a header line that this hop sent. Both may be NULL. RF_E_INVALID: `index` is too large.
+rf_status rf_response_request_header_at(const rf_response *response, size_t index, const char **name,
+    const char **value);
+
+// The body that this hop sent; NULL: none, or it came from a file or a reader.
+const uint8_t *rf_response_request_body(const rf_response *response, size_t *length);
+
+// Reads up to `capacity` bytes of the body on this thread. RF_OK and `*length` 0: the end. RF_FAILED: it broke off;
+// `*error`, which belongs to the response, says how. RF_E_STATE: it was closed. The body of a response that was not
+// streamed is delivered from its content.
+rf_status rf_response_read(const rf_response *response, uint8_t *buffer, size_t capacity, size_t *length,
+    const rf_error **error);
+
+// Reads the next line of the body, which ends with LF, CRLF or CR, without its end. A NUL follows it. `*line` lives
+// until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read.
+rf_status rf_response_read_line(const rf_response *response, const char **line, size_t *length,
+    const rf_error **error);
+
+// Ends a streamed body: its connection is closed unless it was read to its end. Reading gives RF_E_STATE from now
+// on.
+rf_status rf_response_close(const rf_response *response);
+
+// What rf_response_set_data attached; NULL before that.
+void *rf_response_data(const rf_response *response);
+
+// Attaches something of yours, as a hook does with what it parsed. `drop`, which may be NULL, runs when something
+// else is attached, or with the response.
+rf_status rf_response_set_data(const rf_response *response, void *data, rf_drop_fn drop);
+
+// The bytes attached under this name, with their length; NULL: none. A NUL follows them.
+const uint8_t *rf_response_extra(const rf_response *response, const char *name, size_t *length);
+
+// Attaches a copy of `length` bytes under a name. What was attached under it before stays where it is.
+rf_status rf_response_set_extra(const rf_response *response, const char *name, const void *data, size_t length);
+
+// Makes a response by hand, for hooks that replace one and for tests. `content_type` may be NULL. RF_E_INVALID: the
+// status code is not between 100 and 999. Free it with rf_response_free.
+rf_status rf_response_new(int status_code, const char *content_type, const void *body, size_t length,
+    rf_response **out);
+
+// Makes another handle of the same response, which then outlives its future. Free it with rf_response_free.
+rf_status rf_response_clone(const rf_response *response, rf_response **out);
+
+// Frees a handle that rf_response_new or rf_response_clone made. A streamed body that was not read to its end is
+// closed with the last handle.
+void rf_response_free(rf_response *response);
+
+// ---- Cookies ---------------------------------------------------------------------------------------------
+//
+// A snapshot: cookies as they were when it was asked for.
+
+// A view of one cookie. Its strings live as long as the snapshot.
+typedef struct rf_cookie {
+  // Its name.
+  const char *name;
+  // Its value.
+  const char *value;
+  // The domain it goes to, in lower case and without a leading dot.
+  const char *domain;
+  // The path it goes to, and below.
+  const char *path;
+  // When it ends, in seconds since 1970; -1: with the session.
+  int64_t expires_s;
+  // It goes over https only.
+  bool secure;
+  // Scripts in browsers do not see it.
+  bool http_only;
+  // It goes to `domain` alone, not to the names below it.
+  bool host_only;
+} rf_cookie;
+
+// How many cookies there are; 0 for NULL.
+size_t rf_cookies_count(const rf_cookies *cookies);
+
+// One of them. RF_E_INVALID: `index` is too large.
+rf_status rf_cookies_at(const rf_cookies *cookies, size_t index, struct rf_cookie *out);
+
+// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none.
+const char *rf_cookies_get(const rf_cookies *cookies, const char *name, const char *domain);
+
+// Frees a snapshot.
+void rf_cookies_free(rf_cookies *cookies);
+
+// ---- JSON documents --------------------------------------------------------------------------------------
+//
+// Values are borrowed from their response. Any thread may read them. A question that does not fit a value's kind
+// is answered with NULL, 0 or false.
+
+// What a JSON value is.
+typedef enum rf_json_kind {
+  // null, and what is not there.
+  RF_JSON_NULL = 0,
+  // true or false: rf_json_bool.
+  RF_JSON_BOOL,
+  // A number: rf_json_number, rf_json_int, rf_json_number_text.
+  RF_JSON_NUMBER,
+  // A string: rf_json_string.
+  RF_JSON_STRING,
+  // An array: rf_json_size, rf_json_at.
+  RF_JSON_ARRAY,
+  // An object: rf_json_size, rf_json_get, rf_json_at, rf_json_key_at.
+  RF_JSON_OBJECT,
+} rf_json_kind;
+
+// An rf_json_kind; RF_JSON_NULL for NULL.
+int rf_json_kind_of(const rf_json *value);
+
+// How many elements an array has, or members an object.
+size_t rf_json_size(const rf_json *value);
+
+// The value of an object's member; NULL: there is none. Of a key that was repeated the last counts.
+const rf_json *rf_json_get(const rf_json *object, const char *key);
+
+// An element of an array, or the value of an object's member, in order; NULL: `index` is too large.
+const rf_json *rf_json_at(const rf_json *array_or_object, size_t index);
+
+// The key of an object's member, in order, with its length; NULL: `index` is too large.
+const char *rf_json_key_at(const rf_json *object, size_t index, size_t *length);
+
+// The value that a JSON pointer (RFC 6901) names, such as "/items/0/id"; NULL: there is none.
+const rf_json *rf_json_pointer(const rf_json *value, const char *pointer);
+
+// A string as UTF-8, with its length in bytes, since a NUL may stand inside.
+const char *rf_json_string(const rf_json *value, size_t *length);
+
+// A number as the nearest double.
+double rf_json_number(const rf_json *value);
+
+// A number that was written as an integer. RF_E_INVALID: it is none, or beyond int64_t.
+rf_status rf_json_int(const rf_json *value, int64_t *out);
+
+// A number as it was written, all its digits.
+const char *rf_json_number_text(const rf_json *value, size_t *length);
+
+// Whether it is true.
+bool rf_json_bool(const rf_json *value);
+
+// ---- Errors ----------------------------------------------------------------------------------------------
+//
+// An error lives as long as the future or response that it was asked of. Any thread may read it.
+
+// An rf_error_kind; 0 for NULL.
+int rf_error_kind_of(const rf_error *error);
+
+// Whether it is of this rf_error_kind or of one below it: an RF_ERROR_CONNECT_TIMEOUT is an RF_ERROR_CONNECTION and
+// an RF_ERROR_TIMEOUT, and everything is an RF_ERROR_REQUEST.
+bool rf_error_is(const rf_error *error, int kind);
+
+// What happened, in words, with the value that is to blame.
+const char *rf_error_message(const rf_error *error);
+
+// The URL that was asked for; NULL: none.
+const char *rf_error_url(const rf_error *error);
+
+// The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.
+const rf_response *rf_error_response(const rf_error *error);
+
+// The operating system's number for what happened (errno); 0: none.
+int rf_error_os_code(const rf_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // REQUESTS_FUTURES_H

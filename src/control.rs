@@ -1,0 +1,80 @@
+//! The reins of one running request: how another thread stops it, and when it has to be over.
+//!
+//! A blocking socket cannot be told to give up, but it can be shut down, from any thread, and then every call
+//! on it returns. So whoever is about to block on a socket attaches it here, and an abort shuts it down. What
+//! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
+
+use std::os::fd::RawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind};
+
+/// How long a wait that nobody can interrupt may last before it looks for an abort.
+pub const SLICE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default)]
+pub struct Control {
+    aborted: AtomicBool,
+    socket: Mutex<Option<RawFd>>,
+    deadline: OnceLock<Instant>,
+}
+
+impl Control {
+    pub fn new() -> Control {
+        Control::default()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
+    }
+
+    /// Set once, by whoever starts the request.
+    pub fn set_deadline(&self, deadline: Instant) {
+        let _ = self.deadline.set(deadline);
+    }
+
+    /// Ends whatever the request does now, and everything it would do next.
+    pub fn abort(&self) {
+        self.aborted.store(true, Ordering::SeqCst);
+        if let Some(socket) = *self.socket.lock() {
+            // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
+            unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+        }
+    }
+
+    pub fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::SeqCst)
+    }
+
+    /// An error when the request was aborted or its deadline has passed.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.is_aborted() {
+            return Err(Error::aborted());
+        }
+        match self.deadline() {
+            Some(deadline) if Instant::now() >= deadline => Err(Control::past_deadline()),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn past_deadline() -> Error {
+        Error::new(ErrorKind::Timeout, "The request's deadline has passed.")
+    }
+
+    /// From now on an abort shuts this socket down. The caller detaches it before it closes it.
+    pub fn attach(&self, socket: RawFd) {
+        *self.socket.lock() = Some(socket);
+        // An abort that came before the line above saw no socket: make up for it.
+        if self.is_aborted() {
+            self.abort();
+        }
+    }
+
+    pub fn detach(&self) {
+        *self.socket.lock() = None;
+    }
+}

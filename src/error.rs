@@ -1,0 +1,281 @@
+//! What can go wrong with a request: kinds, their hierarchy, and the error that a future or response owns.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use crate::response::Response;
+use crate::terminated::Terminated;
+
+/// The kinds of failure, named and ordered as `requests.exceptions` has them, then those beyond it.
+/// The numbers are part of the ABI (`rf_error_kind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum ErrorKind {
+    Request = 1,
+    Http,
+    Connection,
+    Proxy,
+    Ssl,
+    Timeout,
+    ConnectTimeout,
+    ReadTimeout,
+    UrlRequired,
+    TooManyRedirects,
+    MissingSchema,
+    InvalidSchema,
+    InvalidUrl,
+    InvalidHeader,
+    InvalidProxyUrl,
+    ChunkedEncoding,
+    ContentDecoding,
+    StreamConsumed,
+    Retry,
+    UnrewindableBody,
+    InvalidJson,
+    JsonDecode,
+    Cancelled = 100,
+    Aborted,
+    Shutdown,
+    Hook,
+    BrokenPool,
+    NotTransferable,
+    BodyTooLarge,
+}
+
+use ErrorKind::*;
+
+impl ErrorKind {
+    pub const ALL: [ErrorKind; 29] = [
+        Request,
+        Http,
+        Connection,
+        Proxy,
+        Ssl,
+        Timeout,
+        ConnectTimeout,
+        ReadTimeout,
+        UrlRequired,
+        TooManyRedirects,
+        MissingSchema,
+        InvalidSchema,
+        InvalidUrl,
+        InvalidHeader,
+        InvalidProxyUrl,
+        ChunkedEncoding,
+        ContentDecoding,
+        StreamConsumed,
+        Retry,
+        UnrewindableBody,
+        InvalidJson,
+        JsonDecode,
+        Cancelled,
+        Aborted,
+        Shutdown,
+        Hook,
+        BrokenPool,
+        NotTransferable,
+        BodyTooLarge,
+    ];
+
+    pub fn from_code(code: i32) -> Option<ErrorKind> {
+        ErrorKind::ALL.into_iter().find(|kind| *kind as i32 == code)
+    }
+
+    /// The bases of a kind, as the classes of `requests.exceptions` inherit.
+    fn bases(self) -> &'static [ErrorKind] {
+        match self {
+            Request => &[],
+            Proxy | Ssl => &[Connection],
+            ConnectTimeout => &[Connection, Timeout],
+            ReadTimeout => &[Timeout],
+            InvalidProxyUrl => &[InvalidUrl],
+            JsonDecode => &[InvalidJson],
+            _ => &[Request],
+        }
+    }
+
+    /// Whether this kind is `other` or inherits from it.
+    pub fn is(self, other: ErrorKind) -> bool {
+        self == other || self.bases().iter().any(|base| base.is(other))
+    }
+
+    /// The constant's name in C.
+    pub fn name(self) -> &'static str {
+        match self {
+            Request => "RF_ERROR_REQUEST\0",
+            Http => "RF_ERROR_HTTP\0",
+            Connection => "RF_ERROR_CONNECTION\0",
+            Proxy => "RF_ERROR_PROXY\0",
+            Ssl => "RF_ERROR_SSL\0",
+            Timeout => "RF_ERROR_TIMEOUT\0",
+            ConnectTimeout => "RF_ERROR_CONNECT_TIMEOUT\0",
+            ReadTimeout => "RF_ERROR_READ_TIMEOUT\0",
+            UrlRequired => "RF_ERROR_URL_REQUIRED\0",
+            TooManyRedirects => "RF_ERROR_TOO_MANY_REDIRECTS\0",
+            MissingSchema => "RF_ERROR_MISSING_SCHEMA\0",
+            InvalidSchema => "RF_ERROR_INVALID_SCHEMA\0",
+            InvalidUrl => "RF_ERROR_INVALID_URL\0",
+            InvalidHeader => "RF_ERROR_INVALID_HEADER\0",
+            InvalidProxyUrl => "RF_ERROR_INVALID_PROXY_URL\0",
+            ChunkedEncoding => "RF_ERROR_CHUNKED_ENCODING\0",
+            ContentDecoding => "RF_ERROR_CONTENT_DECODING\0",
+            StreamConsumed => "RF_ERROR_STREAM_CONSUMED\0",
+            Retry => "RF_ERROR_RETRY\0",
+            UnrewindableBody => "RF_ERROR_UNREWINDABLE_BODY\0",
+            InvalidJson => "RF_ERROR_INVALID_JSON\0",
+            JsonDecode => "RF_ERROR_JSON_DECODE\0",
+            Cancelled => "RF_ERROR_CANCELLED\0",
+            Aborted => "RF_ERROR_ABORTED\0",
+            Shutdown => "RF_ERROR_SHUTDOWN\0",
+            Hook => "RF_ERROR_HOOK\0",
+            BrokenPool => "RF_ERROR_BROKEN_POOL\0",
+            NotTransferable => "RF_ERROR_NOT_TRANSFERABLE\0",
+            BodyTooLarge => "RF_ERROR_BODY_TOO_LARGE\0",
+        }
+    }
+}
+
+/// The response that an error speaks about.
+#[derive(Clone)]
+enum About {
+    Nothing,
+    /// The error outlives the call that made the response: it keeps it alive.
+    Owned(Arc<Response>),
+    /// The response itself owns the error, so the error must not own it back.
+    Owner(Weak<Response>),
+}
+
+/// One failure. Owned by the future whose outcome it is, or by the response that it was asked of.
+#[derive(Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Terminated,
+    url: Option<Terminated>,
+    about: About,
+    os_code: i32,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: Terminated::new(message), url: None, about: About::Nothing, os_code: 0 }
+    }
+
+    /// An error of the operating system: its text follows `what`, and its number is kept.
+    pub fn os(kind: ErrorKind, what: impl fmt::Display, error: &std::io::Error) -> Error {
+        let mut made = Error::new(kind, format!("{what}: {error}"));
+        made.os_code = error.raw_os_error().unwrap_or(0);
+        made
+    }
+
+    /// Sets what was asked for, unless an inner layer already knew better.
+    pub fn at(mut self, url: &str) -> Error {
+        self.url.get_or_insert_with(|| Terminated::new(url));
+        self
+    }
+
+    pub fn with_response(mut self, response: Arc<Response>) -> Error {
+        self.about = About::Owned(response);
+        self
+    }
+
+    pub fn owned_by(mut self, response: Weak<Response>) -> Error {
+        self.about = About::Owner(response);
+        self
+    }
+
+    pub fn with_os_code(mut self, code: i32) -> Error {
+        self.os_code = code;
+        self
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub fn message(&self) -> &Terminated {
+        &self.message
+    }
+
+    pub fn url(&self) -> Option<&Terminated> {
+        self.url.as_ref()
+    }
+
+    pub fn os_code(&self) -> i32 {
+        self.os_code
+    }
+
+    /// The response's address, for as long as the error lives.
+    pub fn response(&self) -> Option<*const Response> {
+        match &self.about {
+            About::Nothing => None,
+            About::Owned(response) => Some(Arc::as_ptr(response)),
+            About::Owner(response) => Some(response.as_ptr()),
+        }
+    }
+
+    pub fn cancelled() -> Error {
+        Error::new(Cancelled, "the future was cancelled")
+    }
+
+    pub fn aborted() -> Error {
+        Error::new(Aborted, "the request was aborted")
+    }
+
+    /// Through `std::io`, which carries an error of ours untouched past readers that know nothing of it.
+    pub fn into_io(self) -> std::io::Error {
+        std::io::Error::other(self)
+    }
+
+    /// Takes an error of ours back out of `std::io`.
+    pub fn from_io(error: std::io::Error) -> Result<Error, std::io::Error> {
+        error.downcast::<Error>()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.as_str())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_inherit_as_requests_exceptions_do() {
+        assert!(ConnectTimeout.is(Connection) && ConnectTimeout.is(Timeout) && ConnectTimeout.is(Request));
+        assert!(ReadTimeout.is(Timeout) && !ReadTimeout.is(Connection));
+        assert!(Ssl.is(Connection) && Proxy.is(Connection));
+        assert!(InvalidProxyUrl.is(InvalidUrl) && JsonDecode.is(InvalidJson));
+        assert!(ErrorKind::ALL.iter().all(|kind| kind.is(Request)));
+        assert!(!Request.is(Http));
+    }
+
+    #[test]
+    fn every_code_leads_back_to_its_kind() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_code(kind as i32), Some(kind));
+            assert!(kind.name().ends_with('\0'));
+        }
+        assert_eq!(ErrorKind::from_code(0), None);
+        assert_eq!(ErrorKind::from_code(23), None);
+        assert_eq!(ErrorKind::from_code(107), None);
+    }
+
+    #[test]
+    fn an_error_survives_the_way_through_io() {
+        let error = Error::new(ReadTimeout, "slow").at("http://a/").into_io();
+        let back = Error::from_io(error).unwrap();
+        assert_eq!((back.kind(), back.url().unwrap().as_str()), (ReadTimeout, "http://a/"));
+        assert!(Error::from_io(std::io::Error::other("else")).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! The thread pool: one first-in first-out queue, threads that start as they are needed.
+//!
+//! A submitter must know whether a thread will come for its task without asking every thread. As in CPython,
+//! `idle` counts promises: a worker that finds the queue empty adds one before it blocks, a submitter takes
+//! one, and who finds none starts a thread. A promise can outlive its worker's idleness when a busy worker is
+//! quicker; the cost is a thread more, never a task that waits while a thread could be started.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::{Executor, Refusal, Task, next_id};
+
+pub struct ThreadPool {
+    shared: Arc<Shared>,
+    /// None once the pool was shut down: submitting and closing exclude each other here.
+    sender: RwLock<Option<Sender<Task>>>,
+    queue: Receiver<Task>,
+}
+
+struct Shared {
+    id: u64,
+    max_workers: usize,
+    idle: AtomicUsize,
+    started: AtomicUsize,
+    /// Workers that wait, inside a task, for a future of this very pool.
+    blocked: AtomicUsize,
+    crew: Mutex<Crew>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Crew {
+    handles: HashMap<usize, JoinHandle<()>>,
+    live: usize,
+    /// Workers that are inside `shutdown` of their own pool.
+    closing: usize,
+    gone: Vec<usize>,
+}
+
+thread_local! {
+    /// The pool that this thread works for.
+    static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+}
+
+impl ThreadPool {
+    pub fn new(max_workers: usize) -> ThreadPool {
+        let (sender, queue) = crossbeam_channel::unbounded();
+        let shared = Shared {
+            id: next_id(),
+            max_workers,
+            idle: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            blocked: AtomicUsize::new(0),
+            crew: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)), queue }
+    }
+
+    /// Makes sure that a thread will come for one more task; false when there is none and none can be had.
+    fn ensure_worker(&self) -> bool {
+        let shared = &self.shared;
+        let promised =
+            shared.idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| idle.checked_sub(1)).is_ok();
+        if promised || shared.started.load(Ordering::Acquire) >= shared.max_workers {
+            return true;
+        }
+        let mut crew = shared.crew.lock();
+        let number = shared.started.load(Ordering::Acquire);
+        if number >= shared.max_workers {
+            return true;
+        }
+        let worker = (shared.clone(), self.queue.clone());
+        match spawn(number, move || work(number, worker.0, worker.1)) {
+            Ok(handle) => {
+                crew.handles.insert(number, handle);
+                crew.live += 1;
+                shared.started.store(number + 1, Ordering::Release);
+                true
+            }
+            Err(_) => number > 0,
+        }
+    }
+}
+
+/// Starts a thread in which every signal is blocked: signals belong to the program, not to us.
+fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    with_signals_blocked(|| thread::Builder::new().name(format!("rf-worker-{number}")).spawn(body))
+}
+
+/// Threads inherit the mask of the thread that starts them, so there is no moment without it.
+pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are plain data that the calls fill in; the mask of this thread is put back.
+    unsafe {
+        let mut all: libc::sigset_t = mem::zeroed();
+        let mut before: libc::sigset_t = mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
+fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>) {
+    HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
+    loop {
+        let task = match queue.try_recv() {
+            Ok(task) => task,
+            Err(crossbeam_channel::TryRecvError::Disconnected) => break,
+            Err(crossbeam_channel::TryRecvError::Empty) => {
+                shared.idle.fetch_add(1, Ordering::AcqRel);
+                match queue.recv() {
+                    Ok(task) => task,
+                    Err(_) => break,
+                }
+            }
+        };
+        task.run();
+    }
+    drop(queue);
+    HOME.with(|home| home.borrow_mut().take());
+    let mut crew = shared.crew.lock();
+    crew.live -= 1;
+    crew.gone.push(number);
+    shared.changed.notify_all();
+}
+
+impl Executor for ThreadPool {
+    fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    fn submit(&self, task: Task) -> Result<(), Refusal> {
+        let sender = self.sender.read();
+        let Some(sender) = sender.as_ref() else { return Err(Refusal::Shutdown(task)) };
+        if !self.ensure_worker() {
+            return Err(Refusal::Resource(task));
+        }
+        sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))
+    }
+
+    fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        drop(self.sender.write().take());
+        if cancel_futures {
+            while let Ok(task) = self.queue.try_recv() {
+                drop(task);
+            }
+        }
+        if !wait {
+            return;
+        }
+        let own = usize::from(current_home() == Some(self.shared.id));
+        let mut crew = self.shared.crew.lock();
+        crew.closing += own;
+        self.shared.changed.notify_all();
+        while crew.live > crew.closing {
+            self.shared.changed.wait(&mut crew);
+        }
+        crew.closing -= own;
+        let gone = mem::take(&mut crew.gone);
+        let handles: Vec<_> = gone.iter().filter_map(|number| crew.handles.remove(number)).collect();
+        drop(crew);
+        for handle in handles {
+            // It has left its loop; a panic of its own was caught before.
+            let _ = handle.join();
+        }
+    }
+
+    fn max_workers(&self) -> usize {
+        self.shared.max_workers
+    }
+}
+
+fn current_home() -> Option<u64> {
+    HOME.with(|home| home.borrow().as_ref().map(|shared| shared.id))
+}
+
+/// Held by a worker while it waits for futures of its own pool.
+pub struct Blocked(Arc<Shared>);
+
+impl Blocked {
+    /// None on a thread that does not belong to the pool `home`: nothing can be stuck there.
+    pub fn on(home: u64) -> Option<Blocked> {
+        Blocked::if_home(|id| id == home)
+    }
+
+    /// None on a thread that is no worker of any pool.
+    pub fn here() -> Option<Blocked> {
+        Blocked::if_home(|_| true)
+    }
+
+    fn if_home(wanted: impl Fn(u64) -> bool) -> Option<Blocked> {
+        HOME.with(|current| {
+            let current = current.borrow();
+            let shared = current.as_ref().filter(|shared| wanted(shared.id))?;
+            shared.blocked.fetch_add(1, Ordering::SeqCst);
+            Some(Blocked(shared.clone()))
+        })
+    }
+
+    pub fn home(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Whether no worker of the pool is left that could take a pending task.
+    pub fn all(&self) -> bool {
+        self.0.blocked.load(Ordering::SeqCst) >= self.0.max_workers
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.blocked.fetch_sub(1, Ordering::SeqCst);
+    }
+}

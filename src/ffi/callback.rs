@@ -1,0 +1,184 @@
+//! Functions of C with their user data, as the core's traits.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use super::handle;
+use super::types::{
+    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status,
+    rf_write_fn,
+};
+use crate::options::{Borrowed, Hook, HookCall, Output, Progress, Reader, Refused};
+use crate::response::{Response, UserData};
+
+/// User data of C. Its drop function runs once, when the last use is over.
+pub(super) struct Data {
+    pub(super) pointer: *mut c_void,
+    drop: rf_drop_fn,
+}
+
+// SAFETY: the header says that callbacks may run on any thread, so their data may go to any thread.
+unsafe impl Send for Data {}
+// SAFETY: as above; what the library itself does with the pointer is to pass it on.
+unsafe impl Sync for Data {}
+
+impl Data {
+    /// Takes the data over: only where the registration can no longer fail.
+    pub(super) fn new(pointer: *mut c_void, drop: rf_drop_fn) -> Data {
+        Data { pointer, drop }
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some(function) = self.drop {
+            // SAFETY: the caller gave this function for this data.
+            unsafe { function(self.pointer) };
+        }
+    }
+}
+
+fn outcome(status: rf_status) -> Result<(), Refused> {
+    if status == rf_status::RF_OK { Ok(()) } else { Err(Refused) }
+}
+
+pub(super) struct HookFunction {
+    pub(super) function: rf_hook_fn,
+    pub(super) data: Data,
+}
+
+impl Hook for HookFunction {
+    fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Ok(()) };
+        let response = handle::lend(Arc::as_ptr(response));
+        let call = std::ptr::from_mut(call).cast();
+        // SAFETY: both handles live for the length of the call, and the data until it is dropped.
+        outcome(unsafe { function(call, response, self.data.pointer) }.into())
+    }
+}
+
+/// A hook whose user data is bytes of our own.
+pub(super) struct HookWithBytes {
+    pub(super) function: rf_hook_fn,
+    pub(super) data: Box<[u8]>,
+}
+
+impl Hook for HookWithBytes {
+    fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Ok(()) };
+        let response = handle::lend(Arc::as_ptr(response));
+        let call = std::ptr::from_mut(call).cast();
+        let data = self.data.as_ptr().cast_mut().cast();
+        // SAFETY: as above; the header says that the bytes are not to be changed.
+        outcome(unsafe { function(call, response, data) }.into())
+    }
+}
+
+pub(super) struct BackgroundFunction {
+    pub(super) function: rf_background_fn,
+    pub(super) data: Data,
+}
+
+impl Hook for BackgroundFunction {
+    fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Ok(()) };
+        let session = Arc::as_ptr(&call.session).cast_mut().cast();
+        let response = handle::lend(Arc::as_ptr(response));
+        let call = std::ptr::from_mut(call).cast();
+        // SAFETY: as above; the call holds the session.
+        outcome(unsafe { function(call, session, response, self.data.pointer) }.into())
+    }
+}
+
+pub(super) struct OutputFunction {
+    pub(super) function: rf_write_fn,
+    pub(super) data: Data,
+}
+
+impl Output for OutputFunction {
+    fn write(&self, data: &[u8]) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Ok(()) };
+        // SAFETY: the piece is readable for its length during the call.
+        outcome(unsafe { function(data.as_ptr(), data.len(), self.data.pointer) }.into())
+    }
+}
+
+pub(super) struct ProgressFunction {
+    pub(super) function: rf_progress_fn,
+    pub(super) data: Data,
+}
+
+impl Progress for ProgressFunction {
+    fn report(
+        &self,
+        sent: u64,
+        send_total: Option<u64>,
+        received: u64,
+        receive_total: Option<u64>,
+    ) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Ok(()) };
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let total = |total: Option<u64>| total.map_or(-1, count);
+        let (send_total, receive_total) = (total(send_total), total(receive_total));
+        // SAFETY: the data lives until it is dropped.
+        outcome(
+            unsafe { function(count(sent), send_total, count(received), receive_total, self.data.pointer) }
+                .into(),
+        )
+    }
+}
+
+pub(super) struct BodyReader {
+    pub(super) read: rf_read_fn,
+    pub(super) rewind: rf_rewind_fn,
+    pub(super) data: Data,
+}
+
+impl Reader for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let function = self.read?;
+        // SAFETY: the buffer is writable for its length during the call.
+        let count = unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) };
+        // A count beyond the buffer is a defect of the function: as good as a refusal.
+        usize::try_from(count).ok().filter(|count| *count <= buffer.len())
+    }
+
+    fn can_rewind(&self) -> bool {
+        self.rewind.is_some()
+    }
+
+    fn rewind(&mut self) -> bool {
+        let Some(function) = self.rewind else { return false };
+        // SAFETY: the data lives until it is dropped.
+        outcome(unsafe { function(self.data.pointer) }.into()).is_ok()
+    }
+}
+
+/// Bytes of C's that stay where they are.
+pub(super) struct BorrowedBytes {
+    pub(super) address: *const u8,
+    pub(super) length: usize,
+    /// Held for its drop function, which says that the bytes are no longer needed.
+    pub(super) _data: Data,
+}
+
+// SAFETY: the caller promised that the bytes stay as they are until drop runs; they are only read.
+unsafe impl Send for BorrowedBytes {}
+// SAFETY: as above.
+unsafe impl Sync for BorrowedBytes {}
+
+impl Borrowed for BorrowedBytes {
+    fn bytes(&self) -> &[u8] {
+        if self.length == 0 {
+            return &[];
+        }
+        // SAFETY: the caller promised `length` readable bytes until drop runs, and we hold that off.
+        unsafe { std::slice::from_raw_parts(self.address, self.length) }
+    }
+}
+
+impl UserData for Data {
+    fn address(&self) -> usize {
+        self.pointer as usize
+    }
+}

@@ -1,0 +1,139 @@
+//! ## Cookies
+//!
+//! A snapshot: cookies as they were when it was asked for.
+
+use std::ffi::c_char;
+use std::ptr::null;
+
+use super::boundary::{Out, optional_text, status, text, value};
+use super::handle;
+use super::types::{rf_cookies, rf_status};
+use crate::http::cookies::Cookie;
+use crate::terminated::Terminated;
+
+/// What stands behind rf_cookies.
+pub(super) struct Cookies(Vec<Entry>);
+
+struct Entry {
+    name: Terminated,
+    value: Terminated,
+    domain: Terminated,
+    path: Terminated,
+    expires_s: i64,
+    secure: bool,
+    http_only: bool,
+    host_only: bool,
+}
+
+impl Cookies {
+    pub(super) fn new(cookies: Vec<Cookie>) -> Cookies {
+        Cookies(
+            cookies
+                .into_iter()
+                .map(|cookie| Entry {
+                    name: Terminated::new(cookie.name),
+                    value: Terminated::new(cookie.value),
+                    domain: Terminated::new(cookie.domain),
+                    path: Terminated::new(cookie.path),
+                    expires_s: cookie.expires_s,
+                    secure: cookie.secure,
+                    http_only: cookie.http_only,
+                    host_only: cookie.host_only,
+                })
+                .collect(),
+        )
+    }
+}
+
+/// A view of one cookie. Its strings live as long as the snapshot.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rf_cookie {
+    /// Its name.
+    pub name: *const c_char,
+    /// Its value.
+    pub value: *const c_char,
+    /// The domain it goes to, in lower case and without a leading dot.
+    pub domain: *const c_char,
+    /// The path it goes to, and below.
+    pub path: *const c_char,
+    /// When it ends, in seconds since 1970; -1: with the session.
+    pub expires_s: i64,
+    /// It goes over https only.
+    pub secure: bool,
+    /// Scripts in browsers do not see it.
+    pub http_only: bool,
+    /// It goes to `domain` alone, not to the names below it.
+    pub host_only: bool,
+}
+
+const NOTHING: rf_cookie = rf_cookie {
+    name: null(),
+    value: null(),
+    domain: null(),
+    path: null(),
+    expires_s: 0,
+    secure: false,
+    http_only: false,
+    host_only: false,
+};
+
+/// How many cookies there are; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_cookies_count(cookies: *const rf_cookies) -> usize {
+    // SAFETY: the caller vouches for its pointers, here and below.
+    value(0, || Some(unsafe { handle::peek(cookies) }.ok()?.0.len()))
+}
+
+/// One of them. RF_E_INVALID: `index` is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_cookies_at(
+    cookies: *const rf_cookies,
+    index: usize,
+    out: *mut rf_cookie,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_cookies_count.
+        let out = unsafe { Out::required(out, NOTHING) }?;
+        // SAFETY: see rf_cookies_count.
+        let cookie = unsafe { handle::peek(cookies) }?.0.get(index).ok_or(rf_status::RF_E_INVALID)?;
+        out.set(rf_cookie {
+            name: cookie.name.as_ptr().cast(),
+            value: cookie.value.as_ptr().cast(),
+            domain: cookie.domain.as_ptr().cast(),
+            path: cookie.path.as_ptr().cast(),
+            expires_s: cookie.expires_s,
+            secure: cookie.secure,
+            http_only: cookie.http_only,
+            host_only: cookie.host_only,
+        });
+        Ok(())
+    })
+}
+
+/// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_cookies_get(
+    cookies: *const rf_cookies,
+    name: *const c_char,
+    domain: *const c_char,
+) -> *const c_char {
+    value(null(), || {
+        // SAFETY: see rf_cookies_count.
+        let (cookies, name, domain) =
+            unsafe { (handle::peek(cookies).ok()?, text(name).ok()?, optional_text(domain).ok()?) };
+        let domain = domain.map(|domain| domain.trim_start_matches('.'));
+        let found = cookies.0.iter().find(|cookie| {
+            cookie.name.as_str() == name
+                && domain.is_none_or(|domain| cookie.domain.as_str().eq_ignore_ascii_case(domain))
+        })?;
+        Some(found.value.as_ptr().cast())
+    })
+}
+
+/// Frees a snapshot.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_cookies_free(cookies: *mut rf_cookies) {
+    // SAFETY: see rf_cookies_count.
+    value((), || Some(drop(unsafe { handle::take(cookies) })));
+}

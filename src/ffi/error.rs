@@ -1,0 +1,59 @@
+//! ## Errors
+//!
+//! An error lives as long as the future or response that it was asked of. Any thread may read it.
+
+use std::ffi::{c_char, c_int};
+use std::ptr::null;
+
+use super::boundary::value;
+use super::handle;
+use super::types::{rf_error, rf_response};
+use crate::error::{Error, ErrorKind};
+
+unsafe fn read<T>(error: *const rf_error, otherwise: T, get: impl FnOnce(&Error) -> Option<T>) -> T {
+    // SAFETY: the caller vouches for its pointers, here and below.
+    value(otherwise, || get(unsafe { handle::peek(error) }.ok()?))
+}
+
+/// An rf_error_kind; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_kind_of(error: *const rf_error) -> c_int {
+    // SAFETY: see read.
+    unsafe { read(error, 0, |error| Some(error.kind() as c_int)) }
+}
+
+/// Whether it is of this rf_error_kind or of one below it: an RF_ERROR_CONNECT_TIMEOUT is an RF_ERROR_CONNECTION and
+/// an RF_ERROR_TIMEOUT, and everything is an RF_ERROR_REQUEST.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_is(error: *const rf_error, kind: c_int) -> bool {
+    // SAFETY: see read.
+    unsafe { read(error, false, |error| Some(error.kind().is(ErrorKind::from_code(kind)?))) }
+}
+
+/// What happened, in words, with the value that is to blame.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_message(error: *const rf_error) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { read(error, null(), |error| Some(error.message().as_ptr().cast())) }
+}
+
+/// The URL that was asked for; NULL: none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_url(error: *const rf_error) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { read(error, null(), |error| Some(error.url()?.as_ptr().cast())) }
+}
+
+/// The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_response(error: *const rf_error) -> *const rf_response {
+    // SAFETY: see read.
+    unsafe { read(error, null(), |error| Some(handle::lend(error.response()?))) }
+}
+
+/// The operating system's number for what happened (errno); 0: none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_os_code(error: *const rf_error) -> c_int {
+    // SAFETY: see read.
+    unsafe { read(error, 0, |error| Some(error.os_code())) }
+}

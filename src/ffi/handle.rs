@@ -1,0 +1,114 @@
+//! The only place that turns pointers of C into Rust and back.
+//!
+//! A handle is the address of a Rust object. Shared handles are counted (`Arc`): C owns one count for each that
+//! it was given to free. Owned handles (`Box`) have one owner.
+
+use std::sync::Arc;
+
+use super::cookies::Cookies;
+use super::types::{
+    rf_completed, rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_hook_call, rf_json, rf_options,
+    rf_response, rf_session, rf_status, rf_task,
+};
+use crate::executor::{Executor, Task};
+use crate::options::{HookCall, Options};
+use crate::session::{Config, Request, RequestFuture, Session};
+
+/// What stands behind an opaque type of C.
+pub(super) trait Handle {
+    type Target;
+}
+
+/// Handles that are counted.
+pub(super) trait Shared: Handle {}
+
+/// Handles with one owner.
+pub(super) trait Owned: Handle {}
+
+macro_rules! handles {
+    ($($handle:ident => $target:ty $(, $kind:ident)?;)*) => {
+        $(
+            impl Handle for $handle { type Target = $target; }
+            $(impl $kind for $handle {})?
+        )*
+    };
+}
+
+/// An executor is a trait object, whose address alone says too little: the handle points to this.
+pub(super) struct ExecutorBox(pub(super) Arc<dyn Executor>);
+
+/// Options are shared with the requests that were submitted with them, until somebody changes them.
+pub(super) struct OptionsBox(pub(super) Arc<Options>);
+
+// What has no second name is only ever lent.
+handles! {
+    rf_executor => ExecutorBox, Owned;
+    rf_config => Config, Owned;
+    rf_session => Session, Shared;
+    rf_options => OptionsBox, Owned;
+    rf_future => RequestFuture, Shared;
+    rf_completed => crate::wait::Completed<Request>, Owned;
+    rf_response => crate::response::Response, Shared;
+    rf_json => crate::json::Value;
+    rf_cookies => Cookies, Owned;
+    rf_error => crate::error::Error;
+    rf_task => Task, Owned;
+    rf_hook_call => HookCall;
+}
+
+/// What a handle stands for, for the length of a call.
+pub(super) unsafe fn peek<'a, H: Handle>(handle: *const H) -> Result<&'a H::Target, rf_status> {
+    // SAFETY: the caller vouches that the handle is NULL or alive; ours are addresses of their target.
+    unsafe { handle.cast::<H::Target>().as_ref() }.ok_or(rf_status::RF_E_NULL)
+}
+
+/// The same, for handles that one thread at a time may use, and for what is lent to one call.
+pub(super) unsafe fn peek_mut<'a, H: Handle>(handle: *mut H) -> Result<&'a mut H::Target, rf_status> {
+    // SAFETY: as above, and nobody else uses it during the call: so says the header.
+    unsafe { handle.cast::<H::Target>().as_mut() }.ok_or(rf_status::RF_E_NULL)
+}
+
+/// One more count of a shared handle.
+pub(super) unsafe fn retain<H: Shared>(handle: *const H) -> Result<Arc<H::Target>, rf_status> {
+    if handle.is_null() {
+        return Err(rf_status::RF_E_NULL);
+    }
+    let target = handle.cast::<H::Target>();
+    // SAFETY: every shared handle is the address inside an Arc, and a count is alive while the handle is.
+    unsafe {
+        Arc::increment_strong_count(target);
+        Ok(Arc::from_raw(target))
+    }
+}
+
+/// Gives a count to C.
+pub(super) fn share<H: Shared>(target: Arc<H::Target>) -> *mut H {
+    Arc::into_raw(target).cast_mut().cast()
+}
+
+/// Lends a shared object, which lives as long as its owner.
+pub(super) fn lend<H: Handle>(target: *const H::Target) -> *const H {
+    target.cast()
+}
+
+/// Takes a count back and drops it.
+pub(super) unsafe fn release<H: Shared>(handle: *mut H) {
+    if !handle.is_null() {
+        // SAFETY: C gives back a count that `share` gave to it, once.
+        drop(unsafe { Arc::from_raw(handle.cast::<H::Target>()) });
+    }
+}
+
+/// Gives an owned object to C.
+pub(super) fn give<H: Owned>(target: H::Target) -> *mut H {
+    Box::into_raw(Box::new(target)).cast()
+}
+
+/// Takes an owned object back.
+pub(super) unsafe fn take<H: Owned>(handle: *mut H) -> Option<Box<H::Target>> {
+    if handle.is_null() {
+        return None;
+    }
+    // SAFETY: C gives back what `give` gave to it, once.
+    Some(unsafe { Box::from_raw(handle.cast::<H::Target>()) })
+}

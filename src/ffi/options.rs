@@ -1,0 +1,579 @@
+//! ## Options
+//!
+//! What requests takes as keyword arguments. All strings and bytes are copied unless a comment says otherwise.
+//! A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
+//! changed, used again and freed as soon as a request is submitted.
+
+use std::ffi::{c_char, c_void};
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::boundary::{Checked, Out, bytes, limit, optional_text, status, text, value};
+use super::callback::{
+    BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, OutputFunction,
+    ProgressFunction,
+};
+use super::handle::{self, OptionsBox};
+use super::types::{
+    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_progress_fn, rf_read_fn, rf_rewind_fn,
+    rf_status, rf_write_fn,
+};
+use crate::options::{
+    Auth, BodySource, Certificate, Options, Part, Query, Resolve, SharedReader, Sink, Timeouts,
+};
+
+/// Makes options that say nothing. Free them with rf_options_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_new(out: *mut *mut rf_options) -> rf_status {
+    status(|| {
+        // SAFETY: the caller vouches for its pointers, here and in every function below.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        out.set(handle::give(OptionsBox(Arc::default())));
+        Ok(())
+    })
+}
+
+/// Makes a copy. Callbacks are shared: their drop function runs when the last copy is gone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_clone(
+    options: *const rf_options,
+    out: *mut *mut rf_options,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_options_new.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        // SAFETY: see rf_options_new.
+        let options = unsafe { handle::peek(options) }?;
+        out.set(handle::give(OptionsBox(options.0.clone())));
+        Ok(())
+    })
+}
+
+/// Frees options. Requests submitted with them are not affected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_free(options: *mut rf_options) {
+    // SAFETY: see rf_options_new.
+    value((), || Some(drop(unsafe { handle::take(options) })));
+}
+
+/// Checks all arguments, then changes the options; a copy of them, when a request still shares them.
+fn change<T>(
+    options: *mut rf_options,
+    check: impl FnOnce() -> Checked<T>,
+    set: impl FnOnce(&mut Options, T),
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_options_new.
+        let options = unsafe { handle::peek_mut(options) }?;
+        let checked = check()?;
+        set(Arc::make_mut(&mut options.0), checked);
+        Ok(())
+    })
+}
+
+/// Sets a header in the place of those of that name in any case. A value of NULL takes a default out.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_header(
+    options: *mut rf_options,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, optional_text(value)?)) };
+    change(options, check, |options, (name, value)| options.set_header(name, value))
+}
+
+/// Adds a header beside those of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_header(
+    options: *mut rf_options,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, text(value)?)) };
+    change(options, check, |options, (name, value)| options.add_header(name, value))
+}
+
+/// Adds a pair to the query, form-encoded, after what the URL has. A value of NULL takes the session's params of
+/// that name out.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_param(
+    options: *mut rf_options,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, optional_text(value)?)) };
+    change(options, check, |options, (name, value)| options.add_param(name, value))
+}
+
+/// Sets a query that is encoded already, in place of all params. It goes after what the URL has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_query(
+    options: *mut rf_options,
+    raw_query: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(raw_query) };
+    change(options, check, |options, raw| options.query = Some(Query::Raw(raw.into())))
+}
+
+/// Sets the body to a copy of `length` bytes. `data` may be NULL when there are none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_body(
+    options: *mut rf_options,
+    data: *const c_void,
+    length: usize,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { bytes(data.cast(), length) };
+    change(options, check, |options, data| options.body = Some(BodySource::Bytes(data.into())))
+}
+
+/// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no
+/// options, no request and no response (rf_response_request_body) need them any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_body_borrowed(
+    options: *mut rf_options,
+    data: *const c_void,
+    length: usize,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { bytes(data.cast(), length) };
+    change(options, check, |options, data| {
+        let data =
+            BorrowedBytes { address: data.as_ptr(), length: data.len(), _data: Data::new(user_data, drop) };
+        options.body = Some(BodySource::Borrowed(Arc::new(data)));
+    })
+}
+
+/// Sets the body to a file, which is opened when the request runs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_body_file(
+    options: *mut rf_options,
+    path: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(path) };
+    change(options, check, |options, path| options.body = Some(BodySource::File(path.into())))
+}
+
+/// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
+/// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1
+/// where it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_body_reader(
+    options: *mut rf_options,
+    read: rf_read_fn,
+    rewind: rf_rewind_fn,
+    length: i64,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    let check = || {
+        if read.is_none() {
+            return Err(rf_status::RF_E_NULL);
+        }
+        match length {
+            -1 => Ok(None),
+            0.. => Ok(Some(length.unsigned_abs())),
+            _ => Err(rf_status::RF_E_INVALID),
+        }
+    };
+    change(options, check, |options, length| {
+        let reader = Box::new(BodyReader { read, rewind, data: Data::new(user_data, drop) });
+        let reader = Arc::new(Mutex::new(SharedReader { reader, touched: false }));
+        options.body = Some(BodySource::Reader { reader, length });
+    })
+}
+
+/// Sets the body to a JSON text and the Content-Type to application/json. A text that does not parse is the
+/// future's RF_ERROR_INVALID_JSON.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_json(options: *mut rf_options, json: *const c_char) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(json) };
+    change(options, check, |options, json| options.body = Some(BodySource::Json(json.into())))
+}
+
+/// Adds a field to the form, which is the body: urlencoded, or multipart/form-data when there are parts.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_form(
+    options: *mut rf_options,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, text(value)?)) };
+    change(options, check, |options, (name, value)| {
+        options.add_part(Part::Field { name: name.into(), value: value.into() });
+    })
+}
+
+/// Adds a part to the form from a copy of `length` bytes. `filename` and `content_type` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_part(
+    options: *mut rf_options,
+    name: *const c_char,
+    filename: *const c_char,
+    content_type: *const c_char,
+    data: *const c_void,
+    length: usize,
+) -> rf_status {
+    let check = || {
+        // SAFETY: see rf_options_new.
+        unsafe {
+            Ok((
+                text(name)?,
+                optional_text(filename)?,
+                optional_text(content_type)?,
+                bytes(data.cast(), length)?,
+            ))
+        }
+    };
+    change(options, check, |options, (name, filename, content_type, data)| {
+        options.add_part(Part::Data {
+            name: name.into(),
+            filename: filename.map(Into::into),
+            content_type: content_type.map(Into::into),
+            data: data.into(),
+        });
+    })
+}
+
+/// Adds a file to the form, under the last part of its path. It is opened when the request runs. `content_type`
+/// may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_file(
+    options: *mut rf_options,
+    name: *const c_char,
+    path: *const c_char,
+    content_type: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, text(path)?, optional_text(content_type)?)) };
+    change(options, check, |options, (name, path, content_type)| {
+        options.add_part(Part::File {
+            name: name.into(),
+            path: path.into(),
+            content_type: content_type.map(Into::into),
+        });
+    })
+}
+
+/// Sets a cookie for this request and its redirects on the same host. It wins over the session's of that name and
+/// is not stored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_cookie(
+    options: *mut rf_options,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(name)?, text(value)?)) };
+    change(options, check, |options, (name, value)| options.set_cookie(name, value))
+}
+
+/// Authenticates with HTTP Basic.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_basic(
+    options: *mut rf_options,
+    user: *const c_char,
+    password: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(user)?, text(password)?)) };
+    change(options, check, |options, (user, password)| {
+        options.auth = Some(Auth::Basic(user.into(), password.into()));
+    })
+}
+
+/// Authenticates with HTTP Digest, when the server asks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_digest(
+    options: *mut rf_options,
+    user: *const c_char,
+    password: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(user)?, text(password)?)) };
+    change(options, check, |options, (user, password)| {
+        options.auth = Some(Auth::Digest(user.into(), password.into()));
+    })
+}
+
+/// Authenticates with a bearer token.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_bearer(
+    options: *mut rf_options,
+    token: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(token) };
+    change(options, check, |options, token| options.auth = Some(Auth::Bearer(token.into())))
+}
+
+/// Sends no credentials: not the session's, not netrc's, not the URL's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_none(options: *mut rf_options) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.auth = Some(Auth::Nothing))
+}
+
+/// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two reads,
+/// in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_timeout(
+    options: *mut rf_options,
+    connect_ms: i64,
+    read_ms: i64,
+) -> rf_status {
+    let check = || Ok(Timeouts { connect: limit(connect_ms)?, read: limit(read_ms)? });
+    change(options, check, |options, timeouts| options.timeouts = Some(timeouts))
+}
+
+/// Sets how long all of it may take in milliseconds, from submission to the last byte: queue, redirects, retries
+/// and body. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_deadline(options: *mut rf_options, total_ms: i64) -> rf_status {
+    change(options, || limit(total_ms), |options, deadline| options.deadline = Some(deadline))
+}
+
+/// Whether redirects are followed. Default: true, but for HEAD.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_allow_redirects(options: *mut rf_options, allow: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.allow_redirects = Some(allow))
+}
+
+/// How many redirects are followed; one more is RF_ERROR_TOO_MANY_REDIRECTS. Default: 30.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_max_redirects(options: *mut rf_options, limit: u32) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.max_redirects = Some(limit))
+}
+
+/// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
+/// "https://example.org" or "all://example.org". The URL's scheme is http, https, socks4, socks4a, socks5 or
+/// socks5h. NULL: direct.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_proxy(
+    options: *mut rf_options,
+    key: *const c_char,
+    url: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((text(key)?, optional_text(url)?)) };
+    change(options, check, |options, (key, url)| options.set_proxy(key, url))
+}
+
+/// Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
+/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_trust_env(options: *mut rf_options, trust: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.trust_env = Some(trust))
+}
+
+/// Whether the server's certificate is verified. Default: true.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_verify(options: *mut rf_options, verify: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.verify = Some(verify))
+}
+
+/// Trusts the certificates in a PEM file, or in the files of a directory, instead of the system's. NULL: the
+/// system's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_ca_bundle(
+    options: *mut rf_options,
+    path: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(path) };
+    change(options, check, |options, path| options.ca_bundle = Some(path.map(Into::into)))
+}
+
+/// Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
+/// NULL: the key is in the same file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_cert(
+    options: *mut rf_options,
+    cert_path: *const c_char,
+    key_path: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((optional_text(cert_path)?, optional_text(key_path)?)) };
+    change(options, check, |options, (cert, key)| {
+        options.certificate =
+            Some(cert.map(|cert| Certificate { cert: cert.into(), key: key.map(Into::into) }));
+    })
+}
+
+/// Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
+/// that calls it. Default: false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_stream(options: *mut rf_options, stream: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.stream = Some(stream))
+}
+
+/// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE. Default: no
+/// limit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes: u64) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.max_body = Some(bytes))
+}
+
+/// Writes the decoded body into a file, which has this name when it is complete and not before. Content and text
+/// of the response are then empty.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output_file(
+    options: *mut rf_options,
+    path: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(path) };
+    change(options, check, |options, path| options.sink = Some(Sink::File(path.into())))
+}
+
+/// Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then
+/// empty.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output(
+    options: *mut rf_options,
+    write: rf_write_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    change(
+        options,
+        || present(write.is_some()),
+        |options, ()| {
+            let function = OutputFunction { function: write, data: Data::new(user_data, drop) };
+            options.sink = Some(Sink::Function(Arc::new(function)));
+        },
+    )
+}
+
+/// Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
+/// end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_progress(
+    options: *mut rf_options,
+    progress: rf_progress_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    change(
+        options,
+        || present(progress.is_some()),
+        |options, ()| {
+            let function = ProgressFunction { function: progress, data: Data::new(user_data, drop) };
+            options.progress = Some(Arc::new(function));
+        },
+    )
+}
+
+/// Adds a hook. A request's hooks run instead of the session's, in the order added.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_hook(
+    options: *mut rf_options,
+    hook: rf_hook_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    change(
+        options,
+        || present(hook.is_some()),
+        |options, ()| {
+            options.hooks.push(Arc::new(HookFunction { function: hook, data: Data::new(user_data, drop) }));
+        },
+    )
+}
+
+/// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook can be sent
+/// to a worker process or to another machine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_hook_bytes(
+    options: *mut rf_options,
+    hook: rf_hook_fn,
+    data: *const c_void,
+    length: usize,
+) -> rf_status {
+    let check = || {
+        present(hook.is_some())?;
+        // SAFETY: see rf_options_new.
+        unsafe { bytes(data.cast(), length) }
+    };
+    change(options, check, |options, data| {
+        options.hooks.push(Arc::new(HookWithBytes { function: hook, data: data.into() }));
+    })
+}
+
+/// Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
+/// requests-futures: use rf_options_add_hook.
+///
+/// cbindgen:deprecated
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_background_callback(
+    options: *mut rf_options,
+    r#fn: rf_background_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    let function = r#fn;
+    change(
+        options,
+        || present(function.is_some()),
+        |options, ()| {
+            let function = BackgroundFunction { function, data: Data::new(user_data, drop) };
+            options.background = Some(Arc::new(function));
+        },
+    )
+}
+
+/// Sets what becomes the future's user data, before the request can run.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_user_data(
+    options: *mut rf_options,
+    user_data: *mut c_void,
+) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.user_data = Some(user_data as usize))
+}
+
+/// Connects every hop of the request to a Unix socket. The URL gives Host and path; https works over it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_unix_socket(
+    options: *mut rf_options,
+    path: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { text(path) };
+    change(options, check, |options, path| options.unix_socket = Some(path.into()))
+}
+
+/// Connects to `address`, an IPv4 or IPv6 address, for this host and port. Host header and certificate stay the
+/// name's. RF_E_INVALID: it is no address, or the port is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_resolve(
+    options: *mut rf_options,
+    host: *const c_char,
+    port: u16,
+    address: *const c_char,
+) -> rf_status {
+    let check = || {
+        // SAFETY: see rf_options_new.
+        let (host, address) = unsafe { (text(host)?, text(address)?) };
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        let address = address.parse().map_err(|_| rf_status::RF_E_INVALID)?;
+        if port == 0 {
+            return Err(rf_status::RF_E_INVALID);
+        }
+        Ok(Resolve { host: host.into(), port, address })
+    };
+    change(options, check, |options, resolve| options.set_resolve(resolve))
+}
+
+fn present(is: bool) -> Checked<()> {
+    if is { Ok(()) } else { Err(rf_status::RF_E_NULL) }
+}

@@ -1,0 +1,361 @@
+//! ## Sessions
+//!
+//! A session keeps what requests share: defaults, cookies and connections. Any thread may use it at any time.
+
+use std::borrow::Cow;
+use std::ffi::{c_char, c_int};
+use std::ptr::null_mut;
+
+use super::boundary::{Checked, Out, optional_text, status, text, value};
+use super::cookies::Cookies;
+use super::handle;
+use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
+use crate::session::{CloseMode, Config, Session, SubmitError};
+use crate::url::Url;
+
+/// Makes an empty configuration. Free it with rf_config_free; one configuration may build many sessions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_new(out: *mut *mut rf_config) -> rf_status {
+    status(|| {
+        // SAFETY: the caller vouches for its pointers, here and in every function below.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        out.set(handle::give(Config::default()));
+        Ok(())
+    })
+}
+
+/// Has the session's requests run on this executor, which stays yours: closing the session leaves it running.
+/// `max_workers` is then ignored.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_executor(
+    config: *mut rf_config,
+    executor: *mut rf_executor,
+) -> rf_status {
+    // SAFETY: see rf_config_new.
+    change(
+        config,
+        || Ok(unsafe { handle::peek(executor) }?.0.clone()),
+        |config, it| config.executor = Some(it),
+    )
+}
+
+/// How many requests the session's own pool runs at once. Default: 8. RF_E_INVALID: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_max_workers(config: *mut rf_config, max_workers: usize) -> rf_status {
+    change(config, || positive(max_workers), |config, it| config.max_workers = Some(it))
+}
+
+/// Has requests use the defaults, cookies, hooks and connections of this session, on the new session's executor.
+/// Closing the new one leaves the base open. Settings of the connection pool cannot be given as well:
+/// rf_session_new returns RF_E_INVALID.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_base_session(
+    config: *mut rf_config,
+    session: *mut rf_session,
+) -> rf_status {
+    // SAFETY: see rf_config_new.
+    change(config, || unsafe { handle::retain(session) }, |config, it| config.base = Some(it))
+}
+
+/// For how many hosts idle connections are kept, the least recently used going first. Default: 10, or the number
+/// of workers of the session's own pool if that is more. RF_E_INVALID: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_pool_connections(config: *mut rf_config, hosts: usize) -> rf_status {
+    change(config, || positive(hosts), |config, it| config.pool_connections = Some(it))
+}
+
+/// How many idle connections are kept for each host. Default: 10, or the number of workers of the session's own
+/// pool if that is more. RF_E_INVALID: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_pool_maxsize(
+    config: *mut rf_config,
+    connections_per_host: usize,
+) -> rf_status {
+    change(config, || positive(connections_per_host), |config, it| config.pool_maxsize = Some(it))
+}
+
+/// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
+/// more, which is closed after use.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
+    change(config, || Ok(block), |config, it| config.pool_block = Some(it))
+}
+
+/// How often a request is tried again after a failure of its connection. Default: 0. What may have been carried out
+/// is tried again only where that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retries: u32) -> rf_status {
+    change(config, || Ok(retries), |config, it| config.max_retries = Some(it))
+}
+
+/// Frees a configuration. Sessions built from it are not affected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_free(config: *mut rf_config) {
+    // SAFETY: see rf_config_new.
+    value((), || Some(drop(unsafe { handle::take(config) })));
+}
+
+fn change<T>(
+    config: *mut rf_config,
+    check: impl FnOnce() -> Checked<T>,
+    set: impl FnOnce(&mut Config, T),
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let config = unsafe { handle::peek_mut(config) }?;
+        set(config, check()?);
+        Ok(())
+    })
+}
+
+fn positive(number: usize) -> Checked<usize> {
+    if number == 0 { Err(rf_status::RF_E_INVALID) } else { Ok(number) }
+}
+
+/// Makes a session. `config` may be NULL: 8 threads of its own. Free it with rf_session_free, and close it before
+/// that where the program has to know that all is over.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_new(config: *const rf_config, out: *mut *mut rf_session) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        let default = Config::default();
+        // SAFETY: see rf_config_new.
+        let config = if config.is_null() { &default } else { unsafe { handle::peek(config) }? };
+        out.set(handle::share(Session::new(config).map_err(|_| rf_status::RF_E_INVALID)?));
+        Ok(())
+    })
+}
+
+/// Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
+/// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
+/// progress function, or the session has a base session. Requests submitted before are not affected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_update(
+    session: *mut rf_session,
+    defaults: *const rf_options,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let (session, defaults) = unsafe { (handle::peek(session)?, handle::peek(defaults)?) };
+        if session.update(&defaults.0) { Ok(()) } else { Err(rf_status::RF_E_INVALID) }
+    })
+}
+
+/// Submits a request and returns at once. `method` is any HTTP token; it goes out in upper case. `options` may be
+/// NULL. The request takes all settings as they are now; what is wrong with it is the outcome of the future, which
+/// is yours: free it with rf_future_free. RF_E_SHUTDOWN: the session is closed, or its executor shut down.
+/// RF_E_RESOURCE: there is no worker, and no thread could be started.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_request(
+    session: *mut rf_session,
+    method: *const c_char,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(
+        session,
+        || {
+            // SAFETY: see rf_config_new.
+            let method = unsafe { text(method) }?;
+            Ok(known(method).map_or_else(|| Cow::Owned(method.to_ascii_uppercase()), Cow::Borrowed))
+        },
+        url,
+        options,
+        out,
+    )
+}
+
+/// rf_session_request with GET.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_get(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("GET".into()), url, options, out)
+}
+
+/// rf_session_request with OPTIONS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_options(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("OPTIONS".into()), url, options, out)
+}
+
+/// rf_session_request with HEAD. Redirects are not followed unless the options say so.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_head(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("HEAD".into()), url, options, out)
+}
+
+/// rf_session_request with POST.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_post(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("POST".into()), url, options, out)
+}
+
+/// rf_session_request with PUT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_put(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("PUT".into()), url, options, out)
+}
+
+/// rf_session_request with PATCH.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_patch(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("PATCH".into()), url, options, out)
+}
+
+/// rf_session_request with DELETE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_delete(
+    session: *mut rf_session,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    submit(session, || Ok("DELETE".into()), url, options, out)
+}
+
+/// The verbs that need no memory of their own.
+fn known(method: &str) -> Option<&'static str> {
+    ["GET", "OPTIONS", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(method))
+}
+
+fn submit(
+    session: *mut rf_session,
+    method: impl FnOnce() -> Checked<Cow<'static, str>>,
+    url: *const c_char,
+    options: *const rf_options,
+    out: *mut *mut rf_future,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        // SAFETY: see rf_config_new.
+        let session = unsafe { handle::retain(session) }?;
+        let method = method()?;
+        // SAFETY: see rf_config_new.
+        let url = unsafe { text(url) }?;
+        // SAFETY: see rf_config_new.
+        let options =
+            if options.is_null() { None } else { Some(unsafe { handle::peek(options) }?.0.clone()) };
+        let future = session.submit(method, url, options).map_err(|error| match error {
+            SubmitError::Shutdown => rf_status::RF_E_SHUTDOWN,
+            SubmitError::Resource => rf_status::RF_E_RESOURCE,
+        })?;
+        out.set(handle::share(future));
+        Ok(())
+    })
+}
+
+/// Takes a snapshot of the session's cookies. Free it with rf_cookies_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_cookies(
+    session: *const rf_session,
+    out: *mut *mut rf_cookies,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        // SAFETY: see rf_config_new.
+        let session = unsafe { handle::peek(session) }?;
+        out.set(handle::give(Cookies::new(session.jar().snapshot())));
+        Ok(())
+    })
+}
+
+/// Stores a cookie as if a response from `url` had set it: `set_cookie` is what follows "Set-Cookie:".
+/// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_set_cookie(
+    session: *mut rf_session,
+    url: *const c_char,
+    set_cookie: *const c_char,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let (session, url, line) = unsafe { (handle::peek(session)?, text(url)?, text(set_cookie)?) };
+        let url = Url::parse(url).map_err(|_| rf_status::RF_E_INVALID)?;
+        if session.jar().set(&url, line) { Ok(()) } else { Err(rf_status::RF_E_INVALID) }
+    })
+}
+
+/// Forgets the cookies of that name (NULL: all) and domain (NULL: any).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_clear_cookies(
+    session: *mut rf_session,
+    name: *const c_char,
+    domain: *const c_char,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let (session, name, domain) =
+            unsafe { (handle::peek(session)?, optional_text(name)?, optional_text(domain)?) };
+        session.jar().clear(name, domain);
+        Ok(())
+    })
+}
+
+/// How many requests it runs at once; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_max_workers(session: *const rf_session) -> usize {
+    // SAFETY: see rf_config_new.
+    value(0, || Some(unsafe { handle::peek(session) }.ok()?.max_workers()))
+}
+
+/// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
+/// is an rf_close_mode. From inside a hook or a callback it does not wait for the request that runs there. A
+/// shared executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
+/// may be called again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: c_int) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let session = unsafe { handle::retain(session) }?;
+        let mode = match close_mode {
+            0 => CloseMode::Wait,
+            1 => CloseMode::CancelPending,
+            2 => CloseMode::Abort,
+            _ => return Err(rf_status::RF_E_INVALID),
+        };
+        session.close(mode);
+        Ok(())
+    })
+}
+
+/// Frees the handle. It never waits: what was submitted finishes by itself.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_free(session: *mut rf_session) {
+    // SAFETY: see rf_config_new.
+    value((), || Some(unsafe { handle::release(session) }));
+}

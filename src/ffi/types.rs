@@ -1,0 +1,300 @@
+//! ## Status, kinds, handles and functions
+//!
+//! The types that every section below uses.
+
+use std::ffi::{c_int, c_void};
+
+/// What a call returns. The positive ones are answers, the negative ones say that the call itself was wrong.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_status {
+    /// It worked.
+    RF_OK = 0,
+    /// The wait ended before the future did. The future goes on.
+    RF_TIMEOUT = 1,
+    /// The future was cancelled.
+    RF_CANCELLED = 2,
+    /// The request failed; rf_future_exception, or the call's `error`, says why. What a hook or another callback
+    /// returns to refuse.
+    RF_FAILED = 3,
+    /// Nothing is left.
+    RF_END = 4,
+    /// A required argument is NULL.
+    RF_E_NULL = -1,
+    /// An argument is out of range or not UTF-8.
+    RF_E_INVALID = -2,
+    /// The session was closed, or its executor shut down.
+    RF_E_SHUTDOWN = -3,
+    /// A worker would wait for work that only its own full pool could run.
+    RF_E_DEADLOCK = -4,
+    /// A defect in this library stopped the call. Nothing was changed.
+    RF_E_PANIC = -5,
+    /// The system gave no thread, descriptor or file.
+    RF_E_RESOURCE = -6,
+    /// Not possible in this state: the body was read in part, or closed.
+    RF_E_STATE = -7,
+}
+
+/// What went wrong with a request. Names and hierarchy are those of Python's requests.exceptions: rf_error_is
+/// answers for a kind and for everything above it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_error_kind {
+    /// Every other kind is one, too. On its own: something that has no kind of its own, such as a file that cannot
+    /// be read (with its OS code).
+    RF_ERROR_REQUEST = 1,
+    /// rf_response_raise_for_status: the status is 4xx or 5xx.
+    RF_ERROR_HTTP,
+    /// No connection, or it broke before a whole answer's head arrived: name look-up, refusal, reset, bad status
+    /// line.
+    RF_ERROR_CONNECTION,
+    /// A CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
+    RF_ERROR_PROXY,
+    /// A CONNECTION: TLS or a certificate.
+    RF_ERROR_SSL,
+    /// A time-out. On its own: the deadline has passed.
+    RF_ERROR_TIMEOUT,
+    /// A CONNECTION and a TIMEOUT: connecting took too long, from look-up to TLS.
+    RF_ERROR_CONNECT_TIMEOUT,
+    /// A TIMEOUT: the server was silent for too long.
+    RF_ERROR_READ_TIMEOUT,
+    /// A URL is needed.
+    RF_ERROR_URL_REQUIRED,
+    /// More redirects than allowed; rf_error_response has the last one.
+    RF_ERROR_TOO_MANY_REDIRECTS,
+    /// The URL has no scheme.
+    RF_ERROR_MISSING_SCHEMA,
+    /// The URL's scheme is neither http nor https.
+    RF_ERROR_INVALID_SCHEMA,
+    /// The URL makes no sense.
+    RF_ERROR_INVALID_URL,
+    /// A header cannot be sent, or the response's headers contradict each other.
+    RF_ERROR_INVALID_HEADER,
+    /// An INVALID_URL: that of a proxy.
+    RF_ERROR_INVALID_PROXY_URL,
+    /// The body broke off before its end.
+    RF_ERROR_CHUNKED_ENCODING,
+    /// The body is not what its Content-Encoding says.
+    RF_ERROR_CONTENT_DECODING,
+    /// The streamed body was read already.
+    RF_ERROR_STREAM_CONSUMED,
+    /// The retries are used up.
+    RF_ERROR_RETRY,
+    /// The body has to be sent again and cannot be rewound.
+    RF_ERROR_UNREWINDABLE_BODY,
+    /// A body to be sent as JSON does not parse.
+    RF_ERROR_INVALID_JSON,
+    /// An INVALID_JSON: a response's body does not parse.
+    RF_ERROR_JSON_DECODE,
+    /// The future was cancelled before it ran.
+    RF_ERROR_CANCELLED = 100,
+    /// It was aborted while it ran.
+    RF_ERROR_ABORTED,
+    /// Its executor refused it.
+    RF_ERROR_SHUTDOWN,
+    /// A hook, an output, a progress function or a body's reader refused.
+    RF_ERROR_HOOK,
+    /// The worker process that ran it died.
+    RF_ERROR_BROKEN_POOL,
+    /// It cannot be sent to a worker process.
+    RF_ERROR_NOT_TRANSFERABLE,
+    /// The body is longer than rf_options_set_max_body allows.
+    RF_ERROR_BODY_TOO_LARGE,
+}
+
+/// When rf_wait returns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_return_when {
+    /// When any future is over.
+    RF_FIRST_COMPLETED = 1,
+    /// When any future has failed (a cancelled one has not), or all are over.
+    RF_FIRST_EXCEPTION,
+    /// When all are over.
+    RF_ALL_COMPLETED,
+}
+
+/// What rf_session_close does with what is not over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_close_mode {
+    /// Runs what is queued.
+    RF_CLOSE_WAIT = 0,
+    /// Cancels what is queued and waits for what runs.
+    RF_CLOSE_CANCEL_PENDING,
+    /// Cancels what is queued and aborts what runs, streamed bodies included.
+    RF_CLOSE_ABORT,
+}
+
+/// Who runs requests. Any thread may use it.
+pub struct rf_executor {
+    _opaque: [u8; 0],
+}
+
+/// How a session is built. One thread at a time.
+pub struct rf_config {
+    _opaque: [u8; 0],
+}
+
+/// What requests share: defaults, cookies, connections. Any thread may use it.
+pub struct rf_session {
+    _opaque: [u8; 0],
+}
+
+/// What a request can say, and a session's defaults. One thread at a time.
+pub struct rf_options {
+    _opaque: [u8; 0],
+}
+
+/// A request that is under way, or what came of it. Any thread may use it.
+pub struct rf_future {
+    _opaque: [u8; 0],
+}
+
+/// Futures in the order in which they finish. Any thread may use it.
+pub struct rf_completed {
+    _opaque: [u8; 0],
+}
+
+/// What the server answered. Any thread may use it.
+pub struct rf_response {
+    _opaque: [u8; 0],
+}
+
+/// A value in a JSON document. It lives as long as its response.
+pub struct rf_json {
+    _opaque: [u8; 0],
+}
+
+/// Cookies as they were at one moment.
+pub struct rf_cookies {
+    _opaque: [u8; 0],
+}
+
+/// Why something failed. It lives as long as the future or response that it was asked of.
+pub struct rf_error {
+    _opaque: [u8; 0],
+}
+
+/// One submitted request, on its way to an executor of your own.
+pub struct rf_task {
+    _opaque: [u8; 0],
+}
+
+/// One call of a hook. It lives as long as the call.
+pub struct rf_hook_call {
+    _opaque: [u8; 0],
+}
+
+/// Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
+pub type rf_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Called when a future is over, on the thread that finished or cancelled it. `future` is borrowed for the call.
+pub type rf_done_fn = Option<unsafe extern "C" fn(future: *mut rf_future, user_data: *mut c_void)>;
+
+/// Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
+/// RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the
+/// call; rf_response_clone keeps the response.
+pub type rf_hook_fn = Option<
+    unsafe extern "C" fn(
+        call: *mut rf_hook_call,
+        response: *const rf_response,
+        user_data: *mut c_void,
+    ) -> rf_callback_status,
+>;
+
+/// Called on the worker when the last response's body has arrived. It may use rf_hook_fail and rf_hook_replace,
+/// as hooks do. All arguments are borrowed for the call.
+pub type rf_background_fn = Option<
+    unsafe extern "C" fn(
+        call: *mut rf_hook_call,
+        session: *mut rf_session,
+        response: *const rf_response,
+        user_data: *mut c_void,
+    ) -> rf_callback_status,
+>;
+
+/// Fills `buffer` with up to `capacity` bytes of a body, on the worker. Returns how many, 0 at the end, or a
+/// negative number to fail the request.
+pub type rf_read_fn =
+    Option<unsafe extern "C" fn(buffer: *mut u8, capacity: usize, user_data: *mut c_void) -> i64>;
+
+/// Goes back to the first byte of a body, on the worker. Anything but RF_OK fails the request.
+pub type rf_rewind_fn = Option<unsafe extern "C" fn(user_data: *mut c_void) -> rf_callback_status>;
+
+/// Takes `length` bytes of a decoded body, on the worker. Anything but RF_OK fails the request.
+pub type rf_write_fn = Option<
+    unsafe extern "C" fn(data: *const u8, length: usize, user_data: *mut c_void) -> rf_callback_status,
+>;
+
+/// Told how far a request has come, on the worker: bytes of the bodies as they go over the wire. Totals are -1
+/// while they are unknown. Anything but RF_OK fails the request.
+pub type rf_progress_fn = Option<
+    unsafe extern "C" fn(
+        sent: i64,
+        send_total: i64,
+        received: i64,
+        receive_total: i64,
+        user_data: *mut c_void,
+    ) -> rf_callback_status,
+>;
+
+/// A status as a function of C returns it. C may return any number, which no Rust enum can hold, so here it is
+/// a number; the header says rf_status.
+///
+/// cbindgen:ignore
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct rf_callback_status(pub c_int);
+
+impl From<rf_callback_status> for rf_status {
+    fn from(status: rf_callback_status) -> rf_status {
+        if status.0 == 0 { rf_status::RF_OK } else { rf_status::RF_FAILED }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn the_kinds_of_c_are_those_of_the_core() {
+        use rf_error_kind::*;
+        let kinds = [
+            RF_ERROR_REQUEST,
+            RF_ERROR_HTTP,
+            RF_ERROR_CONNECTION,
+            RF_ERROR_PROXY,
+            RF_ERROR_SSL,
+            RF_ERROR_TIMEOUT,
+            RF_ERROR_CONNECT_TIMEOUT,
+            RF_ERROR_READ_TIMEOUT,
+            RF_ERROR_URL_REQUIRED,
+            RF_ERROR_TOO_MANY_REDIRECTS,
+            RF_ERROR_MISSING_SCHEMA,
+            RF_ERROR_INVALID_SCHEMA,
+            RF_ERROR_INVALID_URL,
+            RF_ERROR_INVALID_HEADER,
+            RF_ERROR_INVALID_PROXY_URL,
+            RF_ERROR_CHUNKED_ENCODING,
+            RF_ERROR_CONTENT_DECODING,
+            RF_ERROR_STREAM_CONSUMED,
+            RF_ERROR_RETRY,
+            RF_ERROR_UNREWINDABLE_BODY,
+            RF_ERROR_INVALID_JSON,
+            RF_ERROR_JSON_DECODE,
+            RF_ERROR_CANCELLED,
+            RF_ERROR_ABORTED,
+            RF_ERROR_SHUTDOWN,
+            RF_ERROR_HOOK,
+            RF_ERROR_BROKEN_POOL,
+            RF_ERROR_NOT_TRANSFERABLE,
+            RF_ERROR_BODY_TOO_LARGE,
+        ];
+        for (of_c, of_core) in kinds.into_iter().zip(ErrorKind::ALL) {
+            assert_eq!(of_c as i32, of_core as i32);
+            assert_eq!(format!("{of_c:?}\0"), of_core.name());
+        }
+    }
+}

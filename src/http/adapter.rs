@@ -1,0 +1,316 @@
+//! The adapter: where connections come from and where they rest between requests.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::channel::{Bounded, Channel};
+use super::connection::Connection;
+use super::dns;
+use super::proxy::{self, HandshakeError, Proxy, ProxyScheme};
+use super::socket::{Limits, Socket};
+use super::socks;
+use super::tls::{TlsConfigs, TlsSettings};
+use crate::control::SLICE;
+use crate::error::{Error, ErrorKind};
+
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterSettings {
+    /// How many hosts are remembered.
+    pub pool_connections: usize,
+    /// How many idle connections are kept for each.
+    pub pool_maxsize: usize,
+    /// Whether a request waits when a host has that many in use.
+    pub pool_block: bool,
+    pub max_retries: u32,
+}
+
+/// How the server is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    Direct,
+    /// This address, whatever the name says.
+    Address(IpAddr),
+    Unix(String),
+    Proxy(Proxy),
+}
+
+/// What two requests must have in common to use the same connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Route {
+    pub secure: bool,
+    pub host: String,
+    pub port: u16,
+    pub via: Via,
+    /// None where no TLS is spoken.
+    pub tls: Option<TlsSettings>,
+}
+
+pub struct Adapter {
+    pub settings: AdapterSettings,
+    tls: TlsConfigs,
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    settings: AdapterSettings,
+    hosts: Mutex<Hosts>,
+    /// A connection came back or was closed, for those who wait under `pool_block`.
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct Hosts {
+    table: HashMap<Arc<Route>, Host>,
+    clock: u64,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Host {
+    idle: Vec<Connection>,
+    in_use: usize,
+    used_at: u64,
+}
+
+impl Adapter {
+    pub fn new(settings: AdapterSettings) -> Adapter {
+        let pool = Pool { settings, hosts: Mutex::default(), freed: Condvar::new() };
+        Adapter { settings, tls: TlsConfigs::default(), pool: Arc::new(pool) }
+    }
+
+    /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one.
+    pub fn connection(
+        &self,
+        route: &Arc<Route>,
+        limits: &Limits,
+        fresh: bool,
+    ) -> Result<(Connection, Lease), Error> {
+        let (idle, lease) = self.pool.take(route, limits, fresh)?;
+        if let Some(connection) = idle {
+            connection.attach(limits.control);
+            return Ok((connection, lease));
+        }
+        Ok((Connection::new(self.dial(route, limits)?), lease))
+    }
+
+    /// Closes what rests and keeps nothing from now on.
+    pub fn close_idle(&self) {
+        let mut hosts = self.pool.hosts.lock();
+        hosts.closed = true;
+        let table = std::mem::take(&mut hosts.table);
+        drop(hosts);
+        drop(table);
+    }
+
+    fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
+        let result = self.reach(route, limits);
+        if result.is_err() {
+            // The socket is closed by now.
+            limits.control.detach();
+        }
+        let mut channel = result?;
+        if route.secure {
+            let settings = route.tls.as_ref().expect("a secure route has TLS settings");
+            let outcome =
+                self.tls.get(settings).and_then(|config| channel.add_tls(&config, &route.host, limits));
+            if let Err(error) = outcome {
+                limits.control.detach();
+                return Err(error);
+            }
+        }
+        Ok(channel)
+    }
+
+    /// A channel to the server, on which TLS or HTTP is spoken next.
+    fn reach(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
+        let open = |socket: Socket| {
+            let channel = Channel::new(socket);
+            channel.attach(limits.control);
+            channel
+        };
+        match &route.via {
+            Via::Direct => {
+                let addresses = dns::resolve(&route.host, route.port, limits)?;
+                Socket::connect(&addresses, limits).map(open)
+            }
+            Via::Address(address) => Socket::connect(&[(*address, route.port).into()], limits).map(open),
+            Via::Unix(path) => Socket::connect_unix(path, limits).map(open),
+            Via::Proxy(proxy) => self.reach_by_proxy(route, proxy, limits, open),
+        }
+    }
+
+    fn reach_by_proxy(
+        &self,
+        route: &Route,
+        proxy: &Proxy,
+        limits: &Limits,
+        open: impl Fn(Socket) -> Channel,
+    ) -> Result<Channel, Error> {
+        let blame = |error: Error| match error.kind() {
+            ErrorKind::Connection | ErrorKind::Ssl => {
+                let code = error.os_code();
+                Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {error}", proxy.shown()))
+                    .with_os_code(code)
+            }
+            _ => error,
+        };
+        let refused = |error: HandshakeError| match error {
+            HandshakeError::Io(error) => blame(Error::from_io(error).unwrap_or_else(|error| {
+                Error::os(ErrorKind::Connection, "the proxy ended the conversation", &error)
+            })),
+            HandshakeError::Refused(text) => {
+                Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {text}", proxy.shown()))
+            }
+        };
+        let addresses = dns::resolve(&proxy.host, proxy.port, limits).map_err(blame)?;
+        let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
+        if proxy.scheme == ProxyScheme::Https {
+            let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
+            channel.add_tls(&self.tls.get(settings)?, &proxy.host, limits).map_err(blame)?;
+        }
+        let credentials = proxy.login();
+        match proxy.scheme {
+            ProxyScheme::Http | ProxyScheme::Https => {
+                if route.secure {
+                    let mut stream = Bounded { channel: &mut channel, limits };
+                    proxy::connect_tunnel(&mut stream, &route.host, route.port, credentials, None)
+                        .map_err(refused)?;
+                }
+            }
+            scheme => {
+                let mut stream = Bounded { channel: &mut channel, limits };
+                let greeted = socks::greet(&mut stream, scheme, credentials).map_err(refused)?;
+                let by_name = matches!(scheme, ProxyScheme::Socks4a | ProxyScheme::Socks5h);
+                let address;
+                let target = if by_name {
+                    socks::Target::Name(&route.host, route.port)
+                } else {
+                    let found = dns::resolve(&route.host, route.port, limits)?;
+                    let fits = |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
+                    address = *found.iter().find(fits).ok_or_else(|| {
+                        Error::new(
+                            ErrorKind::Proxy,
+                            format!("'{}' has no IPv4 address for SOCKS 4", route.host),
+                        )
+                    })?;
+                    socks::Target::Address(address)
+                };
+                greeted.request(&mut stream, target).map_err(refused)?;
+            }
+        }
+        Ok(channel)
+    }
+}
+
+impl Pool {
+    /// The right to one connection of the route's host, and, unless a `fresh` one is wanted, an idle one that is
+    /// still good, if there is one.
+    fn take(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        limits: &Limits,
+        fresh: bool,
+    ) -> Result<(Option<Connection>, Lease), Error> {
+        let mut hosts = self.hosts.lock();
+        loop {
+            let host = hosts.touch(route, self.settings.pool_connections);
+            let idle = if fresh { None } else { host.idle.pop() };
+            let full = self.settings.pool_block && host.in_use >= self.settings.pool_maxsize;
+            if idle.is_none() && full {
+                self.freed.wait_for(&mut hosts, SLICE);
+                limits.control.check()?;
+                continue;
+            }
+            host.in_use += 1;
+            drop(hosts);
+            let lease = Lease { pool: Arc::downgrade(self), route: route.clone(), returned: false };
+            let Some(mut connection) = idle else { return Ok((None, lease)) };
+            // The probe is a system call: not under the lock.
+            if connection.is_idle() {
+                return Ok((Some(connection), lease));
+            }
+            drop(connection);
+            drop(lease);
+            hosts = self.hosts.lock();
+        }
+    }
+}
+
+impl Hosts {
+    /// The host of a route, now the most recently used. The least recently used one gives way.
+    fn touch(&mut self, route: &Arc<Route>, limit: usize) -> &mut Host {
+        self.clock += 1;
+        let clock = self.clock;
+        if !self.table.contains_key(route) {
+            if self.table.len() >= limit.max(1) {
+                let unused = self.table.iter().filter(|(_, host)| host.in_use == 0);
+                let oldest = unused.min_by_key(|(_, host)| host.used_at).map(|(route, _)| route.clone());
+                match oldest {
+                    Some(oldest) => {
+                        self.table.remove(&oldest);
+                    }
+                    None => {
+                        // All are in use: they keep their counts, but nothing rests.
+                        self.table.values_mut().for_each(|host| host.idle.clear());
+                    }
+                }
+            }
+            self.table.insert(route.clone(), Host::default());
+        }
+        let host = self.table.get_mut(route).expect("inserted above");
+        host.used_at = clock;
+        host
+    }
+}
+
+/// The right to one connection of a host. Dropping it says that the connection is gone.
+pub struct Lease {
+    pool: Weak<Pool>,
+    route: Arc<Route>,
+    returned: bool,
+}
+
+impl Lease {
+    /// The connection can be used again.
+    pub fn give_back(mut self, mut connection: Connection) {
+        self.returned = true;
+        let Some(pool) = self.pool.upgrade() else { return };
+        connection.rest();
+        let mut hosts = pool.hosts.lock();
+        let closed = hosts.closed;
+        let Some(host) = hosts.table.get_mut(&self.route) else { return };
+        host.in_use = host.in_use.saturating_sub(1);
+        let keep = !closed && host.idle.len() < pool.settings.pool_maxsize;
+        let surplus = if keep {
+            host.idle.push(connection);
+            None
+        } else {
+            Some(connection)
+        };
+        drop(hosts);
+        if pool.settings.pool_block {
+            pool.freed.notify_one();
+        }
+        drop(surplus);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.returned {
+            return;
+        }
+        let Some(pool) = self.pool.upgrade() else { return };
+        let mut hosts = pool.hosts.lock();
+        if let Some(host) = hosts.table.get_mut(&self.route) {
+            host.in_use = host.in_use.saturating_sub(1);
+        }
+        drop(hosts);
+        if pool.settings.pool_block {
+            pool.freed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The body of a request: from what the options say to bytes on the wire, as often as they are needed.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::progress::Meter;
+use super::socket::Limits;
+use crate::error::{Error, ErrorKind};
+use crate::form::{self, Multipart, Segment};
+use crate::json::Document;
+use crate::options::{BodySource, Borrowed, Part, SharedReader};
+
+/// A body that is ready to be sent.
+pub struct Payload {
+    source: Source,
+    /// None: unknown, so it goes in chunks.
+    length: Option<u64>,
+    pub content_type: Option<String>,
+}
+
+enum Source {
+    Nothing,
+    Memory(Arc<dyn Borrowed>),
+    Pieces(Vec<Piece>),
+    Reader(Arc<Mutex<SharedReader>>),
+}
+
+enum Piece {
+    Bytes(Vec<u8>),
+    /// Its length when it was looked at; None: it has none.
+    File(PathBuf, Option<u64>),
+}
+
+struct Owned(Arc<[u8]>);
+
+impl Borrowed for Owned {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// How much of a body that does not lie in memory is read at a time.
+const BUFFER: usize = 64 * 1024;
+/// How much of a body in memory goes out between two looks at the clock, when somebody watches.
+const WATCHED: usize = 256 * 1024;
+
+impl Payload {
+    pub fn nothing() -> Payload {
+        Payload { source: Source::Nothing, length: Some(0), content_type: None }
+    }
+
+    fn memory(bytes: Arc<[u8]>, content_type: Option<String>) -> Payload {
+        let length = Some(bytes.len() as u64);
+        Payload { source: Source::Memory(Arc::new(Owned(bytes))), length, content_type }
+    }
+
+    /// Checks everything that can be checked before anything is sent.
+    pub fn prepare(source: Option<&BodySource>) -> Result<Payload, Error> {
+        let Some(source) = source else { return Ok(Payload::nothing()) };
+        match source {
+            BodySource::Bytes(bytes) => Ok(Payload::memory(bytes.clone(), None)),
+            BodySource::Borrowed(bytes) => Ok(Payload {
+                length: Some(bytes.bytes().len() as u64),
+                source: Source::Memory(bytes.clone()),
+                content_type: None,
+            }),
+            BodySource::Json(text) => {
+                Document::parse_text(text).map_err(|error| {
+                    Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
+                })?;
+                Ok(Payload::memory(text.as_bytes().into(), Some("application/json".into())))
+            }
+            BodySource::File(path) => {
+                let path = PathBuf::from(path);
+                let length = file_length(&path)?;
+                Ok(Payload {
+                    source: Source::Pieces(vec![Piece::File(path, length)]),
+                    length,
+                    content_type: None,
+                })
+            }
+            BodySource::Reader { reader, length } => {
+                Ok(Payload { source: Source::Reader(reader.clone()), length: *length, content_type: None })
+            }
+            BodySource::Form(parts) => Payload::form(parts),
+        }
+    }
+
+    fn form(parts: &[Part]) -> Result<Payload, Error> {
+        let fields = parts.iter().filter_map(|part| match part {
+            Part::Field { name, value } => Some((name.as_str(), value.as_str())),
+            _ => None,
+        });
+        if fields.clone().count() == parts.len() {
+            let text = form::encode_pairs(fields);
+            return Ok(Payload::memory(text.into_bytes().into(), Some(form::URLENCODED.into())));
+        }
+        let mut multipart = Multipart::new();
+        for part in parts {
+            match part {
+                Part::Field { name, value } => multipart.field(name, value),
+                Part::Data { name, filename, content_type, data } => {
+                    multipart.part(name, filename.as_deref(), content_type.as_deref(), data)?;
+                }
+                Part::File { name, path, content_type } => {
+                    multipart.file(name, path.as_ref(), content_type.as_deref())?;
+                }
+            }
+        }
+        let content_type = Some(multipart.content_type());
+        let mut length = Some(0);
+        let mut pieces = Vec::new();
+        for segment in multipart.finish() {
+            let (piece, size) = match segment {
+                Segment::Bytes(bytes) => {
+                    let size = Some(bytes.len() as u64);
+                    (Piece::Bytes(bytes), size)
+                }
+                Segment::File { path } => {
+                    let size = file_length(&path)?;
+                    (Piece::File(path, size), size)
+                }
+            };
+            length = length.zip(size).map(|(sum, size): (u64, u64)| sum + size);
+            pieces.push(piece);
+        }
+        Ok(Payload { source: Source::Pieces(pieces), length, content_type })
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.source, Source::Nothing)
+    }
+
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The bytes, where they lie in memory as a whole.
+    pub fn sent_body(&self) -> Option<Arc<dyn Borrowed>> {
+        match &self.source {
+            Source::Memory(bytes) => Some(bytes.clone()),
+            // Multipart without files is small enough to show.
+            Source::Pieces(pieces) => {
+                let mut all = Vec::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Bytes(bytes) => all.extend_from_slice(bytes),
+                        Piece::File(..) => return None,
+                    }
+                }
+                Some(Arc::new(Owned(all.into())))
+            }
+            Source::Nothing | Source::Reader(_) => None,
+        }
+    }
+
+    /// Whether it could be sent once more.
+    pub fn can_rewind(&self) -> bool {
+        match &self.source {
+            Source::Reader(reader) => {
+                let reader = reader.lock();
+                !reader.touched || reader.reader.can_rewind()
+            }
+            _ => true,
+        }
+    }
+
+    /// Back to the first byte, if anything was taken.
+    pub fn rewind(&self) -> Result<(), Error> {
+        let Source::Reader(reader) = &self.source else { return Ok(()) };
+        let mut reader = reader.lock();
+        if !reader.touched {
+            return Ok(());
+        }
+        if !reader.reader.can_rewind() {
+            return Err(Error::new(
+                ErrorKind::UnrewindableBody,
+                "Unable to rewind request body for redirect: its reader cannot begin again.",
+            ));
+        }
+        if !reader.reader.rewind() {
+            return Err(Error::new(ErrorKind::Hook, "The body's reader failed to rewind."));
+        }
+        reader.touched = false;
+        Ok(())
+    }
+
+    /// Sends head and body. False when the server answered before it had all.
+    pub fn send(
+        &self,
+        head: &[u8],
+        connection: &mut Connection,
+        limits: &Limits,
+        meter: &mut Meter,
+    ) -> Result<bool, Error> {
+        match &self.source {
+            Source::Nothing => connection.send(&[head], limits),
+            Source::Memory(bytes) => {
+                let bytes = bytes.bytes();
+                let (mut first, rest) =
+                    bytes.split_at(if meter.is_on() { WATCHED.min(bytes.len()) } else { bytes.len() });
+                let mut head = head;
+                let mut rest = rest.chunks(WATCHED);
+                loop {
+                    if !connection.send(&[head, first], limits)? {
+                        return Ok(false);
+                    }
+                    meter.sent(first.len())?;
+                    let Some(next) = rest.next() else { return Ok(true) };
+                    (head, first) = (&[], next);
+                }
+            }
+            Source::Pieces(pieces) => {
+                let mut pieces = pieces.iter();
+                let mut open: Option<Box<dyn Read + '_>> = None;
+                self.pump(head, connection, limits, meter, |buffer| {
+                    loop {
+                        if let Some(reader) = &mut open {
+                            let count = reader.read(buffer).map_err(|error| {
+                                Error::os(ErrorKind::Request, "Cannot read the file of a body", &error)
+                            })?;
+                            if count > 0 {
+                                return Ok(count);
+                            }
+                        }
+                        open = match pieces.next() {
+                            None => return Ok(0),
+                            Some(Piece::Bytes(bytes)) => Some(Box::new(&bytes[..])),
+                            // One that has grown since would push the rest out of the length announced.
+                            Some(Piece::File(path, length)) => {
+                                Some(Box::new(open_file(path)?.take(length.unwrap_or(u64::MAX))))
+                            }
+                        };
+                    }
+                })
+            }
+            Source::Reader(reader) => {
+                let mut reader = reader.lock();
+                reader.touched = true;
+                self.pump(head, connection, limits, meter, |buffer| {
+                    reader
+                        .reader
+                        .read(buffer)
+                        .ok_or_else(|| Error::new(ErrorKind::Hook, "The body's reader refused to go on."))
+                })
+            }
+        }
+    }
+
+    fn pump(
+        &self,
+        head: &[u8],
+        connection: &mut Connection,
+        limits: &Limits,
+        meter: &mut Meter,
+        mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+    ) -> Result<bool, Error> {
+        let mut buffer = vec![0; BUFFER];
+        let mut head = head;
+        let mut left = self.length;
+        loop {
+            let most = left.map_or(BUFFER, |left| BUFFER.min(usize::try_from(left).unwrap_or(BUFFER)));
+            let count = if most == 0 { 0 } else { read(&mut buffer[..most])? };
+            limits.control.check()?;
+            let piece = &buffer[..count];
+            match &mut left {
+                Some(0) => return if head.is_empty() { Ok(true) } else { connection.send(&[head], limits) },
+                Some(left) if count == 0 => {
+                    let (total, sent) = (self.length.unwrap_or(0), self.length.unwrap_or(0) - *left);
+                    return Err(Error::new(
+                        ErrorKind::Request,
+                        format!("The body ended after {sent} of the {total} bytes that were announced."),
+                    ));
+                }
+                Some(left) => {
+                    *left -= count as u64;
+                    if !connection.send(&[head, piece], limits)? {
+                        return Ok(false);
+                    }
+                }
+                None if count == 0 => return connection.send(&[head, b"0\r\n\r\n"], limits),
+                None => {
+                    let size = format!("{count:x}\r\n");
+                    if !connection.send(&[head, size.as_bytes(), piece, b"\r\n"], limits)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            meter.sent(count)?;
+            head = &[];
+        }
+    }
+}
+
+fn open_file(path: &PathBuf) -> Result<File, Error> {
+    File::open(path)
+        .map_err(|error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error))
+}
+
+/// The length of a file that can be opened; None for what has none, such as a pipe.
+fn file_length(path: &PathBuf) -> Result<Option<u64>, Error> {
+    // A pipe is not opened to look at it: that would wait for its other end.
+    let failed = |error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(failed(std::io::Error::from_raw_os_error(libc::EISDIR)));
+    }
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    File::open(path).map_err(failed)?;
+    Ok(Some(metadata.len()))
+}

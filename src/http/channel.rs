@@ -1,0 +1,264 @@
+//! A byte stream to a server: a socket with any number of TLS layers on it (none for http, one for https, two
+//! for https through an https proxy), and the bytes that came in and were not taken yet.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection};
+
+use super::socket::{Limits, Socket};
+use super::tls;
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
+
+#[derive(Debug)]
+pub struct Channel {
+    socket: Socket,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    connection: ClientConnection,
+    host: Box<str>,
+}
+
+/// How far a send came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    All,
+    Some(usize),
+}
+
+/// The most that one write hands to TLS before it goes out.
+const RECORDS: usize = 64 * 1024;
+
+impl Channel {
+    pub fn new(socket: Socket) -> Channel {
+        Channel { socket, layers: Vec::new() }
+    }
+
+    /// From now on an abort ends every call on this channel.
+    pub fn attach(&self, control: &Control) {
+        control.attach(self.socket.descriptor());
+    }
+
+    /// Puts TLS on what is there, and shakes hands.
+    pub fn add_tls(&mut self, config: &Arc<ClientConfig>, host: &str, limits: &Limits) -> Result<(), Error> {
+        let mut connection = tls::client(config, host)?;
+        let mut below = Below { layers: &mut self.layers, socket: &mut self.socket, limits };
+        while connection.is_handshaking() {
+            while connection.wants_write() {
+                connection.write_tls(&mut below).map_err(|error| unwrap(error, host))?;
+            }
+            if !connection.is_handshaking() {
+                break;
+            }
+            if connection.read_tls(&mut below).map_err(|error| unwrap(error, host))? == 0 {
+                return Err(Error::new(
+                    ErrorKind::Ssl,
+                    format!("'{host}' closed the connection during the TLS handshake"),
+                ));
+            }
+            if let Err(error) = connection.process_new_packets() {
+                // The server is told why, if it still listens.
+                let _ = connection.write_tls(&mut below);
+                return Err(tls::failure(&error, host));
+            }
+        }
+        while connection.wants_write() {
+            connection.write_tls(&mut below).map_err(|error| unwrap(error, host))?;
+        }
+        self.layers.push(Layer { connection, host: host.into() });
+        Ok(())
+    }
+
+    /// Bytes received; 0 at the end.
+    pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
+        read_through(&mut self.layers, &mut self.socket, buffer, limits)
+    }
+
+    /// Sends all of it. When the channel is full and the peer has something to say, and `listening`, it returns
+    /// before that, with the number of bytes that went.
+    pub fn send(&mut self, pieces: &[&[u8]], listening: bool, limits: &Limits) -> Result<Sent, Error> {
+        if !self.layers.is_empty() {
+            let mut sent = 0;
+            for chunk in pieces.iter().flat_map(|piece| piece.chunks(RECORDS)) {
+                if listening && sent > 0 && self.has_news() {
+                    return Ok(Sent::Some(sent));
+                }
+                write_through(&mut self.layers, &mut self.socket, chunk, limits)?;
+                sent += chunk.len();
+            }
+            return Ok(Sent::All);
+        }
+        let mut pieces: Vec<IoSlice> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = &mut pieces[..];
+        let mut sent = 0;
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.socket.send_now(left) {
+                Ok(count) => {
+                    sent += count;
+                    IoSlice::advance_slices(&mut left, count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.wait_to_send(listening, limits)?;
+                    if listening && self.has_news() {
+                        return Ok(Sent::Some(sent));
+                    }
+                }
+                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+            }
+        }
+        Ok(Sent::All)
+    }
+
+    /// Whether the peer has sent something that is not read yet, or its end.
+    pub fn has_news(&self) -> bool {
+        !self.socket.is_silent()
+    }
+
+    /// Whether a connection that lay idle can carry another request: nothing came in meanwhile but what TLS
+    /// keeps to itself (late session tickets).
+    pub fn is_idle(&mut self) -> bool {
+        if self.socket.is_silent() {
+            return true;
+        }
+        let [layer] = &mut self.layers[..] else { return false };
+        struct Now<'a>(&'a Socket);
+        impl Read for Now<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0.receive_now(buffer)
+            }
+        }
+        loop {
+            match layer.connection.read_tls(&mut Now(&self.socket)) {
+                Ok(0) => return false,
+                Ok(_) => match layer.connection.process_new_packets() {
+                    Ok(state) if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() => {
+                        return false;
+                    }
+                    Ok(_) => {}
+                    Err(_) => return false,
+                },
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
+/// What lies under a layer, as std's traits for rustls. Our errors travel inside `io::Error`.
+struct Below<'a, 'b> {
+    layers: &'a mut [Layer],
+    socket: &'a mut Socket,
+    limits: &'a Limits<'b>,
+}
+
+impl Read for Below<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_through(self.layers, self.socket, buffer, self.limits).map_err(Error::into_io)
+    }
+}
+
+impl Write for Below<'_, '_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        write_through(self.layers, self.socket, data, self.limits).map_err(Error::into_io)?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn unwrap(error: io::Error, host: &str) -> Error {
+    Error::from_io(error)
+        .unwrap_or_else(|error| Error::os(ErrorKind::Ssl, format!("TLS with '{host}' failed"), &error))
+}
+
+fn read_through(
+    layers: &mut [Layer],
+    socket: &mut Socket,
+    buffer: &mut [u8],
+    limits: &Limits,
+) -> Result<usize, Error> {
+    let Some((top, rest)) = layers.split_last_mut() else { return socket.receive(buffer, limits) };
+    loop {
+        match top.connection.reader().read(buffer) {
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                return Err(Error::os(
+                    ErrorKind::Connection,
+                    format!("'{}' ended the TLS connection without saying so", top.host),
+                    &error,
+                ));
+            }
+        }
+        let mut below = Below { layers: rest, socket, limits };
+        top.connection.read_tls(&mut below).map_err(|error| unwrap(error, &top.host))?;
+        let state = top.connection.process_new_packets().map_err(|error| tls::failure(&error, &top.host));
+        // Answers to the server's key updates, and alerts.
+        while top.connection.wants_write() {
+            if top.connection.write_tls(&mut below).is_err() {
+                break;
+            }
+        }
+        state?;
+    }
+}
+
+fn write_through(
+    layers: &mut [Layer],
+    socket: &mut Socket,
+    mut data: &[u8],
+    limits: &Limits,
+) -> Result<(), Error> {
+    let Some((top, rest)) = layers.split_last_mut() else { return write_socket(socket, data, limits) };
+    while !data.is_empty() {
+        let taken = top.connection.writer().write(data).map_err(|error| unwrap(error, &top.host))?;
+        data = &data[taken..];
+        let mut below = Below { layers: rest, socket, limits };
+        while top.connection.wants_write() {
+            top.connection.write_tls(&mut below).map_err(|error| unwrap(error, &top.host))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_socket(socket: &Socket, mut data: &[u8], limits: &Limits) -> Result<(), Error> {
+    while !data.is_empty() {
+        match socket.send_now(&[IoSlice::new(data)]) {
+            Ok(sent) => data = &data[sent..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.wait_to_send(false, limits)?,
+            Err(error) => return Err(limits.failed("Connection aborted", &error)),
+        }
+    }
+    Ok(())
+}
+
+/// A channel with its limits, for code that knows only std's traits: the proxies' handshakes.
+pub struct Bounded<'a, 'b> {
+    pub channel: &'a mut Channel,
+    pub limits: &'a Limits<'b>,
+}
+
+impl Read for Bounded<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.channel.receive(buffer, self.limits).map_err(Error::into_io)
+    }
+}
+
+impl Write for Bounded<'_, '_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.channel.send(&[data], false, self.limits).map_err(Error::into_io)?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

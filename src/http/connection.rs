@@ -1,0 +1,127 @@
+//! A connection that carries one request at a time: its channel and its input buffer.
+
+use super::channel::{Channel, Sent};
+use super::socket::Limits;
+use crate::control::Control;
+use crate::error::Error;
+
+/// The input buffer of a connection that has nothing to do.
+const SMALL: usize = 4 * 1024;
+/// It grows to this while a body arrives faster than it is read.
+const LARGE: usize = 64 * 1024;
+/// A head that does not fit is refused by the engine before the buffer reaches this.
+const HEAD_LIMIT: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub struct Connection {
+    channel: Channel,
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The last receive left no room: more is on its way than the buffer holds.
+    flooded: bool,
+    /// How many requests it has carried before.
+    pub served: u32,
+}
+
+impl Connection {
+    pub fn new(channel: Channel) -> Connection {
+        Connection { channel, input: Vec::new(), start: 0, end: 0, flooded: false, served: 0 }
+    }
+
+    pub fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
+    }
+
+    pub fn attach(&self, control: &Control) {
+        self.channel.attach(control);
+    }
+
+    /// What came in and was not taken yet.
+    pub fn input(&self) -> &[u8] {
+        &self.input[self.start..self.end]
+    }
+
+    pub fn consume(&mut self, amount: usize) {
+        self.start += amount;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Receives once; 0 at the end.
+    pub fn fill(&mut self, limits: &Limits) -> Result<usize, Error> {
+        self.make_room();
+        let received = self.channel.receive(&mut self.input[self.end..], limits)?;
+        self.end += received;
+        self.flooded = self.end == self.input.len();
+        Ok(received)
+    }
+
+    /// Sends all of it; false when the server answered before that and wants no more, or hung up. Whoever reads
+    /// the answer finds out which.
+    pub fn send(&mut self, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
+        let mut left = pieces.to_vec();
+        let mut listening = true;
+        loop {
+            match self.channel.send(&left, listening, limits)? {
+                Sent::All => return Ok(true),
+                Sent::Some(sent) => {
+                    advance(&mut left, sent);
+                    if self.fill(limits).is_ok_and(|received| received > 0) && !self.is_refused() {
+                        // It talks while it listens. Waiting for more of that here would never end.
+                        listening = false;
+                    } else {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the input begins with an answer that ends the matter: an error or a redirect.
+    fn is_refused(&self) -> bool {
+        let line = self.input();
+        line.starts_with(b"HTTP/1.") && matches!(line.get(9), Some(b'3'..=b'5'))
+    }
+
+    fn make_room(&mut self) {
+        if self.input.is_empty() {
+            self.input = vec![0; SMALL];
+        } else if self.end == 0 && self.flooded && self.input.len() < LARGE {
+            self.input = vec![0; LARGE];
+        } else if self.end == self.input.len() {
+            if self.start > 0 {
+                self.input.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else if self.input.len() < HEAD_LIMIT {
+                // A head longer than the buffer: the engine wants to see all of it.
+                self.input.resize(self.input.len() * 4, 0);
+            }
+        }
+    }
+
+    /// Whether it can carry another request after lying idle.
+    pub fn is_idle(&mut self) -> bool {
+        self.input().is_empty() && self.channel.is_idle()
+    }
+
+    /// Gives back the memory that an idle connection has no use for.
+    pub fn rest(&mut self) {
+        if self.input.len() > SMALL {
+            self.input = Vec::new();
+        }
+        self.served += 1;
+    }
+}
+
+fn advance(pieces: &mut Vec<&[u8]>, mut amount: usize) {
+    while let Some(first) = pieces.first_mut() {
+        if amount < first.len() {
+            *first = &first[amount..];
+            return;
+        }
+        amount -= first.len();
+        pieces.remove(0);
+    }
+}

@@ -1,0 +1,20 @@
+//! One request on one thread: from settings to a response.
+
+pub mod adapter;
+pub mod auth;
+pub mod body;
+pub mod channel;
+pub mod connection;
+pub mod cookies;
+pub mod decode;
+pub mod dns;
+pub mod engine;
+pub mod link;
+pub mod netrc;
+pub mod output;
+pub mod progress;
+pub mod proxy;
+pub mod send;
+pub mod socket;
+pub mod socks;
+pub mod tls;

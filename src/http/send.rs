@@ -1,0 +1,564 @@
+//! One request from its settings to its response: the loop around the engine that follows redirects, answers
+//! challenges, calls hooks and tries again.
+
+use std::borrow::Cow;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::adapter::{Route, Via};
+use super::auth;
+use super::body::Payload;
+use super::decode;
+use super::engine::{self, Answer, Exchange, Unanswered};
+use super::netrc;
+use super::output::OutputFile;
+use super::progress::{Limited, Meter, Metered};
+use super::proxy::{self, Proxy, ProxyScheme};
+use super::socket::Limits;
+use super::tls::TlsSettings;
+use crate::control::Control;
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind};
+use crate::form;
+use crate::head::Head;
+use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
+use crate::response::{Parts, Refusal, Response, Source};
+use crate::session::{Outcome, Request};
+use crate::url::{Scheme, Url};
+
+/// Sends the request and everything that follows from its answers.
+pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
+    let settings = match &request.options {
+        Some(options) => Arc::new(options.over(&request.defaults)),
+        None => request.defaults.clone(),
+    };
+    if let Some(deadline) =
+        settings.deadline.flatten().and_then(|deadline| request.submitted.checked_add(deadline))
+    {
+        control.set_deadline(deadline);
+        control.check()?;
+    }
+    let mut hop = Hop::first(request, &settings)?;
+    let transfer = Transfer { request, settings: &settings, control };
+    let response = transfer.follow(&mut hop)?;
+    let response = match &settings.background {
+        Some(background) => transfer.call(&**background, "background callback", response)?,
+        None => response,
+    };
+    control.check()?;
+    Ok(response)
+}
+
+/// What stays the same over all hops.
+struct Transfer<'a> {
+    request: &'a Request,
+    settings: &'a Options,
+    control: &'a Arc<Control>,
+}
+
+/// What one hop sends.
+struct Hop {
+    method: Cow<'static, str>,
+    url: Url,
+    headers: Vec<(String, String)>,
+    payload: Payload,
+    credentials: Option<Auth>,
+    /// The request's own cookies, which stay on their host.
+    own_cookies: Vec<(String, String)>,
+    history: Vec<Arc<Response>>,
+    meter: Meter,
+}
+
+/// How an attempt went wrong.
+struct Failure {
+    error: Error,
+    /// The connection had carried a request before, and ended without a byte of answer to this one.
+    stale: bool,
+    /// Something of the request was sent.
+    sent: bool,
+}
+
+impl Hop {
+    /// Checks all of the request, before anything is sent.
+    fn first(request: &Request, settings: &Options) -> Result<Hop, Error> {
+        if !is_token(&request.method) {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!("Invalid method {:?}: it is no HTTP token", request.method),
+            ));
+        }
+        let mut url = Url::parse(&request.url)?;
+        match &settings.query {
+            None => {}
+            Some(Query::Raw(raw)) if raw.is_empty() => {}
+            Some(Query::Raw(raw)) => url = url.append_query(&form::requote_query(raw)),
+            Some(Query::Pairs(pairs)) => {
+                let set = pairs.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
+                let encoded = form::encode_pairs(set);
+                if !encoded.is_empty() {
+                    url = url.append_query(&encoded);
+                }
+            }
+        }
+        let mut headers = Vec::with_capacity(settings.headers.len() + 4);
+        for header in &settings.headers {
+            if let Some(value) = &header.value {
+                check_header(&header.name, value)?;
+                headers.push((header.name.clone(), value.clone()));
+            }
+        }
+        for (name, value) in &settings.cookies {
+            check_header("Cookie", &format!("{name}={value}"))?;
+        }
+        let payload = Payload::prepare(settings.body.as_ref())?;
+        check_framing(&headers, &payload)?;
+        let credentials = credentials(request, settings, &url);
+        if let Some(Auth::Basic(user, password) | Auth::Digest(user, password)) = &credentials {
+            check_header("Authorization", &format!("x{user}{password}"))?;
+        }
+        if let Some(Auth::Bearer(token)) = &credentials {
+            check_header("Authorization", &auth::bearer(token))?;
+        }
+        Ok(Hop {
+            method: request.method.clone(),
+            url,
+            headers,
+            payload,
+            credentials,
+            own_cookies: settings.cookies.clone(),
+            history: Vec::new(),
+            meter: Meter::new(settings.progress.as_ref()),
+        })
+    }
+
+    /// Turns into the hop that a redirect asks for.
+    fn redirect(&mut self, response: &Response) -> Result<(), Error> {
+        let location = response.head().get("location").unwrap_or_default();
+        let url = self.url.join(location.as_bytes())?;
+        let method = match (response.status(), &*self.method) {
+            (303, method) | (302, method) if method != "HEAD" => Cow::Borrowed("GET"),
+            (301, "POST") => Cow::Borrowed("GET"),
+            _ => self.method.clone(),
+        };
+        self.method = method;
+        let mut drop = |names: &[&str]| {
+            self.headers.retain(|(name, _)| !names.iter().any(|other| other.eq_ignore_ascii_case(name)));
+        };
+        drop(&["Cookie", "Proxy-Authorization"]);
+        if !matches!(response.status(), 307 | 308) {
+            drop(&["Content-Length", "Content-Type", "Transfer-Encoding"]);
+            self.payload = Payload::nothing();
+        }
+        if !self.url.keeps_credentials(&url) {
+            drop(&["Authorization"]);
+            self.credentials = None;
+        }
+        if self.url.host() != url.host() {
+            // A Host given by hand named the server of the hop it was given for.
+            drop(&["Host"]);
+            self.own_cookies.clear();
+        }
+        self.payload.rewind()?;
+        self.url = url;
+        Ok(())
+    }
+
+    /// The request's head as it goes over the wire.
+    fn head(&self, cookie: Option<&str>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
+        let mut head = String::with_capacity(256 + self.url.as_str().len());
+        let mut line = |name: &str, value: &str| {
+            head.push_str(name);
+            head.push_str(": ");
+            head.push_str(value);
+            head.push_str("\r\n");
+        };
+        let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        if !has("Host") {
+            line("Host", &self.url.host_header());
+        }
+        for (name, value) in &self.headers {
+            if authorization.is_none() || !name.eq_ignore_ascii_case("Authorization") {
+                line(name, value);
+            }
+        }
+        if let Some(cookie) = cookie {
+            line("Cookie", cookie);
+        }
+        match self.payload.length() {
+            _ if has("Content-Length") || has("Transfer-Encoding") => {}
+            Some(0) if self.payload.is_nothing() && matches!(&*self.method, "GET" | "HEAD") => {}
+            Some(length) => line("Content-Length", &length.to_string()),
+            None => line("Transfer-Encoding", "chunked"),
+        }
+        if let Some(content_type) = &self.payload.content_type {
+            if !has("Content-Type") {
+                line("Content-Type", content_type);
+            }
+        }
+        if let Some(authorization) = authorization {
+            line("Authorization", authorization);
+        }
+        if let Some(authorization) = proxy.and_then(Proxy::authorization) {
+            line("Proxy-Authorization", &authorization);
+        }
+        head.push_str("\r\n");
+        // A forward proxy is told the whole URL.
+        let target = if proxy.is_some() { self.url.without_fragment() } else { self.url.target() };
+        format!("{} {target} HTTP/1.1\r\n{head}", self.method).into_bytes()
+    }
+}
+
+impl Transfer<'_> {
+    /// Hop after hop, until one is the last.
+    fn follow(&self, hop: &mut Hop) -> Outcome {
+        let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
+        let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
+        let mut redirects = 0;
+        loop {
+            let mut response = self.answer(hop)?;
+            for hook in &self.settings.hooks {
+                response = self.call(&**hook, "hook", response)?;
+            }
+            if !follows || !response.is_redirect() {
+                self.finish(&response)?;
+                return Ok(response);
+            }
+            read_whole(&response)?;
+            if redirects == most {
+                return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
+                    .at(response.url().as_str())
+                    .with_response(response));
+            }
+            redirects += 1;
+            hop.history.push(response.clone());
+            hop.redirect(&response)?;
+        }
+    }
+
+    /// The response to one hop: the last one, when the server asked for credentials first.
+    fn answer(&self, hop: &mut Hop) -> Outcome {
+        let session = self.request.session.shared();
+        let first = hop.history.is_empty();
+        let mut authorization = match &hop.credentials {
+            Some(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
+            Some(Auth::Bearer(token)) => Some(auth::bearer(token)),
+            // A nonce from an earlier request; what a redirect leads to is asked anew.
+            Some(Auth::Digest(user, password)) if first => {
+                session.digest.header(&hop.url, user, password, &hop.method)
+            }
+            _ => None,
+        };
+        let mut answered = false;
+        loop {
+            let response = self.exchange(hop, authorization.as_deref())?;
+            for (name, value) in response.head().iter() {
+                if name.as_str().eq_ignore_ascii_case("Set-Cookie") {
+                    session.jar.store(&hop.url, value.as_str().as_bytes());
+                }
+            }
+            let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
+            if answered || !(400..500).contains(&response.status()) {
+                return Ok(response);
+            }
+            let challenges: Vec<&str> =
+                response.head().all("www-authenticate").map(|one| one.as_str()).collect();
+            if !session.digest.challenge(&hop.url, user, &challenges) {
+                return Ok(response);
+            }
+            authorization = session.digest.header(&hop.url, user, password, &hop.method);
+            read_whole(&response)?;
+            hop.payload.rewind()?;
+            hop.history.push(response);
+            answered = true;
+        }
+    }
+
+    /// One request and one response, tried as often as the settings allow.
+    fn exchange(&self, hop: &mut Hop, authorization: Option<&str>) -> Outcome {
+        let shared = self.request.session.shared();
+        let (route, forward) = self.route(&hop.url)?;
+        let route = Arc::new(route);
+        let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
+            true => None,
+            false => shared.jar.header(&hop.url, &hop.own_cookies),
+        };
+        let head = hop.head(cookie.as_deref(), authorization, forward.as_ref());
+        let close = hop.headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("Connection") && value.to_ascii_lowercase().contains("close")
+        });
+        let started = Instant::now();
+        let mut retries = shared.adapter.settings.max_retries;
+        let mut fresh = false;
+        let answer = loop {
+            let failure = match self.attempt(hop, &route, &head, close, fresh) {
+                Ok(answer) => break answer,
+                Err(failure) => failure,
+            };
+            self.control.check()?;
+            if failure.stale && !fresh && hop.payload.can_rewind() {
+                // The server closed the connection while it lay idle. That is nobody's failure.
+                fresh = true;
+            } else if retries > 0 && is_retryable(&failure, &hop.method) && hop.payload.can_rewind() {
+                retries -= 1;
+            } else {
+                return Err(failure.error.at(hop.url.as_str()));
+            }
+            hop.payload.rewind()?;
+        };
+        let elapsed = started.elapsed();
+        hop.meter.answered(answer.length);
+        Ok(Arc::new(self.response(hop, head, answer, elapsed)))
+    }
+
+    fn attempt(
+        &self,
+        hop: &mut Hop,
+        route: &Arc<Route>,
+        head: &[u8],
+        close: bool,
+        fresh: bool,
+    ) -> Result<Answer, Failure> {
+        let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
+        let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
+        let limits = Limits { control: self.control, silence: read, connect, connecting: true };
+        let adapter = &self.request.session.shared().adapter;
+        let (mut connection, lease) = adapter.connection(route, &limits, fresh).map_err(|error| Failure {
+            error,
+            stale: false,
+            sent: false,
+        })?;
+        let reused = connection.served > 0;
+        let limits = Limits { connect: None, connecting: false, ..limits };
+        let mut unsent = None;
+        let sent = hop
+            .meter
+            .begin(hop.payload.length())
+            .and_then(|()| hop.payload.send(head, &mut connection, &limits, &mut hop.meter));
+        let whole = match sent {
+            Ok(whole) => whole,
+            // It hung up while it was written to. What it said before that is worth reading.
+            Err(error) if error.kind() == ErrorKind::Connection => {
+                unsent = Some(error);
+                false
+            }
+            Err(error) => {
+                self.control.detach();
+                return Err(Failure { error, stale: false, sent: true });
+            }
+        };
+        let exchange = Exchange {
+            connection,
+            lease,
+            control: self.control.clone(),
+            silence: read,
+            close: close || !whole,
+        };
+        engine::receive(exchange, *hop.method == *"HEAD").map_err(|Unanswered { error, silent }| Failure {
+            stale: reused && silent && error.kind() == ErrorKind::Connection,
+            error: if error.kind() == ErrorKind::Connection { unsent.unwrap_or(error) } else { error },
+            sent: true,
+        })
+    }
+
+    fn response(&self, hop: &mut Hop, request_head: Vec<u8>, answer: Answer, elapsed: Duration) -> Response {
+        let head = Head::of_response(answer.head);
+        let coding = match (&*hop.method, answer.status) {
+            ("HEAD", _) | (_, 204 | 304) => None,
+            _ => head.joined("content-encoding"),
+        };
+        let watched = hop.meter.is_on();
+        let limit = self.settings.max_body;
+        let source: Source = if !watched && limit.is_none() && coding.is_none() {
+            Box::new(answer.body)
+        } else {
+            let metered = Metered { source: answer.body, meter: hop.meter.clone() };
+            let decoded = decode::decoder(coding.as_deref().unwrap_or(""), metered);
+            Box::new(Limited { source: decoded, limit: limit.unwrap_or(u64::MAX), seen: 0 })
+        };
+        Response::new(Parts {
+            status: answer.status,
+            head,
+            url: hop.url.as_str().to_string(),
+            request_head,
+            request_body: hop.payload.sent_body(),
+            elapsed,
+            history: hop.history.clone(),
+            source: Some(source),
+            control: Some(self.control.clone()),
+        })
+    }
+
+    /// Where the hop goes; and the proxy that forwards it, when one does.
+    fn route(&self, url: &Url) -> Result<(Route, Option<Proxy>), Error> {
+        let secure = url.scheme() == Scheme::Https;
+        let trusted = self.environment();
+        let empty = Vec::new();
+        let own = self.request.options.as_ref().map_or(&empty, |options| &options.proxies);
+        let session = &self.request.defaults.proxies;
+        let via = if let Some(path) = &self.settings.unix_socket {
+            Via::Unix(path.clone())
+        } else {
+            match proxy::select(url.scheme().as_str(), url.host(), url.port(), own, trusted, session)? {
+                Some(proxy) => Via::Proxy(proxy),
+                None => match self
+                    .settings
+                    .resolve
+                    .iter()
+                    .find(|one| one.port == url.port() && one.host.eq_ignore_ascii_case(url.host()))
+                {
+                    Some(resolve) => Via::Address(resolve.address),
+                    None => Via::Direct,
+                },
+            }
+        };
+        let tls_to_proxy = matches!(&via, Via::Proxy(proxy) if proxy.scheme == ProxyScheme::Https);
+        let tls = (secure || tls_to_proxy).then(|| self.tls_settings(trusted));
+        let forward = match &via {
+            Via::Proxy(proxy) if !secure && !proxy.scheme.is_socks() => Some(proxy.clone()),
+            _ => None,
+        };
+        let (host, port) = match (&forward, &via) {
+            // What a proxy forwards shares its connections, whatever the target.
+            (Some(proxy), _) => (proxy.host.clone(), proxy.port),
+            // So does plain http over a Unix socket.
+            (None, Via::Unix(_)) if !secure => (String::new(), 0),
+            _ => (url.host().to_string(), url.port()),
+        };
+        Ok((Route { secure, host, port, via, tls }, forward))
+    }
+
+    fn environment(&self) -> Option<&Environment> {
+        self.request.environment.as_deref().filter(|_| self.settings.trust_env.unwrap_or(true))
+    }
+
+    fn tls_settings(&self, environment: Option<&Environment>) -> TlsSettings {
+        let verify = self.settings.verify.unwrap_or(true);
+        let ca_bundle = match &self.settings.ca_bundle {
+            Some(chosen) => chosen.clone(),
+            None if !verify => None,
+            None => {
+                environment.and_then(Environment::ca_bundle).map(|path| path.to_string_lossy().into_owned())
+            }
+        };
+        let certificate = self.settings.certificate.as_ref().and_then(Option::as_ref);
+        TlsSettings { verify, ca_bundle, certificate: TlsSettings::certificate_of(certificate) }
+    }
+
+    /// Calls a hook, and takes what it puts in the response's place.
+    fn call(&self, hook: &dyn crate::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
+        let mut call = HookCall { session: self.request.session.clone(), failure: None, replacement: None };
+        let result = hook.call(&mut call, &response);
+        self.control.check()?;
+        if result.is_err() {
+            let text = call.failure.unwrap_or_else(|| format!("A {what} failed without a message."));
+            return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
+        }
+        Ok(call.replacement.unwrap_or(response))
+    }
+
+    /// Brings the last response into the state in which the user gets it.
+    fn finish(&self, response: &Arc<Response>) -> Result<(), Error> {
+        match &self.settings.sink {
+            Some(Sink::File(path)) => {
+                let mut file = OutputFile::create(path)?;
+                response.drain(&mut |piece| file.write(piece))?;
+                file.complete()
+            }
+            Some(Sink::Function(output)) => response.drain(&mut |piece| {
+                let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on.");
+                output.write(piece).map_err(refused)
+            }),
+            None if self.settings.stream == Some(true) => {
+                self.request.session.remember_stream(self.control);
+                Ok(())
+            }
+            None => read_whole(response),
+        }
+    }
+}
+
+/// Reads the body where a hook has not; one that a hook closed or read in pieces stays as the hook left it.
+fn read_whole(response: &Response) -> Result<(), Error> {
+    match response.content() {
+        Ok(_) | Err(Refusal::State) => Ok(()),
+        Err(Refusal::Failed(error)) if error.kind() == ErrorKind::StreamConsumed => Ok(()),
+        Err(Refusal::Failed(error)) => Err(error),
+    }
+}
+
+fn is_retryable(failure: &Failure, method: &str) -> bool {
+    let kind = failure.error.kind();
+    let may_pass =
+        (kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl) || kind == ErrorKind::ReadTimeout;
+    let harmless = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
+    may_pass && (!failure.sent || harmless)
+}
+
+/// The request's credentials, then the session's, then netrc's, then the URL's.
+fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth> {
+    if let Some(chosen) = &settings.auth {
+        return Some(chosen.clone()).filter(|auth| *auth != Auth::Nothing);
+    }
+    let trusted = settings.trust_env.unwrap_or(true);
+    trusted
+        .then(|| from_netrc(request.environment.as_deref(), url.host()))
+        .flatten()
+        .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
+}
+
+fn from_netrc(environment: Option<&Environment>, host: &str) -> Option<Auth> {
+    let file = environment.and_then(|environment| environment.netrc.as_deref());
+    let home = if file.is_none() { crate::environment::home() } else { None };
+    let candidates = netrc::candidates(
+        file.map(std::path::Path::as_os_str),
+        home.as_deref().map(std::path::Path::as_os_str),
+    );
+    let path = candidates.into_iter().find(|path| path.exists())?;
+    let mut contents = String::new();
+    std::fs::File::open(path).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
+    netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn check_header(name: &str, value: &str) -> Result<(), Error> {
+    let invalid = |why: &str| {
+        Err(Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {value:?}: {why}")))
+    };
+    if !is_token(name) {
+        return invalid("its name is no HTTP token");
+    }
+    if value.starts_with(|first: char| first.is_whitespace()) {
+        return invalid("its value begins with white space");
+    }
+    if value.contains(['\r', '\n', '\0']) {
+        return invalid("its value holds a line break or a NUL");
+    }
+    Ok(())
+}
+
+/// A length or coding that was given by hand must be that of the body.
+fn check_framing(headers: &[(String, String)], payload: &Payload) -> Result<(), Error> {
+    let mut given = 0;
+    for (name, value) in headers {
+        let agrees = if name.eq_ignore_ascii_case("Content-Length") {
+            value.trim().parse().ok().is_some_and(|length: u64| payload.length() == Some(length))
+        } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
+            value.eq_ignore_ascii_case("chunked") && payload.length().is_none()
+        } else {
+            continue;
+        };
+        given += 1;
+        if !agrees || given > 1 {
+            return Err(Error::new(
+                ErrorKind::InvalidHeader,
+                format!("Invalid header {name:?}: {value:?}: it contradicts the body"),
+            ));
+        }
+    }
+    Ok(())
+}

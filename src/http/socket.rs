@@ -1,0 +1,444 @@
+//! A stream socket whose every wait ends: with data, with a time-out, with the deadline, or with an abort.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use crate::control::{Control, SLICE};
+use crate::error::{Error, ErrorKind};
+
+/// What bounds the waits of one phase of a request.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    pub control: &'a Control,
+    /// The longest silence.
+    pub silence: Option<Duration>,
+    /// While connecting: when it has to be done, and what the user asked for, for the message.
+    pub connect: Option<(Instant, Duration)>,
+    pub connecting: bool,
+}
+
+impl Limits<'_> {
+    /// How long the next wait may last; None: for ever. An error when there is no time left.
+    fn next_wait(&self) -> Result<Option<Duration>, Error> {
+        let mut wait = if self.connecting { None } else { self.silence };
+        if let Some((until, _)) = self.connect {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.timed_out());
+            }
+            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+        }
+        if let Some(deadline) = self.control.deadline() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Control::past_deadline());
+            }
+            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+        }
+        Ok(wait)
+    }
+
+    /// The error of a wait that ended with its time.
+    pub fn timed_out(&self) -> Error {
+        if self.control.is_aborted() {
+            return Error::aborted();
+        }
+        if self.control.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
+            return Control::past_deadline();
+        }
+        if self.connecting {
+            let asked = self.connect.map_or(String::new(), |(_, asked)| seconds(asked));
+            return Error::new(
+                ErrorKind::ConnectTimeout,
+                format!("Connection timed out. (connect timeout={asked})"),
+            );
+        }
+        let asked = self.silence.map_or(String::new(), seconds);
+        Error::new(ErrorKind::ReadTimeout, format!("Read timed out. (read timeout={asked})"))
+    }
+
+    pub fn failed(&self, what: &str, error: &io::Error) -> Error {
+        if self.control.is_aborted() {
+            Error::aborted()
+        } else {
+            Error::os(ErrorKind::Connection, what, error)
+        }
+    }
+}
+
+/// Seconds as Python shows a float.
+fn seconds(duration: Duration) -> String {
+    format!("{:?}", duration.as_secs_f64())
+}
+
+/// A connected socket. Blocking; receiving is bounded by SO_RCVTIMEO, sending by poll(2).
+#[derive(Debug)]
+pub struct Socket {
+    descriptor: OwnedFd,
+    /// What SO_RCVTIMEO stands at.
+    receive_timeout: Option<Duration>,
+}
+
+impl Socket {
+    pub fn descriptor(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// Bytes received; 0 at the end of the stream.
+    pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
+        loop {
+            let wait = limits.next_wait()?;
+            if wait != self.receive_timeout {
+                set_receive_timeout(self.descriptor(), wait)
+                    .map_err(|error| limits.failed("Cannot set a socket's time-out", &error))?;
+                self.receive_timeout = wait;
+            }
+            match self.try_receive(buffer, 0) {
+                // After an abort an end is the shutdown of our own side.
+                _ if limits.control.is_aborted() => return Err(Error::aborted()),
+                Ok(received) => return Ok(received),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(limits.timed_out()),
+                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+            }
+        }
+    }
+
+    /// What is there, without waiting.
+    pub fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_receive(buffer, libc::MSG_DONTWAIT)
+    }
+
+    /// Whether nothing is there to be read, not even the end.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.try_receive(&mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn try_receive(&self, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+        // SAFETY: the buffer is writable for its whole length during the call.
+        let count = unsafe { libc::recv(self.descriptor(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Sends from several pieces in one call, without waiting; how many bytes went.
+    pub fn send_now(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
+        // SAFETY: all zeroes are an empty message.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = pieces.as_ptr().cast_mut().cast();
+        message.msg_iovlen = pieces.len() as _;
+        let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
+        // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
+        let count = unsafe { libc::sendmsg(self.descriptor(), &message, flags) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Waits until it can send again, or, if `or_receive`, until there is something to read.
+    pub fn wait_to_send(&self, or_receive: bool, limits: &Limits) -> Result<(), Error> {
+        let events = if or_receive { libc::POLLOUT | libc::POLLIN } else { libc::POLLOUT };
+        match poll(self.descriptor(), events, limits.next_wait()?) {
+            _ if limits.control.is_aborted() => Err(Error::aborted()),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(limits.timed_out()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(limits.failed("Connection aborted", &error)),
+        }
+    }
+
+    /// Connects to the first address that answers. An address that keeps silent for a moment has the next one
+    /// tried beside it (RFC 8305).
+    pub fn connect(addresses: &[SocketAddr], limits: &Limits) -> Result<Socket, Error> {
+        let mut attempts: Vec<(OwnedFd, SocketAddr)> = Vec::new();
+        let mut untried = interleaved(addresses).into_iter();
+        let mut last = None;
+        let mut next_at = Instant::now();
+        loop {
+            limits.control.check()?;
+            if attempts.is_empty() || Instant::now() >= next_at {
+                match untried.next() {
+                    Some(address) => {
+                        next_at = Instant::now() + Duration::from_millis(250);
+                        match begin_connect(&address) {
+                            Ok((descriptor, true)) => return Socket::ready(descriptor, &address),
+                            Ok((descriptor, false)) => attempts.push((descriptor, address)),
+                            Err(error) => last = Some((error, address)),
+                        }
+                        continue;
+                    }
+                    None if attempts.is_empty() => break,
+                    None => next_at = Instant::now() + Duration::from_secs(3600),
+                }
+            }
+            // An abort has no socket to shut down here: several may be under way.
+            let wait = limits.next_wait()?.map_or(SLICE, |wait| wait.min(SLICE));
+            for index in poll_all(&attempts, wait) {
+                let (descriptor, address) = attempts.remove(index);
+                match pending_error(descriptor.as_raw_fd()) {
+                    None => return Socket::ready(descriptor, &address),
+                    Some(error) => {
+                        last = Some((error, address));
+                        next_at = Instant::now();
+                    }
+                }
+                // The indices behind it have moved; poll again.
+                break;
+            }
+        }
+        let (error, address) =
+            last.unwrap_or_else(|| (io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), addresses[0]));
+        Err(limits.failed(&format!("Failed to establish a new connection to {address}"), &error))
+    }
+
+    fn ready(descriptor: OwnedFd, address: &SocketAddr) -> Result<Socket, Error> {
+        let failed = |error| {
+            Error::os(ErrorKind::Connection, format!("Cannot set up the socket to {address}"), &error)
+        };
+        set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
+        for (level, option) in
+            [(libc::IPPROTO_TCP, libc::TCP_NODELAY), (libc::SOL_SOCKET, libc::SO_KEEPALIVE)]
+        {
+            set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
+        }
+        Ok(Socket { descriptor, receive_timeout: None })
+    }
+
+    pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
+        let what = format!("Failed to connect to the Unix socket {path}");
+        let failed = |error| limits.failed(&what, &error);
+        let (address, length) = unix_address(path).map_err(failed)?;
+        let descriptor = new_socket(libc::AF_UNIX).map_err(failed)?;
+        loop {
+            // SAFETY: the address is initialised for its length.
+            let result =
+                unsafe { libc::connect(descriptor.as_raw_fd(), (&raw const address).cast(), length) };
+            if result == 0 {
+                break;
+            }
+            let error = io::Error::last_os_error();
+            // A Unix socket with a full backlog says so at once; there is nothing to poll for.
+            if error.kind() != io::ErrorKind::WouldBlock && error.kind() != io::ErrorKind::Interrupted {
+                return Err(failed(error));
+            }
+            limits.control.check()?;
+            std::thread::sleep(limits.next_wait()?.map_or(SLICE, |wait| wait.min(SLICE)));
+        }
+        set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
+        Ok(Socket { descriptor, receive_timeout: None })
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_SIGNAL: i32 = 0;
+
+/// Address families in turn, the resolver's order kept within each.
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (Vec<_>, Vec<_>) =
+        addresses.iter().partition::<Vec<SocketAddr>, _>(|address| address.is_ipv6() == first_is_v6);
+    let mut mixed = Vec::with_capacity(addresses.len());
+    first.reverse();
+    second.reverse();
+    while !first.is_empty() || !second.is_empty() {
+        mixed.extend(first.pop());
+        mixed.extend(second.pop());
+    }
+    mixed
+}
+
+fn new_socket(family: i32) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    #[cfg(not(target_os = "linux"))]
+    let kind = libc::SOCK_STREAM;
+    // SAFETY: no pointers.
+    let descriptor = unsafe { libc::socket(family, kind, 0) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above has just opened it, and nobody else knows it.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    #[cfg(not(target_os = "linux"))]
+    {
+        // SAFETY: no pointers; the descriptor is open.
+        unsafe {
+            libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK);
+        }
+        set_flag(descriptor.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NOSIGPIPE)?;
+    }
+    Ok(descriptor)
+}
+
+/// Starts to connect; true when it is done already.
+fn begin_connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
+    let descriptor = new_socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 })?;
+    let (storage, length) = raw_address(address);
+    // SAFETY: the storage is initialised for its length.
+    let result = unsafe { libc::connect(descriptor.as_raw_fd(), (&raw const storage).cast(), length) };
+    if result == 0 {
+        return Ok((descriptor, true));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EINPROGRESS | libc::EINTR) => Ok((descriptor, false)),
+        _ => Err(error),
+    }
+}
+
+fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: all zeroes are a valid sockaddr of every family.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            // SAFETY: sockaddr_storage is large enough and aligned for every family.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
+            raw.sin_family = libc::AF_INET as _;
+            raw.sin_port = v4.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            // SAFETY: as above.
+            let raw = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
+            raw.sin6_family = libc::AF_INET6 as _;
+            raw.sin6_port = v6.port().to_be();
+            raw.sin6_addr.s6_addr = v6.ip().octets();
+            raw.sin6_flowinfo = v6.flowinfo();
+            raw.sin6_scope_id = v6.scope_id();
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}
+
+fn unix_address(path: &str) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    // SAFETY: all zeroes are an empty Unix address.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as _;
+    if path.is_empty() || path.len() >= address.sun_path.len() || path.contains('\0') {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path.bytes()) {
+        *to = from as _;
+    }
+    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
+}
+
+fn set_blocking(descriptor: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers; the descriptor is open.
+    let result = unsafe { libc::fcntl(descriptor, libc::F_SETFL, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn set_flag(descriptor: RawFd, level: i32, option: i32) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    set_option(descriptor, level, option, &on)
+}
+
+fn set_receive_timeout(descriptor: RawFd, timeout: Option<Duration>) -> io::Result<()> {
+    let micros = timeout.map_or(0, |timeout| timeout.as_micros().max(1));
+    let value = libc::timeval {
+        tv_sec: (micros / 1_000_000).try_into().unwrap_or(libc::time_t::MAX),
+        tv_usec: (micros % 1_000_000) as _,
+    };
+    set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)
+}
+
+fn set_option<T>(descriptor: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value is readable for its length.
+    let result =
+        unsafe { libc::setsockopt(descriptor, level, option, std::ptr::from_ref(value).cast(), length) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn pending_error(descriptor: RawFd) -> Option<io::Error> {
+    let mut code: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both are writable for the length given.
+    let result = unsafe {
+        libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut code).cast(), &mut length)
+    };
+    match (result, code) {
+        (0, 0) => None,
+        (0, code) => Some(io::Error::from_raw_os_error(code)),
+        _ => Some(io::Error::last_os_error()),
+    }
+}
+
+/// True when one of the events is there, false when the time is over.
+fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bool> {
+    let mut entry = libc::pollfd { fd: descriptor, events, revents: 0 };
+    // SAFETY: one entry, alive during the call.
+    match unsafe { libc::poll(&mut entry, 1, poll_millis(wait)) } {
+        count if count < 0 => Err(io::Error::last_os_error()),
+        count => Ok(count > 0),
+    }
+}
+
+/// The indices of the connections that are made or have failed.
+fn poll_all(attempts: &[(OwnedFd, SocketAddr)], wait: Duration) -> Vec<usize> {
+    let mut entries: Vec<_> = attempts
+        .iter()
+        .map(|(descriptor, _)| libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 })
+        .collect();
+    // SAFETY: the entries are alive during the call.
+    unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as _, poll_millis(Some(wait))) };
+    entries.iter().enumerate().filter(|(_, entry)| entry.revents != 0).map(|(index, _)| index).collect()
+}
+
+fn poll_millis(wait: Option<Duration>) -> i32 {
+    // Rounded up: a wait that ends early would be taken for one that is over.
+    wait.map_or(-1, |wait| i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn limits(control: &Control) -> Limits<'_> {
+        Limits { control, silence: Some(Duration::from_millis(30)), connect: None, connecting: false }
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let all: Vec<SocketAddr> =
+            ["[::1]:1", "[::2]:1", "1.1.1.1:1", "2.2.2.2:1"].map(|text| text.parse().unwrap()).to_vec();
+        let mixed: Vec<String> = interleaved(&all).iter().map(ToString::to_string).collect();
+        assert_eq!(mixed, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1"]);
+    }
+
+    #[test]
+    fn silence_ends_a_receive_and_an_abort_ends_it_sooner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let control = std::sync::Arc::new(Control::new());
+        let mut socket = Socket::connect(&[listener.local_addr().unwrap()], &limits(&control)).unwrap();
+        let error = socket.receive(&mut [0; 8], &limits(&control)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReadTimeout);
+        assert_eq!(error.message().as_str(), "Read timed out. (read timeout=0.03)");
+
+        control.attach(socket.descriptor());
+        let other = control.clone();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            other.abort();
+        });
+        let endless = Limits { silence: None, ..limits(&control) };
+        assert_eq!(socket.receive(&mut [0; 8], &endless).unwrap_err().kind(), ErrorKind::Aborted);
+        thread.join().unwrap();
+        control.detach();
+    }
+
+    #[test]
+    fn a_refused_connection_names_the_address_and_the_system_error() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = Socket::connect(&[closed], &limits(&Control::new())).unwrap_err();
+        assert_eq!((error.kind(), error.os_code()), (ErrorKind::Connection, libc::ECONNREFUSED));
+        assert!(error.message().as_str().contains(&closed.to_string()));
+    }
+}

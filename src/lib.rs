@@ -1,0 +1,24 @@
+//! Asynchronous HTTP requests that return futures, for C and every language that can call C.
+//!
+//! Data flows one way: [`ffi`] checks and converts, [`session`] turns a call into a request, an [`executor`]
+//! runs it, [`http`] makes a [`response`] of it, the [`future`] publishes that, and [`wait`] and callbacks
+//! deliver it. Nothing but [`ffi`] knows C; nothing but `http::engine` knows the HTTP engine.
+
+pub mod control;
+pub mod descriptor;
+pub mod environment;
+pub mod error;
+pub mod executor;
+pub mod ffi;
+pub mod form;
+pub mod future;
+pub mod head;
+pub mod http;
+pub mod json;
+pub mod options;
+pub mod response;
+pub mod session;
+pub mod terminated;
+pub mod text;
+pub mod url;
+pub mod wait;

@@ -1,0 +1,383 @@
+//! What a request can say: requests' keyword arguments, which are also a session's defaults.
+//!
+//! There is one type and one way to lay one set over another, [`Options::over`]. A session keeps its defaults,
+//! a request brings its own, and what is sent is the one over the other. All of it is a snapshot: submitting
+//! shares the set as it is, and whoever changes it afterwards changes a copy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::response::Response;
+use crate::session::Session;
+
+/// One header as it was set: None takes a default out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// In order; None takes the session's out.
+    Pairs(Vec<(String, Option<String>)>),
+    Raw(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Auth {
+    /// No credentials, not even the session's or netrc's.
+    Nothing,
+    Basic(String, String),
+    Digest(String, String),
+    Bearer(String),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timeouts {
+    pub connect: Option<Duration>,
+    pub read: Option<Duration>,
+}
+
+/// A field or a file of a form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    Field { name: String, value: String },
+    Data { name: String, filename: Option<String>, content_type: Option<String>, data: Arc<[u8]> },
+    File { name: String, path: String, content_type: Option<String> },
+}
+
+/// Bytes that the caller keeps alive.
+pub trait Borrowed: Send + Sync {
+    fn bytes(&self) -> &[u8];
+}
+
+/// Hands out the bytes of a body. None: the reader refused.
+pub trait Reader: Send {
+    fn read(&mut self, buffer: &mut [u8]) -> Option<usize>;
+    fn can_rewind(&self) -> bool;
+    /// False when it could not.
+    fn rewind(&mut self) -> bool;
+}
+
+/// A reader and whether anything was taken from it yet: the second request that sends it rewinds first.
+pub struct SharedReader {
+    pub reader: Box<dyn Reader>,
+    pub touched: bool,
+}
+
+#[derive(Clone)]
+pub enum BodySource {
+    Bytes(Arc<[u8]>),
+    Borrowed(Arc<dyn Borrowed>),
+    File(String),
+    Reader { reader: Arc<Mutex<SharedReader>>, length: Option<u64> },
+    Json(String),
+    Form(Vec<Part>),
+}
+
+/// One call of a hook, and what the hook makes of it.
+pub struct HookCall {
+    pub session: Arc<Session>,
+    pub failure: Option<String>,
+    pub replacement: Option<Arc<Response>>,
+}
+
+/// The hook, the background callback, the output or the progress function refused.
+#[derive(Debug)]
+pub struct Refused;
+
+pub trait Hook: Send + Sync {
+    fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused>;
+}
+
+pub trait Output: Send + Sync {
+    fn write(&self, data: &[u8]) -> Result<(), Refused>;
+}
+
+pub trait Progress: Send + Sync {
+    fn report(
+        &self,
+        sent: u64,
+        send_total: Option<u64>,
+        received: u64,
+        receive_total: Option<u64>,
+    ) -> Result<(), Refused>;
+}
+
+#[derive(Clone)]
+pub enum Sink {
+    File(String),
+    Function(Arc<dyn Output>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    pub cert: String,
+    /// None: in the same file.
+    pub key: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolve {
+    pub host: String,
+    pub port: u16,
+    pub address: std::net::IpAddr,
+}
+
+/// Every field is unset until somebody sets it. An inner None sets the field to nothing, which takes back what
+/// the set below says.
+#[derive(Clone, Default)]
+pub struct Options {
+    pub headers: Vec<Header>,
+    pub query: Option<Query>,
+    pub body: Option<BodySource>,
+    pub cookies: Vec<(String, String)>,
+    pub auth: Option<Auth>,
+    pub timeouts: Option<Timeouts>,
+    pub deadline: Option<Option<Duration>>,
+    pub allow_redirects: Option<bool>,
+    pub max_redirects: Option<u32>,
+    pub proxies: Vec<(String, Option<String>)>,
+    pub trust_env: Option<bool>,
+    pub verify: Option<bool>,
+    pub ca_bundle: Option<Option<String>>,
+    pub certificate: Option<Option<Certificate>>,
+    pub stream: Option<bool>,
+    pub max_body: Option<u64>,
+    pub sink: Option<Sink>,
+    pub progress: Option<Arc<dyn Progress>>,
+    pub hooks: Vec<Arc<dyn Hook>>,
+    pub background: Option<Arc<dyn Hook>>,
+    pub user_data: Option<usize>,
+    pub unix_socket: Option<String>,
+    pub resolve: Vec<Resolve>,
+}
+
+pub const MAX_REDIRECTS: u32 = 30;
+
+impl Options {
+    /// What a new session says of itself.
+    pub fn session_defaults() -> Options {
+        let header = |name: &str, value: &str| Header { name: name.into(), value: Some(value.into()) };
+        Options {
+            headers: vec![
+                header("User-Agent", concat!("requests-futures-c/", env!("CARGO_PKG_VERSION"))),
+                header("Accept-Encoding", "gzip, deflate, br, zstd"),
+                header("Accept", "*/*"),
+                header("Connection", "keep-alive"),
+            ],
+            ..Options::default()
+        }
+    }
+
+    /// Sets a header, in the place of the first of that name.
+    pub fn set_header(&mut self, name: &str, value: Option<&str>) {
+        let header = Header { name: name.into(), value: value.map(Into::into) };
+        replace_named(&mut self.headers, |other| other.name.eq_ignore_ascii_case(name), vec![header]);
+    }
+
+    pub fn add_header(&mut self, name: &str, value: &str) {
+        // What was taken out before is now given.
+        self.headers.retain(|other| other.value.is_some() || !other.name.eq_ignore_ascii_case(name));
+        self.headers.push(Header { name: name.into(), value: Some(value.into()) });
+    }
+
+    pub fn add_param(&mut self, name: &str, value: Option<&str>) {
+        if !matches!(self.query, Some(Query::Pairs(_))) {
+            self.query = Some(Query::Pairs(Vec::new()));
+        }
+        let Some(Query::Pairs(pairs)) = &mut self.query else { return };
+        // A removal undoes what was added before it, and is undone by what is added after it.
+        pairs.retain(|(other, old)| other != name || (value.is_some() && old.is_some()));
+        pairs.push((name.into(), value.map(Into::into)));
+    }
+
+    /// Adds to the form, which becomes the body.
+    pub fn add_part(&mut self, part: Part) {
+        match &mut self.body {
+            Some(BodySource::Form(parts)) => parts.push(part),
+            body => *body = Some(BodySource::Form(vec![part])),
+        }
+    }
+
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        set_pair(&mut self.cookies, name, value.to_string());
+    }
+
+    pub fn set_proxy(&mut self, key: &str, url: Option<&str>) {
+        set_pair(&mut self.proxies, key, url.map(Into::into));
+    }
+
+    pub fn set_resolve(&mut self, resolve: Resolve) {
+        self.resolve.retain(|old| old.host != resolve.host || old.port != resolve.port);
+        self.resolve.push(resolve);
+    }
+
+    /// This set laid over `base`. What takes something out stays in the result, for [`Options::settle`].
+    pub fn over(&self, base: &Options) -> Options {
+        fn either<T: Clone>(over: &Option<T>, base: &Option<T>) -> Option<T> {
+            over.as_ref().or(base.as_ref()).cloned()
+        }
+        let mut headers = base.headers.clone();
+        let mut done: Vec<&str> = Vec::new();
+        for header in &self.headers {
+            if done.iter().any(|name| name.eq_ignore_ascii_case(&header.name)) {
+                continue;
+            }
+            done.push(&header.name);
+            let same = |other: &Header| other.name.eq_ignore_ascii_case(&header.name);
+            replace_named(&mut headers, same, self.headers.iter().filter(|h| same(h)).cloned().collect());
+        }
+        let query = match (&self.query, &base.query) {
+            (Some(Query::Pairs(over)), Some(Query::Pairs(below))) => {
+                let mut pairs = below.clone();
+                let mut done: Vec<&str> = Vec::new();
+                for (name, _) in over {
+                    if !done.contains(&name.as_str()) {
+                        done.push(name);
+                        let all = over.iter().filter(|(other, _)| other == name).cloned().collect();
+                        replace_named(&mut pairs, |(other, _)| other == name, all);
+                    }
+                }
+                Some(Query::Pairs(pairs))
+            }
+            (over, below) => either(over, below),
+        };
+        let mut cookies = base.cookies.clone();
+        for (name, value) in &self.cookies {
+            set_pair(&mut cookies, name, value.clone());
+        }
+        let mut proxies = base.proxies.clone();
+        for (key, url) in &self.proxies {
+            set_pair(&mut proxies, key, url.clone());
+        }
+        let mut resolve = base.resolve.clone();
+        for one in &self.resolve {
+            resolve.retain(|old| old.host != one.host || old.port != one.port);
+            resolve.push(one.clone());
+        }
+        Options {
+            headers,
+            query,
+            body: either(&self.body, &base.body),
+            cookies,
+            auth: either(&self.auth, &base.auth),
+            timeouts: self.timeouts.or(base.timeouts),
+            deadline: self.deadline.or(base.deadline),
+            allow_redirects: self.allow_redirects.or(base.allow_redirects),
+            max_redirects: self.max_redirects.or(base.max_redirects),
+            proxies,
+            trust_env: self.trust_env.or(base.trust_env),
+            verify: self.verify.or(base.verify),
+            ca_bundle: either(&self.ca_bundle, &base.ca_bundle),
+            certificate: either(&self.certificate, &base.certificate),
+            stream: self.stream.or(base.stream),
+            max_body: self.max_body.or(base.max_body),
+            sink: either(&self.sink, &base.sink),
+            progress: either(&self.progress, &base.progress),
+            hooks: if self.hooks.is_empty() { base.hooks.clone() } else { self.hooks.clone() },
+            background: either(&self.background, &base.background),
+            user_data: self.user_data.or(base.user_data),
+            unix_socket: either(&self.unix_socket, &base.unix_socket),
+            resolve,
+        }
+    }
+
+    /// For a session's defaults: what takes something out has done so, and goes.
+    pub fn settle(mut self) -> Options {
+        self.headers.retain(|header| header.value.is_some());
+        if let Some(Query::Pairs(pairs)) = &mut self.query {
+            pairs.retain(|(_, value)| value.is_some());
+        }
+        self.proxies.retain(|(_, url)| url.is_some());
+        self.auth = self.auth.filter(|auth| *auth != Auth::Nothing);
+        self.ca_bundle = self.ca_bundle.filter(Option::is_some);
+        self.certificate = self.certificate.filter(Option::is_some);
+        self
+    }
+
+    /// Whether it holds what belongs to one request only.
+    pub fn is_for_one_request(&self) -> bool {
+        self.body.is_some() || self.user_data.is_some() || self.sink.is_some() || self.progress.is_some()
+    }
+}
+
+/// Puts `new` where the first match stood, or at the end, and takes all other matches out.
+fn replace_named<T>(list: &mut Vec<T>, matches: impl Fn(&T) -> bool, new: Vec<T>) {
+    let at = list.iter().position(&matches).unwrap_or(list.len());
+    list.retain(|item| !matches(item));
+    let at = at.min(list.len());
+    list.splice(at..at, new);
+}
+
+fn set_pair<T>(list: &mut Vec<(String, T)>, name: &str, value: T) {
+    match list.iter_mut().find(|(other, _)| other == name) {
+        Some((_, old)) => *old = value,
+        None => list.push((name.into(), value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(options: &Options) -> Vec<String> {
+        options
+            .headers
+            .iter()
+            .map(|header| format!("{}: {}", header.name, header.value.as_deref().unwrap_or("-")))
+            .collect()
+    }
+
+    #[test]
+    fn a_requests_header_stands_where_the_sessions_stood() {
+        let mut base = Options::default();
+        base.set_header("A", Some("1"));
+        base.set_header("B", Some("2"));
+        base.set_header("C", Some("3"));
+        let mut over = Options::default();
+        over.add_header("b", "4");
+        over.add_header("D", "5");
+        over.add_header("B", "6");
+        over.set_header("c", None);
+        let merged = over.over(&base);
+        assert_eq!(shown(&merged), ["A: 1", "b: 4", "B: 6", "c: -", "D: 5"]);
+        assert_eq!(shown(&merged.settle()), ["A: 1", "b: 4", "B: 6", "D: 5"]);
+    }
+
+    #[test]
+    fn params_merge_by_name_and_a_raw_query_replaces() {
+        let mut base = Options::default();
+        base.add_param("a", Some("1"));
+        base.add_param("b", Some("2"));
+        let mut over = Options::default();
+        over.add_param("b", Some("3"));
+        over.add_param("b", Some("4"));
+        over.add_param("a", None);
+        let Some(Query::Pairs(pairs)) = over.over(&base).settle().query else { panic!() };
+        assert_eq!(
+            pairs,
+            [("b".to_string(), Some("3".to_string())), ("b".to_string(), Some("4".to_string()))]
+        );
+        over.query = Some(Query::Raw("x=y".into()));
+        assert_eq!(over.over(&base).query, Some(Query::Raw("x=y".into())));
+    }
+
+    #[test]
+    fn nothing_takes_back_what_a_session_said() {
+        let base = Options {
+            auth: Some(Auth::Bearer("t".into())),
+            ca_bundle: Some(Some("ca.pem".into())),
+            proxies: vec![("http".into(), Some("http://p".into()))],
+            ..Options::default()
+        };
+        let mut update = Options { auth: Some(Auth::Nothing), ca_bundle: Some(None), ..Options::default() };
+        update.set_proxy("http", None);
+        let settled = update.over(&base).settle();
+        assert_eq!((settled.auth, settled.ca_bundle), (None, None));
+        assert!(settled.proxies.is_empty());
+    }
+}

@@ -1,0 +1,694 @@
+//! A response: what came back for one hop, and its body, which is read when somebody asks for it.
+
+use std::io::Read;
+use std::mem;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
+use crate::head::Head;
+use crate::json::Document;
+use crate::terminated::Terminated;
+use crate::text;
+
+/// The body of a message that was sent, as far as it lies in memory.
+pub type SentBody = Option<Arc<dyn crate::options::Borrowed>>;
+
+pub struct Response {
+    status: u16,
+    head: Head,
+    url: Terminated,
+    request_head: OnceLock<Head>,
+    request_raw: Vec<u8>,
+    request_body: SentBody,
+    elapsed: Duration,
+    history: Vec<Arc<Response>>,
+    body: Mutex<Body>,
+    /// What ends a read that is under way, while there is something to read.
+    reins: Mutex<Option<Arc<Control>>>,
+    /// The whole body, once it was read in one piece. A NUL follows its last byte.
+    content: OnceLock<Vec<u8>>,
+    /// What `set_encoding` said; None: nobody did.
+    encoding: Mutex<Option<Option<String>>>,
+    /// Strings made on demand and lent out: they live as long as the response.
+    lent: Mutex<Vec<Terminated>>,
+    texts: Mutex<Vec<(String, Box<str>)>>,
+    documents: Mutex<Vec<(Option<String>, Box<Parsed>)>>,
+    /// Errors lent out, beside those of documents.
+    errors: Mutex<Vec<Box<Error>>>,
+    bad_status: OnceLock<Option<Box<Error>>>,
+    data: Mutex<Option<Data>>,
+    extras: Mutex<Vec<(String, Box<[u8]>)>>,
+    lines: Mutex<Vec<Box<[u8]>>>,
+}
+
+type Parsed = Result<Document, Error>;
+
+/// Something of the user's that the response carries. Dropping it tells the user.
+pub trait UserData: Send + Sync {
+    fn address(&self) -> usize;
+}
+
+type Data = Box<dyn UserData>;
+
+/// What the wire still has of a body.
+pub type Source = Box<dyn Read + Send>;
+
+struct Body {
+    source: Option<Source>,
+    state: BodyState,
+    failure: Option<Error>,
+    /// How much of the content `read` has delivered.
+    delivered: usize,
+    /// Received, but not yet a whole line.
+    line: Vec<u8>,
+    /// The last line ended with CR: an LF that follows belongs to it.
+    after_return: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum BodyState {
+    /// Nobody has read of it.
+    Untouched,
+    /// Some of it was read in pieces.
+    Partial,
+    /// All of it was read in pieces; nothing was kept.
+    Consumed,
+    /// All of it is in `content`.
+    Kept,
+    Closed,
+}
+
+/// Why a response does not give what was asked for.
+pub enum Refusal {
+    /// Not in this state.
+    State,
+    Failed(Error),
+}
+
+/// What a response is made of.
+pub struct Parts {
+    pub status: u16,
+    pub head: Head,
+    pub url: String,
+    pub request_head: Vec<u8>,
+    pub request_body: SentBody,
+    pub elapsed: Duration,
+    pub history: Vec<Arc<Response>>,
+    pub source: Option<Source>,
+    pub control: Option<Arc<Control>>,
+}
+
+/// A body is never given more memory than this before its bytes arrive.
+const FIRST_PIECE: usize = 64 * 1024;
+
+impl Response {
+    pub fn new(parts: Parts) -> Response {
+        let body = Body {
+            source: parts.source,
+            state: BodyState::Untouched,
+            failure: None,
+            delivered: 0,
+            line: Vec::new(),
+            after_return: false,
+        };
+        Response {
+            status: parts.status,
+            head: parts.head,
+            url: Terminated::new(parts.url),
+            request_head: OnceLock::new(),
+            request_raw: parts.request_head,
+            request_body: parts.request_body,
+            elapsed: parts.elapsed,
+            history: parts.history,
+            body: Mutex::new(body),
+            reins: Mutex::new(parts.control),
+            content: OnceLock::new(),
+            encoding: Mutex::default(),
+            lent: Mutex::default(),
+            texts: Mutex::default(),
+            documents: Mutex::default(),
+            errors: Mutex::default(),
+            bad_status: OnceLock::new(),
+            data: Mutex::default(),
+            extras: Mutex::default(),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// A response made by hand.
+    pub fn made(status: u16, content_type: Option<&str>, body: &[u8]) -> Response {
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", crate::http::engine::reason(status));
+        if let Some(content_type) = content_type {
+            head.push_str(&format!("Content-Type: {content_type}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let response = Response::new(Parts {
+            status,
+            head: Head::of_response(head.into_bytes()),
+            url: String::new(),
+            request_head: Vec::new(),
+            request_body: None,
+            elapsed: Duration::ZERO,
+            history: Vec::new(),
+            source: None,
+            control: None,
+        });
+        let mut content = body.to_vec();
+        content.push(0);
+        let _ = response.content.set(content);
+        response.body.lock().state = BodyState::Kept;
+        response
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub fn url(&self) -> &Terminated {
+        &self.url
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    pub fn history(&self) -> &[Arc<Response>] {
+        &self.history
+    }
+
+    pub fn is_redirect(&self) -> bool {
+        matches!(self.status, 301 | 302 | 303 | 307 | 308) && self.head.get("location").is_some()
+    }
+
+    pub fn is_permanent_redirect(&self) -> bool {
+        matches!(self.status, 301 | 308) && self.head.get("location").is_some()
+    }
+
+    pub fn is_ok(&self) -> bool {
+        !(400..600).contains(&self.status)
+    }
+
+    /// The head of the request, as this hop sent it.
+    pub fn request_head(&self) -> &Head {
+        self.request_head.get_or_init(|| Head::of_request(self.request_raw.clone()))
+    }
+
+    pub fn request_body(&self) -> Option<&[u8]> {
+        self.request_body.as_deref().map(crate::options::Borrowed::bytes)
+    }
+
+    /// A string that lives as long as the response.
+    fn lend(&self, text: &str) -> *const u8 {
+        let mut lent = self.lent.lock();
+        if let Some(same) = lent.iter().find(|one| one.as_str() == text) {
+            return same.as_ptr();
+        }
+        let made = Terminated::new(text);
+        let address = made.as_ptr();
+        lent.push(made);
+        address
+    }
+
+    /// The value of a header in any case, repeats joined; NUL-terminated, alive as long as the response.
+    pub fn lend_header(head: &Head, name: &str, owner: &Response) -> Option<*const u8> {
+        let mut values = head.all(name);
+        let first = values.next()?;
+        if values.next().is_none() {
+            return Some(first.as_ptr());
+        }
+        head.joined(name).map(|joined| owner.lend(&joined))
+    }
+
+    pub fn lend_link(&self, rel: &str) -> Option<*const u8> {
+        let header = self.head.joined("link")?;
+        crate::http::link::find(&header, rel).map(|url| self.lend(&url))
+    }
+
+    // ---- the body ----
+
+    /// The whole body; it is read now, if nobody did before.
+    pub fn content(&self) -> Result<&[u8], Refusal> {
+        if self.content.get().is_none() {
+            self.read_all(&mut self.body.lock())?;
+        }
+        let content = self.content.get().expect("read_all has set it");
+        Ok(&content[..content.len() - 1])
+    }
+
+    fn read_all(&self, body: &mut Body) -> Result<(), Refusal> {
+        match body.state {
+            BodyState::Kept => return Ok(()),
+            BodyState::Partial | BodyState::Closed => return Err(Refusal::State),
+            BodyState::Consumed => return Err(Refusal::Failed(consumed())),
+            BodyState::Untouched => {}
+        }
+        if let Some(failure) = &body.failure {
+            return Err(Refusal::Failed(failure.clone()));
+        }
+        let mut content = Vec::new();
+        if let Some(mut source) = body.source.take() {
+            let announced = self.head.get("content-length").and_then(|length| length.trim().parse().ok());
+            let coded = self.head.get("content-encoding").is_some();
+            let announced = announced.filter(|_| !coded);
+            content.reserve_exact(announced.unwrap_or(0).min(FIRST_PIECE) + 1);
+            if let Err(error) = read_to_end(&mut source, &mut content, announced) {
+                let error = self.body_error(error);
+                body.failure = Some(error.clone());
+                drop(source);
+                self.reins.lock().take();
+                return Err(Refusal::Failed(error));
+            }
+        }
+        self.reins.lock().take();
+        content.push(0);
+        body.state = BodyState::Kept;
+        let _ = self.content.set(content);
+        Ok(())
+    }
+
+    /// Gives the body to `write`, piece by piece, and keeps nothing of it.
+    pub fn drain(&self, write: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let mut body = self.body.lock();
+        if body.state == BodyState::Kept {
+            // A hook has read it.
+            return write(self.content.get().map_or(&[], |content| &content[..content.len() - 1]));
+        }
+        let mut piece = vec![0; FIRST_PIECE];
+        loop {
+            match self.read_piece(&mut body, &mut piece) {
+                Ok(0) => break,
+                Ok(count) => {
+                    if let Err(error) = write(&piece[..count]) {
+                        body.source = None;
+                        self.reins.lock().take();
+                        return Err(error);
+                    }
+                }
+                Err(Refusal::State) => break,
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
+        }
+        body.state = BodyState::Kept;
+        let _ = self.content.set(vec![0]);
+        Ok(())
+    }
+
+    /// Reads a piece into `buffer`; 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        let mut body = self.body.lock();
+        self.read_piece(&mut body, buffer)
+    }
+
+    fn read_piece(&self, body: &mut Body, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        // What a line did not need comes first.
+        if !body.line.is_empty() && body.state != BodyState::Closed {
+            let count = body.line.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&body.line[..count]);
+            body.line.drain(..count);
+            return Ok(count);
+        }
+        match body.state {
+            BodyState::Closed => return Err(Refusal::State),
+            BodyState::Consumed => return Ok(0),
+            BodyState::Kept => {
+                let content = self.content.get().map_or(&[][..], |content| &content[..content.len() - 1]);
+                let left = &content[body.delivered..];
+                let count = left.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&left[..count]);
+                body.delivered += count;
+                return Ok(count);
+            }
+            BodyState::Untouched | BodyState::Partial => {}
+        }
+        if let Some(failure) = &body.failure {
+            return Err(Refusal::Failed(failure.clone()));
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        body.state = BodyState::Partial;
+        let Some(source) = &mut body.source else {
+            body.state = BodyState::Consumed;
+            return Ok(0);
+        };
+        match read_some(source, buffer) {
+            Ok(0) => {
+                body.state = BodyState::Consumed;
+                body.source = None;
+                self.reins.lock().take();
+                Ok(0)
+            }
+            Ok(count) => Ok(count),
+            Err(error) => {
+                let error = self.body_error(error);
+                body.failure = Some(error.clone());
+                body.source = None;
+                self.reins.lock().take();
+                Err(Refusal::Failed(error))
+            }
+        }
+    }
+
+    /// The next line without its end; None after the last. It lives as long as the response.
+    pub fn read_line(&self) -> Result<Option<(*const u8, usize)>, Refusal> {
+        let mut body = self.body.lock();
+        if body.state == BodyState::Closed {
+            return Err(Refusal::State);
+        }
+        let mut pending = mem::take(&mut body.line);
+        let mut searched = 0;
+        loop {
+            if body.after_return && !pending.is_empty() {
+                body.after_return = false;
+                if pending[0] == b'\n' {
+                    pending.remove(0);
+                }
+            }
+            let end = pending[searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            if let Some(end) = end.map(|end| searched + end) {
+                body.after_return = pending[end] == b'\r';
+                let rest = pending.split_off(end + 1);
+                pending.pop();
+                body.line = rest;
+                return Ok(Some(self.lend_line(pending)));
+            }
+            searched = pending.len();
+            let mut piece = [0; 8 * 1024];
+            match self.read_piece(&mut body, &mut piece) {
+                Ok(0) if pending.is_empty() => return Ok(None),
+                Ok(0) => return Ok(Some(self.lend_line(pending))),
+                Ok(count) => pending.extend_from_slice(&piece[..count]),
+                // A line that a failure cut is not delivered.
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    fn lend_line(&self, mut line: Vec<u8>) -> (*const u8, usize) {
+        let length = line.len();
+        line.push(0);
+        let line = line.into_boxed_slice();
+        let address = line.as_ptr();
+        let mut lines = self.lines.lock();
+        // A stream can go on for ever: of its lines only the last is kept.
+        lines.clear();
+        lines.push(line);
+        (address, length)
+    }
+
+    /// Ends the reading; the connection is closed unless the body was read to its end.
+    pub fn close(&self) {
+        // Whoever reads at this moment is let go first.
+        let mut body = match self.body.try_lock() {
+            Some(body) => body,
+            None => {
+                if let Some(control) = &*self.reins.lock() {
+                    control.abort();
+                }
+                self.body.lock()
+            }
+        };
+        if body.state != BodyState::Kept {
+            body.state = BodyState::Closed;
+        }
+        let source = body.source.take();
+        self.reins.lock().take();
+        drop(body);
+        drop(source);
+    }
+
+    fn body_error(&self, error: std::io::Error) -> Error {
+        if let Some(broken) = crate::http::decode::Broken::of(&error) {
+            return Error::new(
+                ErrorKind::ContentDecoding,
+                format!("Received response with content-encoding that failed to decode: {broken}"),
+            )
+            .at(self.url.as_str());
+        }
+        Error::from_io(error)
+            .unwrap_or_else(|error| Error::os(ErrorKind::ChunkedEncoding, "Connection broken", &error))
+            .at(self.url.as_str())
+    }
+
+    // ---- what the body says ----
+
+    /// The charset that the header gives or implies.
+    fn header_encoding(&self) -> Option<String> {
+        self.head.get("content-type").and_then(text::charset_of)
+    }
+
+    pub fn encoding(&self) -> Option<String> {
+        match &*self.encoding.lock() {
+            Some(set) => set.clone(),
+            None => self.header_encoding(),
+        }
+    }
+
+    pub fn lend_encoding(&self) -> Option<*const u8> {
+        self.encoding().map(|encoding| self.lend(&encoding))
+    }
+
+    pub fn set_encoding(&self, encoding: Option<&str>) {
+        *self.encoding.lock() = Some(encoding.map(str::to_string));
+    }
+
+    pub fn lend_apparent_encoding(&self) -> Option<*const u8> {
+        self.content().ok().map(|content| self.lend(text::detect(content)))
+    }
+
+    /// The body as UTF-8: address and length. A NUL follows.
+    pub fn text(&self) -> Option<(*const u8, usize)> {
+        let content = self.content().ok()?;
+        let encoding = self.encoding();
+        let key = encoding.clone().unwrap_or_default();
+        let mut texts = self.texts.lock();
+        if let Some((_, text)) = texts.iter().find(|(other, _)| *other == key) {
+            return Some((text.as_ptr(), text.len() - 1));
+        }
+        // The name comes from the server or from the user; a text in it is a copy, in any case.
+        let mut made = text::decode(content, encoding.as_deref());
+        made.push('\0');
+        let made = made.into_boxed_str();
+        let lent = (made.as_ptr(), made.len() - 1);
+        texts.push((key, made));
+        Some(lent)
+    }
+
+    /// The body as JSON. Document and error live as long as the response.
+    pub fn json(&self) -> Result<*const crate::json::Value, JsonRefusal> {
+        let content = self.content().map_err(|refusal| match refusal {
+            Refusal::State => JsonRefusal::State,
+            Refusal::Failed(error) => JsonRefusal::Failed(self.lend_error(error)),
+        })?;
+        let charset = match &*self.encoding.lock() {
+            Some(set) => set.clone(),
+            None => {
+                let given = self
+                    .head
+                    .get("content-type")
+                    .filter(|value| value.to_ascii_lowercase().contains("charset"));
+                given.and_then(text::charset_of)
+            }
+        };
+        let mut documents = self.documents.lock();
+        let at = match documents.iter().position(|(other, _)| *other == charset) {
+            Some(at) => at,
+            None => {
+                let parsed = match &charset {
+                    None => Document::parse(content, None),
+                    Some(name) => Document::parse_text(&text::decode(content, Some(name))),
+                };
+                let parsed = parsed.map_err(|error| {
+                    Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str())
+                });
+                documents.push((charset, Box::new(parsed)));
+                documents.len() - 1
+            }
+        };
+        match &*documents[at].1 {
+            Ok(document) => Ok(std::ptr::from_ref(document.root())),
+            Err(error) => Err(JsonRefusal::Failed(std::ptr::from_ref(error))),
+        }
+    }
+
+    /// An error that lives as long as the response. The same one is not kept twice.
+    pub fn lend_error(&self, error: Error) -> *const Error {
+        let mut errors = self.errors.lock();
+        let same = |one: &&Box<Error>| one.kind() == error.kind() && one.message() == error.message();
+        if let Some(one) = errors.iter().find(same) {
+            return std::ptr::from_ref(one);
+        }
+        let made = Box::new(error);
+        let address = std::ptr::from_ref(&*made);
+        errors.push(made);
+        address
+    }
+
+    /// The error of a 4xx or 5xx, as `raise_for_status` would raise it.
+    pub fn bad_status(self: &Arc<Self>) -> Option<&Error> {
+        self.bad_status
+            .get_or_init(|| {
+                let who = match self.status {
+                    400..=499 => "Client",
+                    500..=599 => "Server",
+                    _ => return None,
+                };
+                let (status, reason, url) = (self.status, self.head.word().as_str(), self.url.as_str());
+                let text = format!("{status} {who} Error: {reason} for url: {url}");
+                Some(Box::new(Error::new(ErrorKind::Http, text).at(url).owned_by(Arc::downgrade(self))))
+            })
+            .as_deref()
+    }
+
+    // ---- what the user attaches ----
+
+    pub fn data(&self) -> usize {
+        self.data.lock().as_ref().map_or(0, |data| data.address())
+    }
+
+    pub fn set_data(&self, data: Option<Data>) {
+        let old = mem::replace(&mut *self.data.lock(), data);
+        drop(old);
+    }
+
+    /// The bytes attached under a name: address and length. A NUL follows.
+    pub fn extra(&self, name: &str) -> Option<(*const u8, usize)> {
+        let extras = self.extras.lock();
+        extras.iter().rev().find(|(other, _)| other == name).map(|(_, data)| (data.as_ptr(), data.len() - 1))
+    }
+
+    /// Bytes attached before under that name stay where they are: somebody may look at them.
+    pub fn set_extra(&self, name: &str, data: &[u8]) {
+        let mut kept = data.to_vec();
+        kept.push(0);
+        self.extras.lock().push((name.to_string(), kept.into_boxed_slice()));
+    }
+}
+
+pub enum JsonRefusal {
+    State,
+    Failed(*const Error),
+}
+
+fn consumed() -> Error {
+    Error::new(ErrorKind::StreamConsumed, "The content for this response was already consumed")
+}
+
+fn read_some(source: &mut Source, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match source.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Reads into memory that grows with what arrives: at first a fixed amount, then as much again as is there,
+/// never past what was announced while that holds. The last byte of spare room is left for the NUL.
+fn read_to_end(source: &mut Source, content: &mut Vec<u8>, announced: Option<usize>) -> std::io::Result<()> {
+    let mut filled = 0;
+    loop {
+        if filled == content.len() {
+            let room = match announced {
+                // One more, so that the end is seen without growing once more.
+                Some(total) if total > filled => (total - filled).min(filled.max(FIRST_PIECE)) + 1,
+                Some(_) => FIRST_PIECE.min(64),
+                None => filled.max(FIRST_PIECE / 8),
+            };
+            content.resize(filled + room, 0);
+        }
+        match read_some(source, &mut content[filled..])? {
+            0 => {
+                content.truncate(filled);
+                return Ok(());
+            }
+            count => filled += count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streamed(body: &'static [u8]) -> Response {
+        Response::new(Parts {
+            status: 200,
+            head: Head::of_response(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+            url: "http://h/".into(),
+            request_head: Vec::new(),
+            request_body: None,
+            elapsed: Duration::ZERO,
+            history: Vec::new(),
+            source: Some(Box::new(OneByte(body))),
+            control: None,
+        })
+    }
+
+    struct OneByte(&'static [u8]);
+
+    impl Read for OneByte {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.0.len().min(buffer.len()).min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn line(response: &Response) -> Option<String> {
+        match response.read_line() {
+            Ok(Some((address, length))) => {
+                // SAFETY: read_line lends memory of this length.
+                let bytes = unsafe { std::slice::from_raw_parts(address, length) };
+                Some(String::from_utf8(bytes.to_vec()).unwrap())
+            }
+            Ok(None) => None,
+            Err(_) => panic!("a line"),
+        }
+    }
+
+    #[test]
+    fn lines_end_with_lf_crlf_or_cr_also_across_reads() {
+        let response = streamed(b"a\r\nb\n\nc\rd\r\n\r\ne");
+        let lines: Vec<_> = std::iter::from_fn(|| line(&response)).collect();
+        assert_eq!(lines, ["a", "b", "", "c", "d", "", "e"]);
+        assert!(line(&response).is_none());
+    }
+
+    #[test]
+    fn a_streamed_body_is_read_whole_or_in_pieces_but_not_both() {
+        let response = streamed(b"hello");
+        assert_eq!(response.content().ok(), Some(&b"hello"[..]));
+        let mut buffer = [0; 3];
+        assert!(matches!(response.read(&mut buffer), Ok(3)));
+        assert!(matches!(response.read(&mut buffer), Ok(2)));
+        assert!(matches!(response.read(&mut buffer), Ok(0)));
+
+        let response = streamed(b"hello");
+        assert!(matches!(response.read(&mut buffer), Ok(1)));
+        assert!(matches!(response.content(), Err(Refusal::State)));
+        while !matches!(response.read(&mut buffer), Ok(0)) {}
+        let Err(Refusal::Failed(error)) = response.content() else { panic!() };
+        assert_eq!(error.kind(), ErrorKind::StreamConsumed);
+        response.close();
+        assert!(matches!(response.read(&mut buffer), Err(Refusal::State)));
+    }
+
+    #[test]
+    fn the_error_of_a_bad_status_reads_as_in_requests() {
+        let response = Arc::new(Response::made(404, Some("text/plain"), b"no"));
+        let error = response.bad_status().unwrap();
+        assert_eq!(error.message().as_str(), "404 Client Error: Not Found for url: ");
+        assert_eq!(error.response(), Some(Arc::as_ptr(&response)));
+        assert!(Arc::new(Response::made(302, None, b"")).bad_status().is_none());
+    }
+}

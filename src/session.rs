@@ -1,0 +1,344 @@
+//! Sessions: they keep what requests share, turn a call into a request, and know which of theirs are not over.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::control::Control;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::executor::threads::ThreadPool;
+use crate::executor::{Executor, Refusal, Task};
+use crate::future::{Future, Ticket, Work};
+use crate::http::adapter::{Adapter, AdapterSettings};
+use crate::http::auth::DigestCache;
+use crate::http::cookies::Jar;
+use crate::http::send;
+use crate::options::Options;
+use crate::response::Response;
+
+pub type RequestFuture = Future<Request>;
+
+/// How a session is built.
+#[derive(Clone, Default)]
+pub struct Config {
+    pub executor: Option<Arc<dyn Executor>>,
+    pub max_workers: Option<usize>,
+    pub base: Option<Arc<Session>>,
+    pub pool_connections: Option<usize>,
+    pub pool_maxsize: Option<usize>,
+    pub pool_block: Option<bool>,
+    pub max_retries: Option<u32>,
+}
+
+const MAX_WORKERS: usize = 8;
+const POOL_SIZE: usize = 10;
+
+/// What a base session shares with the sessions built on it.
+pub struct Shared {
+    defaults: Mutex<Arc<Options>>,
+    pub jar: Jar,
+    pub digest: DigestCache,
+    pub adapter: Arc<Adapter>,
+}
+
+pub struct Session {
+    shared: Arc<Shared>,
+    has_base: bool,
+    executor: Arc<dyn Executor>,
+    owns_executor: bool,
+    books: Mutex<Books>,
+    changed: Condvar,
+}
+
+/// Every future that was handed out and is not over, callbacks included.
+#[derive(Default)]
+struct Books {
+    closed: bool,
+    futures: Vec<Option<Arc<RequestFuture>>>,
+    free: Vec<usize>,
+    open: usize,
+    /// Of the open ones, those whose thread waits in `close` itself: nobody waits for them.
+    closing: usize,
+    /// Bodies that callers still read.
+    streams: Vec<std::sync::Weak<Control>>,
+}
+
+/// What closing does with what is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseMode {
+    Wait,
+    CancelPending,
+    Abort,
+}
+
+/// A configuration that contradicts itself.
+#[derive(Debug)]
+pub struct InvalidConfig;
+
+/// Why a call handed out no future.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    Shutdown,
+    Resource,
+}
+
+impl Session {
+    pub fn new(config: &Config) -> Result<Arc<Session>, InvalidConfig> {
+        let (executor, owns_executor): (Arc<dyn Executor>, bool) = match &config.executor {
+            Some(executor) => (executor.clone(), false),
+            None => (Arc::new(ThreadPool::new(config.max_workers.unwrap_or(MAX_WORKERS))), true),
+        };
+        let shared = match &config.base {
+            Some(base) => {
+                let own = config.pool_connections.is_some()
+                    || config.pool_maxsize.is_some()
+                    || config.pool_block.is_some()
+                    || config.max_retries.is_some();
+                if own {
+                    return Err(InvalidConfig);
+                }
+                base.shared.clone()
+            }
+            None => {
+                // A pool of connections smaller than the pool of threads would open and close all the time.
+                let size = if owns_executor { POOL_SIZE.max(executor.max_workers()) } else { POOL_SIZE };
+                Arc::new(Shared {
+                    defaults: Mutex::new(Arc::new(Options::session_defaults())),
+                    jar: Jar::default(),
+                    digest: DigestCache::default(),
+                    adapter: Arc::new(Adapter::new(AdapterSettings {
+                        pool_connections: config.pool_connections.unwrap_or(size),
+                        pool_maxsize: config.pool_maxsize.unwrap_or(size),
+                        pool_block: config.pool_block.unwrap_or(false),
+                        max_retries: config.max_retries.unwrap_or(0),
+                    })),
+                })
+            }
+        };
+        Ok(Arc::new(Session {
+            shared,
+            has_base: config.base.is_some(),
+            executor,
+            owns_executor,
+            books: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub fn jar(&self) -> &Jar {
+        &self.shared.jar
+    }
+
+    pub fn max_workers(&self) -> usize {
+        self.executor.max_workers()
+    }
+
+    /// Lays `update` over the defaults. False when it holds what no default can be, or when the defaults are
+    /// those of a base session.
+    pub fn update(&self, update: &Options) -> bool {
+        if self.has_base || update.is_for_one_request() {
+            return false;
+        }
+        let mut defaults = self.shared.defaults.lock();
+        *defaults = Arc::new(update.over(&defaults).settle());
+        true
+    }
+
+    /// Hands a request to the executor. What is wrong with the request is the outcome of its future.
+    pub fn submit(
+        self: &Arc<Self>,
+        method: Cow<'static, str>,
+        url: &str,
+        options: Option<Arc<Options>>,
+    ) -> Result<Arc<RequestFuture>, SubmitError> {
+        let user_data = options.as_ref().and_then(|options| options.user_data).unwrap_or(0);
+        let request = Request {
+            session: self.clone(),
+            method,
+            url: url.into(),
+            defaults: self.shared.defaults.lock().clone(),
+            options,
+            environment: Environment::snapshot(),
+            submitted: Instant::now(),
+        };
+        let future = Future::new(request, self.executor.id(), user_data, |future| self.enter(future))
+            .ok_or(SubmitError::Shutdown)?;
+        match self.executor.submit(Task::new(future.clone())) {
+            Ok(()) => Ok(future),
+            Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
+            Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>) -> Option<Entry> {
+        let mut books = self.books.lock();
+        if books.closed {
+            return None;
+        }
+        let slot = match books.free.pop() {
+            Some(slot) => slot,
+            None => {
+                books.futures.push(None);
+                books.futures.len() - 1
+            }
+        };
+        books.futures[slot] = Some(future.clone());
+        books.open += 1;
+        Some(Entry { session: self.clone(), slot })
+    }
+
+    fn leave(&self, slot: usize) {
+        let mut books = self.books.lock();
+        let future = books.futures[slot].take();
+        books.free.push(slot);
+        books.open -= 1;
+        if books.closed && books.open <= books.closing {
+            self.changed.notify_all();
+        }
+        drop(books);
+        drop(future);
+    }
+
+    /// Remembers a body that its caller reads, so that closing with an abort ends it.
+    pub fn remember_stream(&self, control: &Arc<Control>) {
+        let mut books = self.books.lock();
+        if books.streams.len() == books.streams.capacity() {
+            books.streams.retain(|stream| stream.strong_count() > 0);
+        }
+        books.streams.push(Arc::downgrade(control));
+    }
+
+    /// Takes no more requests and returns when all are over, their callbacks included. From inside a hook or
+    /// a callback it does not wait for the request that runs there.
+    pub fn close(&self, mode: CloseMode) {
+        let futures: Vec<_> = {
+            let mut books = self.books.lock();
+            books.closed = true;
+            match mode {
+                CloseMode::Wait => Vec::new(),
+                _ => books.futures.iter().flatten().cloned().collect(),
+            }
+        };
+        for future in futures {
+            match mode {
+                CloseMode::Wait => {}
+                CloseMode::CancelPending => {
+                    future.cancel();
+                }
+                CloseMode::Abort => {
+                    future.abort();
+                }
+            }
+        }
+        if mode == CloseMode::Abort {
+            let streams = mem::take(&mut self.books.lock().streams);
+            for stream in streams.iter().filter_map(std::sync::Weak::upgrade) {
+                stream.abort();
+            }
+        }
+        let own = held_here(self);
+        let mut books = self.books.lock();
+        books.closing += own;
+        self.changed.notify_all();
+        while books.open > books.closing {
+            self.changed.wait(&mut books);
+        }
+        books.closing -= own;
+        drop(books);
+        if self.owns_executor {
+            self.executor.shutdown(true, false);
+        }
+        if !self.has_base {
+            self.shared.adapter.close_idle();
+        }
+    }
+}
+
+thread_local! {
+    /// The sessions (by address) whose futures this thread runs or tells about, innermost last.
+    static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+fn held_here(session: &Session) -> usize {
+    let address = std::ptr::from_ref(session) as usize;
+    HELD.with(|held| held.borrow().iter().filter(|other| **other == address).count())
+}
+
+/// While it lives, this thread is inside a request or a callback of a session.
+pub struct Held;
+
+impl Held {
+    fn new(session: &Session) -> Held {
+        HELD.with(|held| held.borrow_mut().push(std::ptr::from_ref(session) as usize));
+        Held
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.with(|held| held.borrow_mut().pop());
+    }
+}
+
+/// A line in the session's books.
+pub struct Entry {
+    session: Arc<Session>,
+    slot: usize,
+}
+
+impl Ticket for Entry {
+    type Held = Held;
+
+    fn hold(&self) -> Held {
+        Held::new(&self.session)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.session.leave(self.slot);
+    }
+}
+
+/// A request as it was submitted: everything it needs, taken at that moment. Cookies are read when it is sent.
+pub struct Request {
+    pub session: Arc<Session>,
+    pub method: Cow<'static, str>,
+    pub url: Box<str>,
+    pub defaults: Arc<Options>,
+    pub options: Option<Arc<Options>>,
+    pub environment: Option<Arc<Environment>>,
+    pub submitted: Instant,
+}
+
+impl Request {
+    /// Sends it on this thread.
+    pub fn run(self, control: &Arc<Control>) -> Outcome {
+        let _held = Held::new(&self.session);
+        send::run(&self, control).map_err(|error| error.at(&self.url))
+    }
+}
+
+pub type Outcome = Result<Arc<Response>, Error>;
+
+impl Work for Request {
+    type Outcome = Outcome;
+    type Ticket = Entry;
+
+    fn cancelled() -> Outcome {
+        Err(Error::cancelled())
+    }
+
+    fn aborted() -> Outcome {
+        Err(Error::aborted())
+    }
+}

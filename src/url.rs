@@ -1,0 +1,1360 @@
+//! URLs as requests understands them.
+//!
+//! `Url::parse` gives what `PreparedRequest.prepare_url` gives, which is urllib3's `parse_url` followed by
+//! requests' `requote_uri`; `Url::join` gives what `resolve_redirects` gives. Where the two Python libraries
+//! get in each other's way (a zone id that makes every `%` of the path doubly encoded, say) the meaning they
+//! both aim at is taken. The WHATWG parser of the `url` crate answers differently in too many places to be
+//! bent into this: it refuses other hosts, leaves other characters alone and drops default ports.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use crate::error::{Error, ErrorKind};
+
+/// The schemes that have an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    pub fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// An http or https URL, normalised and percent-encoded: it holds printable ASCII only.
+///
+/// The text is `scheme://host[:port]/path[?query][#fragment]`; everything else is an offset into it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Url {
+    text: String,
+    scheme: Scheme,
+    /// Where the host ends, its brackets included.
+    host_end: usize,
+    /// Where the host and the port end and the path begins.
+    authority_end: usize,
+    /// Where the path ends.
+    path_end: usize,
+    /// Where the query ends; a `#` and the fragment may follow.
+    target_end: usize,
+    port: u16,
+    userinfo: Option<Box<(String, String)>>,
+    /// An IPv6 host with its zone as the system wants it (`fe80::1%eth0`); the text has `%25` there.
+    scoped_host: Option<Box<str>>,
+}
+
+impl Url {
+    /// Parses what a caller gave. The messages are requests', with the value where those leave it out, and
+    /// without the password.
+    pub fn parse(input: &str) -> Result<Url, Error> {
+        let input = input.trim_start_matches(is_python_space);
+        match parse_plain(input) {
+            Some(url) => Ok(url),
+            None => parse_general(input),
+        }
+    }
+
+    /// The whole URL with its fragment and without its userinfo, as `response.url` shows it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host to connect to: lower-cased, without brackets, an IPv6 zone after a plain `%`.
+    pub fn host(&self) -> &str {
+        if let Some(scoped) = &self.scoped_host {
+            return scoped;
+        }
+        let host = &self.text[self.host_start()..self.host_end];
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The value of the `Host` header. As urllib3 and http.client send it: no default port even when it was
+    /// written out, no zone, and no dot at the end.
+    pub fn host_header(&self) -> Cow<'_, str> {
+        let host = &self.text[self.host_start()..self.host_end];
+        let port = if self.port == self.scheme.default_port() {
+            ""
+        } else {
+            &self.text[self.host_end..self.authority_end]
+        };
+        if self.scoped_host.is_some() {
+            let address = host.split('%').next().unwrap_or(host);
+            return Cow::Owned(format!("{address}]{port}"));
+        }
+        if host.ends_with('.') {
+            return Cow::Owned(format!("{}{port}", host.trim_end_matches('.')));
+        }
+        Cow::Borrowed(&self.text[self.host_start()..self.host_end + port.len()])
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host[:port]` as it stands in the URL.
+    pub fn authority(&self) -> &str {
+        &self.text[self.host_start()..self.authority_end]
+    }
+
+    /// The path, which begins with `/`.
+    pub fn path(&self) -> &str {
+        &self.text[self.authority_end..self.path_end]
+    }
+
+    /// The query without its `?`. An empty one counts as none, as in requests.
+    pub fn query(&self) -> Option<&str> {
+        (self.target_end > self.path_end).then(|| &self.text[self.path_end + 1..self.target_end])
+    }
+
+    /// Path and query: what the request line carries.
+    pub fn target(&self) -> &str {
+        &self.text[self.authority_end..self.target_end]
+    }
+
+    /// The absolute form, as a forward proxy wants it.
+    pub fn without_fragment(&self) -> &str {
+        &self.text[..self.target_end]
+    }
+
+    /// The fragment without its `#`. An empty one counts as none.
+    pub fn fragment(&self) -> Option<&str> {
+        (self.text.len() > self.target_end).then(|| &self.text[self.target_end + 1..])
+    }
+
+    /// User and password, percent-decoded. As in requests a user without a colon after it gives none, and
+    /// neither does a lone colon. Requests reads these for the first URL only, never for a redirect's.
+    pub fn userinfo(&self) -> Option<(&str, &str)> {
+        self.userinfo.as_deref().map(|(user, password)| (user.as_str(), password.as_str()))
+    }
+
+    pub fn same_origin(&self, other: &Url) -> bool {
+        self.scheme == other.scheme && self.port == other.port && self.host() == other.host()
+    }
+
+    /// Whether credentials meant for this URL may go to `next`: the same origin, or the step from http to
+    /// https on the default ports (`should_strip_auth`, turned round).
+    pub fn keeps_credentials(&self, next: &Url) -> bool {
+        let upgraded = self.scheme == Scheme::Http
+            && self.port == 80
+            && next.scheme == Scheme::Https
+            && next.port == 443;
+        self.same_origin(next) || (upgraded && self.host() == next.host())
+    }
+
+    /// This URL with more query. What is encoded already stays as it is; nothing else can slip through,
+    /// not even a `#` (requests lets that one cut the query short).
+    pub fn append_query(&self, encoded: &str) -> Url {
+        if encoded.is_empty() {
+            return self.clone();
+        }
+        let mut url = self.clone();
+        let fragment = url.text.split_off(url.target_end);
+        url.text.reserve(1 + encoded.len() + fragment.len());
+        url.text.push(if self.query().is_some() { '&' } else { '?' });
+        encode_component(&mut url.text, encoded, QUERY);
+        url.target_end = url.text.len();
+        url.text.push_str(&fragment);
+        url
+    }
+
+    /// Where a `Location` leads. Its bytes are UTF-8 or else ISO-8859-1; without a fragment of its own it
+    /// keeps this URL's; userinfo is not inherited, since the caller carries credentials by its own rules.
+    ///
+    /// Relative references follow Python's `urljoin`, which drops empty segments where it merges two paths.
+    pub fn join(&self, location: &[u8]) -> Result<Url, Error> {
+        let text: Cow<'_, str> = match std::str::from_utf8(location) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => Cow::Owned(location.iter().map(|&byte| char::from(byte)).collect()),
+        };
+        // urlsplit does this for safety's sake, and so do browsers.
+        let mut text = Cow::Borrowed(text.trim_start_matches(|c: char| c <= ' '));
+        if text.contains(['\t', '\r', '\n']) {
+            text = Cow::Owned(text.replace(['\t', '\r', '\n'], ""));
+        }
+        let (reference, fragment) = text.split_once('#').unwrap_or((&text, ""));
+        let fragment = if fragment.is_empty() { self.fragment().unwrap_or("") } else { fragment };
+        let (scheme, rest) = match split_scheme(reference, true) {
+            Some((scheme, rest)) => (Some(scheme), rest),
+            None => (None, reference),
+        };
+        let own_scheme = self.scheme.as_str();
+        let foreign = scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case(own_scheme));
+        let has_authority = rest
+            .strip_prefix("//")
+            .is_some_and(|after| !after.is_empty() && !after.starts_with(AUTHORITY_END));
+
+        let mut whole = String::with_capacity(self.text.len() + text.len() + 1);
+        whole.push_str(scheme.unwrap_or(own_scheme));
+        whole.push(':');
+        if has_authority || foreign {
+            whole.push_str(rest);
+        } else {
+            // An empty authority (`///path`) is this URL's own.
+            let rest = rest.strip_prefix("//").unwrap_or(rest);
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            whole.push_str("//");
+            whole.push_str(self.authority());
+            if path.is_empty() {
+                whole.push_str(self.path());
+                if query.is_empty() {
+                    whole.push_str(&self.text[self.path_end..self.target_end]);
+                }
+            } else {
+                // Requests requotes before it resolves, so that `%2e%2e` is a dot segment here.
+                merge_paths(&mut whole, self.path(), &unquote_unreserved(path));
+            }
+            if !query.is_empty() {
+                whole.push('?');
+                whole.push_str(query);
+            }
+        }
+        if !fragment.is_empty() {
+            whole.push('#');
+            whole.push_str(fragment);
+        }
+        Url::parse(&whole)
+    }
+
+    fn host_start(&self) -> usize {
+        self.scheme.as_str().len() + "://".len()
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Shows the URL only: the userinfo is a secret.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Url").field(&self.text).finish()
+    }
+}
+
+// ---- the alphabet ----
+
+const UNRESERVED: u8 = 1;
+const USERINFO: u8 = 2;
+const PATH: u8 = 4;
+const QUERY: u8 = 8;
+/// What a host may hold for the quick way: no capitals, nothing that would be encoded.
+const PLAIN_HOST: u8 = 16;
+
+/// Which components a byte may stand in unencoded (RFC 3986, as urllib3 reads it).
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        classes[byte] = match c {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => UNRESERVED | USERINFO | PATH | QUERY | PLAIN_HOST,
+            b'A'..=b'Z' | b'.' | b'~' => UNRESERVED | USERINFO | PATH | QUERY,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' => {
+                USERINFO | PATH | QUERY
+            }
+            b'@' | b'/' => PATH | QUERY,
+            b'?' => QUERY,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// What ends an authority. The backslash is urllib3's: what follows it must never be taken for the host.
+const AUTHORITY_END: [char; 4] = ['\\', '/', '?', '#'];
+
+/// The value of `%XX` when one begins at `at`.
+fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
+    let [b'%', high, low] = bytes.get(at..at + 3)? else { return None };
+    let high = char::from(*high).to_digit(16)?;
+    let low = char::from(*low).to_digit(16)?;
+    Some((high * 16 + low) as u8)
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    out.push(char::from(HEX[usize::from(byte >> 4)]));
+    out.push(char::from(HEX[usize::from(byte & 15)]));
+}
+
+/// Whether every `%` begins an escape. If one does not, the component is raw text and each `%` stands for
+/// itself: that is how urllib3 tells the two apart.
+fn is_escaped(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(next) = bytes[at..].iter().position(|&byte| byte == b'%') {
+        at += next;
+        if escape_at(bytes, at).is_none() {
+            return false;
+        }
+        at += 3;
+    }
+    true
+}
+
+/// Encodes one component: what is escaped stays so (with capitals, and unreserved characters bare), the rest
+/// is escaped when the class does not allow it.
+fn encode_component(out: &mut String, text: &str, class: u8) {
+    let bytes = text.as_bytes();
+    let escaped = is_escaped(text);
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        match escape_at(bytes, at) {
+            Some(value) if escaped => {
+                if is(value, UNRESERVED) {
+                    out.push(char::from(value));
+                } else {
+                    push_escape(out, value);
+                }
+                at += 3;
+            }
+            Some(_) => {
+                // urllib3 has made its digits capital before it finds that this is raw text.
+                out.push_str("%25");
+                out.push(char::from(bytes[at + 1].to_ascii_uppercase()));
+                out.push(char::from(bytes[at + 2].to_ascii_uppercase()));
+                at += 3;
+            }
+            None => {
+                if is(byte, class) {
+                    out.push(char::from(byte));
+                } else {
+                    push_escape(out, byte);
+                }
+                at += 1;
+            }
+        }
+    }
+}
+
+/// A query as it may stand in a URL: what is encoded stays, everything else is encoded.
+pub fn encode_query(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    encode_component(&mut out, raw, QUERY);
+    out
+}
+
+/// Percent-decodes; bytes that are no UTF-8 become U+FFFD, as in Python.
+pub fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match escape_at(bytes, at) {
+            Some(value) => {
+                out.push(value);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    match String::from_utf8(out) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    }
+}
+
+fn unquote_unreserved(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        match escape_at(rest.as_bytes(), at) {
+            Some(value) if is(value, UNRESERVED) => {
+                out.push(char::from(value));
+                rest = &rest[at + 3..];
+            }
+            _ => {
+                out.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+// ---- parsing ----
+
+/// The quick way: a URL that is normal already is copied once and only looked at. None sends it the long way,
+/// which also words the errors.
+fn parse_plain(input: &str) -> Option<Url> {
+    let bytes = input.as_bytes();
+    let scheme = if bytes.starts_with(b"http://") {
+        Scheme::Http
+    } else if bytes.starts_with(b"https://") {
+        Scheme::Https
+    } else {
+        return None;
+    };
+    let mut at = scheme.as_str().len() + 3;
+
+    let mut label = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'.' {
+            if label == 0 {
+                return None;
+            }
+            label = 0;
+        } else if is(byte, PLAIN_HOST) {
+            label += 1;
+            if label > MAX_LABEL {
+                return None;
+            }
+        } else {
+            break;
+        }
+        at += 1;
+    }
+    let host_end = at;
+    if label == 0 {
+        return None;
+    }
+
+    let mut port = scheme.default_port();
+    if bytes.get(at) == Some(&b':') {
+        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 || digits > 5 || bytes[at + 1] == b'0' {
+            return None;
+        }
+        port = input[at + 1..at + 1 + digits].parse().ok()?;
+        at += 1 + digits;
+    }
+    let authority_end = at;
+    let bare = at == bytes.len();
+    if !bare && bytes[at] != b'/' {
+        return None;
+    }
+
+    while let Some(&byte) = bytes.get(at) {
+        if !is(byte, PATH) {
+            break;
+        }
+        // Perhaps a dot segment.
+        if byte == b'.' && bytes[at - 1] == b'/' {
+            return None;
+        }
+        at += 1;
+    }
+    let path_end = at;
+    let mut target_end = at;
+    if bytes.get(at) == Some(&b'?') {
+        at += 1;
+        at += bytes[at..].iter().take_while(|&&byte| is(byte, QUERY)).count();
+        target_end = at;
+        if target_end == path_end + 1 {
+            return None;
+        }
+    }
+    if bytes.get(at) == Some(&b'#') {
+        at += 1;
+        at += bytes[at..].iter().take_while(|&&byte| is(byte, QUERY)).count();
+        if at == target_end + 1 {
+            return None;
+        }
+    }
+    if at != bytes.len() {
+        return None;
+    }
+    let mut text = String::with_capacity(input.len() + usize::from(bare));
+    text.push_str(input);
+    if bare {
+        text.push('/');
+    }
+    Some(Url {
+        text,
+        scheme,
+        host_end,
+        authority_end,
+        path_end: path_end + usize::from(bare),
+        target_end: target_end + usize::from(bare),
+        port,
+        userinfo: None,
+        scoped_host: None,
+    })
+}
+
+fn parse_general(input: &str) -> Result<Url, Error> {
+    let like_http = input.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http"));
+    if input.contains(':') && !like_http {
+        return Err(no_adapter(input));
+    }
+    let Some((scheme_name, rest)) = split_scheme(input, false) else {
+        let shown = without_password(input);
+        return Err(Error::new(
+            ErrorKind::MissingSchema,
+            format!(
+                "Invalid URL {}: No scheme supplied. Perhaps you meant https://{shown}?",
+                python_repr(&shown)
+            ),
+        ));
+    };
+    let Some(rest) =
+        rest.strip_prefix("//").filter(|rest| !rest.is_empty() && !rest.starts_with(AUTHORITY_END))
+    else {
+        return Err(no_host(input));
+    };
+    let scheme = if scheme_name.eq_ignore_ascii_case("http") {
+        Scheme::Http
+    } else if scheme_name.eq_ignore_ascii_case("https") {
+        Scheme::Https
+    } else {
+        return Err(no_adapter(input));
+    };
+    let (authority, rest) = rest.split_at(rest.find(AUTHORITY_END).unwrap_or(rest.len()));
+    let (userinfo, host_port) = match authority.rsplit_once('@') {
+        Some((userinfo, host_port)) => (decode_userinfo(userinfo), host_port),
+        None => (None, authority),
+    };
+    let (host, port) = split_port(host_port, input)?;
+
+    let mut text = String::with_capacity(input.len() + 8);
+    text.push_str(scheme.as_str());
+    text.push_str("://");
+    let host_start = text.len();
+    let scoped_host = normalize_host(&mut text, host, input)?;
+    let host_end = text.len();
+    if let Some(port) = port {
+        text.push(':');
+        text.push_str(&port.to_string());
+    }
+    let authority_end = text.len();
+    debug_assert!(host_end > host_start);
+
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = remove_dot_segments(path);
+    if !path.starts_with('/') {
+        text.push('/');
+    }
+    encode_component(&mut text, &path, PATH);
+    let path_end = text.len();
+    if !query.is_empty() {
+        text.push('?');
+        encode_component(&mut text, query, QUERY);
+    }
+    let target_end = text.len();
+    if !fragment.is_empty() {
+        text.push('#');
+        encode_component(&mut text, fragment, QUERY);
+    }
+    Ok(Url {
+        text,
+        scheme,
+        host_end,
+        authority_end,
+        path_end,
+        target_end,
+        port: port.unwrap_or(scheme.default_port()),
+        userinfo,
+        scoped_host,
+    })
+}
+
+/// The scheme in front of the first colon, and what follows the colon. urllib3 takes no dot into it, so that
+/// `httpbin.org:80` is a host; a `Location` is read by urlsplit, which does.
+fn split_scheme(input: &str, dots: bool) -> Option<(&str, &str)> {
+    let (scheme, rest) = input.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-') || (dots && byte == b'.')
+        });
+    valid.then_some((scheme, rest))
+}
+
+fn decode_userinfo(raw: &str) -> Option<Box<(String, String)>> {
+    let (user, password) = raw.split_once(':')?;
+    if user.is_empty() && password.is_empty() {
+        return None;
+    }
+    Some(Box::new(if is_escaped(raw) {
+        (percent_decode(user), percent_decode(password))
+    } else {
+        (user.to_owned(), password.to_owned())
+    }))
+}
+
+/// Port 0 is none, as in requests.
+fn split_port<'a>(host_port: &'a str, input: &str) -> Result<(&'a str, Option<u16>), Error> {
+    let host_end = match host_port.strip_prefix('[') {
+        Some(literal) => literal.find(']').map(|end| end + 2),
+        None => Some(host_port.find(':').unwrap_or(host_port.len())),
+    };
+    let split = host_end.map(|end| host_port.split_at(end));
+    let Some((host, after)) = split.filter(|(_, after)| after.is_empty() || after.starts_with(':')) else {
+        return Err(bad_host_or_port(host_port));
+    };
+    let digits = after.strip_prefix(':').unwrap_or("");
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad_host_or_port(host_port));
+    }
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Ok((host, None));
+    }
+    if digits.len() > 5 {
+        return Err(bad_host_or_port(host_port));
+    }
+    match digits.parse() {
+        Ok(port) => Ok((host, Some(port))),
+        Err(_) => Err(unparsable(&without_password(input))),
+    }
+}
+
+// ---- hosts ----
+
+/// A label's limit in the DNS.
+const MAX_LABEL: usize = 63;
+
+/// Writes the host as it stands in the URL; gives the scoped form of an IPv6 address that has a zone.
+fn normalize_host(out: &mut String, host: &str, input: &str) -> Result<Option<Box<str>>, Error> {
+    if host.is_empty() {
+        return Err(no_host(input));
+    }
+    if let Some(bad) = host.chars().find(|&c| c <= ' ' || c == '\x7f') {
+        return Err(unparsable(&format!(
+            "Host {} contains invalid character {}",
+            python_repr(host),
+            python_repr(bad.encode_utf8(&mut [0; 4]))
+        )));
+    }
+    if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return normalize_ipv6(out, literal).ok_or_else(|| bad_host_or_port(host));
+    }
+    let start = out.len();
+    push_reg_name(out, host)?;
+    let name = &out[start..];
+    if name.starts_with(['*', '.']) {
+        return Err(bad_label(input));
+    }
+    // Requests finds these only when it looks the name up, and refuses the URL just the same.
+    if name
+        .strip_suffix('.')
+        .unwrap_or(name)
+        .split('.')
+        .any(|label| label.is_empty() || label.len() > MAX_LABEL)
+    {
+        return Err(unparsable(&format!("{}, label empty or too long", python_repr(host))));
+    }
+    Ok(None)
+}
+
+fn normalize_ipv6(out: &mut String, literal: &str) -> Option<Option<Box<str>>> {
+    let (address, zone) = match literal.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (literal, None),
+    };
+    address.parse::<Ipv6Addr>().ok()?;
+    out.push('[');
+    out.push_str(&address.to_ascii_lowercase());
+    let mut scoped = None;
+    if let Some(zone) = zone {
+        // RFC 6874 has `%25`; a bare `%` is taken too.
+        let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+        // An escape has no business in an interface's name; urllib3 hands it on, escaped, to no avail.
+        if zone.is_empty() || !zone.bytes().all(|byte| is(byte, UNRESERVED)) {
+            return None;
+        }
+        out.push_str("%25");
+        out.push_str(zone);
+        scoped = Some(format!("{}%{zone}", address.to_ascii_lowercase()).into_boxed_str());
+    }
+    out.push(']');
+    Some(scoped)
+}
+
+fn push_reg_name(out: &mut String, host: &str) -> Result<(), Error> {
+    let mut decoded = String::new();
+    let mut rest = host;
+    while let Some(at) = rest.find(['%', '[', ']']) {
+        decoded.push_str(&rest[..at]);
+        let Some(value) = escape_at(rest.as_bytes(), at) else { return Err(bad_host_or_port(host)) };
+        if value < b' ' || value == 0x7f {
+            return Err(unparsable(&format!(
+                "Host {} contains invalid percent-encoded control character {}",
+                python_repr(host),
+                python_repr(&rest[at..at + 3])
+            )));
+        }
+        if is(value, UNRESERVED) {
+            decoded.push(char::from(value));
+        } else {
+            push_escape(&mut decoded, value);
+        }
+        rest = &rest[at + 3..];
+    }
+    decoded.push_str(rest);
+
+    for (index, label) in decoded.split('.').enumerate() {
+        if index > 0 {
+            out.push('.');
+        }
+        if label.is_ascii() {
+            // Only lower-cased: a name that the DNS knows is none of our business. What may not stand in a
+            // URL is escaped, which no look-up will find.
+            let mut escape = 0;
+            for byte in label.bytes() {
+                if byte == b'%' {
+                    escape = 3;
+                }
+                if escape > 0 {
+                    escape -= 1;
+                    out.push(char::from(byte));
+                } else if is(byte, USERINFO) {
+                    out.push(char::from(byte.to_ascii_lowercase()));
+                } else {
+                    push_escape(out, byte);
+                }
+            }
+        } else {
+            match label_to_ascii(label) {
+                Some(label) => out.push_str(&label),
+                None => {
+                    return Err(unparsable(&format!(
+                        "Name {} is not a valid IDNA label",
+                        python_repr(label)
+                    )));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// IDNA 2008 with the mapping of UTS 46. The crate knows UTS 46, which still lets symbols such as a snowman
+/// pass; IDNA 2008 does not, and wants some characters only in their context.
+fn label_to_ascii(label: &str) -> Option<String> {
+    let uts46 = Uts46::new();
+    let ascii = uts46
+        .to_ascii(label.as_bytes(), AsciiDenyList::STD3, Hyphens::Check, DnsLength::Verify)
+        .ok()?
+        .into_owned();
+    let (unicode, valid) = uts46.to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::Check);
+    valid.ok()?;
+    unicode.split('.').all(is_idna2008).then_some(ascii)
+}
+
+/// The rules of RFC 5892 beyond those of UTS 46, for a label that has passed the latter.
+fn is_idna2008(label: &str) -> bool {
+    let chars: Vec<char> = label.chars().collect();
+    let arabic_indic = |c: &char| matches!(c, '\u{660}'..='\u{669}');
+    let extended_arabic_indic = |c: &char| matches!(c, '\u{6f0}'..='\u{6f9}');
+    if chars.iter().any(arabic_indic) && chars.iter().any(extended_arabic_indic) {
+        return false;
+    }
+    chars.iter().enumerate().all(|(index, &c)| {
+        let before = index.checked_sub(1).map(|before| chars[before]);
+        let after = chars.get(index + 1).copied();
+        match c {
+            // MIDDLE DOT: between two l, as in Catalan.
+            '\u{b7}' => before == Some('l') && after == Some('l'),
+            // GREEK LOWER NUMERAL SIGN: before a Greek letter.
+            '\u{375}' => after.is_some_and(is_greek),
+            // HEBREW GERESH, GERSHAYIM: after a Hebrew letter.
+            '\u{5f3}' | '\u{5f4}' => before.is_some_and(is_hebrew),
+            // KATAKANA MIDDLE DOT: with kana or Han beside it somewhere.
+            '\u{30fb}' => chars.iter().any(|&c| c != '\u{30fb}' && is_japanese(c)),
+            c => !is_disallowed_in_idna2008(c),
+        }
+    })
+}
+
+fn is_greek(c: char) -> bool {
+    matches!(c, '\u{370}'..='\u{373}' | '\u{375}'..='\u{377}' | '\u{37b}'..='\u{37d}' | '\u{37f}' | '\u{384}'
+        | '\u{386}' | '\u{388}'..='\u{3e1}' | '\u{3f0}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}')
+}
+
+fn is_hebrew(c: char) -> bool {
+    matches!(c, '\u{591}'..='\u{5f4}' | '\u{fb1d}'..='\u{fb4f}')
+}
+
+fn is_japanese(c: char) -> bool {
+    matches!(c, '\u{3005}' | '\u{3007}' | '\u{3021}'..='\u{3029}' | '\u{3038}'..='\u{303b}'
+        | '\u{3041}'..='\u{3096}' | '\u{309d}'..='\u{309f}' | '\u{30a1}'..='\u{30fa}' | '\u{30fd}'..='\u{30ff}'
+        | '\u{31f0}'..='\u{31ff}' | '\u{2e80}'..='\u{2fd5}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{1b000}'..='\u{1b16f}' | '\u{20000}'..='\u{3ffff}')
+}
+
+fn is_disallowed_in_idna2008(c: char) -> bool {
+    let c = u32::from(c);
+    let after = DISALLOWED_IN_IDNA2008.partition_point(|&(first, _)| first <= c);
+    after > 0 && c <= DISALLOWED_IN_IDNA2008[after - 1].1
+}
+
+// ---- paths ----
+
+/// urllib3's way with dot segments, which is RFC 3986's but that a `..` too many may take an empty segment
+/// along.
+fn remove_dot_segments(path: &str) -> Cow<'_, str> {
+    if !path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Cow::Borrowed(path);
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            segment => kept.push(segment),
+        }
+    }
+    if path.starts_with('/') && kept.first().is_none_or(|first| !first.is_empty()) {
+        kept.insert(0, "");
+    }
+    if path.ends_with("/.") || path.ends_with("/..") {
+        kept.push("");
+    }
+    Cow::Owned(kept.join("/"))
+}
+
+fn merge_paths(out: &mut String, base: &str, reference: &str) {
+    if reference.starts_with('/') {
+        out.push_str(reference);
+        return;
+    }
+    let folder = &base[..base.rfind('/').map_or(0, |slash| slash + 1)];
+    let segments: Vec<&str> = folder.split('/').filter(|segment| !segment.is_empty()).collect();
+    for segment in segments {
+        out.push('/');
+        out.push_str(segment);
+    }
+    // Only the last segment may be empty: it is what ends the path with a slash.
+    let (folders, last) =
+        reference.rsplit_once('/').map_or(("", reference), |(folders, last)| (folders, last));
+    for segment in folders.split('/').filter(|segment| !segment.is_empty()) {
+        out.push('/');
+        out.push_str(segment);
+    }
+    out.push('/');
+    out.push_str(last);
+}
+
+// ---- words ----
+
+fn no_adapter(input: &str) -> Error {
+    let message = format!("No connection adapters were found for {}", python_repr(&without_password(input)));
+    Error::new(ErrorKind::InvalidSchema, message)
+}
+
+fn no_host(input: &str) -> Error {
+    let message = format!("Invalid URL {}: No host supplied", python_repr(&without_password(input)));
+    Error::new(ErrorKind::InvalidUrl, message)
+}
+
+fn bad_label(input: &str) -> Error {
+    let message = format!("Invalid URL {}: URL has an invalid label.", python_repr(&without_password(input)));
+    Error::new(ErrorKind::InvalidUrl, message)
+}
+
+fn bad_host_or_port(host_port: &str) -> Error {
+    unparsable(&format!("{} is not a valid host or port", python_repr(host_port)))
+}
+
+fn unparsable(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidUrl, format!("Failed to parse: {what}"))
+}
+
+/// A message ends up in logs, where requests would leave the password.
+fn without_password(input: &str) -> Cow<'_, str> {
+    let hidden = || {
+        let start = input.find("//")? + 2;
+        let authority = &input[start..];
+        let authority = &authority[..authority.find(AUTHORITY_END).unwrap_or(authority.len())];
+        let (userinfo, _) = authority.rsplit_once('@')?;
+        let (user, _) = userinfo.split_once(':')?;
+        let end = start + userinfo.len();
+        Some(format!("{}{user}:***{}", &input[..start], &input[end..]))
+    };
+    hidden().map_or(Cow::Borrowed(input), Cow::Owned)
+}
+
+/// A string as Python's `repr` shows it, since requests' messages quote values so.
+fn python_repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c != ' ' && (c.is_control() || c.is_whitespace()) => {
+                let code = u32::from(c);
+                out.push_str(&if code < 0x100 { format!("\\x{code:02x}") } else { format!("\\u{code:04x}") });
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// What Python's `str.lstrip` strips: white space, and four separators that Rust does not count.
+fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// Code points that UTS 46 lets pass as they are and IDNA 2008 does not (its NV8 and XV8 marks), computed from
+/// the Unicode 18 tables. Ranges run over code points that neither knows or that UTS 46 maps to others, which
+/// keeps the list short: such code points never get here.
+#[rustfmt::skip]
+const DISALLOWED_IN_IDNA2008: &[(u32, u32)] = &[
+    (0xA1, 0xB6), (0xBB, 0xD7), (0xF7, 0xF7), (0x2C2, 0x2C5), (0x2D2, 0x2EB), (0x2ED, 0x2ED),
+    (0x2EF, 0x2FF), (0x3F6, 0x3F6), (0x482, 0x482), (0x488, 0x489), (0x55A, 0x55F), (0x589, 0x58F),
+    (0x5BE, 0x5BE), (0x5C0, 0x5C0), (0x5C3, 0x5C3), (0x5C6, 0x5C6), (0x606, 0x60F), (0x61B, 0x61F),
+    (0x640, 0x640), (0x66A, 0x66D), (0x6D4, 0x6D4), (0x6DE, 0x6DE), (0x6E9, 0x6E9), (0x700, 0x70D),
+    (0x7F6, 0x7FA), (0x7FE, 0x7FF), (0x830, 0x83E), (0x85E, 0x85E), (0x888, 0x888), (0x964, 0x965),
+    (0x970, 0x970), (0x9F2, 0x9FB), (0x9FD, 0x9FD), (0xA76, 0xA76), (0xAF0, 0xAF1), (0xB70, 0xB70),
+    (0xB72, 0xB77), (0xBF0, 0xBFA), (0xC77, 0xC7F), (0xC84, 0xC84), (0xD4F, 0xD4F), (0xD58, 0xD5E),
+    (0xD70, 0xD79), (0xDF4, 0xDF4), (0xE3F, 0xE3F), (0xE4F, 0xE4F), (0xE5A, 0xE5B), (0xF01, 0xF0A),
+    (0xF0D, 0xF17), (0xF1A, 0xF1F), (0xF2A, 0xF34), (0xF36, 0xF36), (0xF38, 0xF38), (0xF3A, 0xF3D),
+    (0xF85, 0xF85), (0xFBE, 0xFC5), (0xFC7, 0xFDA), (0x104A, 0x104F), (0x109E, 0x109F), (0x10FB, 0x10FB),
+    (0x1100, 0x11FF), (0x1360, 0x137C), (0x1390, 0x1399), (0x1400, 0x1400), (0x166D, 0x166E),
+    (0x169B, 0x169C), (0x16EB, 0x16F0), (0x1735, 0x1736), (0x17D4, 0x17D6), (0x17D8, 0x17DB),
+    (0x17F0, 0x180A), (0x1940, 0x1945), (0x19DA, 0x19FF), (0x1A1E, 0x1A1F), (0x1AA0, 0x1AA6),
+    (0x1AA8, 0x1AAD), (0x1ABE, 0x1ABE), (0x1B4E, 0x1B4F), (0x1B5A, 0x1B6A), (0x1B74, 0x1B7F),
+    (0x1BFC, 0x1BFF), (0x1C3B, 0x1C3F), (0x1C7E, 0x1C7F), (0x1CC0, 0x1CC7), (0x1CD3, 0x1CD3),
+    (0x2010, 0x205E), (0x20A0, 0x214D), (0x214F, 0x2182), (0x2185, 0x2BFF), (0x2CE5, 0x2CEA),
+    (0x2CF9, 0x2CFF), (0x2D70, 0x2D70), (0x2E00, 0x2E2E), (0x2E30, 0x3004), (0x3008, 0x3029),
+    (0x302E, 0x303B), (0x303D, 0x303F), (0x30A0, 0x30A0), (0x3190, 0x3191), (0x31C0, 0x31E5),
+    (0x3248, 0x327F), (0x4DC0, 0x4DFF), (0xA490, 0xA4C6), (0xA4FE, 0xA4FF), (0xA60D, 0xA60F),
+    (0xA670, 0xA673), (0xA67E, 0xA67E), (0xA6E6, 0xA6EF), (0xA6F2, 0xA716), (0xA720, 0xA721),
+    (0xA789, 0xA78A), (0xA828, 0xA82B), (0xA830, 0xA839), (0xA874, 0xA877), (0xA8CE, 0xA8CF),
+    (0xA8F8, 0xA8FA), (0xA8FC, 0xA8FC), (0xA92E, 0xA92F), (0xA95F, 0xA97C), (0xA9C1, 0xA9CD),
+    (0xA9DE, 0xA9DF), (0xAA5C, 0xAA5F), (0xAA77, 0xAA79), (0xAADE, 0xAADF), (0xAAF0, 0xAAF1),
+    (0xAB5B, 0xAB5B), (0xAB6A, 0xAB6B), (0xABEB, 0xABEB), (0xD7B0, 0xD7FB), (0xFBB2, 0xFDFF),
+    (0xFE45, 0xFE46), (0x10100, 0x101FC), (0x102E1, 0x102FB), (0x10320, 0x10323), (0x10341, 0x10341),
+    (0x1034A, 0x1034A), (0x1039F, 0x1039F), (0x103D0, 0x103D5), (0x1056F, 0x1056F), (0x10857, 0x1085F),
+    (0x10877, 0x1087F), (0x108A7, 0x108AF), (0x108FB, 0x108FF), (0x10916, 0x1091F), (0x1093F, 0x1093F),
+    (0x109BC, 0x109BD), (0x109C0, 0x109FF), (0x10A40, 0x10A58), (0x10A7D, 0x10A7F), (0x10A9D, 0x10A9F),
+    (0x10AC8, 0x10AC8), (0x10AEB, 0x10AF6), (0x10B39, 0x10B3F), (0x10B58, 0x10B5F), (0x10B78, 0x10B7F),
+    (0x10B99, 0x10BAF), (0x10CFA, 0x10CFF), (0x10D6E, 0x10D6E), (0x10D8E, 0x10E7E), (0x10EAD, 0x10EAD),
+    (0x10EC9, 0x10ECA), (0x10ED0, 0x10ED8), (0x10F1D, 0x10F26), (0x10F51, 0x10F59), (0x10F86, 0x10F89),
+    (0x10FC5, 0x10FCB), (0x11047, 0x11065), (0x110BB, 0x110C1), (0x11140, 0x11143), (0x11174, 0x11175),
+    (0x111C5, 0x111C8), (0x111CD, 0x111CD), (0x111DB, 0x111DB), (0x111DD, 0x111F4), (0x11238, 0x1123D),
+    (0x112A9, 0x112A9), (0x113D4, 0x113D8), (0x1144B, 0x1144F), (0x1145A, 0x1145D), (0x114C6, 0x114C6),
+    (0x115C1, 0x115D7), (0x11641, 0x11643), (0x11660, 0x1166C), (0x116B9, 0x116B9), (0x1173A, 0x1173F),
+    (0x1183B, 0x1183B), (0x118EA, 0x118F2), (0x11944, 0x11946), (0x119E2, 0x119E2), (0x11A3F, 0x11A46),
+    (0x11A9A, 0x11A9C), (0x11A9E, 0x11AA2), (0x11B00, 0x11B09), (0x11BE1, 0x11BE1), (0x11C41, 0x11C45),
+    (0x11C5A, 0x11C71), (0x11EF7, 0x11EF8), (0x11F43, 0x11F4F), (0x11FC0, 0x11FFF), (0x12400, 0x1247F),
+    (0x12550, 0x12686), (0x12FF1, 0x12FF2), (0x16A6E, 0x16A6F), (0x16AF5, 0x16AF5), (0x16B37, 0x16B3F),
+    (0x16B44, 0x16B45), (0x16B5B, 0x16B61), (0x16D6D, 0x16D6F), (0x16E80, 0x16E9A), (0x16FE2, 0x16FE2),
+    (0x16FF4, 0x16FF6), (0x1BC9C, 0x1BC9C), (0x1BC9F, 0x1CEFD), (0x1CF50, 0x1D245), (0x1D253, 0x1D25A),
+    (0x1D25D, 0x1D25E), (0x1D260, 0x1D27F), (0x1D2C0, 0x1D9FF), (0x1DA37, 0x1DA3A), (0x1DA6D, 0x1DA74),
+    (0x1DA76, 0x1DA83), (0x1DA85, 0x1DA8B), (0x1DB00, 0x1DB1C), (0x1E14F, 0x1E14F), (0x1E2FF, 0x1E2FF),
+    (0x1E5FF, 0x1E5FF), (0x1E8C7, 0x1E8CF), (0x1E95E, 0x1FBFA),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(input: &str) -> String {
+        Url::parse(input).unwrap_or_else(|error| panic!("{input:?}: {error}")).as_str().to_owned()
+    }
+
+    fn refused(input: &str) -> (ErrorKind, String) {
+        let error = Url::parse(input).expect_err(input);
+        (error.kind(), error.to_string())
+    }
+
+    fn joined(base: &str, location: &str) -> String {
+        Url::parse(base).unwrap().join(location.as_bytes()).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn a_normal_url_takes_one_allocation_and_says_the_same_as_the_long_way() {
+        for input in [
+            "http://h",
+            "http://h/",
+            "https://a.b-c_d.e:8443/x/y.z?q=1&r=2#top",
+            "http://127.0.0.1:80/",
+            "http://h/?a",
+            "http://h/#f",
+            "http://h./...x",
+            "http://xn--n3h.net/~a;b=c",
+        ] {
+            let plain = parse_plain(input);
+            let long = parse_general(input).unwrap();
+            match plain {
+                Some(plain) => {
+                    assert_eq!(plain.text.capacity(), plain.text.len(), "{input}");
+                    assert_eq!(plain, long);
+                }
+                None => assert_eq!(input, "http://h./...x"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_quick_way_leaves_everything_unusual_to_the_long_way() {
+        for input in [
+            "HTTP://h/",
+            "http://H/",
+            "http://u@h/",
+            "http://h:0/",
+            "http://h:080/",
+            "http://h:65536/",
+            "http://h/a b",
+            "http://h/./",
+            "http://h/%41",
+            "http://h/?",
+            "http://h/#",
+            "http://h/?#",
+            "http://h/?a#",
+            "http://h?a",
+            "http://.h/",
+            "http://a..b/",
+            "http://*.h/",
+            "http://[::1]/",
+            "http://\u{fc}/",
+            "http://h/\\",
+            "http://h/a\n",
+            "http://:80/",
+            "http:///",
+        ] {
+            assert!(parse_plain(input).is_none(), "{input}");
+        }
+    }
+
+    #[test]
+    fn missing_schemes_invalid_schemes_and_invalid_urls_are_told_apart_in_requests_words() {
+        use ErrorKind::{InvalidSchema, InvalidUrl, MissingSchema};
+        let long_label = format!("http://{}/", "a".repeat(64));
+        for (input, kind, message) in [
+            ("x", MissingSchema, "Invalid URL 'x': No scheme supplied. Perhaps you meant https://x?"),
+            ("", MissingSchema, "Invalid URL '': No scheme supplied. Perhaps you meant https://?"),
+            (
+                "//h/x",
+                MissingSchema,
+                "Invalid URL '//h/x': No scheme supplied. Perhaps you meant https:////h/x?",
+            ),
+            (
+                "httpbin.org:80/get",
+                MissingSchema,
+                "Invalid URL 'httpbin.org:80/get': No scheme supplied. Perhaps you meant https://httpbin.org:80/get?",
+            ),
+            ("ftp://h/", InvalidSchema, "No connection adapters were found for 'ftp://h/'"),
+            ("localhost:80/x", InvalidSchema, "No connection adapters were found for 'localhost:80/x'"),
+            ("httpx://h/", InvalidSchema, "No connection adapters were found for 'httpx://h/'"),
+            ("http+unix://x/y", InvalidSchema, "No connection adapters were found for 'http+unix://x/y'"),
+            ("http://", InvalidUrl, "Invalid URL 'http://': No host supplied"),
+            ("http:x", InvalidUrl, "Invalid URL 'http:x': No host supplied"),
+            ("http:///x", InvalidUrl, "Invalid URL 'http:///x': No host supplied"),
+            ("http://:80/", InvalidUrl, "Invalid URL 'http://:80/': No host supplied"),
+            ("http://u@/", InvalidUrl, "Invalid URL 'http://u@/': No host supplied"),
+            ("http://h:99999/", InvalidUrl, "Failed to parse: http://h:99999/"),
+            ("http://h:123456/", InvalidUrl, "Failed to parse: 'h:123456' is not a valid host or port"),
+            ("http://h:abc/", InvalidUrl, "Failed to parse: 'h:abc' is not a valid host or port"),
+            ("http://h:-1/", InvalidUrl, "Failed to parse: 'h:-1' is not a valid host or port"),
+            ("http://h h/", InvalidUrl, "Failed to parse: Host 'h h' contains invalid character ' '"),
+            ("http://h\n/", InvalidUrl, "Failed to parse: Host 'h\\n' contains invalid character '\\n'"),
+            ("http://*.x/", InvalidUrl, "Invalid URL 'http://*.x/': URL has an invalid label."),
+            ("http://.x/", InvalidUrl, "Invalid URL 'http://.x/': URL has an invalid label."),
+            ("http://a..b/", InvalidUrl, "Failed to parse: 'a..b', label empty or too long"),
+            ("http://[::1/", InvalidUrl, "Failed to parse: '[::1' is not a valid host or port"),
+            ("http://[1.2.3.4]/", InvalidUrl, "Failed to parse: '[1.2.3.4]' is not a valid host or port"),
+            ("http://::1/", InvalidUrl, "Failed to parse: '::1' is not a valid host or port"),
+            ("http://%zz/", InvalidUrl, "Failed to parse: '%zz' is not a valid host or port"),
+        ] {
+            assert_eq!(refused(input), (kind, message.to_owned()), "{input:?}");
+        }
+        assert_eq!(refused(&long_label).0, InvalidUrl);
+    }
+
+    #[test]
+    fn no_message_holds_a_password() {
+        for input in
+            ["http://u:secret@h:99999/", "ftp://u:secret@h/", "http://u:secret@/", "http://u:secret@*/"]
+        {
+            let (_, message) = refused(input);
+            assert!(!message.contains("secret") && message.contains("u:***@"), "{message}");
+        }
+    }
+
+    #[test]
+    fn white_space_before_the_url_is_dropped() {
+        for space in [" ", "\t\r\n ", "\u{a0}", "\u{3000}", "\x1c"] {
+            assert_eq!(parsed(&format!("{space}http://h/")), "http://h/");
+        }
+        assert_eq!(parsed("http://h/ "), "http://h/%20");
+    }
+
+    #[test]
+    fn hosts_are_idna_2008_with_the_mapping_of_uts_46() {
+        for (input, host) in [
+            ("http://B\u{fc}cher.DE/", "xn--bcher-kva.de"),
+            ("http://fa\u{df}.de/", "xn--fa-hia.de"),
+            ("http://\u{65e5}\u{672c}\u{8a9e}.jp/", "xn--wgv71a119e.jp"),
+            ("http://\u{ff45}xample.com/", "example.com"),
+            ("http://a\u{3002}b/", "a.b"),
+            ("http://l\u{b7}l.cat/", "xn--ll-0ea.cat"),
+            ("http://XN--N3H.net/", "xn--n3h.net"),
+            ("http://_a-.\u{fc}/", "_a-.xn--tda"),
+        ] {
+            assert_eq!(Url::parse(input).unwrap().host(), host, "{input}");
+        }
+        for input in [
+            "http://\u{2603}.net/",
+            "http://a_\u{fc}.de/",
+            "http://-\u{fc}.de/",
+            "http://\u{fc}-.de/",
+            "http://a\u{b7}b.cat/",
+            "http://\u{30fb}.jp/",
+            "http://\u{301}a.de/",
+            "http://\u{fc}..de/",
+            "http://a\u{2100}b/",
+            "http://a\u{ff0f}b/",
+            "http://a\u{200d}b/",
+            "http://\u{661}\u{6f1}.x/",
+        ] {
+            assert_eq!(refused(input).0, ErrorKind::InvalidUrl, "{input}");
+        }
+    }
+
+    #[test]
+    fn other_hosts_are_only_lower_cased() {
+        assert_eq!(parsed("http://EX%61mple.COM/"), "http://example.com/");
+        assert_eq!(parsed("http://a%2fb<c/"), "http://a%2Fb%3Cc/");
+        assert_eq!(refused("http://a%0db/").0, ErrorKind::InvalidUrl);
+    }
+
+    #[test]
+    fn ipv6_hosts_lose_their_brackets_for_connecting_and_keep_them_in_the_host_header() {
+        let url = Url::parse("http://[2001:DB8::1]:8080/x").unwrap();
+        assert_eq!(
+            (url.host(), url.host_header().as_ref(), url.port()),
+            ("2001:db8::1", "[2001:db8::1]:8080", 8080)
+        );
+        for zone in ["%25eth0", "%eth0"] {
+            let url = Url::parse(&format!("http://[FE80::1{zone}]:81/a%20b")).unwrap();
+            assert_eq!(url.as_str(), "http://[fe80::1%25eth0]:81/a%20b");
+            assert_eq!((url.host(), url.host_header().as_ref()), ("fe80::1%eth0", "[fe80::1]:81"));
+            assert_eq!(url.join(b"/y").unwrap().as_str(), "http://[fe80::1%25eth0]:81/y");
+        }
+    }
+
+    #[test]
+    fn the_host_header_has_the_port_unless_it_is_the_schemes() {
+        for (input, header, port, shown) in [
+            ("http://h/", "h", 80, "http://h/"),
+            ("http://h:80/", "h", 80, "http://h:80/"),
+            ("https://h:443/", "h", 443, "https://h:443/"),
+            ("http://h:443/", "h:443", 443, "http://h:443/"),
+            ("http://h:/", "h", 80, "http://h/"),
+            ("http://h:0/", "h", 80, "http://h/"),
+            ("http://h:0081/", "h:81", 81, "http://h:81/"),
+            ("http://h./", "h", 80, "http://h./"),
+            ("http://h.:81/", "h:81", 81, "http://h.:81/"),
+        ] {
+            let url = Url::parse(input).unwrap();
+            assert_eq!(
+                (url.host_header().as_ref(), url.port(), url.as_str()),
+                (header, port, shown),
+                "{input}"
+            );
+        }
+    }
+
+    #[test]
+    fn encoded_parts_are_left_alone_and_the_rest_is_encoded() {
+        for (input, target) in [
+            ("http://h/a b", "/a%20b"),
+            ("http://h/a%20b c", "/a%20b%20c"),
+            ("http://h/\u{fc}?\u{fc}", "/%C3%BC?%C3%BC"),
+            ("http://h/%c3%41%7e%2f", "/%C3A~%2F"),
+            ("http://h/100%", "/100%25"),
+            ("http://h/%zz%41%2f", "/%25zz%2541%252F"),
+            ("http://h/%2525", "/%2525"),
+            ("http://h/\"<>^`{|}[]", "/%22%3C%3E%5E%60%7B%7C%7D%5B%5D"),
+            ("http://h/?a?b/c@:[]", "/?a?b/c@:%5B%5D"),
+            ("http://h/a\r\nb\tc\0d\x7f", "/a%0D%0Ab%09c%00d%7F"),
+            ("http://h\\@evil/", "/%5C@evil/"),
+            ("http://h?", "/"),
+        ] {
+            let url = Url::parse(input).unwrap();
+            assert_eq!(url.target(), target, "{input:?}");
+            assert_eq!(url.host(), "h");
+            assert_eq!(parsed(url.as_str()), url.as_str(), "a second time changes nothing");
+        }
+    }
+
+    #[test]
+    fn dot_segments_go_as_in_urllib3() {
+        for (path, target) in [
+            ("/.", "/"),
+            ("/..", "/"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/..", "/"),
+            ("/../../a", "/a"),
+            ("//a", "//a"),
+            ("/..//a", "/a"),
+            ("//..//a", "//a"),
+            ("/a//../b", "/a/b"),
+            ("/...", "/..."),
+            ("/.a/b.", "/.a/b."),
+            ("/%2e%2e/a", "/../a"),
+            ("?x/../y", "/?x/../y"),
+        ] {
+            assert_eq!(Url::parse(&format!("http://h{path}")).unwrap().target(), target, "{path}");
+        }
+    }
+
+    #[test]
+    fn userinfo_leaves_the_url() {
+        for (userinfo, expected) in [
+            ("u:p", Some(("u", "p"))),
+            ("u:", Some(("u", ""))),
+            (":p", Some(("", "p"))),
+            (":", None),
+            ("u", None),
+            ("", None),
+            ("u%3Ax:p%40:q", Some(("u:x", "p@:q"))),
+            ("a@b:c", Some(("a@b", "c"))),
+            ("a%zz:%41", Some(("a%zz", "%41"))),
+            ("%C3%BC:\u{df}", Some(("\u{fc}", "\u{df}"))),
+            ("%ff:x", Some(("\u{fffd}", "x"))),
+        ] {
+            let url = Url::parse(&format!("http://{userinfo}@h:81/x")).unwrap();
+            assert_eq!(url.userinfo(), expected, "{userinfo}");
+            assert_eq!(url.as_str(), "http://h:81/x");
+            assert!(!format!("{url:?}").contains('@'));
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_url() {
+        let url = Url::parse("HTTPS://H:81/p/q?r=s#t").unwrap();
+        assert_eq!(url.as_str(), "https://h:81/p/q?r=s#t");
+        assert_eq!((url.scheme(), url.authority(), url.path()), (Scheme::Https, "h:81", "/p/q"));
+        assert_eq!((url.query(), url.target(), url.fragment()), (Some("r=s"), "/p/q?r=s", Some("t")));
+        assert_eq!(url.without_fragment(), "https://h:81/p/q?r=s");
+        let url = Url::parse("http://h?#").unwrap();
+        assert_eq!((url.as_str(), url.query(), url.fragment()), ("http://h/", None, None));
+    }
+
+    #[test]
+    fn params_are_appended_to_what_the_url_has() {
+        for (url, query, expected) in [
+            ("http://h", "a=b", "http://h/?a=b"),
+            ("http://h/p?x#f", "a=b", "http://h/p?x&a=b#f"),
+            ("http://h/#f", "a+b%20c", "http://h/?a+b%20c#f"),
+            ("http://h/", "", "http://h/"),
+            ("http://h/", "a b#c%\n", "http://h/?a%20b%23c%25%0A"),
+        ] {
+            let url = Url::parse(url).unwrap().append_query(query);
+            assert_eq!(url.as_str(), expected);
+            assert_eq!(url, Url::parse(expected).unwrap());
+        }
+    }
+
+    #[test]
+    fn relative_scheme_relative_and_non_ascii_locations_work() {
+        let base = "http://h/a/b/c?q#f";
+        for (location, expected) in [
+            ("x", "http://h/a/b/x#f"),
+            ("/x", "http://h/x#f"),
+            ("//g/x?y#z", "http://g/x?y#z"),
+            ("../x", "http://h/a/x#f"),
+            ("../../../../x", "http://h/x#f"),
+            ("./", "http://h/a/b/#f"),
+            ("..", "http://h/a/#f"),
+            ("?y", "http://h/a/b/c?y#f"),
+            ("?", "http://h/a/b/c?q#f"),
+            ("#s", "http://h/a/b/c?q#s"),
+            ("", "http://h/a/b/c?q#f"),
+            ("a//b", "http://h/a/b/a/b#f"),
+            ("///x", "http://h/x#f"),
+            ("a%2e%2e/%2e%2e/x", "http://h/a/b/x#f"),
+            ("g;x=1/../y", "http://h/a/b/y#f"),
+            ("https://g", "https://g/#f"),
+            ("HTTP://G/X", "http://g/X#f"),
+            ("\u{fc} \u{df}?\u{fc}", "http://h/a/b/%C3%BC%20%C3%9F?%C3%BC#f"),
+            ("//b\u{fc}cher.de/", "http://xn--bcher-kva.de/#f"),
+            (" /x", "http://h/x#f"),
+            ("/a\tb\r\n", "http://h/ab#f"),
+        ] {
+            assert_eq!(joined(base, location), expected, "{location:?}");
+        }
+        assert_eq!(joined("http://h/a/", "x"), "http://h/a/x");
+        assert_eq!(joined("http://h/a//b/c", "x"), "http://h/a/b/x");
+        assert_eq!(joined("http://u:p@h:81/", "/x"), "http://h:81/x");
+        let url = Url::parse(base).unwrap();
+        assert_eq!(url.join(b"/\xfc").unwrap().target(), "/%C3%BC", "not UTF-8 is ISO-8859-1");
+    }
+
+    #[test]
+    fn a_location_that_leads_nowhere_is_refused() {
+        let url = Url::parse("http://h/").unwrap();
+        for (location, kind) in [
+            ("mailto:x", ErrorKind::InvalidSchema),
+            ("ftp://h/", ErrorKind::InvalidSchema),
+            ("localhost:80/x", ErrorKind::InvalidSchema),
+            ("https:g", ErrorKind::InvalidUrl),
+            ("http://g:99999/", ErrorKind::InvalidUrl),
+            ("//\u{2603}.net/", ErrorKind::InvalidUrl),
+        ] {
+            assert_eq!(url.join(location.as_bytes()).unwrap_err().kind(), kind, "{location}");
+        }
+    }
+
+    #[test]
+    fn credentials_never_cross_a_change_of_host_port_or_scheme_but_http_80_to_https_443() {
+        for (from, to, keeps) in [
+            ("http://h/", "http://h:80/x", true),
+            ("http://h/", "https://h/", true),
+            ("http://h:80/", "https://h:443/", true),
+            ("https://h/", "http://h/", false),
+            ("http://h:81/", "https://h:81/", false),
+            ("http://h:81/", "https://h/", false),
+            ("http://h/", "http://h:81/", false),
+            ("http://h/", "http://g/", false),
+            ("http://h/", "https://g/", false),
+            ("http://H/", "http://h/", true),
+        ] {
+            let (from, to) = (Url::parse(from).unwrap(), Url::parse(to).unwrap());
+            assert_eq!(from.keeps_credentials(&to), keeps, "{from} {to}");
+        }
+    }
+}
