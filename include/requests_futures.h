@@ -16,8 +16,8 @@
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
  *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The two exceptions are the future of rf_completed_next and the line of
- *              rf_response_read_line, which live until the next call.
+ *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
+ *              read. (So does the future of rf_completed_next that you have a handle of.)
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
  *              are borrowed. Bytes are a pointer and a length. A `length` that is an out-argument may be NULL.
@@ -275,6 +275,17 @@ const char *rf_error_kind_name(int kind);
 // An executor runs requests. A session makes a pool of threads of its own unless it is given one to share
 // (rf_config_set_executor).
 
+// The functions of an executor of your own.
+typedef struct rf_executor_ops {
+  // sizeof(rf_executor_ops), so that later versions can add functions.
+  size_t size;
+  // Takes one task. RF_OK: the task is yours; run or free it exactly once, now or later, on any thread. Anything
+  // else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN.
+  rf_status (*submit)(rf_task *task, void *user_data);
+  // Called by rf_executor_shutdown. It may be NULL.
+  void (*shutdown)(bool wait, bool cancel_futures, void *user_data);
+} rf_executor_ops;
+
 // Makes a pool of up to `max_workers` threads, which start as they are needed. The threads block all signals.
 // RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
@@ -284,12 +295,24 @@ rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 // pool's own threads, it does not wait for that one. It may be called again.
 rf_status rf_executor_shutdown(rf_executor *executor, bool wait, bool cancel_futures);
 
-// The most requests that it runs at once; 0 for NULL.
+// The most requests that it runs at once; 0 for NULL, and for an executor of your own.
 size_t rf_executor_max_workers(const rf_executor *executor);
 
 // Frees the handle. Sessions that share the executor keep it alive; what was submitted still runs. It neither
 // waits nor shuts down.
 void rf_executor_free(rf_executor *executor);
+
+// Makes an executor of your own from its functions, which any thread may call at any time. The functions are copied.
+// `drop`, which may be NULL, gets `user_data` when neither the handle nor a session needs the executor any more.
+// RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size is too small.
+rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_data, rf_drop_fn drop,
+    rf_executor **out);
+
+// Runs a task on this thread, ends its future, and frees the task. NULL is nothing to run.
+void rf_task_run(rf_task *task);
+
+// Frees a task that was not run: its future is cancelled.
+void rf_task_free(rf_task *task);
 
 // ---- Sessions --------------------------------------------------------------------------------------------
 //
@@ -610,8 +633,7 @@ void rf_future_free(rf_future *future);
 // rf_wait waits for a set of futures, rf_completed delivers one after the other as they finish.
 
 // Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-// to look, or RF_FOREVER. `done`, which may be NULL, has room for `count` and is filled with which are over, also
-// with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+// to look, or RF_FOREVER. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
 rf_status rf_wait(rf_future *const *futures, size_t count, int64_t timeout_ms, int return_when, bool *done);
 
 // Makes a queue that delivers these futures as they finish, those that are over already first. `count` may be 0.
@@ -624,8 +646,10 @@ rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed 
 rf_status rf_completed_add(rf_completed *completed, rf_future *future);
 
 // Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-// RF_END: none is left. `*future` is borrowed: it lives until the next call of this function on this queue, or as
-// long as a handle of yours. `*index` says which it was, in the order added. Both may be NULL.
+// RF_END: none is left. `*future` is borrowed: when you hold a handle of it, it lives until you free that, or until the
+// next call of this function on this queue, whichever is later; when you have freed your handles before, it lives as
+// long as the queue. So free handles after their futures were taken where memory matters. `*index` says which it was,
+// in the order added. Both may be NULL.
 rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
 
 // A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as
@@ -664,7 +688,7 @@ const char *rf_response_header(const rf_response *response, const char *name);
 // How many header lines there are.
 size_t rf_response_header_count(const rf_response *response);
 
-// Name and value of a header line as they came, in order. Both may be NULL. RF_E_INVALID: `index` is too large.
+// Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
 
 // The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is read to its end
@@ -719,7 +743,7 @@ const char *rf_response_request_header(const rf_response *response, const char *
 // How many header lines this hop sent.
 size_t rf_response_request_header_count(const rf_response *response);
 
-// Name and value of a header line that this hop sent. Both may be NULL. RF_E_INVALID: `index` is too large.
+// Name and value of a header line that this hop sent. RF_E_INVALID: `index` is too large.
 rf_status rf_response_request_header_at(const rf_response *response, size_t index, const char **name,
     const char **value);
 

@@ -92,6 +92,8 @@ pub struct Future<W: Work> {
     id: u64,
     /// Which executor it was given to, for the detection of deadlocks.
     home: u64,
+    /// How many handles the user has.
+    handles: AtomicUsize,
     core: Mutex<Core<W>>,
     over: Condvar,
 }
@@ -118,6 +120,7 @@ impl<W: Work> Future<W> {
             user_data: AtomicUsize::new(user_data),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             home,
+            handles: AtomicUsize::new(0),
             core: Mutex::new(Core {
                 work: Some(work),
                 ticket: None,
@@ -148,6 +151,18 @@ impl<W: Work> Future<W> {
 
     pub fn home(&self) -> u64 {
         self.home
+    }
+
+    pub fn handles(&self) -> usize {
+        self.handles.load(Ordering::Acquire)
+    }
+
+    pub fn handed_out(&self) {
+        self.handles.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn handed_back(&self) {
+        self.handles.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub fn state(&self) -> State {

@@ -54,6 +54,24 @@ pub trait Borrowed: Send + Sync {
     fn bytes(&self) -> &[u8];
 }
 
+/// Bytes of our own. A NUL follows them, for those who take them for a string.
+pub struct Owned(Box<[u8]>);
+
+impl Owned {
+    pub fn new(bytes: &[u8]) -> Owned {
+        let mut owned = Vec::with_capacity(bytes.len() + 1);
+        owned.extend_from_slice(bytes);
+        owned.push(0);
+        Owned(owned.into())
+    }
+}
+
+impl Borrowed for Owned {
+    fn bytes(&self) -> &[u8] {
+        &self.0[..self.0.len() - 1]
+    }
+}
+
 /// Hands out the bytes of a body. None: the reader refused.
 pub trait Reader: Send {
     fn read(&mut self, buffer: &mut [u8]) -> Option<usize>;
@@ -70,7 +88,7 @@ pub struct SharedReader {
 
 #[derive(Clone)]
 pub enum BodySource {
-    Bytes(Arc<[u8]>),
+    Bytes(Arc<Owned>),
     Borrowed(Arc<dyn Borrowed>),
     File(String),
     Reader { reader: Arc<Mutex<SharedReader>>, length: Option<u64> },

@@ -10,10 +10,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::control::Control;
 use crate::environment::Environment;
-use crate::error::Error;
-use crate::executor::threads::ThreadPool;
+use crate::error::{Error, ErrorKind};
+use crate::executor::threads::{Blocked, ThreadPool};
 use crate::executor::{Executor, Refusal, Task};
-use crate::future::{Future, Ticket, Work};
+use crate::future::{Future, Ticket, Until, Work};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
 use crate::http::cookies::Jar;
@@ -176,6 +176,11 @@ impl Session {
             Ok(()) => Ok(future),
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
+            Err(Refusal::Declined(task)) => {
+                let text = "The executor refused the request.";
+                task.fail(Error::new(ErrorKind::Shutdown, text).at(url));
+                Ok(future)
+            }
         }
     }
 
@@ -249,12 +254,18 @@ impl Session {
         let mut books = self.books.lock();
         books.closing += own;
         self.changed.notify_all();
-        while books.open > books.closing {
-            self.changed.wait(&mut books);
+        // On a worker of the session's executor, what is queued may have nobody left to run it.
+        let blocked = Blocked::on(self.executor.id());
+        while books.open > books.closing && !blocked.as_ref().is_some_and(Blocked::all) {
+            match &blocked {
+                None => self.changed.wait(&mut books),
+                Some(_) => Until::Forever.wait_slice(&self.changed, &mut books),
+            }
         }
         books.closing -= own;
         drop(books);
         if self.owns_executor {
+            drop(blocked);
             self.executor.shutdown(true, false);
         }
         if !self.has_base {

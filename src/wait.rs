@@ -145,6 +145,8 @@ struct Queue<W: Work> {
     added: usize,
     /// The last one that was delivered: it stays alive until the next.
     delivered: Option<Arc<Future<W>>>,
+    /// Delivered to somebody who has nothing but the address: they stay alive as long as the queue.
+    kept: Vec<Arc<Future<W>>>,
     flag: Option<Flag>,
 }
 
@@ -180,6 +182,7 @@ impl<W: Work> Default for Completed<W> {
             forget_at: 1024,
             added: 0,
             delivered: None,
+            kept: Vec::new(),
             flag: None,
         };
         Completed { shared: Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new() }) }
@@ -208,8 +211,13 @@ impl<W: Work> Completed<W> {
         }
     }
 
-    /// The next future and its index; None when none is left. The future lives until the next call.
-    pub fn next(&self, until: Until) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
+    /// The next future and its index; None when none is left. The future lives until the next call, or as long as
+    /// the queue, if it is an `orphan`.
+    pub fn next(
+        &self,
+        until: Until,
+        orphan: impl Fn(&Future<W>) -> bool,
+    ) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
         let mut blocked = None;
         let mut queue = self.shared.queue.lock();
         loop {
@@ -223,6 +231,9 @@ impl<W: Work> Completed<W> {
                     self.shared.changed.notify_all();
                 }
                 let address = Arc::as_ptr(&future);
+                if orphan(&future) {
+                    queue.kept.push(future.clone());
+                }
                 let before = queue.delivered.replace(future);
                 drop(queue);
                 drop(before);

@@ -60,6 +60,8 @@ pub enum Refusal {
     Shutdown(Task),
     /// It has no worker and cannot get one.
     Resource(Task),
+    /// An executor of the user's own said no.
+    Declined(Task),
 }
 
 pub trait Executor: Send + Sync {

@@ -64,28 +64,26 @@ impl ThreadPool {
         ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)), queue }
     }
 
-    /// Makes sure that a thread will come for one more task; false when there is none and none can be had.
-    fn ensure_worker(&self) -> bool {
+    /// Starts one more thread, unless there are enough. It begins with `first`, which comes back if no thread could
+    /// be had.
+    fn spawn(&self, first: Option<Task>) -> Result<(), Option<Task>> {
         let shared = &self.shared;
-        let promised =
-            shared.idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| idle.checked_sub(1)).is_ok();
-        if promised || shared.started.load(Ordering::Acquire) >= shared.max_workers {
-            return true;
-        }
         let mut crew = shared.crew.lock();
         let number = shared.started.load(Ordering::Acquire);
-        if number >= shared.max_workers {
-            return true;
+        if number >= if first.is_some() { 1 } else { shared.max_workers } {
+            return Err(first);
         }
-        let worker = (shared.clone(), self.queue.clone());
-        match spawn(number, move || work(number, worker.0, worker.1)) {
+        // The system drops what a thread was to run when it cannot start one: the task must not go with it.
+        let first = Arc::new(Mutex::new(first));
+        let (for_worker, queue, handed) = (shared.clone(), self.queue.clone(), first.clone());
+        match spawn(number, move || work(number, for_worker, queue, handed)) {
             Ok(handle) => {
                 crew.handles.insert(number, handle);
                 crew.live += 1;
                 shared.started.store(number + 1, Ordering::Release);
-                true
+                Ok(())
             }
-            Err(_) => number > 0,
+            Err(_) => Err(first.lock().take()),
         }
     }
 }
@@ -109,8 +107,13 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
     }
 }
 
-fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>) {
+fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>, first: Arc<Mutex<Option<Task>>>) {
     HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
+    let task = first.lock().take();
+    drop(first);
+    if let Some(task) = task {
+        task.run();
+    }
     loop {
         let task = match queue.try_recv() {
             Ok(task) => task,
@@ -141,10 +144,27 @@ impl Executor for ThreadPool {
     fn submit(&self, task: Task) -> Result<(), Refusal> {
         let sender = self.sender.read();
         let Some(sender) = sender.as_ref() else { return Err(Refusal::Shutdown(task)) };
-        if !self.ensure_worker() {
-            return Err(Refusal::Resource(task));
+        let shared = &self.shared;
+        let mut task = task;
+        // Without any thread a task in the queue would wait for ever.
+        if shared.started.load(Ordering::Acquire) == 0 {
+            match self.spawn(Some(task)) {
+                Ok(()) => return Ok(()),
+                Err(Some(back)) if shared.started.load(Ordering::Acquire) > 0 => task = back,
+                Err(Some(back)) => return Err(Refusal::Resource(back)),
+                Err(None) => return Ok(()),
+            }
         }
-        sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))
+        // First the task, then the promise: a thread that is started for it must not find the queue empty, and
+        // promise a second time.
+        sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
+        let promised =
+            shared.idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| idle.checked_sub(1)).is_ok();
+        if !promised && shared.started.load(Ordering::Acquire) < shared.max_workers {
+            // Should there be none to be had, those that run will come for the task.
+            let _ = self.spawn(None);
+        }
+        Ok(())
     }
 
     fn shutdown(&self, wait: bool, cancel_futures: bool) {
@@ -157,7 +177,8 @@ impl Executor for ThreadPool {
         if !wait {
             return;
         }
-        let own = usize::from(current_home() == Some(self.shared.id));
+        let blocked = Blocked::on(self.shared.id);
+        let own = usize::from(blocked.is_some());
         let mut crew = self.shared.crew.lock();
         crew.closing += own;
         self.shared.changed.notify_all();
@@ -177,10 +198,6 @@ impl Executor for ThreadPool {
     fn max_workers(&self) -> usize {
         self.shared.max_workers
     }
-}
-
-fn current_home() -> Option<u64> {
-    HOME.with(|home| home.borrow().as_ref().map(|shared| shared.id))
 }
 
 /// Held by a worker while it waits for futures of its own pool.

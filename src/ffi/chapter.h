@@ -16,8 +16,8 @@
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
  *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The two exceptions are the future of rf_completed_next and the line of
- *              rf_response_read_line, which live until the next call.
+ *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
+ *              read. (So does the future of rf_completed_next that you have a handle of.)
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
  *              are borrowed. Bytes are a pointer and a length. A `length` that is an out-argument may be NULL.

@@ -12,6 +12,7 @@ use super::callback::Data;
 use super::handle;
 use super::types::{rf_done_fn, rf_drop_fn, rf_error, rf_future, rf_response, rf_status};
 use crate::future::State;
+use crate::session::RequestFuture;
 use crate::wait::wait_one;
 
 /// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn rf_future_clone(future: *const rf_future, out: *mut *mu
         // SAFETY: see rf_future_result.
         let out = unsafe { Out::required(out, null_mut()) }?;
         // SAFETY: see rf_future_result.
-        out.set(handle::share(unsafe { handle::retain(future) }?));
+        out.set(hand_out(unsafe { handle::retain(future) }?));
         Ok(())
     })
 }
@@ -157,6 +158,17 @@ pub unsafe extern "C" fn rf_future_clone(future: *const rf_future, out: *mut *mu
 /// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_free(future: *mut rf_future) {
-    // SAFETY: see rf_future_result.
-    value((), || Some(unsafe { handle::release(future) }));
+    value((), || {
+        // SAFETY: see rf_future_result.
+        unsafe {
+            handle::peek(future).ok()?.handed_back();
+            Some(handle::release(future))
+        }
+    });
+}
+
+/// Gives a handle of a future to C, and counts it.
+pub(super) fn hand_out(future: Arc<RequestFuture>) -> *mut rf_future {
+    future.handed_out();
+    handle::share(future)
 }

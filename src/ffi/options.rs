@@ -21,7 +21,7 @@ use super::types::{
     rf_status, rf_write_fn,
 };
 use crate::options::{
-    Auth, BodySource, Certificate, Options, Part, Query, Resolve, SharedReader, Sink, Timeouts,
+    Auth, BodySource, Certificate, Options, Owned, Part, Query, Resolve, SharedReader, Sink, Timeouts,
 };
 
 /// Makes options that say nothing. Free them with rf_options_free.
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn rf_options_set_body(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { bytes(data.cast(), length) };
-    change(options, check, |options, data| options.body = Some(BodySource::Bytes(data.into())))
+    change(options, check, |options, data| options.body = Some(BodySource::Bytes(Arc::new(Owned::new(data)))))
 }
 
 /// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no

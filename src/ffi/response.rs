@@ -96,7 +96,7 @@ pub unsafe extern "C" fn rf_response_header_count(response: *const rf_response) 
     unsafe { read(response, 0, |response| Some(response.head().len())) }
 }
 
-/// Name and value of a header line as they came, in order. Both may be NULL. RF_E_INVALID: `index` is too large.
+/// Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_header_at(
     response: *const rf_response,
@@ -117,7 +117,8 @@ unsafe fn header_at(
 ) -> rf_status {
     status(|| {
         // SAFETY: see read.
-        let (name, value) = unsafe { (Out::optional(name, null()), Out::optional(value, null())) };
+        let (name, value) = unsafe { (Out::required(name, null()), Out::required(value, null())) };
+        let (name, value) = (name?, value?);
         // SAFETY: see read.
         let response = unsafe { handle::peek(response) }?;
         let (found_name, found_value) = head(response).at(index).ok_or(rf_status::RF_E_INVALID)?;
@@ -327,7 +328,7 @@ pub unsafe extern "C" fn rf_response_request_header_count(response: *const rf_re
     unsafe { read(response, 0, |response| Some(response.request_head().len())) }
 }
 
-/// Name and value of a header line that this hop sent. Both may be NULL. RF_E_INVALID: `index` is too large.
+/// Name and value of a header line that this hop sent. RF_E_INVALID: `index` is too large.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_request_header_at(
     response: *const rf_response,

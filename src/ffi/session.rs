@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 
 use super::boundary::{Checked, Out, optional_text, status, text, value};
 use super::cookies::Cookies;
+use super::future::hand_out;
 use super::handle;
 use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
 use crate::session::{CloseMode, Config, Session, SubmitError};
@@ -273,7 +274,7 @@ fn submit(
             SubmitError::Shutdown => rf_status::RF_E_SHUTDOWN,
             SubmitError::Resource => rf_status::RF_E_RESOURCE,
         })?;
-        out.set(handle::share(future));
+        out.set(hand_out(future));
         Ok(())
     })
 }

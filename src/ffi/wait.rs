@@ -24,8 +24,7 @@ unsafe fn futures(futures: *const *mut rf_future, count: usize) -> Checked<Vec<A
 }
 
 /// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-/// to look, or RF_FOREVER. `done`, which may be NULL, has room for `count` and is filled with which are over, also
-/// with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+/// to look, or RF_FOREVER. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_wait(
     futures: *const *mut rf_future,
@@ -35,7 +34,10 @@ pub unsafe extern "C" fn rf_wait(
     done: *mut bool,
 ) -> rf_status {
     status(|| {
-        if !done.is_null() {
+        if count > 0 {
+            if done.is_null() {
+                return Err(rf_status::RF_E_NULL);
+            }
             // SAFETY: the caller vouches for its pointers, here and below: `done` has room for `count`.
             unsafe { done.write_bytes(0, count) };
         }
@@ -49,11 +51,9 @@ pub unsafe extern "C" fn rf_wait(
         // SAFETY: as above.
         let futures = unsafe { self::futures(futures, count) }?;
         let result = wait_many(&futures, until, when, Result::is_err);
-        if !done.is_null() {
-            for (index, future) in futures.iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { done.add(index).write(future.is_done()) };
-            }
+        for (index, future) in futures.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { done.add(index).write(future.is_done()) };
         }
         Ok(result?)
     })
@@ -95,8 +95,10 @@ pub unsafe extern "C" fn rf_completed_add(completed: *mut rf_completed, future: 
 }
 
 /// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-/// RF_END: none is left. `*future` is borrowed: it lives until the next call of this function on this queue, or as
-/// long as a handle of yours. `*index` says which it was, in the order added. Both may be NULL.
+/// RF_END: none is left. `*future` is borrowed: when you hold a handle of it, it lives until you free that, or until the
+/// next call of this function on this queue, whichever is later; when you have freed your handles before, it lives as
+/// long as the queue. So free handles after their futures were taken where memory matters. `*index` says which it was,
+/// in the order added. Both may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_next(
     completed: *mut rf_completed,
@@ -109,7 +111,7 @@ pub unsafe extern "C" fn rf_completed_next(
         let (out, index) = unsafe { (Out::optional(future, null_mut()), Out::optional(index, 0)) };
         // SAFETY: see rf_wait.
         let completed = unsafe { handle::peek(completed) }?;
-        match completed.next(until(timeout_ms)?)? {
+        match completed.next(until(timeout_ms)?, |future| future.handles() == 0)? {
             None => Err(rf_status::RF_END),
             Some((future, at)) => {
                 out.set(handle::lend::<rf_future>(future).cast_mut());

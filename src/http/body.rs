@@ -13,7 +13,7 @@ use super::socket::Limits;
 use crate::error::{Error, ErrorKind};
 use crate::form::{self, Multipart, Segment};
 use crate::json::Document;
-use crate::options::{BodySource, Borrowed, Part, SharedReader};
+use crate::options::{BodySource, Borrowed, Owned, Part, SharedReader};
 
 /// A body that is ready to be sent.
 pub struct Payload {
@@ -36,14 +36,6 @@ enum Piece {
     File(PathBuf, Option<u64>),
 }
 
-struct Owned(Arc<[u8]>);
-
-impl Borrowed for Owned {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// How much of a body that does not lie in memory is read at a time.
 const BUFFER: usize = 64 * 1024;
 /// How much of a body in memory goes out between two looks at the clock, when somebody watches.
@@ -54,9 +46,8 @@ impl Payload {
         Payload { source: Source::Nothing, length: Some(0), content_type: None }
     }
 
-    fn memory(bytes: Arc<[u8]>, content_type: Option<String>) -> Payload {
-        let length = Some(bytes.len() as u64);
-        Payload { source: Source::Memory(Arc::new(Owned(bytes))), length, content_type }
+    fn memory(bytes: Arc<dyn Borrowed>, content_type: Option<String>) -> Payload {
+        Payload { length: Some(bytes.bytes().len() as u64), source: Source::Memory(bytes), content_type }
     }
 
     /// Checks everything that can be checked before anything is sent.
@@ -64,16 +55,12 @@ impl Payload {
         let Some(source) = source else { return Ok(Payload::nothing()) };
         match source {
             BodySource::Bytes(bytes) => Ok(Payload::memory(bytes.clone(), None)),
-            BodySource::Borrowed(bytes) => Ok(Payload {
-                length: Some(bytes.bytes().len() as u64),
-                source: Source::Memory(bytes.clone()),
-                content_type: None,
-            }),
+            BodySource::Borrowed(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Json(text) => {
                 Document::parse_text(text).map_err(|error| {
                     Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
                 })?;
-                Ok(Payload::memory(text.as_bytes().into(), Some("application/json".into())))
+                Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some("application/json".into())))
             }
             BodySource::File(path) => {
                 let path = PathBuf::from(path);
@@ -98,7 +85,7 @@ impl Payload {
         });
         if fields.clone().count() == parts.len() {
             let text = form::encode_pairs(fields);
-            return Ok(Payload::memory(text.into_bytes().into(), Some(form::URLENCODED.into())));
+            return Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some(form::URLENCODED.into())));
         }
         let mut multipart = Multipart::new();
         for part in parts {
@@ -153,7 +140,7 @@ impl Payload {
                         Piece::File(..) => return None,
                     }
                 }
-                Some(Arc::new(Owned(all.into())))
+                Some(Arc::new(Owned::new(&all)))
             }
             Source::Nothing | Source::Reader(_) => None,
         }

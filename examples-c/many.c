@@ -1,0 +1,107 @@
+/* many - fetches many URLs and prints a line for each as it finishes: status, bytes, milliseconds, URL.
+ *
+ *   ./many [-j WORKERS] [-f FILE] [URL ...]        without a FILE or a URL: one URL a line on standard input
+ *
+ * Exits with 1 if any request failed or was answered with a status of 400 or more.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <requests_futures.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char **urls;
+static size_t count;
+
+static void add(const char *url) {
+  size_t length = strlen(url) + 1;
+  char **grown = realloc(urls, (count + 1) * sizeof *urls);
+  char *copy = malloc(length);
+  if (grown == NULL || copy == NULL) exit(2);
+  urls = grown;
+  urls[count++] = memcpy(copy, url, length);
+}
+
+static void add_lines(FILE *file) {
+  char line[4096];
+  while (fgets(line, sizeof line, file) != NULL) {
+    line[strcspn(line, "\r\n")] = '\0';
+    if (line[0] != '\0' && line[0] != '#') add(line);
+  }
+}
+
+int main(int argc, char **argv) {
+  size_t workers = 8, failed = 0, bytes = 0;
+  const char *path = NULL;
+  int option;
+
+  while ((option = getopt(argc, argv, "j:f:")) != -1) {
+    if (option == 'j') workers = (size_t)strtoul(optarg, NULL, 10);
+    else if (option == 'f') path = optarg;
+    else return 2;
+  }
+  for (int i = optind; i < argc; i++) add(argv[i]);
+  FILE *file = path != NULL && strcmp(path, "-") != 0 ? fopen(path, "r") : stdin;
+  if (file == NULL) {
+    perror(path);
+    return 2;
+  }
+  if (path != NULL || optind == argc) add_lines(file);
+  if (file != stdin) fclose(file);
+
+  /* A configuration is only needed to build a session with. */
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  rf_completed *completed = NULL;
+  rf_config_new(&config);
+  if (rf_config_set_max_workers(config, workers) != RF_OK) {
+    fprintf(stderr, "%s: at least one worker is needed\n", argv[0]);
+    return 2;
+  }
+  rf_status status = rf_session_new(config, &session);
+  rf_config_free(config);
+  /* Futures may be added at any time; rf_completed_next hands each out when it has finished. */
+  if (status == RF_OK) status = rf_as_completed(NULL, 0, &completed);
+  for (size_t i = 0; i < count && status == RF_OK; i++) {
+    rf_future *future;
+    status = rf_session_get(session, urls[i], NULL, &future);
+    if (status == RF_OK) status = rf_completed_add(completed, future);
+    rf_future_free(future); /* completed has a handle of its own */
+  }
+  if (status != RF_OK) {
+    fprintf(stderr, "%s: %s\n", argv[0], rf_status_name(status));
+    return 2;
+  }
+
+  int terminal = isatty(STDERR_FILENO);
+  rf_future *future;
+  size_t index;
+  for (size_t done = 1; rf_completed_next(completed, RF_FOREVER, &future, &index) == RF_OK; done++) {
+    const rf_response *response;
+    if (terminal) fprintf(stderr, "\r\033[K");
+    if (rf_future_result(future, 0, &response) == RF_OK) {
+      size_t length;
+      rf_response_content(response, &length);
+      bytes += length;
+      printf("%d %zu %lld %s\n", rf_response_status_code(response), length,
+             (long long)(rf_response_elapsed_us(response) / 1000), urls[index]);
+      if (!rf_response_ok(response)) failed++;
+    } else {
+      const rf_error *error = NULL;
+      rf_future_exception(future, 0, &error);
+      printf("- 0 0 %s %s\n", urls[index], rf_error_message(error));
+      failed++;
+    }
+    fflush(stdout);
+    if (terminal) fprintf(stderr, "%zu of %zu", done, count);
+  }
+  if (terminal) fprintf(stderr, "\r\033[K");
+  printf("%zu requests, %zu failed, %zu bytes\n", count, failed, bytes);
+
+  rf_completed_free(completed);
+  rf_session_free(session);
+  while (count > 0) free(urls[--count]);
+  free(urls);
+  return failed > 0;
+}

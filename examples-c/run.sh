@@ -1,0 +1,26 @@
+#!/bin/sh
+# run.sh DIRECTORY PROGRAM... runs each program of the directory against the server named by URL.
+# Says which failed, and exits with 1 if any did.
+
+directory=$1
+shift
+failed=
+
+# What the programs write, the downloaded file for one, goes to a place of its own.
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+for program in "$@"; do
+  echo "== $program"
+  case $program in
+    many) set -- "$URL/get" "$URL/delay/1" "$URL/bytes/1000" ;;
+    *) set -- "$URL" ;;
+  esac
+  "$directory/$program" "$@" || failed="$failed $program"
+done
+
+if [ -n "$failed" ]; then
+  echo "failed:$failed" >&2
+  exit 1
+fi

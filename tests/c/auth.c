@@ -1,0 +1,218 @@
+/* Credentials: basic, digest, bearer; of the request, the session, netrc and the URL; none at all. */
+#include "check.h"
+
+#include <sys/stat.h>
+
+static int status_of(rf_session *session, const char *url, const rf_options *options) {
+  rf_future *future = get(session, url, options);
+  int code = rf_response_status_code(RESPONSE(future));
+  rf_future_free(future);
+  return code;
+}
+
+/* The Authorization header that a GET sends, or "". */
+static const char *sent(rf_session *session, const char *url, const rf_options *options) {
+  rf_future *future = get(session, url, options);
+  const char *header = rf_response_request_header(RESPONSE(future), "Authorization");
+  const char *copy = text("%s", header != NULL ? header : "");
+  rf_future_free(future);
+  return copy;
+}
+
+static const char *with_user_info(const char *user_info, const char *path) {
+  return text("http://%s@127.0.0.1:%s%s", user_info, env("RF_TEST_HTTP_PORT"), path);
+}
+
+static rf_options *basic(const char *user, const char *password) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_auth_basic(options, user, password));
+  return options;
+}
+
+static void basic_and_bearer(void) {
+  rf_session *session = new_session();
+  rf_options *options = basic("user", "pass");
+  CHECK_INT(401, status_of(session, http("/basic-auth/user/pass"), NULL));
+  CHECK_INT(200, status_of(session, http("/basic-auth/user/pass"), options));
+  CHECK_INT(200, status_of(session, http("/hidden-basic-auth/user/pass"), options)); /* sent unasked */
+  CHECK_INT(401, status_of(session, http("/basic-auth/user/other"), options));
+  CHECK_STR("Basic dXNlcjpwYXNz", sent(session, http("/get"), options));
+  rf_options_free(options);
+
+  options = new_options();
+  CHECK_OK(rf_options_set_auth_bearer(options, "to.ken"));
+  CHECK_STR("Bearer to.ken", sent(session, http("/bearer"), options));
+  CHECK_INT(200, status_of(session, http("/bearer"), options));
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+static void from_the_url(void) {
+  rf_session *session = new_session();
+  rf_future *future = get(session, with_user_info("user:pass", "/basic-auth/user/pass"), NULL);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_STR(http("/basic-auth/user/pass"), rf_response_url(RESPONSE(future))); /* they leave the URL */
+  rf_future_free(future);
+  /* Percent-decoded. */
+  CHECK_STR("Basic dXNlcjpwQHNz", sent(session, with_user_info("user:p%40ss", "/get"), NULL));
+  rf_session_free(session);
+}
+
+/* The request's win over the session's, these over netrc's, these over the URL's. */
+static void precedence(void) {
+  const char *netrc = text("%s/%s", env("RF_TEST_DIR"), unique("netrc"));
+  FILE *file = fopen(netrc, "w");
+  CHECK(file != NULL);
+  fprintf(file, "# comment\nmachine example.test login no password no\n");
+  fprintf(file, "machine 127.0.0.1\n  login net\n  password rc\n");
+  fclose(file);
+  CHECK(chmod(netrc, 0600) == 0);
+
+  rf_session *session = new_session();
+  rf_options *none = new_options(), *own = basic("own", "1"), *of_session = basic("session", "1");
+  CHECK_OK(rf_options_set_auth_none(none));
+  const char *url = with_user_info("url:1", "/get");
+  CHECK_STR("Basic dXJsOjE=", sent(session, url, NULL));
+
+  setenv("NETRC", netrc, 1);
+  CHECK_STR("Basic bmV0OnJj", sent(session, http("/get"), NULL));
+  CHECK_STR("Basic bmV0OnJj", sent(session, url, NULL));
+  const char *other = text("http://localhost:%s/get", env("RF_TEST_HTTP_PORT"));
+  CHECK_STR("", sent(session, other, NULL)); /* another machine */
+  rf_options *untrusting = new_options();
+  CHECK_OK(rf_options_set_trust_env(untrusting, false));
+  CHECK_STR("", sent(session, http("/get"), untrusting));
+  CHECK_STR("Basic dXJsOjE=", sent(session, url, untrusting));
+  rf_options_free(untrusting);
+  CHECK_STR("", sent(session, http("/get"), none)); /* none at all */
+
+  CHECK_OK(rf_session_update(session, of_session));
+  CHECK_STR("Basic c2Vzc2lvbjox", sent(session, http("/get"), NULL));
+  CHECK_STR("Basic c2Vzc2lvbjox", sent(session, url, NULL));
+  CHECK_STR("Basic b3duOjE=", sent(session, http("/get"), own));
+  CHECK_STR("", sent(session, http("/get"), none));
+  /* Taken back from the defaults: netrc's are next. */
+  CHECK_OK(rf_session_update(session, none));
+  const char *after = sent(session, http("/get"), NULL);
+  CHECK(strcmp(after, "Basic c2Vzc2lvbjox") != 0);
+  unsetenv("NETRC");
+  remove(netrc);
+  rf_options_free(none);
+  rf_options_free(own);
+  rf_options_free(of_session);
+  rf_session_free(session);
+}
+
+static void digest(void) {
+  static const char *const algorithms[] = {"MD5",      "SHA",      "SHA-256",      "SHA-512",
+                                           "MD5-sess", "SHA-sess", "SHA-256-sess", "SHA-512-sess"};
+  static const char *const qops[] = {"auth", "auth,auth-int", "none"};
+  for (size_t i = 0; i < 8; i++) {
+    for (size_t j = 0; j < 3; j++) {
+      if (j == 2 && i >= 4) continue; /* -sess needs a qop */
+      rf_session *session = new_session();
+      rf_options *options = new_options();
+      CHECK_OK(rf_options_set_auth_digest(options, "us er", "pa:ss"));
+      const char *url = http(text("/digest-auth/%s/us%%20er/pa:ss/%s?a=b", qops[j], algorithms[i]));
+      rf_future *future = get(session, url, options);
+      const rf_response *response = RESPONSE(future);
+      if (rf_response_status_code(response) != 200) {
+        FAIL("%s with qop %s: %d", algorithms[i], qops[j], rf_response_status_code(response));
+      }
+      CHECK_INT(1, rf_response_history_count(response));
+      CHECK_INT(401, rf_response_status_code(rf_response_history_at(response, 0)));
+      CHECK_HAS("Digest username=\"us er\"", rf_response_request_header(response, "Authorization"));
+      rf_future_free(future);
+      rf_options_free(options);
+      rf_session_free(session);
+    }
+  }
+}
+
+static rf_status count_call(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response;
+  INCREMENT(*(int *)user_data);
+  return RF_OK;
+}
+
+static void digest_rules(void) {
+  rf_session *session = new_session_workers(1);
+  rf_options *options = new_options(), *wrong = new_options();
+  const char *user = unique("digest");
+  const char *stats = http(text("/digest-stats?user=%s", user));
+  int calls = 0;
+  CHECK_OK(rf_options_set_auth_digest(options, user, "pw"));
+  CHECK_OK(rf_options_add_hook(options, count_call, &calls, NULL));
+  const char *url = http(text("/digest-auth/auth/%s/pw", user));
+
+  /* The nonce is used again: no second challenge. The extra round trip is not shown to hooks. */
+  CHECK_INT(200, status_of(session, url, options));
+  CHECK_INT(1, LOAD(calls));
+  CHECK_INT(200, status_of(session, url, options));
+  CHECK_INT(200, status_of(session, url, options));
+  CHECK_INT(3, LOAD(calls));
+  CHECK_INT(3, ask(stats, "/ok"));
+  CHECK_INT(0, ask(stats, "/refused"));
+
+  /* A body is sent again with the answer. */
+  CHECK_OK(rf_options_set_body(options, "body", 4));
+  rf_session *fresh = new_session();
+  rf_future *future = request(fresh, "PUT", url, options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  rf_session_free(fresh);
+
+  /* Wrong: one answer, then the 401. An unknown algorithm: the 401 as it is. */
+  CHECK_OK(rf_options_set_auth_digest(wrong, user, "wrong"));
+  fresh = new_session();
+  future = get(fresh, url, wrong);
+  CHECK_INT(401, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  future = get(fresh, http(text("/digest-auth/auth/%s/pw/UNKNOWN", user)), wrong);
+  CHECK_INT(401, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(0, rf_response_history_count(RESPONSE(future)));
+  rf_future_free(future);
+  rf_session_free(fresh);
+
+  /* A stale nonce is replaced. */
+  fresh = new_session_workers(1);
+  rf_options *stale = new_options();
+  CHECK_OK(rf_options_set_auth_digest(stale, user, "pw"));
+  for (int i = 0; i < 4; i++) {
+    CHECK_INT(200, status_of(fresh, http(text("/digest-auth/auth/%s/pw/MD5/1", user)), stale));
+  }
+  /* No challenge: no answer, and nothing in the header. */
+  CHECK_INT(200, status_of(fresh, http("/get"), stale));
+  rf_session_free(fresh);
+  rf_options_free(stale);
+  rf_options_free(options);
+  rf_options_free(wrong);
+  rf_session_free(session);
+}
+
+static void digest_among_many(void) {
+  rf_session *session = new_session();
+  rf_options *options = new_options();
+  const char *user = unique("many");
+  rf_future *futures[40];
+  CHECK_OK(rf_options_set_auth_digest(options, user, "pw"));
+  const char *url = http(text("/digest-auth/auth/%s/pw?unordered=1", user));
+  for (int i = 0; i < 40; i++) futures[i] = get(session, url, options);
+  for (int i = 0; i < 40; i++) {
+    CHECK_INT(200, rf_response_status_code(RESPONSE(futures[i])));
+    rf_future_free(futures[i]);
+  }
+  CHECK_INT(0, ask(http(text("/digest-stats?user=%s", user)), "/refused"));
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+int main(void) {
+  basic_and_bearer();
+  from_the_url();
+  precedence();
+  digest();
+  digest_rules();
+  digest_among_many();
+  return finish();
+}

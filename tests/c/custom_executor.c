@@ -1,0 +1,207 @@
+/* Executors of one's own: tasks that run here, elsewhere, as bytes, or not at all. */
+#include "check.h"
+
+#include <pthread.h>
+
+typedef struct own {
+  rf_status (*submit)(struct own *self, rf_task *task);
+  pthread_t thread;
+  rf_task *kept;
+  int submitted, shutdowns, drops;
+  bool wait, cancel;
+} own;
+
+static rf_status submit(rf_task *task, void *user_data) {
+  own *self = user_data;
+  self->submitted++;
+  return self->submit(self, task);
+}
+static void shut_down(bool wait, bool cancel_futures, void *user_data) {
+  own *self = user_data;
+  self->shutdowns++;
+  self->wait = wait;
+  self->cancel = cancel_futures;
+}
+static void drop(void *user_data) { INCREMENT(((own *)user_data)->drops); }
+
+static rf_status run_here(own *self, rf_task *task) {
+  (void)self;
+  rf_task_run(task);
+  return RF_OK;
+}
+static void *run_task(void *task) {
+  rf_task_run(task);
+  return NULL;
+}
+static rf_status run_in_thread(own *self, rf_task *task) {
+  return pthread_create(&self->thread, NULL, run_task, task) == 0 ? RF_OK : RF_E_RESOURCE;
+}
+static rf_status free_it(own *self, rf_task *task) {
+  (void)self;
+  rf_task_free(task);
+  return RF_OK;
+}
+static rf_status refuse(own *self, rf_task *task) {
+  (void)self, (void)task;
+  return RF_E_RESOURCE;
+}
+static rf_status keep(own *self, rf_task *task) {
+  self->kept = task;
+  return RF_OK;
+}
+/* There and back as bytes. Another machine would do the middle part. */
+static rf_status as_bytes(own *self, rf_task *task) {
+  uint8_t *bytes = NULL, *reply = NULL;
+  size_t length = 0, reply_length = 0;
+  (void)self;
+  CHECK_OK(rf_task_encode(task, &bytes, &length));
+  CHECK(bytes != NULL && length > 0);
+  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
+  CHECK(reply != NULL && reply_length > 0);
+  CHECK_OK(rf_task_complete(task, reply, reply_length));
+  rf_bytes_free(bytes, length);
+  rf_bytes_free(reply, reply_length);
+  return RF_OK;
+}
+
+static rf_executor *new_executor(own *self, rf_status (*how)(own *, rf_task *), rf_session **session) {
+  rf_executor_ops ops = {sizeof ops, submit, shut_down};
+  rf_executor *executor = NULL;
+  rf_config *config = NULL;
+  memset(self, 0, sizeof *self);
+  self->submit = how;
+  CHECK_OK(rf_executor_new_custom(&ops, self, drop, &executor));
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  CHECK_OK(rf_session_new(config, session));
+  rf_config_free(config);
+  return executor;
+}
+
+static void end(own *self, rf_executor *executor, rf_session *session) {
+  CHECK_INT(0, LOAD(self->drops));
+  rf_session_free(session);
+  rf_executor_free(executor);
+  EVENTUALLY(LOAD(self->drops) == 1);
+}
+
+static void in_this_thread(void) {
+  own self;
+  rf_session *session = NULL;
+  rf_executor *executor = new_executor(&self, run_here, &session);
+  rf_future *future = get(session, http("/get?a=b"), NULL);
+  CHECK(rf_future_done(future)); /* the call that submitted it ran it */
+  CHECK_STR("b", json_string(RESPONSE(future), "/args/a"));
+  CHECK_INT(1, self.submitted);
+  rf_future_free(future);
+  end(&self, executor, session);
+}
+
+static void in_a_thread(void) {
+  own self;
+  rf_session *session = NULL;
+  rf_executor *executor = new_executor(&self, run_in_thread, &session);
+  rf_future *future = get(session, http("/get?a=b"), NULL);
+  CHECK_STR("b", json_string(RESPONSE(future), "/args/a"));
+  pthread_join(self.thread, NULL);
+  rf_future_free(future);
+  end(&self, executor, session);
+}
+
+static void not_at_all(void) {
+  own self;
+  rf_session *session = NULL;
+  rf_executor *executor = new_executor(&self, free_it, &session);
+  rf_future *future = get(session, http("/hello"), NULL);
+  ERROR_OF(RF_ERROR_CANCELLED, future);
+  CHECK(rf_future_cancelled(future));
+  rf_future_free(future);
+  end(&self, executor, session);
+
+  /* Refused: the task is still the library's. */
+  executor = new_executor(&self, refuse, &session);
+  future = get(session, http("/hello"), NULL);
+  ERROR_OF(RF_ERROR_SHUTDOWN, future);
+  rf_future_free(future);
+  end(&self, executor, session);
+}
+
+static void cancelled_before_it_runs(void) {
+  own self;
+  rf_session *session = NULL;
+  const char *key = unique("custom");
+  rf_executor *executor = new_executor(&self, keep, &session);
+  rf_future *future = get(session, http(text("/hello?key=%s", key)), NULL);
+  CHECK(!rf_future_running(future));
+  CHECK(rf_future_cancel(future));
+  CHECK(rf_future_cancelled(future));
+  rf_task_run(self.kept); /* nothing to do any more, but to free it */
+  CHECK_INT(0, counted(key));
+  rf_future_free(future);
+
+  /* The task outlives the session. */
+  future = get(session, http("/hello"), NULL);
+  rf_session_free(session);
+  rf_executor_free(executor);
+  rf_task_run(self.kept);
+  RESPONSE(future);
+  rf_future_free(future);
+  EVENTUALLY(LOAD(self.drops) == 1);
+}
+
+static void bytes(void) {
+  own self;
+  rf_session *session = NULL;
+  rf_executor *executor = new_executor(&self, as_bytes, &session);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_header(options, "X-Sent", "over there"));
+  CHECK_OK(rf_options_set_json(options, "{\"a\": 1}"));
+  CHECK_OK(rf_options_set_user_data(options, &self));
+  rf_future *future = request(session, "POST", http("/post"), options);
+  CHECK_STR("over there", json_string(RESPONSE(future), "/headers/X-Sent"));
+  CHECK(rf_future_user_data(future) == &self); /* that stayed here */
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_STR("POST", rf_response_request_method(RESPONSE(future)));
+  rf_future_free(future);
+  rf_options_free(options);
+
+  /* History, cookies and errors come back as well. */
+  future = get(session, http("/cookies/set?from=there"), NULL);
+  CHECK_INT(1, rf_response_history_count(RESPONSE(future)));
+  rf_future_free(future);
+  rf_cookies *cookies = NULL;
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  CHECK_STR("there", rf_cookies_get(cookies, "from", NULL));
+  rf_cookies_free(cookies);
+  future = get(session, text("%s/", env("RF_TEST_CLOSED")), NULL);
+  const rf_error *error = ERROR_OF(RF_ERROR_CONNECTION, future);
+  CHECK(rf_error_os_code(error) != 0);
+  CHECK_STR(text("%s/", env("RF_TEST_CLOSED")), rf_error_url(error));
+  rf_future_free(future);
+  end(&self, executor, session);
+}
+
+static void shutting_down(void) {
+  own self;
+  rf_session *session = NULL;
+  rf_executor *executor = new_executor(&self, run_here, &session);
+  rf_future *future = (void *)session;
+  CHECK_OK(rf_executor_shutdown(executor, false, true));
+  CHECK_INT(1, self.shutdowns);
+  CHECK(!self.wait);
+  CHECK(self.cancel);
+  CHECK_STATUS(RF_E_SHUTDOWN, rf_session_get(session, http("/hello"), NULL, &future));
+  CHECK_NULL(future);
+  CHECK_INT(0, self.submitted);
+  end(&self, executor, session);
+}
+
+int main(void) {
+  in_this_thread();
+  in_a_thread();
+  not_at_all();
+  cancelled_before_it_runs();
+  bytes();
+  shutting_down();
+  return finish();
+}

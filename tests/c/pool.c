@@ -1,0 +1,306 @@
+/* The connection pool: what is kept, how much of it, and that a kept connection which has died is never seen. */
+#include "wire.h"
+
+static rf_session *session_with(size_t workers, size_t hosts, size_t size, bool block) {
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_workers(config, workers));
+  if (hosts > 0) CHECK_OK(rf_config_set_pool_connections(config, hosts));
+  if (size > 0) CHECK_OK(rf_config_set_pool_maxsize(config, size));
+  CHECK_OK(rf_config_set_pool_block(config, block));
+  CHECK_OK(rf_session_new(config, &session));
+  rf_config_free(config);
+  return session;
+}
+
+static void fetch(rf_session *session, const char *url) {
+  rf_future *future = get(session, url, NULL);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+}
+
+/* Answers each request when so many are waiting: all at once, on a connection each. */
+typedef struct meeting {
+  pthread_mutex_t lock;
+  pthread_cond_t change;
+  int wanted, waiting, round;
+} meeting;
+
+static void meet(wire_connection *connection, void *user_data) {
+  meeting *all = user_data;
+  while (wire_next(connection)) {
+    pthread_mutex_lock(&all->lock);
+    int round = all->round;
+    if (++all->waiting == all->wanted) {
+      all->waiting = 0;
+      all->round++;
+      pthread_cond_broadcast(&all->change);
+    }
+    while (round == all->round) pthread_cond_wait(&all->change, &all->lock);
+    pthread_mutex_unlock(&all->lock);
+    wire_answer(connection, "200 OK", "", "met");
+  }
+}
+
+static void meet_at(meeting *all, int wanted) {
+  memset(all, 0, sizeof *all);
+  pthread_mutex_init(&all->lock, NULL);
+  pthread_cond_init(&all->change, NULL);
+  all->wanted = wanted;
+}
+
+static void fetch_at_once(rf_session *session, const char *url, int count) {
+  rf_future *futures[64];
+  CHECK(count <= 64);
+  for (int i = 0; i < count; i++) futures[i] = get(session, url, NULL);
+  for (int i = 0; i < count; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+}
+
+static void kept_alive(void) {
+  wire *server = wire_start(wire_keep, NULL);
+  rf_session *session = new_session_workers(1);
+  for (int i = 0; i < 20; i++) fetch(session, wire_url(server, "/"));
+  CHECK_INT(1, wire_connections(server));
+  CHECK_INT(20, wire_requests(server));
+  rf_session_free(session);
+  EVENTUALLY(wire_open(server) == 0); /* nothing is left open */
+  wire_stop(server);
+}
+
+/* Ten at once open ten connections; as many as pool_maxsize are kept. */
+static void idle_connections_are_limited(void) {
+  static const size_t sizes[] = {1, 3, 10};
+  for (size_t i = 0; i < 3; i++) {
+    meeting all;
+    meet_at(&all, 10);
+    wire *server = wire_start(meet, &all);
+    rf_session *session = session_with(10, 0, sizes[i], false);
+    fetch_at_once(session, wire_url(server, "/"), 10);
+    CHECK_INT(10, wire_connections(server));
+    EVENTUALLY(wire_open(server) == (int)sizes[i]);
+    rf_session_free(session);
+    EVENTUALLY(wire_open(server) == 0);
+    wire_stop(server);
+  }
+}
+
+/* Both default to 10, or with more workers than that to their number. */
+static void defaults(void) {
+  static const size_t workers[] = {8, 16};
+  for (size_t i = 0; i < 2; i++) {
+    meeting all;
+    meet_at(&all, (int)workers[i]);
+    wire *server = wire_start(meet, &all);
+    rf_session *session = new_session_workers(workers[i]);
+    fetch_at_once(session, wire_url(server, "/"), (int)workers[i]);
+    fetch_at_once(session, wire_url(server, "/"), (int)workers[i]);
+    CHECK_INT(workers[i], wire_connections(server));
+    CHECK_INT(workers[i], wire_open(server));
+    rf_session_free(session);
+    wire_stop(server);
+  }
+  /* A shared executor: the pool stays at 10. */
+  meeting all;
+  meet_at(&all, 16);
+  wire *server = wire_start(meet, &all);
+  rf_executor *executor = NULL;
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  CHECK_OK(rf_executor_new_threads(16, &executor));
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  CHECK_OK(rf_session_new(config, &session));
+  rf_config_free(config);
+  fetch_at_once(session, wire_url(server, "/"), 16);
+  EVENTUALLY(wire_open(server) == 10);
+  rf_session_free(session);
+  rf_executor_free(executor);
+  wire_stop(server);
+}
+
+/* With pool_block a request waits for a connection: never more than pool_maxsize at once. */
+static void slow_answers(wire_connection *connection, void *unused) {
+  (void)unused;
+  while (wire_next(connection)) {
+    sleep_ms(20);
+    wire_answer(connection, "200 OK", "", "slow");
+  }
+}
+
+static void blocking(void) {
+  wire *server = wire_start(slow_answers, NULL);
+  rf_session *session = session_with(8, 0, 2, true);
+  fetch_at_once(session, wire_url(server, "/"), 30);
+  CHECK_INT(2, wire_connections(server));
+  CHECK_INT(30, wire_requests(server));
+
+  /* One that waits for a connection can be aborted, and its deadline holds. */
+  rf_session_free(session);
+  wire_stop(server);
+  session = session_with(2, 0, 1, true);
+  const char *gate = unique("block");
+  rf_future *slow = get(session, gate_url(gate), NULL);
+  gate_wait(gate, 1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 200));
+  rf_future *waits = get(session, http("/hello"), options);
+  const rf_error *error = NULL;
+  CHECK_OK(rf_future_exception(waits, LONG_MS, &error));
+  CHECK(error != NULL);
+  rf_future_free(waits);
+  rf_options_free(options);
+  waits = get(session, http("/hello"), NULL);
+  EVENTUALLY(rf_future_running(waits));
+  sleep_ms(100);
+  CHECK(rf_future_abort(waits));
+  ERROR_OF(RF_ERROR_ABORTED, waits);
+  rf_future_free(waits);
+  gate_open(gate);
+  RESPONSE(slow);
+  rf_future_free(slow);
+  fetch(session, http("/hello"));
+  rf_session_free(session);
+}
+
+/* So many hosts are remembered; the one used longest ago goes first. */
+static void hosts_are_limited(void) {
+  wire *servers[3];
+  rf_session *session = session_with(1, 2, 0, false);
+  for (int i = 0; i < 3; i++) servers[i] = wire_start(wire_keep, NULL);
+  fetch(session, wire_url(servers[0], "/"));
+  fetch(session, wire_url(servers[1], "/"));
+  fetch(session, wire_url(servers[0], "/"));
+  fetch(session, wire_url(servers[2], "/")); /* server 1 is forgotten */
+  EVENTUALLY(wire_open(servers[1]) == 0);
+  fetch(session, wire_url(servers[0], "/"));
+  CHECK_INT(1, wire_connections(servers[0]));
+  CHECK_INT(1, wire_connections(servers[2]));
+  fetch(session, wire_url(servers[1], "/"));
+  CHECK_INT(2, wire_connections(servers[1]));
+  rf_session_free(session);
+  for (int i = 0; i < 3; i++) wire_stop(servers[i]);
+}
+
+/* Answers once, and closes: at once, in a moment, or when the next request has come. */
+static void close_at_once(wire_connection *connection, void *unused) {
+  (void)unused;
+  if (wire_next(connection)) wire_answer(connection, "200 OK", "", "once");
+}
+static void close_soon(wire_connection *connection, void *unused) {
+  (void)unused;
+  if (wire_next(connection)) wire_answer(connection, "200 OK", "", "once");
+  sleep_ms(20);
+}
+static void close_at_the_second(wire_connection *connection, void *unused) {
+  (void)unused;
+  if (wire_next(connection)) wire_answer(connection, "200 OK", "", "once");
+  wire_next(connection);
+}
+
+static void stale_connections(void) {
+  wire_fn const all[] = {close_at_once, close_soon, close_at_the_second};
+  static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
+  for (size_t i = 0; i < 3; i++) {
+    wire *server = wire_start(all[i], NULL);
+    rf_session *session = new_session_workers(1);
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_body(options, "can be sent again", 17));
+    for (int round = 0; round < 40; round++) {
+      const char *method = methods[round % 5];
+      rf_future *future = request(session, method, wire_url(server, "/"), round % 5 == 0 ? NULL : options);
+      CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+      rf_future_free(future);
+      if (round % 4 == 0) sleep_ms(round % 30);
+    }
+    rf_options_free(options);
+    rf_session_free(session);
+    wire_stop(server);
+  }
+  /* The same of the local server, with many at once: closed while idle, closed with an RST, a 408 unasked. */
+  static const char *const paths[] = {"/idle-close?ms=5", "/idle-rst?ms=5", "/idle-408?ms=5"};
+  for (size_t i = 0; i < 3; i++) {
+    rf_session *session = new_session();
+    for (int round = 0; round < 20; round++) {
+      fetch_at_once(session, raw(paths[i]), 8);
+      sleep_ms(3 + round % 5);
+    }
+    rf_session_free(session);
+  }
+  rf_session *session = new_session_workers(2);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  for (int i = 0; i < 3; i++) {
+    rf_future *future = get(session, text("%s/get", env("RF_TEST_HTTPS_IDLE")), options);
+    RESPONSE(future);
+    rf_future_free(future);
+    sleep_ms(150);
+  }
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+/* What a connection that must not be used again is used for: nothing. */
+static void not_kept(void) {
+  static const char *const paths[] = {"/http10?n=20", "/close-delimited?n=20", "/no-content-body",
+                                      "/extra?bytes=HTTP/1.1%20200%20OK%0D%0AContent-Length:%204%0D%0A%0D%0Aevil"};
+  rf_session *session = new_session_workers(1);
+  for (size_t i = 0; i < 4; i++) {
+    for (int round = 0; round < 3; round++) {
+      rf_future *future = get(session, raw(paths[i]), NULL);
+      const rf_response *response = NULL;
+      rf_status status = rf_future_result(future, LONG_MS, &response);
+      if (status == RF_OK) CHECK(strstr(rf_response_text(response, NULL), "evil") == NULL);
+      rf_future_free(future);
+      future = get(session, raw("/ok"), NULL);
+      CHECK_STR("ok", rf_response_text(RESPONSE(future), NULL));
+      rf_future_free(future);
+    }
+  }
+  rf_session_free(session);
+}
+
+/* A connection that fails is tried again, max_retries times. How often the server saw a request that it closes
+   without an answer so many times; each on a session of its own, as a kept connection may be tried once more. */
+static int64_t tries(uint32_t max_retries, const char *method, int times, bool good) {
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  const char *key = unique("retry");
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_retries(config, max_retries));
+  CHECK_OK(rf_session_new(config, &session));
+  rf_config_free(config);
+  rf_future *future = request(session, method, raw(text("/close/empty?key=%s&times=%d", key, times)), NULL);
+  if (good) CHECK_STR("ok", rf_response_text(RESPONSE(future), NULL));
+  else ERROR_OF(RF_ERROR_CONNECTION, future);
+  rf_future_free(future);
+  rf_session_free(session);
+  return counted(key);
+}
+
+static void retries(void) {
+  CHECK_INT(3, tries(2, "GET", 2, true));
+  CHECK_INT(3, tries(2, "GET", 3, false));
+  CHECK_INT(2, tries(1, "PUT", 1, true));
+  CHECK_INT(2, tries(1, "DELETE", 1, true));
+  /* POST and PATCH never once bytes have left. */
+  CHECK_INT(1, tries(2, "POST", 1, false));
+  CHECK_INT(1, tries(2, "PATCH", 1, false));
+  /* Without any: not even once. */
+  CHECK_INT(1, tries(0, "GET", 1, false));
+}
+
+int main(void) {
+  kept_alive();
+  idle_connections_are_limited();
+  defaults();
+  blocking();
+  hosts_are_limited();
+  stale_connections();
+  not_kept();
+  retries();
+  return finish();
+}

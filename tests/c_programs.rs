@@ -1,0 +1,318 @@
+//! The C programs of tests/c: each is compiled with the system's compiler against the header and the shared library
+//! that cargo built for this test profile, and run against one local server. A program prints nothing and exits with 0.
+//!
+//! `CC`, `CXX`, `CFLAGS` and `CXXFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs under
+//! valgrind, and a leak or an invalid access fails it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use local_server::LocalServer;
+
+/// One test for each program, named like it.
+macro_rules! programs {
+    ($($name:ident),* $(,)?) => {
+        const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
+        $(#[test]
+        fn $name() {
+            let program = compile(stringify!($name), "c", "c99");
+            run(stringify!($name), &program);
+        })*
+    };
+}
+
+programs! {
+    auth,
+    cookies,
+    custom_executor,
+    decoding,
+    errors,
+    executor,
+    futures,
+    hooks,
+    json,
+    null_arguments,
+    null_arguments_tasks,
+    options_bodies,
+    pool,
+    proxies,
+    redirects,
+    responses,
+    session,
+    streaming,
+    timeouts,
+    tls,
+    unix_resolve,
+    wait,
+}
+
+/// What is compiled in several ways, by tests of its own.
+const SEVERAL_WAYS: &[&str] = &["header_languages"];
+
+#[test]
+fn header_is_c() {
+    for standard in ["c99", "c11", "c17"] {
+        let program = compile("header_languages", "c", standard);
+        run(&format!("header_languages ({standard})"), &program);
+    }
+}
+
+#[test]
+fn header_is_cxx() {
+    if Command::new(cxx()).arg("--version").output().is_err() {
+        println!("skipped: no C++ compiler ({})", cxx().display());
+        return;
+    }
+    for standard in ["c++11", "c++14", "c++17", "c++20"] {
+        let program = compile("header_languages", "cpp", standard);
+        run(&format!("header_languages ({standard})"), &program);
+    }
+}
+
+#[test]
+fn every_program_is_a_test() {
+    let mut found: Vec<String> = fs::read_dir(sources())
+        .expect("tests/c")
+        .map(|entry| entry.expect("an entry of tests/c").path())
+        .filter(|path| path.extension() == Some(OsStr::new("c")))
+        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    let mut listed: Vec<&str> = PROGRAMS.iter().chain(SEVERAL_WAYS).copied().collect();
+    listed.sort_unstable();
+    assert_eq!(found, listed, "the files of tests/c, and the list in tests/c_programs.rs");
+}
+
+/// null_arguments*.c must not forget a function that is added to the header.
+#[test]
+fn null_arguments_knows_every_function() {
+    let header = fs::read_to_string(root().join("include/requests_futures.h")).expect("the header");
+    let tested = ["null_arguments.c", "null_arguments_tasks.c"]
+        .map(|name| fs::read_to_string(sources().join(name)).expect(name))
+        .concat();
+    let tested: Vec<&str> = words(&tested).collect();
+    let missing: Vec<&str> = functions(&header).into_iter().filter(|name| !tested.contains(name)).collect();
+    assert!(missing.is_empty(), "null_arguments*.c calls none of these: {missing:?}");
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+/// The functions that a header declares: names that begin with `rf_` before a parenthesis, outside comments.
+fn functions(header: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for line in without_comments(header) {
+        for (at, _) in line.match_indices('(') {
+            let name = words(&line[..at]).last().unwrap_or_default();
+            if line[..at].ends_with(name) && name.starts_with("rf_") && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    assert!(names.len() > 100, "only {} functions found: {names:?}", names.len());
+    names
+}
+
+/// The lines of a C file that are no comment, and what stands before one.
+fn without_comments(text: &str) -> Vec<&str> {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for mut line in text.lines() {
+        loop {
+            if inside {
+                let Some(end) = line.find("*/") else { break };
+                line = &line[end + 2..];
+                inside = false;
+            }
+            let Some(start) = line.find("/*") else {
+                lines.push(line.split("//").next().unwrap_or_default());
+                break;
+            };
+            lines.push(&line[..start]);
+            line = &line[start + 2..];
+            inside = true;
+        }
+    }
+    lines
+}
+
+// ---- building ----
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> PathBuf {
+    root().join("tests/c")
+}
+
+/// Where programs, their output and the library's links go.
+fn scratch() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs")
+}
+
+fn cc() -> OsString {
+    env::var_os("CC").unwrap_or_else(|| "cc".into())
+}
+
+fn cxx() -> OsString {
+    env::var_os("CXX").unwrap_or_else(|| "c++".into())
+}
+
+/// A directory with the shared library under the names that link-time and run-time look for.
+///
+/// The library that belongs to this very test lies in deps/, beside the test; the one a directory above may be
+/// older, as only `cargo build` puts it there.
+fn library_directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let name = format!("{}requests_futures{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+        let test = env::current_exe().expect("the path of this test");
+        let deps = test.parent().expect("deps");
+        let profile = deps.parent().expect("the profile's directory");
+        let library = [deps.join(&name), profile.join(&name)]
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| panic!("no {name} in {} or above", deps.display()));
+        let directory = scratch().join("lib");
+        fs::create_dir_all(&directory).expect("a directory for the library");
+        for link in [name.clone(), format!("{name}.0")] {
+            let link = directory.join(link);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&library, &link).expect("a link to the library");
+        }
+        directory
+    })
+}
+
+fn flags(variable: &str) -> Vec<String> {
+    env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Compiles tests/c/NAME.EXTENSION as that standard, and returns the program.
+fn compile(name: &str, extension: &str, standard: &str) -> PathBuf {
+    let library = library_directory();
+    let program = scratch().join(format!("{name}-{standard}"));
+    let mut command = if extension == "c" { Command::new(cc()) } else { Command::new(cxx()) };
+    command.arg(format!("-std={standard}"));
+    command.args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread"]);
+    command.args(flags(if extension == "c" { "CFLAGS" } else { "CXXFLAGS" }));
+    command.arg("-I").arg(root().join("include"));
+    command.arg(sources().join(format!("{name}.{extension}"))).arg("-o").arg(&program);
+    command.arg("-L").arg(library).arg("-lrequests_futures");
+    command.arg(format!("-Wl,-rpath,{}", library.display()));
+    command.args(flags("LDFLAGS"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}.{extension} as {standard} does not compile:\n{said}");
+    program
+}
+
+// ---- running ----
+
+const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT_VALGRIND: Duration = Duration::from_secs(900);
+
+/// What a program must not inherit: it would change where requests go, or what is trusted.
+const PRIVATE: &[&str] = &[
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "NETRC",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+];
+
+/// The server's variables. It serves until this process ends.
+fn server() -> &'static [(String, String)] {
+    static SERVER: OnceLock<LocalServer> = OnceLock::new();
+    static VARIABLES: OnceLock<Vec<(String, String)>> = OnceLock::new();
+    VARIABLES.get_or_init(|| {
+        let server = SERVER.get_or_init(|| LocalServer::start().expect("the local server"));
+        remove_at_exit(server.directory());
+        server.env()
+    })
+}
+
+/// Nobody drops what is static: the server's directory has to be removed by hand.
+fn remove_at_exit(directory: &Path) {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    extern "C" fn remove() {
+        if let Some(directory) = DIRECTORY.get() {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+    DIRECTORY.get_or_init(|| directory.to_owned());
+    // SAFETY: `remove` is a function without arguments that does not unwind, and lives as long as the process.
+    let registered = unsafe { libc::atexit(remove) };
+    assert_eq!(registered, 0, "atexit");
+}
+
+fn valgrind() -> bool {
+    env::var_os("RF_VALGRIND").is_some_and(|value| value == "1")
+}
+
+/// Runs a program, and fails with what it said when it does not exit with 0 in time.
+fn run(name: &str, program: &Path) {
+    let home = scratch().join("home");
+    fs::create_dir_all(&home).expect("an empty home");
+    let said = program.with_extension("txt");
+    let file = File::create(&said).expect("a file for the output");
+
+    let mut command = if valgrind() {
+        let mut command = Command::new("valgrind");
+        command.args(["--error-exitcode=99", "--leak-check=full", "-q"]);
+        command.arg("--errors-for-leak-kinds=definite,indirect,possible");
+        let suppressions = sources().join("valgrind.supp");
+        if suppressions.exists() {
+            command.arg(format!("--suppressions={}", suppressions.display()));
+        }
+        command.arg(program).env("RF_TEST_SLOW", "1");
+        command
+    } else {
+        Command::new(program)
+    };
+    for variable in PRIVATE {
+        command.env_remove(variable);
+    }
+    command.envs(server().iter().map(|(name, value)| (name, value))).env("HOME", home);
+    command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
+
+    let limit = if valgrind() { LIMIT_VALGRIND } else { LIMIT };
+    let until = Instant::now() + limit;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if valgrind() => panic!("RF_VALGRIND=1, but valgrind does not start: {error}"),
+        Err(error) => panic!("{name} does not start: {error}"),
+    };
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the program's status") {
+            break Some(status);
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+
+    let said = String::from_utf8_lossy(&fs::read(&said).expect("the output")).into_owned();
+    match status {
+        None => panic!("{name} still ran after {} seconds. It said:\n{said}", limit.as_secs()),
+        Some(status) if !status.success() => panic!("{name} failed ({status}):\n{said}"),
+        Some(_) => print!("{said}"),
+    }
+}
