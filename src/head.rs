@@ -97,7 +97,7 @@ impl Head {
         self.lend(self.word)
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.fields.len()
     }
 
@@ -161,7 +161,7 @@ mod tests {
                 .to_vec(),
         );
         assert_eq!(head.word().as_str(), "Not Found");
-        assert_eq!(head.len(), 4);
+        assert_eq!(head.count(), 4);
         let (name, value) = head.at(0).unwrap();
         assert_eq!((name.as_str(), value.as_str()), ("X-CaSe", "one"));
         assert_eq!(head.joined("X-Case").as_deref(), Some("one, two"));

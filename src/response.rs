@@ -37,7 +37,8 @@ pub struct Response {
     lent: Mutex<Vec<Terminated>>,
     texts: Mutex<Vec<(String, Box<str>)>>,
     documents: Mutex<Vec<(Option<String>, Box<Parsed>)>>,
-    /// Errors lent out, beside those of documents.
+    /// Errors lent out, beside those of documents. They stay where they are when the list grows.
+    #[allow(clippy::vec_box)]
     errors: Mutex<Vec<Box<Error>>>,
     bad_status: OnceLock<Option<Box<Error>>>,
     data: Mutex<Option<Data>>,
@@ -522,9 +523,9 @@ impl Response {
     /// An error that lives as long as the response. The same one is not kept twice.
     pub fn lend_error(&self, error: Error) -> *const Error {
         let mut errors = self.errors.lock();
-        let same = |one: &&Box<Error>| one.kind() == error.kind() && one.message() == error.message();
-        if let Some(one) = errors.iter().find(same) {
-            return std::ptr::from_ref(one);
+        let same = |one: &Error| one.kind() == error.kind() && one.message() == error.message();
+        if let Some(one) = errors.iter().find(|one| same(one)) {
+            return std::ptr::from_ref(&**one);
         }
         let made = Box::new(error);
         let address = std::ptr::from_ref(&*made);

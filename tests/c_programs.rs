@@ -32,6 +32,7 @@ programs! {
     cookies,
     custom_executor,
     decoding,
+    endurance,
     errors,
     executor,
     futures,

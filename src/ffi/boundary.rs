@@ -26,6 +26,12 @@ pub(super) fn value<T>(otherwise: T, body: impl FnOnce() -> Option<T>) -> T {
     }
 }
 
+/// Runs the body of a function that returns nothing.
+pub(super) fn nothing(body: impl FnOnce()) {
+    // There is nobody to tell of a panic, and nothing that could be done about it.
+    let _ = catch_unwind(AssertUnwindSafe(body));
+}
+
 /// An out-argument. It holds the default from the start, so that every way out but success leaves that.
 pub(super) struct Out<T>(*mut T);
 

@@ -5,7 +5,7 @@
 use std::ffi::c_char;
 use std::ptr::null;
 
-use super::boundary::{Out, optional_text, status, text, value};
+use super::boundary::{Out, nothing, optional_text, status, text, value};
 use super::handle;
 use super::types::{rf_cookies, rf_status};
 use crate::http::cookies::Cookie;
@@ -135,5 +135,5 @@ pub unsafe extern "C" fn rf_cookies_get(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_cookies_free(cookies: *mut rf_cookies) {
     // SAFETY: see rf_cookies_count.
-    value((), || Some(drop(unsafe { handle::take(cookies) })));
+    nothing(|| drop(unsafe { handle::take(cookies) }));
 }

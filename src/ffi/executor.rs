@@ -6,8 +6,9 @@
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::boundary::{Out, status, value};
+use super::boundary::{Out, nothing, status, value};
 use super::callback::Data;
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
@@ -75,7 +76,7 @@ pub unsafe extern "C" fn rf_executor_max_workers(executor: *const rf_executor) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_free(executor: *mut rf_executor) {
     // SAFETY: the caller gives its handle back.
-    value((), || Some(drop(unsafe { handle::take(executor) })));
+    nothing(|| drop(unsafe { handle::take(executor) }));
 }
 
 /// Makes an executor of your own from its functions, which any thread may call at any time. The functions are copied.
@@ -111,7 +112,8 @@ pub unsafe extern "C" fn rf_executor_new_custom(
             return Err(rf_status::RF_E_NULL);
         }
         let ops = rf_executor_ops { size, submit, shutdown };
-        let custom = Custom { id: next_id(), ops, data: Data::new(user_data, drop) };
+        let custom =
+            Custom { id: next_id(), ops, data: Data::new(user_data, drop), closed: AtomicBool::new(false) };
         out.set(handle::give(ExecutorBox(Arc::new(custom))));
         Ok(())
     })
@@ -121,6 +123,7 @@ struct Custom {
     id: u64,
     ops: rf_executor_ops,
     data: Data,
+    closed: AtomicBool,
 }
 
 impl Executor for Custom {
@@ -129,6 +132,9 @@ impl Executor for Custom {
     }
 
     fn submit(&self, task: Task) -> Result<(), Refusal> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Refusal::Shutdown(task));
+        }
         let Some(submit) = self.ops.submit else { return Err(Refusal::Declined(task)) };
         let task = handle::give::<rf_task>(task);
         // SAFETY: the function was given for this data, and the task is alive.
@@ -144,6 +150,7 @@ impl Executor for Custom {
     }
 
     fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        self.closed.store(true, Ordering::Release);
         if let Some(shutdown) = self.ops.shutdown {
             // SAFETY: the function was given for this data.
             unsafe { shutdown(wait, cancel_futures, self.data.pointer) };
@@ -159,13 +166,17 @@ impl Executor for Custom {
 /// Runs a task on this thread, ends its future, and frees the task. NULL is nothing to run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_run(task: *mut rf_task) {
-    // SAFETY: the caller gives its task back.
-    value((), || Some(unsafe { handle::take(task) }?.run()));
+    nothing(|| {
+        // SAFETY: the caller gives its task back.
+        if let Some(task) = unsafe { handle::take(task) } {
+            task.run();
+        }
+    });
 }
 
 /// Frees a task that was not run: its future is cancelled.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_free(task: *mut rf_task) {
     // SAFETY: the caller gives its task back.
-    value((), || Some(drop(unsafe { handle::take(task) })));
+    nothing(|| drop(unsafe { handle::take(task) }));
 }

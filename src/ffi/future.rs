@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use super::boundary::{Out, status, until, value};
+use super::boundary::{Out, nothing, status, until, value};
 use super::callback::Data;
 use super::handle;
 use super::types::{rf_done_fn, rf_drop_fn, rf_error, rf_future, rf_response, rf_status};
@@ -158,11 +158,13 @@ pub unsafe extern "C" fn rf_future_clone(future: *const rf_future, out: *mut *mu
 /// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_free(future: *mut rf_future) {
-    value((), || {
+    nothing(|| {
         // SAFETY: see rf_future_result.
         unsafe {
-            handle::peek(future).ok()?.handed_back();
-            Some(handle::release(future))
+            if let Ok(future) = handle::peek(future) {
+                future.handed_back();
+            }
+            handle::release(future);
         }
     });
 }

@@ -3,6 +3,8 @@
 //! A handle is the address of a Rust object. Shared handles are counted (`Arc`): C owns one count for each that
 //! it was given to free. Owned handles (`Box`) have one owner.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::sync::Arc;
 
 use super::cookies::Cookies;

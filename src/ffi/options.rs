@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::boundary::{Checked, Out, bytes, limit, optional_text, status, text, value};
+use super::boundary::{Checked, Out, bytes, limit, nothing, optional_text, status, text};
 use super::callback::{
     BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, OutputFunction,
     ProgressFunction,
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn rf_options_clone(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_free(options: *mut rf_options) {
     // SAFETY: see rf_options_new.
-    value((), || Some(drop(unsafe { handle::take(options) })));
+    nothing(|| drop(unsafe { handle::take(options) }));
 }
 
 /// Checks all arguments, then changes the options; a copy of them, when a request still shares them.

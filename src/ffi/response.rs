@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use super::boundary::{Out, bytes, optional_text, status, text, value};
+use super::boundary::{Out, bytes, nothing, optional_text, status, text, value};
 use super::callback::Data;
 use super::cookies::Cookies;
 use super::handle;
@@ -93,7 +93,7 @@ unsafe fn header(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_header_count(response: *const rf_response) -> usize {
     // SAFETY: see read.
-    unsafe { read(response, 0, |response| Some(response.head().len())) }
+    unsafe { read(response, 0, |response| Some(response.head().count())) }
 }
 
 /// Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
@@ -325,7 +325,7 @@ pub unsafe extern "C" fn rf_response_request_header(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_request_header_count(response: *const rf_response) -> usize {
     // SAFETY: see read.
-    unsafe { read(response, 0, |response| Some(response.request_head().len())) }
+    unsafe { read(response, 0, |response| Some(response.request_head().count())) }
 }
 
 /// Name and value of a header line that this hop sent. RF_E_INVALID: `index` is too large.
@@ -534,5 +534,5 @@ pub unsafe extern "C" fn rf_response_clone(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_free(response: *mut rf_response) {
     // SAFETY: see read.
-    value((), || Some(unsafe { handle::release(response) }));
+    nothing(|| unsafe { handle::release(response) });
 }

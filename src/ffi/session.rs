@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 use std::ptr::null_mut;
 
-use super::boundary::{Checked, Out, optional_text, status, text, value};
+use super::boundary::{Checked, Out, nothing, optional_text, status, text, value};
 use super::cookies::Cookies;
 use super::future::hand_out;
 use super::handle;
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retri
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_free(config: *mut rf_config) {
     // SAFETY: see rf_config_new.
-    value((), || Some(drop(unsafe { handle::take(config) })));
+    nothing(|| drop(unsafe { handle::take(config) }));
 }
 
 fn change<T>(
@@ -358,5 +358,5 @@ pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_free(session: *mut rf_session) {
     // SAFETY: see rf_config_new.
-    value((), || Some(unsafe { handle::release(session) }));
+    nothing(|| unsafe { handle::release(session) });
 }

@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-use super::boundary::{Checked, Out, status, until, value};
+use super::boundary::{Checked, Out, nothing, status, until, value};
 use super::handle;
 use super::types::{rf_completed, rf_future, rf_status};
 use crate::session::RequestFuture;
@@ -134,5 +134,5 @@ pub unsafe extern "C" fn rf_completed_fd(completed: *const rf_completed) -> c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_free(completed: *mut rf_completed) {
     // SAFETY: see rf_wait.
-    value((), || Some(drop(unsafe { handle::take(completed) })));
+    nothing(|| drop(unsafe { handle::take(completed) }));
 }

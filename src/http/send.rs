@@ -191,10 +191,8 @@ impl Hop {
             Some(length) => line("Content-Length", &length.to_string()),
             None => line("Transfer-Encoding", "chunked"),
         }
-        if let Some(content_type) = &self.payload.content_type {
-            if !has("Content-Type") {
-                line("Content-Type", content_type);
-            }
+        if let Some(content_type) = self.payload.content_type.as_ref().filter(|_| !has("Content-Type")) {
+            line("Content-Type", content_type);
         }
         if let Some(authorization) = authorization {
             line("Authorization", authorization);

@@ -173,7 +173,8 @@ impl Socket {
             }
             // An abort has no socket to shut down here: several may be under way.
             let wait = limits.next_wait()?.map_or(SLICE, |wait| wait.min(SLICE));
-            for index in poll_all(&attempts, wait) {
+            // One at a time: the others are still there at the next look.
+            if let Some(index) = poll_all(&attempts, wait) {
                 let (descriptor, address) = attempts.remove(index);
                 match pending_error(descriptor.as_raw_fd()) {
                     None => return Socket::ready(descriptor, &address),
@@ -182,8 +183,6 @@ impl Socket {
                         next_at = Instant::now();
                     }
                 }
-                // The indices behind it have moved; poll again.
-                break;
             }
         }
         let (error, address) =
@@ -380,15 +379,15 @@ fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bo
     }
 }
 
-/// The indices of the connections that are made or have failed.
-fn poll_all(attempts: &[(OwnedFd, SocketAddr)], wait: Duration) -> Vec<usize> {
+/// The index of a connection that is made or has failed.
+fn poll_all(attempts: &[(OwnedFd, SocketAddr)], wait: Duration) -> Option<usize> {
     let mut entries: Vec<_> = attempts
         .iter()
         .map(|(descriptor, _)| libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 })
         .collect();
     // SAFETY: the entries are alive during the call.
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as _, poll_millis(Some(wait))) };
-    entries.iter().enumerate().filter(|(_, entry)| entry.revents != 0).map(|(index, _)| index).collect()
+    entries.iter().position(|entry| entry.revents != 0)
 }
 
 fn poll_millis(wait: Option<Duration>) -> i32 {

@@ -49,21 +49,6 @@ static rf_status keep(own *self, rf_task *task) {
   self->kept = task;
   return RF_OK;
 }
-/* There and back as bytes. Another machine would do the middle part. */
-static rf_status as_bytes(own *self, rf_task *task) {
-  uint8_t *bytes = NULL, *reply = NULL;
-  size_t length = 0, reply_length = 0;
-  (void)self;
-  CHECK_OK(rf_task_encode(task, &bytes, &length));
-  CHECK(bytes != NULL && length > 0);
-  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
-  CHECK(reply != NULL && reply_length > 0);
-  CHECK_OK(rf_task_complete(task, reply, reply_length));
-  rf_bytes_free(bytes, length);
-  rf_bytes_free(reply, reply_length);
-  return RF_OK;
-}
-
 static rf_executor *new_executor(own *self, rf_status (*how)(own *, rf_task *), rf_session **session) {
   rf_executor_ops ops = {sizeof ops, submit, shut_down};
   rf_executor *executor = NULL;
@@ -149,38 +134,6 @@ static void cancelled_before_it_runs(void) {
   EVENTUALLY(LOAD(self.drops) == 1);
 }
 
-static void bytes(void) {
-  own self;
-  rf_session *session = NULL;
-  rf_executor *executor = new_executor(&self, as_bytes, &session);
-  rf_options *options = new_options();
-  CHECK_OK(rf_options_set_header(options, "X-Sent", "over there"));
-  CHECK_OK(rf_options_set_json(options, "{\"a\": 1}"));
-  CHECK_OK(rf_options_set_user_data(options, &self));
-  rf_future *future = request(session, "POST", http("/post"), options);
-  CHECK_STR("over there", json_string(RESPONSE(future), "/headers/X-Sent"));
-  CHECK(rf_future_user_data(future) == &self); /* that stayed here */
-  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
-  CHECK_STR("POST", rf_response_request_method(RESPONSE(future)));
-  rf_future_free(future);
-  rf_options_free(options);
-
-  /* History, cookies and errors come back as well. */
-  future = get(session, http("/cookies/set?from=there"), NULL);
-  CHECK_INT(1, rf_response_history_count(RESPONSE(future)));
-  rf_future_free(future);
-  rf_cookies *cookies = NULL;
-  CHECK_OK(rf_session_cookies(session, &cookies));
-  CHECK_STR("there", rf_cookies_get(cookies, "from", NULL));
-  rf_cookies_free(cookies);
-  future = get(session, text("%s/", env("RF_TEST_CLOSED")), NULL);
-  const rf_error *error = ERROR_OF(RF_ERROR_CONNECTION, future);
-  CHECK(rf_error_os_code(error) != 0);
-  CHECK_STR(text("%s/", env("RF_TEST_CLOSED")), rf_error_url(error));
-  rf_future_free(future);
-  end(&self, executor, session);
-}
-
 static void shutting_down(void) {
   own self;
   rf_session *session = NULL;
@@ -201,7 +154,6 @@ int main(void) {
   in_a_thread();
   not_at_all();
   cancelled_before_it_runs();
-  bytes();
   shutting_down();
   return finish();
 }
