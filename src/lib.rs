@@ -20,5 +20,6 @@ pub mod response;
 pub mod session;
 pub mod terminated;
 pub mod text;
+pub mod timer;
 pub mod url;
 pub mod wait;

@@ -213,11 +213,15 @@ impl Options {
         pairs.push((name.into(), value.map(Into::into)));
     }
 
-    /// Adds to the form, which becomes the body.
-    pub fn add_part(&mut self, part: Part) {
+    /// Adds to the form, which becomes the body. Returns the body that it replaces.
+    #[must_use]
+    pub fn add_part(&mut self, part: Part) -> Option<BodySource> {
         match &mut self.body {
-            Some(BodySource::Form(parts)) => parts.push(part),
-            body => *body = Some(BodySource::Form(vec![part])),
+            Some(BodySource::Form(parts)) => {
+                parts.push(part);
+                None
+            }
+            body => body.replace(BodySource::Form(vec![part])),
         }
     }
 

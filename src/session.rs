@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +20,7 @@ use crate::http::cookies::Jar;
 use crate::http::send;
 use crate::options::Options;
 use crate::response::Response;
+use crate::timer::{self, Expires};
 
 pub type RequestFuture = Future<Request>;
 
@@ -65,7 +66,7 @@ struct Books {
     /// Of the open ones, those whose thread waits in `close` itself: nobody waits for them.
     closing: usize,
     /// Bodies that callers still read.
-    streams: Vec<std::sync::Weak<Control>>,
+    streams: Vec<Weak<Control>>,
 }
 
 /// What closing does with what is not over.
@@ -149,7 +150,11 @@ impl Session {
             return false;
         }
         let mut defaults = self.shared.defaults.lock();
-        *defaults = Arc::new(update.over(&defaults).settle());
+        let updated = Arc::new(update.over(&defaults).settle());
+        let before = mem::replace(&mut *defaults, updated);
+        drop(defaults);
+        // With the old defaults may go a hook of the user's, whose drop function may come back here.
+        drop(before);
         true
     }
 
@@ -161,19 +166,28 @@ impl Session {
         options: Option<Arc<Options>>,
     ) -> Result<Arc<RequestFuture>, SubmitError> {
         let user_data = options.as_ref().and_then(|options| options.user_data).unwrap_or(0);
+        let defaults = self.shared.defaults.lock().clone();
+        let chosen = options.as_ref().and_then(|options| options.deadline).or(defaults.deadline).flatten();
+        let deadline = chosen.and_then(|deadline| Instant::now().checked_add(deadline));
         let request = Request {
             session: self.clone(),
             method,
             url: url.into(),
-            defaults: self.shared.defaults.lock().clone(),
+            defaults,
             options,
             environment: Environment::snapshot(),
-            submitted: Instant::now(),
+            deadline,
         };
         let future = Future::new(request, self.executor.id(), user_data, |future| self.enter(future))
             .ok_or(SubmitError::Shutdown)?;
         match self.executor.submit(Task::new(future.clone())) {
-            Ok(()) => Ok(future),
+            Ok(()) => {
+                if let Some(deadline) = deadline {
+                    let pending: Weak<RequestFuture> = Arc::downgrade(&future);
+                    timer::expire_at(deadline, pending);
+                }
+                Ok(future)
+            }
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
             Err(Refusal::Declined(task)) => {
@@ -246,7 +260,7 @@ impl Session {
         }
         if mode == CloseMode::Abort {
             let streams = mem::take(&mut self.books.lock().streams);
-            for stream in streams.iter().filter_map(std::sync::Weak::upgrade) {
+            for stream in streams.iter().filter_map(Weak::upgrade) {
                 stream.abort();
             }
         }
@@ -328,7 +342,8 @@ pub struct Request {
     pub defaults: Arc<Options>,
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
-    pub submitted: Instant,
+    /// When all of it has to be over.
+    pub deadline: Option<Instant>,
 }
 
 impl Request {
@@ -336,6 +351,16 @@ impl Request {
     pub fn run(self, control: &Arc<Control>) -> Outcome {
         let _held = Held::new(&self.session);
         send::run(&self, control).map_err(|error| error.at(&self.url))
+    }
+}
+
+impl Expires for RequestFuture {
+    fn is_over(&self) -> bool {
+        self.is_done()
+    }
+
+    fn expire(self: Arc<Self>) {
+        self.reject(Err(Control::past_deadline()));
     }
 }
 

@@ -58,17 +58,19 @@ pub unsafe extern "C" fn rf_options_free(options: *mut rf_options) {
     nothing(|| drop(unsafe { handle::take(options) }));
 }
 
-/// Checks all arguments, then changes the options; a copy of them, when a request still shares them.
-fn change<T>(
+/// Checks all arguments, then changes the options; a copy of them, when a request still shares them. What `set`
+/// returns is what it replaced: the drop function of that may change the same options, so it runs last.
+fn change<T, Replaced>(
     options: *mut rf_options,
     check: impl FnOnce() -> Checked<T>,
-    set: impl FnOnce(&mut Options, T),
+    set: impl FnOnce(&mut Options, T) -> Replaced,
 ) -> rf_status {
     status(|| {
         // SAFETY: see rf_options_new.
         let options = unsafe { handle::peek_mut(options) }?;
         let checked = check()?;
-        set(Arc::make_mut(&mut options.0), checked);
+        let replaced = set(Arc::make_mut(&mut options.0), checked);
+        drop(replaced);
         Ok(())
     })
 }
@@ -130,7 +132,7 @@ pub unsafe extern "C" fn rf_options_set_body(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { bytes(data.cast(), length) };
-    change(options, check, |options, data| options.body = Some(BodySource::Bytes(Arc::new(Owned::new(data)))))
+    change(options, check, |options, data| options.body.replace(BodySource::Bytes(Arc::new(Owned::new(data)))))
 }
 
 /// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no
@@ -148,7 +150,7 @@ pub unsafe extern "C" fn rf_options_set_body_borrowed(
     change(options, check, |options, data| {
         let data =
             BorrowedBytes { address: data.as_ptr(), length: data.len(), _data: Data::new(user_data, drop) };
-        options.body = Some(BodySource::Borrowed(Arc::new(data)));
+        options.body.replace(BodySource::Borrowed(Arc::new(data)))
     })
 }
 
@@ -160,7 +162,7 @@ pub unsafe extern "C" fn rf_options_set_body_file(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { text(path) };
-    change(options, check, |options, path| options.body = Some(BodySource::File(path.into())))
+    change(options, check, |options, path| options.body.replace(BodySource::File(path.into())))
 }
 
 /// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
@@ -188,7 +190,7 @@ pub unsafe extern "C" fn rf_options_set_body_reader(
     change(options, check, |options, length| {
         let reader = Box::new(BodyReader { read, rewind, data: Data::new(user_data, drop) });
         let reader = Arc::new(Mutex::new(SharedReader { reader, touched: false }));
-        options.body = Some(BodySource::Reader { reader, length });
+        options.body.replace(BodySource::Reader { reader, length })
     })
 }
 
@@ -198,7 +200,7 @@ pub unsafe extern "C" fn rf_options_set_body_reader(
 pub unsafe extern "C" fn rf_options_set_json(options: *mut rf_options, json: *const c_char) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { text(json) };
-    change(options, check, |options, json| options.body = Some(BodySource::Json(json.into())))
+    change(options, check, |options, json| options.body.replace(BodySource::Json(json.into())))
 }
 
 /// Adds a field to the form, which is the body: urlencoded, or multipart/form-data when there are parts.
@@ -211,7 +213,7 @@ pub unsafe extern "C" fn rf_options_add_form(
     // SAFETY: see rf_options_new.
     let check = || unsafe { Ok((text(name)?, text(value)?)) };
     change(options, check, |options, (name, value)| {
-        options.add_part(Part::Field { name: name.into(), value: value.into() });
+        options.add_part(Part::Field { name: name.into(), value: value.into() })
     })
 }
 
@@ -242,7 +244,7 @@ pub unsafe extern "C" fn rf_options_add_part(
             filename: filename.map(Into::into),
             content_type: content_type.map(Into::into),
             data: data.into(),
-        });
+        })
     })
 }
 
@@ -262,7 +264,7 @@ pub unsafe extern "C" fn rf_options_add_file(
             name: name.into(),
             path: path.into(),
             content_type: content_type.map(Into::into),
-        });
+        })
     })
 }
 
@@ -433,7 +435,7 @@ pub unsafe extern "C" fn rf_options_set_output_file(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { text(path) };
-    change(options, check, |options, path| options.sink = Some(Sink::File(path.into())))
+    change(options, check, |options, path| options.sink.replace(Sink::File(path.into())))
 }
 
 /// Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then
@@ -450,7 +452,7 @@ pub unsafe extern "C" fn rf_options_set_output(
         || present(write.is_some()),
         |options, ()| {
             let function = OutputFunction { function: write, data: Data::new(user_data, drop) };
-            options.sink = Some(Sink::Function(Arc::new(function)));
+            options.sink.replace(Sink::Function(Arc::new(function)))
         },
     )
 }
@@ -469,7 +471,7 @@ pub unsafe extern "C" fn rf_options_set_progress(
         || present(progress.is_some()),
         |options, ()| {
             let function = ProgressFunction { function: progress, data: Data::new(user_data, drop) };
-            options.progress = Some(Arc::new(function));
+            options.progress.replace(Arc::new(function))
         },
     )
 }
@@ -527,7 +529,7 @@ pub unsafe extern "C" fn rf_options_set_background_callback(
         || present(function.is_some()),
         |options, ()| {
             let function = BackgroundFunction { function, data: Data::new(user_data, drop) };
-            options.background = Some(Arc::new(function));
+            options.background.replace(Arc::new(function))
         },
     )
 }

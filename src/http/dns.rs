@@ -76,7 +76,13 @@ fn join(host: &str) -> Result<Arc<Lookup>, Error> {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
             Err(error) => Err(error.to_string()),
         };
-        UNDER_WAY.lock().remove(&name);
+        let mut under_way = UNDER_WAY.lock();
+        under_way.remove(&name);
+        if under_way.is_empty() {
+            // Nothing is kept of a look-up, not even the room for it.
+            *under_way = HashMap::new();
+        }
+        drop(under_way);
         *mine.answer.lock() = Some(answer);
         mine.done.notify_all();
     };

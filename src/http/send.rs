@@ -33,9 +33,7 @@ pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
         Some(options) => Arc::new(options.over(&request.defaults)),
         None => request.defaults.clone(),
     };
-    if let Some(deadline) =
-        settings.deadline.flatten().and_then(|deadline| request.submitted.checked_add(deadline))
-    {
+    if let Some(deadline) = request.deadline {
         control.set_deadline(deadline);
         control.check()?;
     }

@@ -1,4 +1,4 @@
-/* Executors of one's own: tasks that run here, elsewhere, as bytes, or not at all. */
+/* Executors of one's own: tasks that run here, elsewhere, or not at all. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,0 +1,102 @@
+//! Deadlines of requests that nobody runs yet.
+//!
+//! A running request keeps to its deadline itself. One that still stands in a queue has nobody to do so: this
+//! thread does it. It is started when it is needed and ends when there is nothing left to wait for.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::executor::threads::with_signals_blocked;
+
+/// What can be told that its time is over.
+pub trait Expires: Send + Sync {
+    fn is_over(&self) -> bool;
+    fn expire(self: Arc<Self>);
+}
+
+struct Entry {
+    at: Instant,
+    what: Weak<dyn Expires>,
+}
+
+impl Entry {
+    fn is_needed(&self) -> bool {
+        self.what.upgrade().is_some_and(|what| !what.is_over())
+    }
+}
+
+// The heap has its greatest on top: the earliest is the greatest.
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Entry {}
+
+#[derive(Default)]
+struct Timer {
+    entries: BinaryHeap<Entry>,
+    running: bool,
+    /// At this size those that are over are taken out, so that long deadlines do not pile up.
+    sweep_at: usize,
+}
+
+static TIMER: LazyLock<(Mutex<Timer>, Condvar)> = LazyLock::new(Default::default);
+
+/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: whoever runs it later
+/// finds out.
+pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
+    let (timer, changed) = &*TIMER;
+    let mut timer = timer.lock();
+    if timer.entries.len() >= timer.sweep_at.max(256) {
+        let entries = std::mem::take(&mut timer.entries);
+        timer.entries = entries.into_iter().filter(Entry::is_needed).collect();
+        timer.sweep_at = 2 * timer.entries.len();
+    }
+    let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
+    timer.entries.push(Entry { at, what });
+    if !timer.running {
+        let started =
+            with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run));
+        timer.running = started.is_ok();
+    } else if first {
+        changed.notify_one();
+    }
+}
+
+fn run() {
+    let (timer, changed) = &*TIMER;
+    let mut guard = timer.lock();
+    while let Some(entry) = guard.entries.peek() {
+        let at = entry.at;
+        if Instant::now() < at {
+            changed.wait_until(&mut guard, at);
+            continue;
+        }
+        let due = guard.entries.pop();
+        drop(guard);
+        // Callbacks run in here: not under the lock.
+        if let Some(what) = due.and_then(|entry| entry.what.upgrade()) {
+            what.expire();
+        }
+        guard = timer.lock();
+    }
+    guard.running = false;
+}

@@ -1,0 +1,190 @@
+"""Runs a case with the library, through rf.py."""
+from __future__ import annotations
+
+import io
+import urllib.parse
+
+import normal
+import rf
+from model import Clear
+
+# As original.PATIENCE, in milliseconds.
+PATIENCE_MS = 15000
+
+
+class _Forward:
+    """A stream that cannot be rewound."""
+
+    def __init__(self, data):
+        self._stream = io.BytesIO(data)
+
+    def read(self, size):
+        # A few bytes at a time, to see that the library asks again.
+        return self._stream.read(min(size, 3))
+
+
+def _set(options, said, place):
+    """Says to rf.Options what the case says."""
+    for name, value in said.get("headers", ()):
+        options.set_header(name, value)
+    for name, value in said.get("params", ()):
+        options.add_param(name, value)
+    if "query" in said:
+        options.set_query(said["query"])
+    _set_body(options, said, place)
+    for name, value in said.get("cookies", ()):
+        options.set_cookie(name, value)
+    if "auth" in said:
+        options.set_auth(*said["auth"])
+    if said.get("timeout"):
+        connect, read = (rf.FOREVER if limit is None else int(limit * 1000) for limit in said["timeout"])
+        options.set_timeout(connect, read)
+    if "allow_redirects" in said:
+        options.set_allow_redirects(said["allow_redirects"])
+    if "max_redirects" in said:
+        options.set_max_redirects(said["max_redirects"])
+    if "trust_env" in said:
+        options.set_trust_env(said["trust_env"])
+    for key, url in said.get("proxies", ()):
+        options.set_proxy(key, url)
+    if "read" in said:
+        options.set_stream(True)
+
+
+def _set_body(options, said, place):
+    if "body" in said:
+        body = said["body"]
+        options.set_body(body.encode("utf-8") if isinstance(body, str) else body)
+    if "json" in said:
+        options.set_json(said["json"])
+    for name, value in said.get("form", ()):
+        options.add_form(name, value)
+    for part in said.get("parts", ()):
+        if part.from_path:
+            options.add_file(part.name, place.write(part.filename, part.data), part.content_type)
+        else:
+            options.add_part(part.name, part.data, part.filename, part.content_type)
+    if "file" in said:
+        options.set_body_file(place.write("body", said["file"]))
+    if "reader" in said:
+        data = said["reader"]
+        stream = io.BytesIO(data) if said.get("reader_rewinds") else _Forward(data)
+        options.set_body_reader(stream, len(data) if said.get("reader_length") else -1)
+
+
+def _cookies(cookies):
+    return sorted(
+        normal.cookie(cookie.name, cookie.value, cookie.domain, cookie.path, cookie.expires, cookie.secure,
+                      cookie.http_only)
+        for cookie in cookies)
+
+
+def _history(response):
+    """A line for each response before this one, and their contents."""
+    lines, contents = [], []
+    for hop in response.history:
+        with hop:
+            lines.append("%d %s %s, after %d" % (hop.status_code, hop.request_method, hop.url, len(hop.history)))
+            contents.append(hop.content)
+    return lines, contents
+
+
+def _describe(response, options):
+    """A response as fields to compare."""
+    lines = response.headers
+    sent, body = normal.multipart(response.request_headers, response.request_body)
+    history, contents = _history(response)
+    fields = {
+        "status": response.status_code,
+        "reason": response.reason,
+        "url": response.url,
+        "headers": ["%s: %s" % (name, normal.header_value(name, value)) for name, value in lines],
+        # Asked for one by one, so that rf_response_header is looked at as well.
+        "headers.joined": {name.lower(): normal.header_value(name, response.header(name.title()))
+                           for name, _ in lines},
+        "ok": response.ok,
+        "is_redirect": response.is_redirect,
+        "is_permanent_redirect": response.is_permanent_redirect,
+        "elapsed": response.elapsed_us > 0,
+        "cookies": _cookies(response.cookies),
+        "history": history,
+        "history.contents": contents,
+        "links": {rel: response.link(rel) for rel in options.get("rels", ())},
+        "request.method": response.request_method,
+        "request.url": response.request_url,
+        # requests does not show Host; Content-Length is compared where it arrives.
+        "request.headers": normal.joined([(name, value) for name, value in sent
+                                          if name.lower() not in ("host", "content-length")]),
+        "request.body": body,
+    }
+    try:
+        response.raise_for_status()
+        fields["raise_for_status"] = None
+    except rf.RequestError as error:
+        fields["raise_for_status"] = error.message
+    if options.get("encoding"):
+        response.set_encoding(options["encoding"])
+    fields["encoding"] = response.encoding
+    read = options.get("read")
+    if read == "lines":
+        fields["lines"] = list(response.lines())
+    elif isinstance(read, int):
+        fields["content"] = b"".join(iter(lambda: response.read(read), b""))
+    else:
+        fields["content"] = response.content
+        fields["text"] = response.text
+        if options.get("as_json") or "json" in (response.header("Content-Type") or ""):
+            try:
+                fields["json"] = response.json()
+            except rf.RequestError as error:
+                fields["json"] = _failure(error)
+    return fields
+
+
+def _failure(error):
+    fields = {"error": error.name, "error.is": error.kinds, "error.response": None}
+    if error.response is not None:
+        with error.response as response:
+            fields["error.response"] = "%d %s, after %d" % (
+                response.status_code, response.url, len(response.history))
+    return fields
+
+
+def _step(session, ask, place):
+    said, url = place.expand(ask.options), place.expand(ask.url)
+    try:
+        with rf.Options() as options:
+            _set(options, said, place)
+            for host, address in said.get("resolve", ()):
+                options.set_resolve(host, urllib.parse.urlsplit(url).port or 80, address)
+            with session.submit(ask.method, url, options) as future:
+                try:
+                    response = future.result(PATIENCE_MS)
+                except TimeoutError:
+                    future.abort()
+                    return {"error": "never ends"}
+        with response:
+            return _describe(response, said)
+    except rf.RequestError as error:
+        return _failure(error)
+    except rf.StatusError as error:
+        return {"error": str(error)}
+
+
+def run(case, place):
+    """What came of each step, as a list of dictionaries."""
+    outcomes = []
+    with rf.Session(max_workers=1) as session:
+        if case.defaults:
+            with rf.Options() as options:
+                _set(options, place.expand(case.defaults), place)
+                session.update(options)
+        for step in case.steps:
+            if isinstance(step, Clear):
+                session.clear_cookies(step.name)
+                outcome = {}
+            else:
+                outcome = _step(session, step, place)
+            outcome["jar"] = _cookies(session.cookies())
+            outcomes.append(outcome)
+    return outcomes

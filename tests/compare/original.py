@@ -1,0 +1,309 @@
+"""Runs a case with requests, through requests_futures."""
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import io
+import json
+import socket
+
+import requests
+from requests_futures.sessions import FuturesSession
+
+import normal
+from model import Clear
+
+# So long a step may take before it counts as one that never ends.
+PATIENCE = 15
+
+# The classes of requests.exceptions, by the names that the library gives its kinds.
+CLASSES = {
+    "RF_ERROR_REQUEST": requests.exceptions.RequestException,
+    "RF_ERROR_HTTP": requests.exceptions.HTTPError,
+    "RF_ERROR_CONNECTION": requests.exceptions.ConnectionError,
+    "RF_ERROR_PROXY": requests.exceptions.ProxyError,
+    "RF_ERROR_SSL": requests.exceptions.SSLError,
+    "RF_ERROR_TIMEOUT": requests.exceptions.Timeout,
+    "RF_ERROR_CONNECT_TIMEOUT": requests.exceptions.ConnectTimeout,
+    "RF_ERROR_READ_TIMEOUT": requests.exceptions.ReadTimeout,
+    "RF_ERROR_URL_REQUIRED": requests.exceptions.URLRequired,
+    "RF_ERROR_TOO_MANY_REDIRECTS": requests.exceptions.TooManyRedirects,
+    "RF_ERROR_MISSING_SCHEMA": requests.exceptions.MissingSchema,
+    "RF_ERROR_INVALID_SCHEMA": requests.exceptions.InvalidSchema,
+    "RF_ERROR_INVALID_URL": requests.exceptions.InvalidURL,
+    "RF_ERROR_INVALID_HEADER": requests.exceptions.InvalidHeader,
+    "RF_ERROR_INVALID_PROXY_URL": requests.exceptions.InvalidProxyURL,
+    "RF_ERROR_CHUNKED_ENCODING": requests.exceptions.ChunkedEncodingError,
+    "RF_ERROR_CONTENT_DECODING": requests.exceptions.ContentDecodingError,
+    "RF_ERROR_STREAM_CONSUMED": requests.exceptions.StreamConsumedError,
+    "RF_ERROR_RETRY": requests.exceptions.RetryError,
+    "RF_ERROR_UNREWINDABLE_BODY": requests.exceptions.UnrewindableBodyError,
+    "RF_ERROR_INVALID_JSON": requests.exceptions.InvalidJSONError,
+    "RF_ERROR_JSON_DECODE": requests.exceptions.JSONDecodeError,
+}
+
+
+class _Sized(io.BytesIO):
+    """A stream that knows its length and can be rewound."""
+
+    def __len__(self):
+        return len(self.getvalue())
+
+
+class _SizedOnly:
+    """A stream that knows its length and goes forward only."""
+
+    def __init__(self, data):
+        self._stream, self._length = io.BytesIO(data), len(data)
+
+    def __len__(self):
+        return self._length
+
+    def __iter__(self):
+        return iter(self._stream)
+
+    def read(self, size=-1):
+        return self._stream.read(size)
+
+
+class _Rewound:
+    """A stream that can be rewound and does not know its length."""
+
+    def __init__(self, data):
+        self._stream = io.BytesIO(data)
+
+    def __iter__(self):
+        return iter(self._stream)
+
+    def tell(self):
+        return self._stream.tell()
+
+    def seek(self, position):
+        return self._stream.seek(position)
+
+
+def _auth(kind, *credentials):
+    if kind == "basic":
+        return requests.auth.HTTPBasicAuth(*credentials)
+    if kind == "digest":
+        return requests.auth.HTTPDigestAuth(*credentials)
+
+    def bearer(request):
+        request.headers["Authorization"] = "Bearer " + credentials[0]
+        return request
+
+    # A callable that does nothing keeps netrc and the URL out, too.
+    return bearer if kind == "bearer" else lambda request: request
+
+
+def _reader(options):
+    data = options["reader"]
+    if options.get("reader_rewinds"):
+        return _Sized(data) if options.get("reader_length") else _Rewound(data)
+    # A generator has no length; two pieces show that they are one body.
+    return _SizedOnly(data) if options.get("reader_length") else iter([data[:3], data[3:]])
+
+
+def _files(parts, place, opened):
+    files = []
+    for part in parts:
+        if part.from_path:
+            file = open(place.write(part.filename, part.data), "rb")
+            opened.append(file)
+            files.append((part.name, file))
+        else:
+            files.append((part.name, (part.filename, part.data, part.content_type)))
+    return files
+
+
+def _arguments(options, place, opened):
+    """The keyword arguments of Session.request."""
+    arguments = {"timeout": options.get("timeout")}
+    if "headers" in options:
+        arguments["headers"] = dict(options["headers"])
+    if "params" in options:
+        arguments["params"] = list(options["params"])
+    if "query" in options:
+        arguments["params"] = options["query"]
+    if "body" in options:
+        arguments["data"] = options["body"]
+    if "json" in options:
+        arguments["json"] = json.loads(options["json"])
+    if "form" in options:
+        arguments["data"] = list(options["form"])
+    if "parts" in options:
+        arguments["files"] = _files(options["parts"], place, opened)
+    if "file" in options:
+        arguments["data"] = open(place.write("body", options["file"]), "rb")
+        opened.append(arguments["data"])
+    if "reader" in options:
+        arguments["data"] = _reader(options)
+    if "cookies" in options:
+        arguments["cookies"] = dict(options["cookies"])
+    if "auth" in options:
+        arguments["auth"] = _auth(*options["auth"])
+    if "proxies" in options:
+        arguments["proxies"] = dict(options["proxies"])
+    if "allow_redirects" in options:
+        arguments["allow_redirects"] = options["allow_redirects"]
+    arguments["stream"] = "read" in options
+    return arguments
+
+
+def _set_defaults(session, defaults):
+    for name, value in defaults.get("headers", ()):
+        session.headers[name] = value
+    session.params = dict(defaults.get("params", ()))
+    session.proxies.update(defaults.get("proxies", ()))
+    session.cookies.update(dict(defaults.get("cookies", ())))
+    if "auth" in defaults:
+        session.auth = _auth(*defaults["auth"])
+
+
+@contextlib.contextmanager
+def _resolve(pairs):
+    """Has these names found at these addresses, as rf_options_set_resolve does."""
+    look_up, known = socket.getaddrinfo, dict(pairs)
+
+    def patched(host, *arguments, **more):
+        return look_up(known.get(host, host), *arguments, **more)
+
+    socket.getaddrinfo = patched
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = look_up
+
+
+def _body(request):
+    """The body as it was given, where it is not a stream."""
+    body = request.body
+    body = body.encode("utf-8") if isinstance(body, str) else body
+    body = body if isinstance(body, bytes) else None
+    return normal.multipart([(name, str(value)) for name, value in request.headers.items()], body)[1]
+
+
+def _cookies(jar):
+    return sorted(
+        normal.cookie(cookie.name, cookie.value, cookie.domain, cookie.path, cookie.expires, cookie.secure,
+                      cookie.has_nonstandard_attr("HttpOnly"))
+        for cookie in jar)
+
+
+def _describe(response, options):
+    """A response as fields to compare."""
+    lines = response.raw._original_response.msg.items()
+    fields = {
+        "status": response.status_code,
+        "reason": response.reason,
+        "url": response.url,
+        "headers": ["%s: %s" % (name, normal.header_value(name, value)) for name, value in lines],
+        "headers.joined": normal.joined(response.headers.items()),
+        "ok": response.ok,
+        "is_redirect": response.is_redirect,
+        "is_permanent_redirect": response.is_permanent_redirect,
+        "elapsed": response.elapsed.total_seconds() > 0,
+        "cookies": _cookies(response.cookies),
+        "history": ["%d %s %s, after %d" % (hop.status_code, hop.request.method, hop.url, len(hop.history))
+                    for hop in response.history],
+        "history.contents": [hop.content for hop in response.history],
+        "links": {rel: response.links.get(rel, {}).get("url") for rel in options.get("rels", ())},
+        "request.method": response.request.method,
+        "request.url": response.request.url,
+        "request.headers": normal.joined([(name, value) for name, value in normal.multipart(
+            [(name, value.decode("latin-1") if isinstance(value, bytes) else value)
+             for name, value in response.request.headers.items()], b"")[0]
+            if name.lower() != "content-length"]),
+        "request.body": _body(response.request),
+    }
+    try:
+        response.raise_for_status()
+        fields["raise_for_status"] = None
+    except requests.HTTPError as error:
+        fields["raise_for_status"] = str(error)
+    if options.get("encoding"):
+        response.encoding = options["encoding"]
+    fields["encoding"] = response.encoding
+    read = options.get("read")
+    if read == "lines":
+        fields["lines"] = list(response.iter_lines(chunk_size=7))
+    elif isinstance(read, int):
+        fields["content"] = b"".join(response.iter_content(read))
+    else:
+        fields["content"] = response.content
+        fields["text"] = response.text
+        if options.get("as_json") or "json" in response.headers.get("Content-Type", ""):
+            try:
+                fields["json"] = response.json()
+            except requests.RequestException as error:
+                fields["json"] = _failure(error)
+    return fields
+
+
+def _failure(error):
+    fields = {"error": "unknown: " + type(error).__name__, "error.is": [], "error.response": None}
+    for name, its_class in CLASSES.items():
+        if type(error) is its_class:
+            fields["error"] = name
+        if isinstance(error, its_class):
+            fields["error.is"].append(name)
+    response = getattr(error, "response", None)
+    if response is not None and fields["error"] in ("RF_ERROR_HTTP", "RF_ERROR_TOO_MANY_REDIRECTS"):
+        fields["error.response"] = "%d %s, after %d" % (response.status_code, response.url, len(response.history))
+    return fields
+
+
+def _step(session, ask, place):
+    options, opened = place.expand(ask.options), []
+    session.max_redirects = options.get("max_redirects", session.max_redirects)
+    session.trust_env = options.get("trust_env", session.trust_env)
+    try:
+        with _resolve(options.get("resolve", ())):
+            arguments = _arguments(options, place, opened)
+            method, url = ask.method, place.expand(ask.url)
+            if method == "HEAD":
+                future = session.head(url, **arguments)
+            else:
+                future = session.request(method, url, **arguments)
+            response = future.result(PATIENCE)
+            try:
+                return _describe(response, options)
+            finally:
+                response.close()
+    except concurrent.futures.TimeoutError:
+        # From 3.11 on this is also a system error's class; requests lets none of those out.
+        return {"error": "never ends"}
+    except Exception as error:
+        return _failure(error)
+    finally:
+        for file in opened:
+            file.close()
+
+
+def run(case, place):
+    """What came of each step, as a list of dictionaries."""
+    outcomes = []
+    with FuturesSession(max_workers=1) as session:
+        defaults = place.expand(case.defaults or {})
+        _set_defaults(session, defaults)
+        session.max_redirects = defaults.get("max_redirects", session.max_redirects)
+        for step in case.steps:
+            if isinstance(step, Clear):
+                if step.name is None:
+                    session.cookies.clear()
+                else:
+                    del session.cookies[step.name]
+                outcome = {}
+            else:
+                outcome = _step(session, step, place)
+            outcome["jar"] = _cookies(session.cookies)
+            outcomes.append(outcome)
+    return outcomes
+
+
+def versions():
+    """For the report."""
+    import requests_futures
+    import urllib3
+    return "requests %s, requests-futures %s, urllib3 %s" % (
+        requests.__version__, requests_futures.__version__, urllib3.__version__)

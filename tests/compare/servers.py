@@ -1,0 +1,259 @@
+"""The servers that both sides are pointed at: an echo server that plays a script, and a real httpbin.
+
+The echo server speaks plain sockets: a framework would tidy up exactly what is compared here, such as the case and
+the order of headers. It has two ports, so that a redirect can cross from one to the other, and a third that is used
+as a proxy. All of them play one script and fill one record.
+"""
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+
+# A pause in an answer that ends only when the client goes away.
+HANG = 5.0
+
+
+@dataclass
+class Answer:
+    """What the echo server says to one request.
+
+    `body` is bytes, or a sequence of bytes and pauses in seconds. `chunked` sends each as a chunk. Content-Length is
+    added unless the headers have it, or `framed` is false: the end of the connection is then the end of the body.
+    `raw` is sent instead of everything else. After `close` the connection ends.
+    """
+    status: int = 200
+    headers: tuple = ()
+    body: object = b"ok"
+    reason: str = "OK"
+    chunked: bool = False
+    framed: bool = True
+    close: bool = False
+    raw: object = None
+
+
+@dataclass
+class Recorded:
+    """One request as it arrived."""
+    server: str
+    line: str
+    headers: list
+    body: bytes
+    framing: str
+
+
+@dataclass
+class Exchange:
+    """A script and what was recorded while it was played. `script` is a list, or a function of the request."""
+    script: object = ()
+    requests: list = field(default_factory=list)
+
+    def answer(self, request):
+        number = len(self.requests)
+        self.requests.append(request)
+        if callable(self.script):
+            return self.script(request)
+        return self.script[number] if number < len(self.script) else Answer()
+
+
+class Broken(Exception):
+    """The client went away, or sent what cannot be read."""
+
+
+class Reader:
+    """Reads requests off a connection, to the last byte of each body."""
+
+    def __init__(self, connection, server):
+        self.connection, self.server, self.buffer = connection, server, b""
+
+    def _more(self):
+        data = self.connection.recv(65536)
+        if not data:
+            raise Broken()
+        self.buffer += data
+
+    def _until(self, mark):
+        while mark not in self.buffer:
+            self._more()
+        taken, self.buffer = self.buffer.split(mark, 1)
+        return taken
+
+    def _exactly(self, size):
+        while len(self.buffer) < size:
+            self._more()
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def _chunks(self):
+        body = b""
+        while True:
+            size = int(self._until(b"\r\n").split(b";")[0], 16)
+            if size == 0:
+                while self._until(b"\r\n"):
+                    pass
+                return body
+            body += self._exactly(size)
+            if self._exactly(2) != b"\r\n":
+                raise Broken()
+
+    def request(self):
+        # latin-1 keeps every byte as one character.
+        line, *fields = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        headers = [tuple(part.strip(" \t") for part in entry.split(":", 1)) for entry in fields]
+        named = {name.lower(): value for name, value in headers}
+        if "chunked" in named.get("transfer-encoding", "").lower():
+            return Recorded(self.server, line, headers, self._chunks(), "chunked")
+        if "content-length" in named:
+            return Recorded(self.server, line, headers, self._exactly(int(named["content-length"])), "length")
+        return Recorded(self.server, line, headers, b"", "none")
+
+
+class EchoServer:
+    """Listens on 127.0.0.1 and, at the same port where there is IPv6, on ::1."""
+    NAMES = ("echo", "other", "proxy")
+
+    def __init__(self):
+        self.exchange = Exchange()
+        self.listeners, self.ports, self.ipv6 = [], {}, False
+        for name in self.NAMES:
+            listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+            self.ports[name] = listener.getsockname()[1]
+            self._serve(listener, name)
+        try:
+            self._serve(socket.create_server(("::1", self.ports["echo"]), family=socket.AF_INET6), "echo")
+            self.ipv6 = True
+        except OSError:
+            pass
+
+    def _serve(self, listener, name):
+        self.listeners.append(listener)
+        threading.Thread(target=self._accept, args=(listener, name), daemon=True).start()
+
+    def play(self, script):
+        """Forgets the last exchange and begins another."""
+        self.exchange = Exchange(script)
+        return self.exchange
+
+    def close(self):
+        for listener in self.listeners:
+            listener.close()
+
+    def _accept(self, listener, name):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._converse, args=(connection, name), daemon=True).start()
+
+    def _converse(self, connection, name):
+        reader = Reader(connection, name)
+        with connection:
+            try:
+                while True:
+                    request = reader.request()
+                    answer = self.exchange.answer(request)
+                    _send(connection, request, answer)
+                    if answer.close or answer.raw is not None or not answer.framed:
+                        return
+            except (Broken, OSError, ValueError):
+                return
+
+
+def _send(connection, request, answer):
+    if answer.raw is not None:
+        _send_pieces(connection, answer.raw, False)
+        return
+    pieces = [answer.body] if isinstance(answer.body, bytes) else list(answer.body)
+    lines = ["HTTP/1.1 %d %s" % (answer.status, answer.reason)]
+    lines += ["%s: %s" % entry for entry in answer.headers]
+    names = [name.lower() for name, _ in answer.headers]
+    bodiless = request.line.startswith("HEAD ") or answer.status in (204, 304)
+    if answer.chunked:
+        lines.append("Transfer-Encoding: chunked")
+    elif answer.framed and "content-length" not in names and answer.status not in (204, 304):
+        lines.append("Content-Length: %d" % sum(len(piece) for piece in pieces if isinstance(piece, bytes)))
+    connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    if not bodiless:
+        _send_pieces(connection, pieces, answer.chunked)
+
+
+def _send_pieces(connection, pieces, chunked):
+    for piece in [pieces] if isinstance(pieces, bytes) else pieces:
+        if isinstance(piece, float):
+            # Readable without a request in the air means that the client has hung up.
+            if select.select([connection], [], [], piece)[0]:
+                raise Broken()
+        elif chunked:
+            connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        else:
+            connection.sendall(piece)
+    if chunked:
+        connection.sendall(b"0\r\n\r\n")
+
+
+class Httpbin:
+    """httpbin under gunicorn. The listening socket is made here and handed down, so the port is free for certain."""
+
+    def __init__(self, directory):
+        self.log_path = os.path.join(directory, "httpbin.log")
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, open(self.log_path, "wb") as log:
+            self.port = listener.getsockname()[1]
+            descriptor = listener.fileno()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", "fd://%d" % descriptor, "--worker-class", "gthread",
+                 "--threads", "4", "--keep-alive", "5", "--worker-tmp-dir", directory, "httpbin:app"],
+                pass_fds=[descriptor], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory)
+
+    def wait(self):
+        """Returns when it answers."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        end = time.monotonic() + 30
+        while True:
+            try:
+                with opener.open("http://127.0.0.1:%d/status/200" % self.port, timeout=30):
+                    return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    with open(self.log_path, "rb") as log:
+                        raise SystemExit("httpbin did not start:\n" + log.read().decode("utf-8", "replace"))
+                time.sleep(0.05)
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Blackhole:
+    """A port whose queue of connections is full: the system answers no more of them, so connecting hangs."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port = self.listener.getsockname()[1]
+        self.filling = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self.filling.append(filler)
+
+    def close(self):
+        for thing in [self.listener, *self.filling]:
+            thing.close()
+
+
+def closed_port():
+    """A port at which nobody listens: it was free a moment ago, and the system hands ports out in turn."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
