@@ -43,6 +43,7 @@ programs! {
     options_bodies,
     pool,
     proxies,
+    real_proxies,
     redirects,
     responses,
     session,

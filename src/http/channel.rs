@@ -46,7 +46,8 @@ impl Channel {
     /// Puts TLS on what is there, and shakes hands.
     pub fn add_tls(&mut self, config: &Arc<ClientConfig>, host: &str, limits: &Limits) -> Result<(), Error> {
         let mut connection = tls::client(config, host)?;
-        let mut below = Below { layers: &mut self.layers, socket: &mut self.socket, limits };
+        let mut below =
+            Below { layers: &mut self.layers, socket: &mut self.socket, listening: false, limits };
         while connection.is_handshaking() {
             while connection.wants_write() {
                 connection.write_tls(&mut below).map_err(|error| unwrap(error, host))?;
@@ -84,13 +85,17 @@ impl Channel {
         if !self.layers.is_empty() {
             let mut sent = 0;
             for chunk in pieces.iter().flat_map(|piece| piece.chunks(RECORDS)) {
-                if listening && sent > 0 && self.has_news() {
+                let flushed = write_through(&mut self.layers, &mut self.socket, chunk, listening, limits)?;
+                sent += chunk.len();
+                if !flushed {
                     return Ok(Sent::Some(sent));
                 }
-                write_through(&mut self.layers, &mut self.socket, chunk, limits)?;
-                sent += chunk.len();
             }
-            return Ok(Sent::All);
+            // What TLS has still to send of an earlier call.
+            return match write_through(&mut self.layers, &mut self.socket, &[], listening, limits)? {
+                true => Ok(Sent::All),
+                false => Ok(Sent::Some(sent)),
+            };
         }
         let mut pieces: Vec<IoSlice> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let mut left = &mut pieces[..];
@@ -153,6 +158,8 @@ impl Channel {
 struct Below<'a, 'b> {
     layers: &'a mut [Layer],
     socket: &'a mut Socket,
+    /// A write that would wait while the peer has something to say fails with `WouldBlock`.
+    listening: bool,
     limits: &'a Limits<'b>,
 }
 
@@ -164,8 +171,14 @@ impl Read for Below<'_, '_> {
 
 impl Write for Below<'_, '_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        write_through(self.layers, self.socket, data, self.limits).map_err(Error::into_io)?;
-        Ok(data.len())
+        if !self.layers.is_empty() {
+            write_through(self.layers, self.socket, data, false, self.limits).map_err(Error::into_io)?;
+            return Ok(data.len());
+        }
+        match write_socket(self.socket, data, self.listening, self.limits).map_err(Error::into_io)? {
+            0 if !data.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            sent => Ok(sent),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -197,11 +210,13 @@ fn read_through(
                 ));
             }
         }
-        let mut below = Below { layers: rest, socket, limits };
+        // Part of a body that is on its way out waits its turn; an answer to the server does not.
+        let sending = top.connection.wants_write();
+        let mut below = Below { layers: rest, socket, listening: false, limits };
         top.connection.read_tls(&mut below).map_err(|error| unwrap(error, &top.host))?;
         let state = top.connection.process_new_packets().map_err(|error| tls::failure(&error, &top.host));
         // Answers to the server's key updates, and alerts.
-        while top.connection.wants_write() {
+        while !sending && top.connection.wants_write() {
             if top.connection.write_tls(&mut below).is_err() {
                 break;
             }
@@ -210,34 +225,52 @@ fn read_through(
     }
 }
 
+/// Sends all of it, or returns false when that would mean to wait while the peer has something to say. The rest is
+/// then kept in the topmost layer, and goes with the next call.
 fn write_through(
     layers: &mut [Layer],
     socket: &mut Socket,
     mut data: &[u8],
+    listening: bool,
     limits: &Limits,
-) -> Result<(), Error> {
-    let Some((top, rest)) = layers.split_last_mut() else { return write_socket(socket, data, limits) };
-    while !data.is_empty() {
+) -> Result<bool, Error> {
+    let Some((top, rest)) = layers.split_last_mut() else {
+        return Ok(write_socket(socket, data, false, limits)? == data.len());
+    };
+    loop {
         let taken = top.connection.writer().write(data).map_err(|error| unwrap(error, &top.host))?;
         data = &data[taken..];
-        let mut below = Below { layers: rest, socket, limits };
+        let mut below = Below { layers: rest, socket, listening: listening && data.is_empty(), limits };
         while top.connection.wants_write() {
-            top.connection.write_tls(&mut below).map_err(|error| unwrap(error, &top.host))?;
+            match top.connection.write_tls(&mut below) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(unwrap(error, &top.host)),
+            }
+        }
+        if data.is_empty() {
+            return Ok(true);
         }
     }
-    Ok(())
 }
 
-fn write_socket(socket: &Socket, mut data: &[u8], limits: &Limits) -> Result<(), Error> {
-    while !data.is_empty() {
-        match socket.send_now(&[IoSlice::new(data)]) {
-            Ok(sent) => data = &data[sent..],
+/// How many bytes went: all, unless it is `listening` and the peer has something to say.
+fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) -> Result<usize, Error> {
+    let mut sent = 0;
+    while sent < data.len() {
+        match socket.send_now(&[IoSlice::new(&data[sent..])]) {
+            Ok(count) => sent += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.wait_to_send(false, limits)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.wait_to_send(listening, limits)?;
+                if listening && !socket.is_silent() {
+                    break;
+                }
+            }
             Err(error) => return Err(limits.failed("Connection aborted", &error)),
         }
     }
-    Ok(())
+    Ok(sent)
 }
 
 /// A channel with its limits, for code that knows only std's traits: the proxies' handshakes.

@@ -418,6 +418,16 @@ static void early_answers(void) {
   future = post(raw("/early-413?then=rst"), options);
   CHECK_INT(413, rf_response_status_code(RESPONSE(future)));
   rf_future_free(future);
+  /* A server that reads nothing at all is not waited for; over TLS neither. */
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  const char *const stalls[] = {raw("/early-413?then=stall"), text("%s/early-413?then=stall", env("RF_TEST_RAW_TLS"))};
+  for (int i = 0; i < 2; i++) {
+    int64_t start = now_ms();
+    future = post(stalls[i], options);
+    CHECK_INT(413, rf_response_status_code(RESPONSE(future)));
+    CHECK_RANGE(0, 5000 * patience(), now_ms() - start);
+    rf_future_free(future);
+  }
   rf_options_free(options);
   rf_session_close(session, RF_CLOSE_WAIT); /* nobody looks at the data any more */
   free(data);
