@@ -245,9 +245,12 @@ typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_
 typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
     void *user_data);
 
+// Told of a warning: `message` is borrowed for the call. It may be called on any thread.
+typedef void (*rf_log_fn)(const char *message, void *user_data);
+
 // ---- The package -----------------------------------------------------------------------------------------
 //
-// All of these return strings that live for ever and may be called from any thread.
+// All of these may be called from any thread, and the strings that they return live for ever.
 
 // The version of the library that is loaded: "MAJOR.MINOR.PATCH".
 const char *rf_version(void);
@@ -269,6 +272,10 @@ const char *rf_status_name(int status);
 
 // The name of an error kind, such as "RF_ERROR_SSL"; NULL for a number that is none.
 const char *rf_error_kind_name(int kind);
+
+// Has warnings told to a function, in place of the one before; NULL: to nobody, which is the default. The library
+// prints nothing. So far there is one warning: that rf_options_set_background_callback is deprecated, once.
+rf_status rf_set_log(rf_log_fn log, void *user_data, rf_drop_fn drop);
 
 // ---- Executors -------------------------------------------------------------------------------------------
 //
@@ -550,9 +557,8 @@ rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const 
 
 // Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
 // requests-futures: use rf_options_add_hook.
-//
-rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn, void *user_data,
-    rf_drop_fn drop);
+RF_DEPRECATED rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn,
+    void *user_data, rf_drop_fn drop);
 
 // Sets what becomes the future's user data, before the request can run.
 rf_status rf_options_set_user_data(rf_options *options, void *user_data);

@@ -15,6 +15,7 @@ pub mod future;
 pub mod head;
 pub mod http;
 pub mod json;
+pub mod log;
 pub mod options;
 pub mod response;
 pub mod session;

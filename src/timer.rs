@@ -73,8 +73,7 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
     if !timer.running {
-        let started =
-            with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run));
+        let started = with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run));
         timer.running = started.is_ok();
     } else if first {
         changed.notify_one();

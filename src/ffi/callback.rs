@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::handle;
 use super::types::{
-    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status,
+    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status,
     rf_write_fn,
 };
+use crate::log::Log;
 use crate::options::{Borrowed, Hook, HookCall, Output, Progress, Reader, Refused};
 use crate::response::{Response, UserData};
+use crate::terminated::Terminated;
 
 /// User data of C. Its drop function runs once, when the last use is over.
 pub(super) struct Data {
@@ -174,6 +176,21 @@ impl Borrowed for BorrowedBytes {
         }
         // SAFETY: the caller promised `length` readable bytes until drop runs, and we hold that off.
         unsafe { std::slice::from_raw_parts(self.address, self.length) }
+    }
+}
+
+pub(super) struct LogFunction {
+    pub(super) function: rf_log_fn,
+    pub(super) data: Data,
+}
+
+impl Log for LogFunction {
+    fn warn(&self, message: &str) {
+        let message = Terminated::new(message);
+        if let Some(function) = self.function {
+            // SAFETY: the message lives for the length of the call, and the data until it is dropped.
+            unsafe { function(message.as_ptr().cast(), self.data.pointer) };
+        }
     }
 }
 

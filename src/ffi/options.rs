@@ -7,6 +7,7 @@
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -20,6 +21,7 @@ use super::types::{
     rf_background_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_progress_fn, rf_read_fn, rf_rewind_fn,
     rf_status, rf_write_fn,
 };
+use crate::log::warn_once;
 use crate::options::{
     Auth, BodySource, Certificate, Options, Owned, Part, Query, Resolve, SharedReader, Sink, Timeouts,
 };
@@ -132,7 +134,9 @@ pub unsafe extern "C" fn rf_options_set_body(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { bytes(data.cast(), length) };
-    change(options, check, |options, data| options.body.replace(BodySource::Bytes(Arc::new(Owned::new(data)))))
+    change(options, check, |options, data| {
+        options.body.replace(BodySource::Bytes(Arc::new(Owned::new(data))))
+    })
 }
 
 /// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no
@@ -514,8 +518,7 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
 
 /// Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
 /// requests-futures: use rf_options_add_hook.
-///
-/// cbindgen:deprecated
+#[deprecated]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_background_callback(
     options: *mut rf_options,
@@ -523,15 +526,22 @@ pub unsafe extern "C" fn rf_options_set_background_callback(
     user_data: *mut c_void,
     drop: rf_drop_fn,
 ) -> rf_status {
+    static WARNED: AtomicBool = AtomicBool::new(false);
     let function = r#fn;
-    change(
+    let result = change(
         options,
         || present(function.is_some()),
         |options, ()| {
             let function = BackgroundFunction { function, data: Data::new(user_data, drop) };
             options.background.replace(Arc::new(function))
         },
-    )
+    );
+    if result == rf_status::RF_OK {
+        nothing(|| {
+            warn_once(&WARNED, "rf_options_set_background_callback is deprecated: use rf_options_add_hook");
+        });
+    }
+    result
 }
 
 /// Sets what becomes the future's user data, before the request can run.

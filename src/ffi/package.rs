@@ -1,10 +1,15 @@
 //! ## The package
 //!
-//! All of these return strings that live for ever and may be called from any thread.
+//! All of these may be called from any thread, and the strings that they return live for ever.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::Arc;
 
+use super::boundary::status;
+use super::callback::{Data, LogFunction};
+use super::types::{rf_drop_fn, rf_log_fn, rf_status};
 use crate::error::ErrorKind;
+use crate::log;
 
 macro_rules! constant {
     ($text:expr) => {
@@ -66,4 +71,19 @@ pub extern "C" fn rf_status_name(status: c_int) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn rf_error_kind_name(kind: c_int) -> *const c_char {
     ErrorKind::from_code(kind).map_or(std::ptr::null(), |kind| kind.name().as_ptr().cast())
+}
+
+/// Has warnings told to a function, in place of the one before; NULL: to nobody, which is the default. The library
+/// prints nothing. So far there is one warning: that rf_options_set_background_callback is deprecated, once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_set_log(log: rf_log_fn, user_data: *mut c_void, drop: rf_drop_fn) -> rf_status {
+    status(|| {
+        let function = log.map(|_| {
+            let function: Arc<dyn log::Log> =
+                Arc::new(LogFunction { function: log, data: Data::new(user_data, drop) });
+            function
+        });
+        log::set(function);
+        Ok(())
+    })
 }

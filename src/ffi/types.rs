@@ -2,7 +2,7 @@
 //!
 //! The types that every section below uses.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 /// What a call returns. The positive ones are answers, the negative ones say that the call itself was wrong.
 #[repr(C)]
@@ -238,6 +238,9 @@ pub type rf_progress_fn = Option<
         user_data: *mut c_void,
     ) -> rf_callback_status,
 >;
+
+/// Told of a warning: `message` is borrowed for the call. It may be called on any thread.
+pub type rf_log_fn = Option<unsafe extern "C" fn(message: *const c_char, user_data: *mut c_void)>;
 
 /// A status as a function of C returns it. C may return any number, which no Rust enum can hold, so here it is
 /// a number; the header says rf_status.

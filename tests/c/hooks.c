@@ -1,6 +1,9 @@
 /* Hooks: when they run, what they may do, whose they are; background callbacks. */
 #include "check.h"
 
+/* Deprecated functions are tested like the others. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 /* Notes a letter for each call; drops are counted. */
 typedef struct notes {
   char order[64];
@@ -247,7 +250,30 @@ static rf_status background(rf_hook_call *call, rf_session *session, const rf_re
   return rf_response_set_extra(response, "seen", "yes", 3);
 }
 
+static int warnings, log_drops;
+static void warned(const char *message, void *user_data) {
+  CHECK(user_data == &warnings);
+  CHECK_HAS("rf_options_set_background_callback", message);
+  INCREMENT(warnings);
+}
+static void log_dropped(void *user_data) {
+  (void)user_data;
+  INCREMENT(log_drops);
+}
+
 static void background_callbacks(void) {
+  /* That it is deprecated is said once, to those who listen. */
+  CHECK_OK(rf_set_log(warned, &warnings, log_dropped));
+  for (int i = 0; i < 2; i++) {
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_background_callback(options, background, NULL, NULL));
+    rf_options_free(options);
+  }
+  CHECK_INT(1, LOAD(warnings));
+  CHECK_OK(rf_set_log(NULL, NULL, NULL));
+  CHECK_INT(1, LOAD(log_drops));
+
+
   rf_session *session = new_session();
   static char *const what[] = {"look", "replace", "fail"};
   for (int i = 0; i < 3; i++) {

@@ -3,6 +3,9 @@
    a drop never runs for what was not registered. */
 #include "wire.h"
 
+/* Deprecated functions are tested like the others. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 static int drops;
 static const char *const garbage = "\xff\xfe\x80"; /* not UTF-8 */
 
@@ -42,7 +45,12 @@ static rf_status never_background(rf_hook_call *call, rf_session *session, const
 
 static void the_package(void) {
   CHECK(rf_version() != NULL && *rf_version() != '\0');
-  CHECK(rf_title() != NULL && rf_author() != NULL && rf_license() != NULL && rf_copyright() != NULL);
+  CHECK_STR(RF_VERSION, rf_version());
+  CHECK_STR("requests-futures", rf_title());
+  CHECK_STR("Apache-2.0", rf_license());
+  CHECK(*rf_author() != '\0');
+  CHECK_HAS("Copyright", rf_copyright());
+  CHECK_OK(rf_set_log(NULL, NULL, NULL));
   CHECK(rf_status_name(RF_OK) != NULL && rf_error_kind_name(RF_ERROR_SSL) != NULL);
   rf_status_name(12345), rf_status_name(-12345);
   rf_error_kind_name(0), rf_error_kind_name(12345), rf_error_kind_name(-1);

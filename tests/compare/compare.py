@@ -18,6 +18,9 @@ import sys
 import tempfile
 import time
 
+import library
+import normal
+import original
 import rf
 from cases import CASES
 from differences import Differences
@@ -70,7 +73,6 @@ class Comparison:
 
     def _run(self, side, case):
         """What one side makes of a case: field names and values."""
-        import normal
         exchange = self.echo.play(self._script(case.answers))
         variables = self.place.expand(case.environment or {})
         if case.netrc is not None:
@@ -116,8 +118,6 @@ def show(field, theirs, ours, place):
 
 def run_all(comparison, selected, verbose):
     """Runs the cases and says what is wrong. Returns how many passed and how many failed."""
-    import library
-    import original
     passed = failed = 0
     for case in selected:
         if case.needs_ipv6 and not comparison.echo.ipv6:
@@ -156,7 +156,6 @@ def main():
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="rf-compare-"))
         clear_environment(directory)
-        import original
         print("%d cases, library %s, %s" % (len(selected), rf.version(), original.versions()))
         httpbin, echo, blackhole = Httpbin(directory), EchoServer(), Blackhole()
         for server in (httpbin, echo, blackhole):

@@ -38,6 +38,11 @@ class Answer:
     raw: object = None
 
 
+def to(location, status=302, headers=(), **more):
+    """An answer that redirects."""
+    return Answer(status=status, reason="Moved", headers=(("Location", location),) + headers, **more)
+
+
 @dataclass
 class Recorded:
     """One request as it arrived."""

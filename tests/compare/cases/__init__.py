@@ -1,0 +1,10 @@
+"""The cases, by what they are about. A case is named GROUP/WHAT."""
+from cases import answers, auth, bodies, cookies, failures, headers, params, proxies, redirects, streams, urls, verbs
+
+CASES = [case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams, failures,
+                             proxies)
+         for case in module.CASES]
+
+_names = [case.name for case in CASES]
+assert len(set(_names)) == len(_names), "two cases have one name: %s" % sorted(
+    name for name in set(_names) if _names.count(name) > 1)

@@ -1,0 +1,87 @@
+"""Headers: what goes out, in which order and case, and what comes back."""
+from model import case, get, post
+from servers import Answer
+
+
+def sends(name, *pairs, **more):
+    return case("headers/" + name, get("{echo}/h", headers=pairs, **more))
+
+
+def answered(name, *pairs):
+    return case("headers/answer-" + name, get("{echo}/h"), answers=[Answer(headers=pairs)])
+
+
+CASES = [
+    sends("custom", ("X-One", "1")),
+    sends("order", ("Z-Last", "1"), ("A-First", "2"), ("M-Middle", "3")),
+    sends("case", ("x-LOWER-uPPer", "MiXed")),
+    sends("override-in-place", ("Accept", "text/html")),
+    sends("override-in-other-case", ("ACCEPT", "text/html"), ("x-after", "1")),
+    sends("override-several", ("X-Before", "1"), ("user-agent", "mine/1"), ("accept-encoding", "identity"),
+          ("X-After", "2")),
+    sends("override-connection", ("Connection", "close")),
+    sends("host", ("Host", "elsewhere.example")),
+    sends("host-other-case", ("hOsT", "elsewhere.example"), ("X-After", "1")),
+    sends("remove-accept", ("Accept", None)),
+    sends("remove-accept-encoding", ("Accept-Encoding", None)),
+    sends("remove-connection", ("connection", None)),
+    sends("remove-user-agent", ("User-Agent", None)),
+    sends("remove-all", ("User-Agent", None), ("Accept-Encoding", None), ("Accept", None), ("Connection", None)),
+    sends("remove-what-is-not-there", ("X-None", None)),
+    sends("empty-value", ("X-Empty", "")),
+    sends("inner-spaces", ("X-Spaces", "a  b\tc")),
+    sends("trailing-space", ("X-Trailing", "a ")),
+    sends("latin-1", ("X-Latin", "caf\u00e9")),
+    sends("beyond-latin-1", ("X-Snow", "\u2603")),
+    sends("punctuation-in-name", ("X-!#$%&'*+-.^_`|~9", "1")),
+    sends("long", ("X-Long", "v" * 8000)),
+    sends("quotes", ("X-Quoted", 'a "b" \\c, d;e=f')),
+    sends("bad-leading-space", ("X-Bad", " a")),
+    sends("bad-leading-tab", ("X-Bad", "\ta")),
+    sends("bad-line-feed", ("X-Bad", "a\nb")),
+    sends("bad-carriage-return", ("X-Bad", "a\rb")),
+    sends("bad-both", ("X-Bad", "a\r\nInjected: 1")),
+    sends("bad-folded", ("X-Bad", "a\r\n b")),
+    sends("bad-trailing-line-feed", ("X-Bad", "a\n")),
+    sends("bad-control", ("X-Bad", "a\x01b")),
+    sends("bad-name-space", ("X Bad", "a")),
+    sends("bad-name-leading-space", (" X-Bad", "a")),
+    sends("bad-name-colon", ("X-Bad:", "a")),
+    sends("bad-name-line-break", ("X-Bad\r\nY", "a")),
+    sends("bad-name-empty", ("", "a")),
+    sends("bad-name-unicode", ("X-\u00e9", "a")),
+    case("headers/authorization-by-hand", get("{echo}/h", headers=(("Authorization", "Custom abc"),))),
+    case("headers/cookie-by-hand", get("{echo}/h", headers=(("Cookie", "a=b; c=d"),))),
+    case("headers/content-type-by-hand", post("{echo}/h", headers=(("Content-Type", "text/x"),), body=b"x")),
+    case("headers/content-type-over-form", post("{echo}/h", headers=(("content-type", "text/x"),), form=(("a", "b"),))),
+    case("headers/content-type-over-json", post("{echo}/h", headers=(("content-type", "text/x"),), json='{"a": 1}')),
+    case("headers/content-length-right", post("{echo}/h", headers=(("content-length", "3"),), body=b"abc")),
+    case("headers/content-length-of-get", get("{echo}/h", headers=(("Content-Length", "0"),))),
+    case("headers/session", get("{echo}/h"), get("{echo}/h", headers=(("X-Request", "r"),)),
+         defaults={"headers": (("X-Session", "s"),)}),
+    case("headers/session-overridden", get("{echo}/h", headers=(("x-session", "r"), ("X-Other", "o"))),
+         defaults={"headers": (("X-Session", "s"), ("X-Second", "2"))}),
+    case("headers/session-removed-once", get("{echo}/h", headers=(("X-Session", None),)), get("{echo}/h"),
+         defaults={"headers": (("X-Session", "s"),)}),
+    case("headers/session-default-changed", get("{echo}/h"), defaults={"headers": (("accept", "text/x"),)}),
+    case("headers/httpbin", get("{httpbin}/headers", headers=(("User-Agent", "compare"), ("X-Custom", "value")))),
+    case("headers/httpbin-response-headers",
+         get("{httpbin}/response-headers?X-A=1&X-A=2&X-B=%C3%A9", headers=(("User-Agent", "compare"),))),
+
+    answered("case-and-order", ("x-lower", "1"), ("X-UPPER", "2"), ("Content-Type", "text/plain"), ("ETag", '"e"')),
+    answered("repeated", ("X-Many", "1"), ("X-Other", "o"), ("x-many", "2"), ("X-MANY", "3")),
+    answered("empty", ("X-Empty", "")),
+    answered("latin-1", ("X-Latin", "caf\u00e9")),
+    answered("utf-8", ("X-Utf8", "caf\u00e9".encode("utf-8").decode("latin-1"))),
+    answered("spaces-around", ("X-Spaces", "  a b  ")),
+    answered("long", ("X-Long", "v" * 30000)),
+    answered("many", *(("X-%d" % number, str(number)) for number in range(90))),
+    answered("odd-name", ("X.Odd!Name_1", "1")),
+    case("headers/answer-folded", get("{echo}/h"),
+         answers=[Answer(raw=b"HTTP/1.1 200 OK\r\nX-Folded: a\r\n  b\r\nContent-Length: 2\r\n\r\nok")]),
+    case("headers/answer-without-space", get("{echo}/h"),
+         answers=[Answer(raw=b"HTTP/1.1 200 OK\r\nX-Tight:a\r\nContent-Length:2\r\n\r\nok")]),
+    case("headers/answer-bare-line-feeds", get("{echo}/h"),
+         answers=[Answer(raw=b"HTTP/1.1 200 OK\nX-A: b\nContent-Length: 2\n\nok")]),
+    case("headers/answer-no-headers", get("{echo}/h"), answers=[Answer(raw=b"HTTP/1.1 200 OK\r\n\r\nok")]),
+]
