@@ -1,15 +1,15 @@
 //! The thread pool: one first-in first-out queue, threads that start as they are needed.
 //!
-//! A submitter must know whether a thread will come for its task without asking every thread. As in CPython,
-//! `idle` counts promises: a worker that finds the queue empty adds one before it blocks, a submitter takes
-//! one, and who finds none starts a thread. A promise can outlive its worker's idleness when a busy worker is
-//! quicker; the cost is a thread more, never a task that waits while a thread could be started.
+//! A submitter must know whether a thread will come for its task without asking every thread. `balance` is the
+//! number of threads that are free, less the number of tasks that wait: a thread adds one when it is free, a task
+//! takes one when it is submitted. Where there was none to take a thread is started. The count is exact whatever
+//! the queue itself is doing at that moment, so no task ever waits while a thread could be started for it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -27,7 +27,7 @@ pub struct ThreadPool {
 struct Shared {
     id: u64,
     max_workers: usize,
-    idle: AtomicUsize,
+    balance: AtomicIsize,
     started: AtomicUsize,
     /// Workers that wait, inside a task, for a future of this very pool.
     blocked: AtomicUsize,
@@ -55,7 +55,7 @@ impl ThreadPool {
         let shared = Shared {
             id: next_id(),
             max_workers,
-            idle: AtomicUsize::new(0),
+            balance: AtomicIsize::new(0),
             started: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
             crew: Mutex::default(),
@@ -115,18 +115,11 @@ fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>, first: Arc<Mu
         task.run();
     }
     loop {
-        let task = match queue.try_recv() {
-            Ok(task) => task,
-            Err(crossbeam_channel::TryRecvError::Disconnected) => break,
-            Err(crossbeam_channel::TryRecvError::Empty) => {
-                shared.idle.fetch_add(1, Ordering::AcqRel);
-                match queue.recv() {
-                    Ok(task) => task,
-                    Err(_) => break,
-                }
-            }
-        };
-        task.run();
+        shared.balance.fetch_add(1, Ordering::AcqRel);
+        match queue.recv() {
+            Ok(task) => task.run(),
+            Err(_) => break,
+        }
     }
     drop(queue);
     HOME.with(|home| home.borrow_mut().take());
@@ -155,12 +148,9 @@ impl Executor for ThreadPool {
                 Err(None) => return Ok(()),
             }
         }
-        // First the task, then the promise: a thread that is started for it must not find the queue empty, and
-        // promise a second time.
+        let free = shared.balance.fetch_sub(1, Ordering::AcqRel) > 0;
         sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
-        let promised =
-            shared.idle.fetch_update(Ordering::AcqRel, Ordering::Acquire, |idle| idle.checked_sub(1)).is_ok();
-        if !promised && shared.started.load(Ordering::Acquire) < shared.max_workers {
+        if !free && shared.started.load(Ordering::Acquire) < shared.max_workers {
             // Should there be none to be had, those that run will come for the task.
             let _ = self.spawn(None);
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Meant:
-    """One line of differences.ini."""
+    """One pattern and one reason of differences.ini."""
     cases: str
     field: str
     reason: str
@@ -21,8 +21,9 @@ class Meant:
 class Differences:
     """What differences.ini lists.
 
-    A section names cases, a key names a field, and its value is the reason. A second key, the field's with " is"
-    after it, says what the library's value has to be: a listed field is then not free to be anything at all.
+    A section names cases, by patterns that spaces part, a key names fields, by a pattern as well, and its value is
+    the reason. A second key, the first with " is" after it, says what the library's value has to be: what is listed
+    is then not free to be anything at all.
     """
 
     def __init__(self, path):
@@ -31,13 +32,14 @@ class Differences:
         with open(path, encoding="utf-8") as file:
             parser.read_file(file)
         self.meant = []
-        for cases in parser.sections():
-            entries = dict(parser[cases])
+        for section in parser.sections():
+            entries = dict(parser[section])
             values = {key[:-len(" is")]: entries.pop(key) for key in list(entries) if key.endswith(" is")}
-            for field, reason in entries.items():
-                self.meant.append(Meant(cases, field, reason, values.pop(field, None)))
-            if values:
-                raise SystemExit("%s: [%s] gives no reason for %s" % (path, cases, ", ".join(values)))
+            if set(values) - set(entries):
+                raise SystemExit("%s: [%s] gives no reason for %s" % (path, section, set(values) - set(entries)))
+            # Each pattern stands for itself: one that no longer fits anything is stale, though its neighbours fit.
+            self.meant += [Meant(cases, field, reason, values.get(field))
+                           for cases in section.split() for field, reason in entries.items()]
 
     def begin(self, case):
         """A case is about to be compared: what is listed for it can from now on be stale."""
@@ -46,12 +48,14 @@ class Differences:
 
     def allows(self, case, field, ours):
         """Whether this difference is listed. `ours` is the library's value in words."""
-        for meant in self.meant:
-            if fnmatch.fnmatchcase(case, meant.cases) and fnmatch.fnmatchcase(field, meant.field):
-                if meant.value is None or meant.value == ours:
-                    meant.occurred = True
-                    return True
-        return False
+        listed = [meant for meant in self.meant
+                  if fnmatch.fnmatchcase(case, meant.cases) and fnmatch.fnmatchcase(field, meant.field)]
+        # A value that is pinned stays pinned where another pattern lists the field without one.
+        if any(meant.value not in (None, ours) for meant in listed):
+            return False
+        for meant in listed:
+            meant.occurred = True
+        return bool(listed)
 
     def stale(self):
         """Those that should have occurred and did not."""

@@ -95,6 +95,7 @@ def _describe(response, options):
     sent, body = normal.multipart(response.request_headers, response.request_body)
     history, contents = _history(response)
     fields = {
+        "outcome": "answered",
         "status": response.status_code,
         "reason": response.reason,
         "url": response.url,
@@ -112,10 +113,11 @@ def _describe(response, options):
         "links": {rel: response.link(rel) for rel in options.get("rels", ())},
         "request.method": response.request_method,
         "request.url": response.request_url,
-        # requests does not show Host; Content-Length is compared where it arrives.
+        # requests shows no Host of its own; both are compared where they arrive.
         "request.headers": normal.joined([(name, value) for name, value in sent
                                           if name.lower() not in ("host", "content-length")]),
-        "request.body": body,
+        # As in original.py: none where it is empty.
+        "request.body": body or None,
     }
     try:
         response.raise_for_status()
@@ -142,7 +144,8 @@ def _describe(response, options):
 
 
 def _failure(error):
-    fields = {"error": error.name, "error.is": error.kinds, "error.response": None}
+    fields = {"outcome": error.name, "error.is": error.kinds, "error.response": None,
+              "error.message": normal.message(error.name, error.message)}
     if error.response is not None:
         with error.response as response:
             fields["error.response"] = "%d %s, after %d" % (
@@ -162,13 +165,13 @@ def _step(session, ask, place):
                     response = future.result(PATIENCE_MS)
                 except TimeoutError:
                     future.abort()
-                    return {"error": "never ends"}
+                    return {"outcome": "never ends"}
         with response:
             return _describe(response, said)
     except rf.RequestError as error:
         return _failure(error)
     except rf.StatusError as error:
-        return {"error": str(error)}
+        return {"outcome": str(error)}
 
 
 def run(case, place):

@@ -86,8 +86,9 @@ def post(url="{echo}/", **options):
 class Place:
     """Where the cases run: the servers' addresses, and a directory for files."""
 
-    def __init__(self, directory, names):
-        self.directory, self.names = directory, names
+    def __init__(self, directory, names, hang_up):
+        # hang_up ends all connections to the echo server.
+        self.directory, self.names, self.hang_up = directory, names, hang_up
 
     def expand(self, value):
         """Puts addresses in the place of names such as {echo}, in strings and bytes wherever they stand."""

@@ -5,7 +5,8 @@ import re
 import time
 
 _AGENT = re.compile(r"^(python-requests|requests-futures-c)/[0-9.]+$")
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
+_BOUNDARY = re.compile(r'(boundary="?)([0-9A-Za-z_-]{16,})')
+_FIRST_LINE = re.compile(rb"--([^\r\n]{16,})\r\n")
 
 
 def header_value(name, value):
@@ -24,35 +25,39 @@ def header_value(name, value):
 
 
 def multipart(headers, body):
-    """Headers and body with one boundary for all. The length follows the boundary's."""
-    boundary = None
-    for name, value in headers:
-        if name.lower() == "content-type" and value.startswith("multipart/"):
-            boundary = _BOUNDARY.search(value).group(1)
-    if boundary is None:
+    """Headers and body with one boundary for all, where it was drawn at random. The length follows the boundary's."""
+    if not any(name.lower() == "content-type" and value.startswith("multipart/") for name, value in headers):
         return headers, body
-    if isinstance(body, bytes):
-        body = body.replace(boundary.encode("latin-1"), b"BOUNDARY")
+    # Looked for in the body: a Content-Type given by hand may name another.
+    drawn = _FIRST_LINE.match(body or b"")
+    if drawn:
+        body = body.replace(drawn.group(1), b"BOUNDARY")
     changed = []
     for name, value in headers:
-        if name.lower() == "content-length" and isinstance(body, bytes):
+        if name.lower() == "content-length" and drawn:
             value = str(len(body))
         elif name.lower() == "content-type":
-            value = _BOUNDARY.sub("boundary=BOUNDARY", value)
+            value = _BOUNDARY.sub(r"\1BOUNDARY", value)
         changed.append((name, value))
     return changed, body
 
 
 def sent(requests):
     """What the echo server recorded, as fields to compare."""
-    lines, headers, bodies, framings = [], [], [], []
+    lines, headers, bodies, framings, connections = [], [], [], [], []
     for request in requests:
         fields, body = multipart(request.headers, request.body)
+        # In which order headers go out is promised for those that are given, not for what frames the body: http.client
+        # itself puts a Content-Length of 0 elsewhere than requests puts any other.
+        fields = sorted(fields, key=lambda entry: entry[0].lower() in ("content-length", "transfer-encoding"))
         lines.append("%s: %s" % (request.server, request.line))
         headers.append(["%s: %s" % (name, header_value(name, value)) for name, value in fields])
         bodies.append(body)
         framings.append(request.framing)
-    return {"sent.lines": lines, "sent.headers": headers, "sent.bodies": bodies, "sent.framing": framings}
+        connections.append(request.connection)
+    return {"sent.lines": lines, "sent.headers": headers, "sent.bodies": bodies, "sent.framing": framings,
+            # Which requests shared a connection, whatever its number: the first has 0.
+            "sent.connections": [list(dict.fromkeys(connections)).index(number) for number in connections]}
 
 
 def cookie(name, value, domain, path, expires, secure, http_only):
@@ -69,6 +74,14 @@ def cookie(name, value, domain, path, expires, secure, http_only):
         end = str(int(expires))
     flags = "".join([" secure" if secure else "", " http_only" if http_only else ""])
     return "%s=%s; domain %s; path %s; ends %s%s" % (name, value, domain, path, end, flags)
+
+
+def message(kind, words):
+    """What a failure says, where semantics.md gives the words; None for every other kind."""
+    if kind == "RF_ERROR_READ_TIMEOUT":
+        # Before it urllib3 names the pool's class and address.
+        return words[words.find("Read timed out."):]
+    return words if kind == "RF_ERROR_TOO_MANY_REDIRECTS" else None
 
 
 def joined(lines):

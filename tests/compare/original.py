@@ -122,7 +122,9 @@ def _arguments(options, place, opened):
     if "headers" in options:
         arguments["headers"] = dict(options["headers"])
     if "params" in options:
-        arguments["params"] = list(options["params"])
+        # requests merges only dictionaries with a session's; what is there twice has to be a list.
+        pairs = options["params"]
+        arguments["params"] = dict(pairs) if len(dict(pairs)) == len(pairs) else list(pairs)
     if "query" in options:
         arguments["params"] = options["query"]
     if "body" in options:
@@ -179,21 +181,32 @@ def _body(request):
     """The body as it was given, where it is not a stream."""
     body = request.body
     body = body.encode("utf-8") if isinstance(body, str) else body
-    body = body if isinstance(body, bytes) else None
+    # An empty body and none are the same on the wire, and requests makes no difference here.
+    body = body if isinstance(body, bytes) and body else None
     return normal.multipart([(name, str(value)) for name, value in request.headers.items()], body)[1]
 
 
 def _cookies(jar):
     return sorted(
         normal.cookie(cookie.name, cookie.value, cookie.domain, cookie.path, cookie.expires, cookie.secure,
-                      cookie.has_nonstandard_attr("HttpOnly"))
+                      # http.cookiejar keeps what it does not know in the case in which it came.
+                      any(name.lower() == "httponly" for name in cookie._rest))
         for cookie in jar)
+
+
+def _content(response):
+    """The body of a redirect. requests follows one whose body broke off, and fails when it is asked for it."""
+    try:
+        return response.content
+    except requests.RequestException:
+        return "broken off"
 
 
 def _describe(response, options):
     """A response as fields to compare."""
     lines = response.raw._original_response.msg.items()
     fields = {
+        "outcome": "answered",
         "status": response.status_code,
         "reason": response.reason,
         "url": response.url,
@@ -206,14 +219,14 @@ def _describe(response, options):
         "cookies": _cookies(response.cookies),
         "history": ["%d %s %s, after %d" % (hop.status_code, hop.request.method, hop.url, len(hop.history))
                     for hop in response.history],
-        "history.contents": [hop.content for hop in response.history],
+        "history.contents": [_content(hop) for hop in response.history],
         "links": {rel: response.links.get(rel, {}).get("url") for rel in options.get("rels", ())},
         "request.method": response.request.method,
         "request.url": response.request.url,
         "request.headers": normal.joined([(name, value) for name, value in normal.multipart(
             [(name, value.decode("latin-1") if isinstance(value, bytes) else value)
              for name, value in response.request.headers.items()], b"")[0]
-            if name.lower() != "content-length"]),
+            if name.lower() not in ("host", "content-length")]),
         "request.body": _body(response.request),
     }
     try:
@@ -241,14 +254,15 @@ def _describe(response, options):
 
 
 def _failure(error):
-    fields = {"error": "unknown: " + type(error).__name__, "error.is": [], "error.response": None}
+    fields = {"outcome": "%s, unknown to requests" % type(error).__name__, "error.is": [], "error.response": None}
     for name, its_class in CLASSES.items():
         if type(error) is its_class:
-            fields["error"] = name
+            fields["outcome"] = name
         if isinstance(error, its_class):
             fields["error.is"].append(name)
+    fields["error.message"] = normal.message(fields["outcome"], str(error))
     response = getattr(error, "response", None)
-    if response is not None and fields["error"] in ("RF_ERROR_HTTP", "RF_ERROR_TOO_MANY_REDIRECTS"):
+    if response is not None and fields["outcome"] in ("RF_ERROR_HTTP", "RF_ERROR_TOO_MANY_REDIRECTS"):
         fields["error.response"] = "%d %s, after %d" % (response.status_code, response.url, len(response.history))
     return fields
 
@@ -271,8 +285,10 @@ def _step(session, ask, place):
             finally:
                 response.close()
     except concurrent.futures.TimeoutError:
-        # From 3.11 on this is also a system error's class; requests lets none of those out.
-        return {"error": "never ends"}
+        # From 3.11 on this is also a system error's class; requests lets none of those out. The thread has to be set
+        # free, or closing the session would wait for it.
+        place.hang_up()
+        return {"outcome": "never ends"}
     except Exception as error:
         return _failure(error)
     finally:

@@ -6,6 +6,8 @@ as a proxy. All of them play one script and fill one record.
 """
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import select
 import socket
@@ -47,6 +49,8 @@ def to(location, status=302, headers=(), **more):
 class Recorded:
     """One request as it arrived."""
     server: str
+    # Which connection it came over: a number that no other has.
+    connection: int
     line: str
     headers: list
     body: bytes
@@ -74,8 +78,11 @@ class Broken(Exception):
 class Reader:
     """Reads requests off a connection, to the last byte of each body."""
 
+    _numbers = itertools.count()
+
     def __init__(self, connection, server):
         self.connection, self.server, self.buffer = connection, server, b""
+        self.number = next(self._numbers)
 
     def _more(self):
         data = self.connection.recv(65536)
@@ -108,15 +115,25 @@ class Reader:
                 raise Broken()
 
     def request(self):
+        while not self.buffer:
+            self._more()
+        if self.buffer[0] == 0x16:
+            # The hello of TLS. What does not speak TLS answers with something else.
+            self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            raise Broken()
         # latin-1 keeps every byte as one character.
         line, *fields = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
-        headers = [tuple(part.strip(" \t") for part in entry.split(":", 1)) for entry in fields]
+        # Only the one space that is the custom goes: any other is the client's doing and worth a look.
+        headers = [(name, value[1:] if value.startswith(" ") else value)
+                   for name, _, value in (entry.partition(":") for entry in fields)]
         named = {name.lower(): value for name, value in headers}
         if "chunked" in named.get("transfer-encoding", "").lower():
-            return Recorded(self.server, line, headers, self._chunks(), "chunked")
-        if "content-length" in named:
-            return Recorded(self.server, line, headers, self._exactly(int(named["content-length"])), "length")
-        return Recorded(self.server, line, headers, b"", "none")
+            body, framing = self._chunks(), "chunked"
+        elif "content-length" in named:
+            body, framing = self._exactly(int(named["content-length"])), "length"
+        else:
+            body, framing = b"", "none"
+        return Recorded(self.server, self.number, line, headers, body, framing)
 
 
 class EchoServer:
@@ -125,6 +142,7 @@ class EchoServer:
 
     def __init__(self):
         self.exchange = Exchange()
+        self.connections, self.lock = set(), threading.Lock()
         self.listeners, self.ports, self.ipv6 = [], {}, False
         for name in self.NAMES:
             listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -145,9 +163,17 @@ class EchoServer:
         self.exchange = Exchange(script)
         return self.exchange
 
+    def hang_up(self):
+        """Ends every connection, whatever goes on in it."""
+        with self.lock:
+            for connection in self.connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
     def close(self):
         for listener in self.listeners:
             listener.close()
+        self.hang_up()
 
     def _accept(self, listener, name):
         while True:
@@ -160,6 +186,8 @@ class EchoServer:
 
     def _converse(self, connection, name):
         reader = Reader(connection, name)
+        with self.lock:
+            self.connections.add(connection)
         with connection:
             try:
                 while True:
@@ -170,6 +198,9 @@ class EchoServer:
                         return
             except (Broken, OSError, ValueError):
                 return
+            finally:
+                with self.lock:
+                    self.connections.discard(connection)
 
 
 def _send(connection, request, answer):

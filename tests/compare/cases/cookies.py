@@ -21,7 +21,7 @@ CASES = [
     stored("no-equals-sign", "a"),
     stored("empty-name", "=a"),
     stored("equals-in-value", "a=b=c=="),
-    stored("spaces-around", "  a  =  1  ; Path=/ "),
+    stored("spaces-around", "  a  =  1  ; Path=/"),
     stored("spaces-inside", "a=b c"),
     stored("quoted", 'a="quoted value"'),
     stored("quoted-semicolon", 'a="x;y"; Path=/'),

@@ -21,6 +21,10 @@ for _status in (301, 302, 303, 307, 308):
                       answers=[to("/end", _status)]))
 
 
+# requests follows a HEAD that did not go through .head().
+CASES.append(case("redirects/head-by-request", Ask("head", "{echo}/start"), answers=[to("/end")]))
+
+
 def around(request):
     """Redirects as often as the number in the path says."""
     left = int(request.line.split()[1].rsplit("/", 1)[1])
