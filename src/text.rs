@@ -25,8 +25,7 @@ const MARKS: [(&[u8], &str); 5] = [
 ];
 
 /// The charset that a Content-Type gives, else the one its type implies, else none: as
-/// `requests.utils.get_encoding_from_headers`, except that the type is compared without regard to case and
-/// an empty charset counts as none.
+/// `requests.utils.get_encoding_from_headers`, except that the type is compared without regard to case.
 pub fn charset_of(content_type: &str) -> Option<String> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     let quotes = |c: char| matches!(c, '"' | '\'' | ' ');
@@ -37,7 +36,7 @@ pub fn charset_of(content_type: &str) -> Option<String> {
         .filter(|(name, _)| name.trim_matches(quotes).eq_ignore_ascii_case("charset"))
         .map(|(_, value)| value.trim_matches(quotes))
         .next_back();
-    if let Some(charset) = charset.filter(|charset| !charset.is_empty()) {
+    if let Some(charset) = charset {
         return Some(charset.to_owned());
     }
     let kind = kind.to_ascii_lowercase();
@@ -68,6 +67,9 @@ pub fn detect(bytes: &[u8]) -> &'static str {
     if let Some(name) = marked(bytes) {
         return name;
     }
+    if let Some(name) = wide(bytes) {
+        return name;
+    }
     match plain(bytes) {
         // Nothing says nothing: it will do as the web's default.
         Some("") => "utf-8",
@@ -80,6 +82,17 @@ pub fn detect(bytes: &[u8]) -> &'static str {
 /// The name of the encoding whose byte order mark `bytes` begin with.
 pub fn marked(bytes: &[u8]) -> Option<&'static str> {
     MARKS.iter().find(|(mark, _)| bytes.starts_with(mark)).map(|(_, name)| *name)
+}
+
+/// The encoding of an unmarked text whose first characters are ASCII in two or four bytes each, by its zeros.
+fn wide(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0, 0, 0, 1..=255, ..] => Some("utf-32-be"),
+        [1..=255, 0, 0, 0, ..] => Some("utf-32-le"),
+        [0, 1..=255, 0, 1..=255, ..] => Some("utf-16-be"),
+        [1..=255, 0, 1..=255, 0, ..] => Some("utf-16-le"),
+        _ => None,
+    }
 }
 
 /// `bytes` as they are when they are unmarked UTF-8, and not ASCII that switches to Japanese by escapes.
@@ -310,7 +323,7 @@ mod tests {
         assert_eq!(charset("text/html").as_deref(), Some("ISO-8859-1"));
         assert_eq!(charset("Text/Plain; format=flowed").as_deref(), Some("ISO-8859-1"));
         assert_eq!(charset("text/html; charset").as_deref(), Some("ISO-8859-1"));
-        assert_eq!(charset("text/html; charset=").as_deref(), Some("ISO-8859-1"));
+        assert_eq!(charset("text/html; charset=").as_deref(), Some(""));
         assert_eq!(charset("application/json").as_deref(), Some("utf-8"));
         assert_eq!(charset("image/png"), None);
         assert_eq!(charset(""), None);

@@ -42,6 +42,27 @@ impl Connection {
         &self.input[self.start..self.end]
     }
 
+    /// Makes one line of a header that a server has folded, with spaces for the line's end, as RFC 9112 asks of
+    /// clients. The engine refuses such lines. Only the head is touched.
+    pub fn unfold(&mut self) {
+        let input = &mut self.input[self.start..self.end];
+        let mut at = 0;
+        while let Some(end) = memchr::memchr(b'\n', &input[at..]).map(|found| at + found) {
+            match input.get(end + 1) {
+                // The first line is no header's, and an empty line ends the head.
+                Some(b' ' | b'\t') if at > 0 => {
+                    input[end] = b' ';
+                    if input[end - 1] == b'\r' {
+                        input[end - 1] = b' ';
+                    }
+                }
+                None | Some(b'\r' | b'\n') => return,
+                Some(_) => {}
+            }
+            at = end + 1;
+        }
+    }
+
     pub fn consume(&mut self, amount: usize) {
         self.start += amount;
         if self.start == self.end {

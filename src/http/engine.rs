@@ -211,7 +211,12 @@ impl Transport for Wire {
         match connection.fill(&limits) {
             Ok(0) => Ok(false),
             Ok(_) => {
-                RUN.with_borrow_mut(|run| run.heard |= run.active);
+                if RUN.with_borrow_mut(|run| {
+                    run.heard |= run.active;
+                    run.active
+                }) {
+                    connection.unfold();
+                }
                 Ok(true)
             }
             // As an error of its own kind: the engine takes an end or a reset in a body for its end.

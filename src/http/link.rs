@@ -43,9 +43,11 @@ fn parameter_of(text: &str) -> (&str, String, &str) {
         return (name, String::new(), &text[end..]);
     }
     let value = text[end + 1..].trim_start();
-    match value.strip_prefix('"') {
-        Some(quoted) => {
-            let end = quoted.find('"').unwrap_or(quoted.len());
+    // Single quotes are none of RFC 8288, but servers write them, and requests reads them.
+    match value.chars().next().filter(|first| matches!(first, '"' | '\'')) {
+        Some(quote) => {
+            let quoted = &value[1..];
+            let end = quoted.find(quote).unwrap_or(quoted.len());
             (name, quoted[..end].to_string(), quoted.get(end + 1..).unwrap_or(""))
         }
         None => {
@@ -69,5 +71,6 @@ mod tests {
         assert_eq!(find(header, "prev"), None);
         assert_eq!(find("<broken", "x"), None);
         assert_eq!(find(r#"<u>; rel="a b"#, "b").as_deref(), Some("u"));
+        assert_eq!(find("<u>; rel='next'; x=1, <v>; rel=last", "next").as_deref(), Some("u"));
     }
 }

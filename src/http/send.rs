@@ -75,6 +75,8 @@ struct Failure {
     stale: bool,
     /// Something of the request was sent.
     sent: bool,
+    /// Nothing came back.
+    silent: bool,
 }
 
 impl Hop {
@@ -131,7 +133,11 @@ impl Hop {
     }
 
     /// Turns into the hop that a redirect asks for.
-    fn redirect(&mut self, response: &Response) -> Result<(), Error> {
+    fn redirect(
+        &mut self,
+        response: &Response,
+        netrc: impl FnOnce(&str) -> Option<Auth>,
+    ) -> Result<(), Error> {
         let location = response.head().get("location").unwrap_or_default();
         let url = self.url.join(location.as_bytes())?;
         let method = match (response.status(), &*self.method) {
@@ -150,7 +156,7 @@ impl Hop {
         }
         if !self.url.keeps_credentials(&url) {
             drop(&["Authorization"]);
-            self.credentials = None;
+            self.credentials = netrc(url.host());
         }
         if self.url.host() != url.host() {
             // A Host given by hand named the server of the hop it was given for.
@@ -173,7 +179,11 @@ impl Hop {
         };
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         if !has("Host") {
-            line("Host", &self.url.host_header());
+            // In the absolute form the target's authority stands as it was given, and Host says the same.
+            match proxy {
+                Some(_) => line("Host", self.url.authority()),
+                None => line("Host", &self.url.host_header()),
+            }
         }
         for (name, value) in &self.headers {
             if authorization.is_none() || !name.eq_ignore_ascii_case("Authorization") {
@@ -216,7 +226,9 @@ impl Transfer<'_> {
             for hook in &self.settings.hooks {
                 response = self.call(&**hook, "hook", response)?;
             }
-            if !follows || !response.is_redirect() {
+            // An empty Location leads nowhere.
+            let leads = response.is_redirect() && response.head().get("location") != Some("");
+            if !follows || !leads {
                 self.finish(&response)?;
                 return Ok(response);
             }
@@ -228,7 +240,7 @@ impl Transfer<'_> {
             }
             redirects += 1;
             hop.history.push(response.clone());
-            hop.redirect(&response)?;
+            hop.redirect(&response, |host| self.netrc(host))?;
         }
     }
 
@@ -298,7 +310,13 @@ impl Transfer<'_> {
             } else if retries > 0 && is_retryable(&failure, &hop.method) && hop.payload.can_rewind() {
                 retries -= 1;
             } else {
-                return Err(failure.error.at(hop.url.as_str()));
+                let error = match (failure.error.kind(), &forward) {
+                    (ErrorKind::Connection, Some(proxy)) if failure.silent => {
+                        proxy_failure(&failure.error, proxy)
+                    }
+                    _ => failure.error,
+                };
+                return Err(error.at(hop.url.as_str()));
             }
             hop.payload.rewind()?;
         };
@@ -323,6 +341,7 @@ impl Transfer<'_> {
             error,
             stale: false,
             sent: false,
+            silent: false,
         })?;
         let reused = connection.served > 0;
         let limits = Limits { connect: None, connecting: false, ..limits };
@@ -340,7 +359,7 @@ impl Transfer<'_> {
             }
             Err(error) => {
                 self.control.detach();
-                return Err(Failure { error, stale: false, sent: true });
+                return Err(Failure { error, stale: false, sent: true, silent: true });
             }
         };
         let exchange = Exchange {
@@ -354,6 +373,7 @@ impl Transfer<'_> {
             stale: reused && silent && error.kind() == ErrorKind::Connection,
             error: if error.kind() == ErrorKind::Connection { unsent.unwrap_or(error) } else { error },
             sent: true,
+            silent,
         })
     }
 
@@ -424,6 +444,12 @@ impl Transfer<'_> {
         Ok((Route { secure, host, port, via, tls }, forward))
     }
 
+    /// What netrc says about a host, unless the environment or all credentials are ruled out.
+    fn netrc(&self, host: &str) -> Option<Auth> {
+        let wanted = self.settings.trust_env.unwrap_or(true) && self.settings.auth != Some(Auth::Nothing);
+        wanted.then(|| from_netrc(self.request.environment.as_deref(), host)).flatten()
+    }
+
     fn environment(&self) -> Option<&Environment> {
         self.request.environment.as_deref().filter(|_| self.settings.trust_env.unwrap_or(true))
     }
@@ -481,6 +507,12 @@ fn read_whole(response: &Response) -> Result<(), Error> {
         Err(Refusal::Failed(error)) if error.kind() == ErrorKind::StreamConsumed => Ok(()),
         Err(Refusal::Failed(error)) => Err(error),
     }
+}
+
+/// A proxy that forwards and hangs up without a word is to blame itself.
+fn proxy_failure(error: &Error, proxy: &Proxy) -> Error {
+    Error::new(ErrorKind::Proxy, format!("Unable to talk to proxy {}: {error}", proxy.shown()))
+        .with_os_code(error.os_code())
 }
 
 fn is_retryable(failure: &Failure, method: &str) -> bool {

@@ -3,9 +3,9 @@
 
     python tests/compare/compare.py --library target/release/librequests_futures.so [--filter TEXT] [-v]
 
-What arrived at the server and what came back have to be the same, but for what differences.ini lists with a reason.
-A listed difference that no longer occurs is stale and fails as well. The last line is `N passed, N failed`, and the
-exit status is 1 when anything failed.
+What arrived at the server and what came back have to be the same, but for what differences.ini lists with a
+reason. A listed difference that no longer occurs is stale and fails as well. The last line is
+`N passed, N failed`, and the exit status is 1 when anything failed.
 """
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import faulthandler
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -29,8 +30,8 @@ from servers import Blackhole, EchoServer, Httpbin, closed_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # What either side would listen to. The user's own settings must not decide what is compared.
-VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-             "SSL_CERT_FILE", "SSL_CERT_DIR")
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC", "REQUESTS_CA_BUNDLE",
+             "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 ABSENT = "(absent)"
 
 
@@ -155,11 +156,13 @@ def run_all(comparison, selected, verbose):
 
 def main():
     parser = argparse.ArgumentParser(description="Compares the library with requests and requests-futures.")
-    parser.add_argument("--library", required=True, metavar="PATH", help="librequests_futures.so, .dylib or .dll")
+    parser.add_argument("--library", required=True, metavar="PATH", help="the library as it was built")
     parser.add_argument("--filter", default="", metavar="TEXT", help="only cases whose name has this in it")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every case, and how long it took")
     arguments = parser.parse_args()
     faulthandler.enable()
+    # What was started has to be ended, also when a CI job runs out of time.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rf.load(os.path.abspath(arguments.library))
     selected = [case for case in CASES if arguments.filter in case.name]
     with contextlib.ExitStack() as stack:

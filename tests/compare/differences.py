@@ -21,9 +21,9 @@ class Meant:
 class Differences:
     """What differences.ini lists.
 
-    A section names cases, by patterns that spaces part, a key names fields, by a pattern as well, and its value is
-    the reason. A second key, the first with " is" after it, says what the library's value has to be: what is listed
-    is then not free to be anything at all.
+    A section names cases, by patterns that spaces part, a key names fields, by a pattern as well, and its
+    value is the reason. A second key, the first with " is" after it, says what the library's value has to be:
+    what is listed is then not free to be anything at all.
     """
 
     def __init__(self, path):
@@ -35,9 +35,10 @@ class Differences:
         for section in parser.sections():
             entries = dict(parser[section])
             values = {key[:-len(" is")]: entries.pop(key) for key in list(entries) if key.endswith(" is")}
-            if set(values) - set(entries):
-                raise SystemExit("%s: [%s] gives no reason for %s" % (path, section, set(values) - set(entries)))
-            # Each pattern stands for itself: one that no longer fits anything is stale, though its neighbours fit.
+            unfounded = set(values) - set(entries)
+            if unfounded:
+                raise SystemExit("%s: [%s] gives no reason for %s" % (path, section, ", ".join(unfounded)))
+            # Each pattern stands for itself: one that fits nothing is stale, whatever its neighbours do.
             self.meant += [Meant(cases, field, reason, values.get(field))
                            for cases in section.split() for field, reason in entries.items()]
 

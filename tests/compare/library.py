@@ -84,7 +84,8 @@ def _history(response):
     lines, contents = [], []
     for hop in response.history:
         with hop:
-            lines.append("%d %s %s, after %d" % (hop.status_code, hop.request_method, hop.url, len(hop.history)))
+            lines.append("%d %s %s, after %d" % (hop.status_code, hop.request_method, hop.url,
+                                                 len(hop.history)))
             contents.append(hop.content)
     return lines, contents
 

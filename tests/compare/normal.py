@@ -25,7 +25,7 @@ def header_value(name, value):
 
 
 def multipart(headers, body):
-    """Headers and body with one boundary for all, where it was drawn at random. The length follows the boundary's."""
+    """Headers and body with one boundary for all, where it was drawn at random, and the length to fit it."""
     if not any(name.lower() == "content-type" and value.startswith("multipart/") for name, value in headers):
         return headers, body
     # Looked for in the body: a Content-Type given by hand may name another.
@@ -47,8 +47,8 @@ def sent(requests):
     lines, headers, bodies, framings, connections = [], [], [], [], []
     for request in requests:
         fields, body = multipart(request.headers, request.body)
-        # In which order headers go out is promised for those that are given, not for what frames the body: http.client
-        # itself puts a Content-Length of 0 elsewhere than requests puts any other.
+        # In which order headers go out is promised for those that are given, not for what frames the body:
+        # http.client itself puts a Content-Length of 0 elsewhere than requests puts any other.
         fields = sorted(fields, key=lambda entry: entry[0].lower() in ("content-length", "transfer-encoding"))
         lines.append("%s: %s" % (request.server, request.line))
         headers.append(["%s: %s" % (name, header_value(name, value)) for name, value in fields])

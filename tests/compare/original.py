@@ -195,7 +195,7 @@ def _cookies(jar):
 
 
 def _content(response):
-    """The body of a redirect. requests follows one whose body broke off, and fails when it is asked for it."""
+    """The body of a redirect. requests follows one whose body broke off; asking for that fails."""
     try:
         return response.content
     except requests.RequestException:
@@ -254,7 +254,8 @@ def _describe(response, options):
 
 
 def _failure(error):
-    fields = {"outcome": "%s, unknown to requests" % type(error).__name__, "error.is": [], "error.response": None}
+    fields = {"outcome": "%s, unknown to requests" % type(error).__name__, "error.is": [],
+              "error.response": None}
     for name, its_class in CLASSES.items():
         if type(error) is its_class:
             fields["outcome"] = name
@@ -263,7 +264,8 @@ def _failure(error):
     fields["error.message"] = normal.message(fields["outcome"], str(error))
     response = getattr(error, "response", None)
     if response is not None and fields["outcome"] in ("RF_ERROR_HTTP", "RF_ERROR_TOO_MANY_REDIRECTS"):
-        fields["error.response"] = "%d %s, after %d" % (response.status_code, response.url, len(response.history))
+        fields["error.response"] = "%d %s, after %d" % (
+            response.status_code, response.url, len(response.history))
     return fields
 
 
@@ -285,8 +287,8 @@ def _step(session, ask, place):
             finally:
                 response.close()
     except concurrent.futures.TimeoutError:
-        # From 3.11 on this is also a system error's class; requests lets none of those out. The thread has to be set
-        # free, or closing the session would wait for it.
+        # From 3.11 on this is also a system error's class; requests lets none of those out. The thread has to
+        # be set free, or closing the session would wait for it.
         place.hang_up()
         return {"outcome": "never ends"}
     except Exception as error:

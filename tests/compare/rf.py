@@ -9,8 +9,8 @@
 Three rules of the C interface decide how it looks:
 
 * What a function returns through a `T **out` has to be freed: that is what the context managers are for.
-* What is borrowed lives as long as the object it was asked of. Python code keeps things for as long as it likes, so
-  all strings and bytes are copied on the way out, and a response is cloned before its future goes.
+* What is borrowed lives as long as the object it was asked of. Python code keeps things for as long as it
+  likes, so all strings and bytes are copied on the way out, and a response is cloned before its future goes.
 * A callback's `user_data` is a number under which the Python object is kept; `drop` says when to let it go.
 """
 import ctypes
@@ -83,7 +83,8 @@ class RequestError(Exception):
         self.name = _string(_lib.rf_error_kind_name(self.kind))
         # The kinds of requests.exceptions are numbered from RF_ERROR_REQUEST = 1 on, without a gap.
         of_requests = itertools.takewhile(_lib.rf_error_kind_name, itertools.count(1))
-        self.kinds = [_string(_lib.rf_error_kind_name(kind)) for kind in of_requests if _lib.rf_error_is(error, kind)]
+        self.kinds = [_string(_lib.rf_error_kind_name(kind)) for kind in of_requests
+                      if _lib.rf_error_is(error, kind)]
         self.message = _string(_lib.rf_error_message(error))
         self.url = _string(_lib.rf_error_url(error))
         self.os_code = _lib.rf_error_os_code(error)
@@ -127,8 +128,9 @@ def _keep(thing):
     return number
 
 
-# The functions below exist once and for good, so no callback can be collected while C may still call it. An exception
-# that left one would be printed and forgotten, therefore each turns it into the failure that C understands.
+# The functions below exist once and for good, so no callback can be collected while C may still call it. An
+# exception that left one would be printed and forgotten, therefore each turns it into the failure that C
+# understands.
 
 @READ_FN
 def _read(buffer, capacity, number):
@@ -290,9 +292,11 @@ class Session(Handle):
         pointer, options = c_void_p(), options.pointer if options else None
         if method in self.VERBS:
             function = getattr(_lib, "rf_session_" + method.lower())
-            _check(function(self.pointer, _bytes(url), options, byref(pointer)))
+            status = function(self.pointer, _bytes(url), options, byref(pointer))
         else:
-            _check(_lib.rf_session_request(self.pointer, _bytes(method), _bytes(url), options, byref(pointer)))
+            status = _lib.rf_session_request(self.pointer, _bytes(method), _bytes(url), options,
+                                             byref(pointer))
+        _check(status)
         return Future(pointer)
 
     def request(self, method, url, options=None, timeout_ms=FOREVER):
@@ -407,7 +411,7 @@ class Response(Handle):
         return _string(_lib.rf_response_link(self.pointer, _bytes(rel)))
 
     def json(self):
-        """The document as Python values. A value that C lends is read at once, so none outlives the response."""
+        """The document as Python values, read at once: what C lends must not outlive the response."""
         value, error = c_void_p(), c_void_p()
         if _check(_lib.rf_response_json(self.pointer, byref(value), byref(error))) == FAILED:
             raise RequestError(error)

@@ -1,10 +1,11 @@
 """The functions of include/requests_futures.h that rf.py uses, with their types.
 
-Every handle is a c_void_p: ctypes would take a type that is left out for an int of 32 bits. What is borrowed together
-with a length is a c_void_p as well, because c_char_p would end at the first NUL.
+Every handle is a c_void_p: ctypes would take a type that is left out for an int of 32 bits. What is borrowed
+together with a length is a c_void_p as well, because c_char_p would end at the first NUL.
 """
 import ctypes
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
+from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint8, c_uint16, c_uint32
+from ctypes import c_void_p
 
 DROP_FN = ctypes.CFUNCTYPE(None, c_void_p)
 READ_FN = ctypes.CFUNCTYPE(c_int64, POINTER(c_uint8), c_size_t, c_void_p)

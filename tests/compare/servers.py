@@ -1,8 +1,8 @@
 """The servers that both sides are pointed at: an echo server that plays a script, and a real httpbin.
 
-The echo server speaks plain sockets: a framework would tidy up exactly what is compared here, such as the case and
-the order of headers. It has two ports, so that a redirect can cross from one to the other, and a third that is used
-as a proxy. All of them play one script and fill one record.
+The echo server speaks plain sockets: a framework would tidy up exactly what is compared here, such as the
+case and the order of headers. It has two ports, so that a redirect can cross from one to the other, and a
+third that is used as a proxy. All of them play one script and fill one record.
 """
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ HANG = 5.0
 class Answer:
     """What the echo server says to one request.
 
-    `body` is bytes, or a sequence of bytes and pauses in seconds. `chunked` sends each as a chunk. Content-Length is
-    added unless the headers have it, or `framed` is false: the end of the connection is then the end of the body.
-    `raw` is sent instead of everything else. After `close` the connection ends.
+    `body` is bytes, or a sequence of bytes and pauses in seconds. `chunked` sends each as a chunk.
+    Content-Length is added unless the headers have it, or `framed` is false: the end of the connection is
+    then the end of the body. `raw` is sent instead of everything else. After `close` the connection ends.
     """
     status: int = 200
     headers: tuple = ()
@@ -59,7 +59,7 @@ class Recorded:
 
 @dataclass
 class Exchange:
-    """A script and what was recorded while it was played. `script` is a list, or a function of the request."""
+    """A script, which is a list or a function of the request, and what was recorded while it was played."""
     script: object = ()
     requests: list = field(default_factory=list)
 
@@ -236,7 +236,7 @@ def _send_pieces(connection, pieces, chunked):
 
 
 class Httpbin:
-    """httpbin under gunicorn. The listening socket is made here and handed down, so the port is free for certain."""
+    """httpbin under gunicorn. Its listening socket is made here and handed down: so the port is free."""
 
     def __init__(self, directory):
         self.log_path = os.path.join(directory, "httpbin.log")
@@ -244,8 +244,9 @@ class Httpbin:
             self.port = listener.getsockname()[1]
             descriptor = listener.fileno()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", "fd://%d" % descriptor, "--worker-class", "gthread",
-                 "--threads", "4", "--keep-alive", "5", "--worker-tmp-dir", directory, "httpbin:app"],
+                [sys.executable, "-m", "gunicorn", "--bind", "fd://%d" % descriptor,
+                 "--worker-class", "gthread", "--threads", "4", "--keep-alive", "5",
+                 "--worker-tmp-dir", directory, "httpbin:app"],
                 pass_fds=[descriptor], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory)
 
     def wait(self):

@@ -1,9 +1,11 @@
 """The cases, by what they are about. A case is named GROUP/WHAT."""
-from cases import answers, auth, bodies, cookies, failures, headers, params, proxies, redirects, streams, urls, verbs
+from cases import answers, auth, bodies, cookies, failures, headers, params, proxies, redirects, streams
+from cases import urls, verbs
 
-CASES = [case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams, failures,
-                             proxies)
-         for case in module.CASES]
+CASES = [
+    case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams,
+                        failures, proxies) for case in module.CASES
+]
 
 _names = [case.name for case in CASES]
 assert len(set(_names)) == len(_names), "two cases have one name: %s" % sorted(

@@ -6,7 +6,9 @@ from servers import Answer, to
 
 
 def streamed(name, body, read, headers=(), **more):
-    return case("streams/" + name, get("{echo}/s", read=read), answers=[Answer(headers=headers, body=body, **more)])
+    return case("streams/" + name,
+                get("{echo}/s", read=read),
+                answers=[Answer(headers=headers, body=body, **more)])
 
 
 CASES = [
@@ -31,17 +33,27 @@ CASES = [
     streamed("bytes-empty", b"", 10),
     streamed("bytes-until-close", b"to the end", 4, framed=False),
     streamed("bytes-cut", b"abc", 10, (("Content-Length", "10"),), close=True),
-    streamed("bytes-cut-chunk", b"", 10, raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"),
+    streamed("bytes-cut-chunk", b"", 10,
+             raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"),
     streamed("bytes-broken-gzip", b"not gzip", 10, (("Content-Encoding", "gzip"),)),
     streamed("content", b"whole body", "content", (("Content-Type", "text/plain; charset=utf-8"),)),
     streamed("content-json", b'{"a": 1}', "content", (("Content-Type", "application/json"),)),
     streamed("content-gzip", gzip.compress(b"packed"), "content", (("Content-Encoding", "gzip"),)),
-    case("streams/redirected", get("{echo}/1", read=5), answers=[to("/2", body=b"see there"), Answer(body=b"arrived")]),
+    case("streams/redirected",
+         get("{echo}/1", read=5),
+         answers=[to("/2", body=b"see there"), Answer(body=b"arrived")]),
     case("streams/post", post("{echo}/1", body=b"x", read=5), answers=[Answer(body=b"answered")]),
-    case("streams/error-status", get("{echo}/1", read="content"), answers=[Answer(status=404, reason="NOT FOUND")]),
-    case("streams/then-another", get("{echo}/1", read=3), get("{echo}/2", read="lines"), get("{echo}/3"),
-         answers=[Answer(body=b"0123456789"), Answer(body=b"a\nb"), Answer()]),
-    case("streams/httpbin-lines", get("{httpbin}/stream/5", read="lines", headers=(("User-Agent", "compare"),))),
+    case("streams/error-status",
+         get("{echo}/1", read="content"),
+         answers=[Answer(status=404, reason="NOT FOUND")]),
+    case("streams/then-another",
+         get("{echo}/1", read=3),
+         get("{echo}/2", read="lines"),
+         get("{echo}/3"),
+         answers=[Answer(body=b"0123456789"), Answer(body=b"a\nb"),
+                  Answer()]),
+    case("streams/httpbin-lines",
+         get("{httpbin}/stream/5", read="lines", headers=(("User-Agent", "compare"),))),
     case("streams/httpbin-bytes", get("{httpbin}/stream-bytes/5000?seed=7&chunk_size=100", read=999)),
     case("streams/httpbin-drip", get("{httpbin}/drip?numbytes=5&duration=0.1&delay=0", read=2)),
 ]
