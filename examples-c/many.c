@@ -63,13 +63,12 @@ int main(int argc, char **argv) {
   rf_config_free(config);
   /* Futures may be added at any time; rf_completed_next hands each out when it has finished. */
   if (status == RF_OK) status = rf_as_completed(NULL, 0, &completed);
-  for (size_t i = 0; i < count && status == RF_OK; i++) {
-    rf_future *future;
-    status = rf_session_get(session, urls[i], NULL, &future);
-    if (status == RF_OK) status = rf_completed_add(completed, future);
-    rf_future_free(future); /* completed has a handle of its own */
+  rf_future **futures = calloc(count + 1, sizeof *futures);
+  for (size_t i = 0; i < count && status == RF_OK && futures != NULL; i++) {
+    status = rf_session_get(session, urls[i], NULL, &futures[i]);
+    if (status == RF_OK) status = rf_completed_add(completed, futures[i]);
   }
-  if (status != RF_OK) {
+  if (status != RF_OK || futures == NULL) {
     fprintf(stderr, "%s: %s\n", argv[0], rf_status_name(status));
     return 2;
   }
@@ -95,6 +94,7 @@ int main(int argc, char **argv) {
     }
     fflush(stdout);
     if (terminal) fprintf(stderr, "%zu of %zu", done, count);
+    rf_future_free(futures[index]); /* and with it the response: a long list does not fill the memory */
   }
   if (terminal) fprintf(stderr, "\r\033[K");
   printf("%zu requests, %zu failed, %zu bytes\n", count, failed, bytes);
@@ -103,5 +103,6 @@ int main(int argc, char **argv) {
   rf_session_free(session);
   while (count > 0) free(urls[--count]);
   free(urls);
+  free(futures);
   return failed > 0;
 }

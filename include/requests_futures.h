@@ -6,24 +6,26 @@
  * A session's get, post and so on return at once, with a future. The request runs on a thread of the session's
  * pool; the future's result is the response, or the reason why there is none.
  *
- *   Failures   A function that can fail returns rf_status and hands its result out through its last pointers. When
- *              it does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
+ *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
+ *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
  *              exactly when the status is RF_FAILED, and `done` of rf_wait), and every argument is still yours. A
- *              getter that is given NULL returns NULL, 0 or false. What is wrong with a request (its URL, a header,
- *              a refused connection, a time-out) is never reported by the call that submits it: it is the outcome
- *              of the future. The status is for misuse - NULL, range, closed - and for waiting.
+ *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
+ *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
+ *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
+ *              future. The status is for misuse - NULL, range, UTF-8, closed - and for waiting.
  *
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
  *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
  *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
- *              read. (So does the future of rf_completed_next that you have a handle of.)
+ *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
- *              are borrowed. Bytes are a pointer and a length. A `length` that is an out-argument may be NULL.
+ *              are borrowed. Bytes are a pointer and a length.
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
- *              at any time, as long as nobody frees the handle meanwhile.
+ *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
+ *              child, use only sessions and executors that were made there.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -100,62 +102,62 @@ typedef enum rf_error_kind {
   // be read (with its OS code).
   RF_ERROR_REQUEST = 1,
   // rf_response_raise_for_status: the status is 4xx or 5xx.
-  RF_ERROR_HTTP,
+  RF_ERROR_HTTP = 2,
   // No connection, or it broke before a whole answer's head arrived: name look-up, refusal, reset, bad status
   // line.
-  RF_ERROR_CONNECTION,
-  // A CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
-  RF_ERROR_PROXY,
-  // A CONNECTION: TLS or a certificate.
-  RF_ERROR_SSL,
+  RF_ERROR_CONNECTION = 3,
+  // A kind of RF_ERROR_CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
+  RF_ERROR_PROXY = 4,
+  // A kind of RF_ERROR_CONNECTION: TLS or a certificate.
+  RF_ERROR_SSL = 5,
   // A time-out. On its own: the deadline has passed.
-  RF_ERROR_TIMEOUT,
-  // A CONNECTION and a TIMEOUT: connecting took too long, from look-up to TLS.
-  RF_ERROR_CONNECT_TIMEOUT,
-  // A TIMEOUT: the server was silent for too long.
-  RF_ERROR_READ_TIMEOUT,
-  // A URL is needed.
-  RF_ERROR_URL_REQUIRED,
+  RF_ERROR_TIMEOUT = 6,
+  // A kind of RF_ERROR_CONNECTION and of RF_ERROR_TIMEOUT: connecting took too long, from look-up to TLS.
+  RF_ERROR_CONNECT_TIMEOUT = 7,
+  // A kind of RF_ERROR_TIMEOUT: the server was silent for too long.
+  RF_ERROR_READ_TIMEOUT = 8,
+  // Reserved: an empty URL is an RF_ERROR_MISSING_SCHEMA.
+  RF_ERROR_URL_REQUIRED = 9,
   // More redirects than allowed; rf_error_response has the last one.
-  RF_ERROR_TOO_MANY_REDIRECTS,
+  RF_ERROR_TOO_MANY_REDIRECTS = 10,
   // The URL has no scheme.
-  RF_ERROR_MISSING_SCHEMA,
+  RF_ERROR_MISSING_SCHEMA = 11,
   // The URL's scheme is neither http nor https.
-  RF_ERROR_INVALID_SCHEMA,
+  RF_ERROR_INVALID_SCHEMA = 12,
   // The URL makes no sense.
-  RF_ERROR_INVALID_URL,
+  RF_ERROR_INVALID_URL = 13,
   // A header cannot be sent, or the response's headers contradict each other.
-  RF_ERROR_INVALID_HEADER,
-  // An INVALID_URL: that of a proxy.
-  RF_ERROR_INVALID_PROXY_URL,
-  // The body broke off before its end.
-  RF_ERROR_CHUNKED_ENCODING,
+  RF_ERROR_INVALID_HEADER = 14,
+  // A kind of RF_ERROR_INVALID_URL: that of a proxy.
+  RF_ERROR_INVALID_PROXY_URL = 15,
+  // The body broke off before its end, in chunks or not; the name is that of requests.
+  RF_ERROR_CHUNKED_ENCODING = 16,
   // The body is not what its Content-Encoding says.
-  RF_ERROR_CONTENT_DECODING,
+  RF_ERROR_CONTENT_DECODING = 17,
   // The streamed body was read already.
-  RF_ERROR_STREAM_CONSUMED,
-  // The retries are used up.
-  RF_ERROR_RETRY,
+  RF_ERROR_STREAM_CONSUMED = 18,
+  // Reserved: a request whose retries are used up has the kind of its last failure.
+  RF_ERROR_RETRY = 19,
   // The body has to be sent again and cannot be rewound.
-  RF_ERROR_UNREWINDABLE_BODY,
+  RF_ERROR_UNREWINDABLE_BODY = 20,
   // A body to be sent as JSON does not parse.
-  RF_ERROR_INVALID_JSON,
-  // An INVALID_JSON: a response's body does not parse.
-  RF_ERROR_JSON_DECODE,
+  RF_ERROR_INVALID_JSON = 21,
+  // A kind of RF_ERROR_INVALID_JSON: a response's body does not parse.
+  RF_ERROR_JSON_DECODE = 22,
   // The future was cancelled before it ran.
   RF_ERROR_CANCELLED = 100,
   // It was aborted while it ran.
-  RF_ERROR_ABORTED,
+  RF_ERROR_ABORTED = 101,
   // Its executor refused it.
-  RF_ERROR_SHUTDOWN,
+  RF_ERROR_SHUTDOWN = 102,
   // A hook, an output, a progress function or a body's reader refused.
-  RF_ERROR_HOOK,
-  // The worker process that ran it died.
-  RF_ERROR_BROKEN_POOL,
-  // It cannot be sent to a worker process.
-  RF_ERROR_NOT_TRANSFERABLE,
+  RF_ERROR_HOOK = 103,
+  // Reserved: the worker process that ran it died.
+  RF_ERROR_BROKEN_POOL = 104,
+  // Reserved: it cannot be sent to a worker process.
+  RF_ERROR_NOT_TRANSFERABLE = 105,
   // The body is longer than rf_options_set_max_body allows.
-  RF_ERROR_BODY_TOO_LARGE,
+  RF_ERROR_BODY_TOO_LARGE = 106,
 } rf_error_kind;
 
 // When rf_wait returns.
@@ -163,9 +165,9 @@ typedef enum rf_return_when {
   // When any future is over.
   RF_FIRST_COMPLETED = 1,
   // When any future has failed (a cancelled one has not), or all are over.
-  RF_FIRST_EXCEPTION,
+  RF_FIRST_EXCEPTION = 2,
   // When all are over.
-  RF_ALL_COMPLETED,
+  RF_ALL_COMPLETED = 3,
 } rf_return_when;
 
 // What rf_session_close does with what is not over.
@@ -173,9 +175,9 @@ typedef enum rf_close_mode {
   // Runs what is queued.
   RF_CLOSE_WAIT = 0,
   // Cancels what is queued and waits for what runs.
-  RF_CLOSE_CANCEL_PENDING,
+  RF_CLOSE_CANCEL_PENDING = 1,
   // Cancels what is queued and aborts what runs, streamed bodies included.
-  RF_CLOSE_ABORT,
+  RF_CLOSE_ABORT = 2,
 } rf_close_mode;
 
 // Futures in the order in which they finish. Any thread may use it.
@@ -196,7 +198,7 @@ typedef struct rf_executor rf_executor;
 // A request that is under way, or what came of it. Any thread may use it.
 typedef struct rf_future rf_future;
 
-// One call of a hook. It lives as long as the call.
+// One call of a hook. It lives as long as the call, and belongs to its thread.
 typedef struct rf_hook_call rf_hook_call;
 
 // A value in a JSON document. It lives as long as its response.
@@ -211,13 +213,14 @@ typedef struct rf_response rf_response;
 // What requests share: defaults, cookies, connections. Any thread may use it.
 typedef struct rf_session rf_session;
 
-// One submitted request, on its way to an executor of your own.
+// One submitted request, on its way to an executor of your own. One thread at a time.
 typedef struct rf_task rf_task;
 
 // Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
 typedef void (*rf_drop_fn)(void *user_data);
 
-// Called when a future is over, on the thread that finished or cancelled it. `future` is borrowed for the call.
+// Called when a future is over, on the thread that finished or cancelled it, or that adds the callback when it is over
+// already. `future` is borrowed for the call.
 typedef void (*rf_done_fn)(struct rf_future *future, void *user_data);
 
 // Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
@@ -231,7 +234,7 @@ typedef rf_status (*rf_background_fn)(struct rf_hook_call *call, struct rf_sessi
     const struct rf_response *response, void *user_data);
 
 // Fills `buffer` with up to `capacity` bytes of a body, on the worker. Returns how many, 0 at the end, or a
-// negative number to fail the request.
+// negative number to fail the request; so does more than `capacity`.
 typedef int64_t (*rf_read_fn)(uint8_t *buffer, size_t capacity, void *user_data);
 
 // Goes back to the first byte of a body, on the worker. Anything but RF_OK fails the request.
@@ -240,7 +243,7 @@ typedef rf_status (*rf_rewind_fn)(void *user_data);
 // Takes `length` bytes of a decoded body, on the worker. Anything but RF_OK fails the request.
 typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_data);
 
-// Told how far a request has come, on the worker: bytes of the bodies as they go over the wire. Totals are -1
+// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the bodies as they go over the wire. Totals are -1
 // while they are unknown. Anything but RF_OK fails the request.
 typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
     void *user_data);
@@ -250,7 +253,7 @@ typedef void (*rf_log_fn)(const char *message, void *user_data);
 
 // ---- The package -----------------------------------------------------------------------------------------
 //
-// All of these may be called from any thread, and the strings that they return live for ever.
+// All of these may be called from any thread, and the strings that they return are never freed.
 
 // The version of the library that is loaded: "MAJOR.MINOR.PATCH".
 const char *rf_version(void);
@@ -315,7 +318,7 @@ void rf_executor_free(rf_executor *executor);
 rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_data, rf_drop_fn drop,
     rf_executor **out);
 
-// Runs a task on this thread, ends its future, and frees the task. NULL is nothing to run.
+// Runs a task on this thread, ends its future, and frees the task. NULL does nothing.
 void rf_task_run(rf_task *task);
 
 // Frees a task that was not run: its future is cancelled.
@@ -352,8 +355,10 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // more, which is closed after use.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
-// How often a request is tried again after a failure of its connection. Default: 0. What may have been carried out
-// is tried again only where that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE.
+// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
+// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
+// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline limits all of them.
+// The outcome is that of the last. Default: 0.
 rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
 
 // Frees a configuration. Sessions built from it are not affected.
@@ -365,7 +370,7 @@ rf_status rf_session_new(const rf_config *config, rf_session **out);
 
 // Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
 // those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
-// progress function, or the session has a base session. Requests submitted before are not affected.
+// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not affected.
 rf_status rf_session_update(rf_session *session, const rf_options *defaults);
 
 // Submits a request and returns at once. `method` is any HTTP token; it goes out in upper case. `options` may be
@@ -410,21 +415,24 @@ rf_status rf_session_clear_cookies(rf_session *session, const char *name, const 
 size_t rf_session_max_workers(const rf_session *session);
 
 // Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
-// is an rf_close_mode. From inside a hook or a callback it does not wait for the request that runs there. A
-// shared executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
+// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or callbacks are
+// closing the session, nor for what is queued and has no other worker left to run it: that runs later. A shared
+// executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
 // may be called again.
 rf_status rf_session_close(rf_session *session, int close_mode);
 
-// Frees the handle. It never waits: what was submitted finishes by itself.
+// Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing waits
+// for it at exit: close the session with RF_CLOSE_WAIT where requests or callbacks matter.
 void rf_session_free(rf_session *session);
 
 // ---- Options ---------------------------------------------------------------------------------------------
 //
 // What requests takes as keyword arguments. All strings and bytes are copied unless a comment says otherwise.
 // A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
-// changed, used again and freed as soon as a request is submitted.
+// changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
+// form, part and file together) the last kind called counts; so it does of set_query and add_param.
 
-// Makes options that say nothing. Free them with rf_options_free.
+// Makes empty options. Free them with rf_options_free.
 rf_status rf_options_new(rf_options **out);
 
 // Makes a copy. Callbacks are shared: their drop function runs when the last copy is gone.
@@ -532,8 +540,8 @@ rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const 
 // that calls it. Default: false.
 rf_status rf_options_set_stream(rf_options *options, bool stream);
 
-// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE. Default: no
-// limit.
+// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
+// but an empty one. Default: no limit.
 rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 
 // Writes the decoded body into a file, which has this name when it is complete and not before. Content and text
@@ -551,8 +559,8 @@ rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, 
 // Adds a hook. A request's hooks run instead of the session's, in the order added.
 rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_data, rf_drop_fn drop);
 
-// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook can be sent
-// to a worker process or to another machine.
+// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook is
+// complete in itself: nothing in it points elsewhere.
 rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const void *data, size_t length);
 
 // Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
@@ -560,7 +568,7 @@ rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const 
 RF_DEPRECATED rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn,
     void *user_data, rf_drop_fn drop);
 
-// Sets what becomes the future's user data, before the request can run.
+// Sets what becomes the future's user data, before the request can run. It is only kept: there is no drop function.
 rf_status rf_options_set_user_data(rf_options *options, void *user_data);
 
 // Connects every hop of the request to a Unix socket. The URL gives Host and path; https works over it.
@@ -593,7 +601,7 @@ rf_session *rf_hook_session(rf_hook_call *call);
 
 // Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
 // future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
-// thread is a worker of the pool that has to run the future, and no other can. RF_E_INVALID: a negative time.
+// thread is a worker of the pool that has to run the future, and no other worker is left to do so. RF_E_INVALID: a negative time.
 rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
 
 // Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it
@@ -605,8 +613,9 @@ rf_status rf_future_exception(const rf_future *future, int64_t timeout_ms, const
 bool rf_future_cancel(rf_future *future);
 
 // Cancels a pending future and stops a running one: its connection is shut down, and it fails with
-// RF_ERROR_ABORTED in a moment. False: it had finished; a streamed body that is still read ends with
-// RF_ERROR_ABORTED.
+// RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished;
+// a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and abort the rest, or
+// close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. Not for signal handlers.
 bool rf_future_abort(rf_future *future);
 
 // Whether it was cancelled.
@@ -639,11 +648,11 @@ void rf_future_free(rf_future *future);
 // rf_wait waits for a set of futures, rf_completed delivers one after the other as they finish.
 
 // Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-// to look, or RF_FOREVER. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+// to look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
 rf_status rf_wait(rf_future *const *futures, size_t count, int64_t timeout_ms, int return_when, bool *done);
 
 // Makes a queue that delivers these futures as they finish, those that are over already first. `count` may be 0.
-// The queue keeps the futures alive until it has delivered them; your handles stay yours. Free it with
+// Your handles stay yours; see rf_completed_next for how long the queue keeps a future. Free it with
 // rf_completed_free.
 rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed **out);
 
@@ -652,9 +661,10 @@ rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed 
 rf_status rf_completed_add(rf_completed *completed, rf_future *future);
 
 // Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-// RF_END: none is left. `*future` is borrowed: when you hold a handle of it, it lives until you free that, or until the
-// next call of this function on this queue, whichever is later; when you have freed your handles before, it lives as
-// long as the queue. So free handles after their futures were taken where memory matters. `*index` says which it was,
+// RF_END: none is left. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
+// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the queue
+// keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after its future
+// was delivered. `*index` says which it was,
 // in the order added. Both may be NULL.
 rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
 
@@ -697,8 +707,9 @@ size_t rf_response_header_count(const rf_response *response);
 // Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
 
-// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is read to its end
-// first. NULL: it was read in part or closed, or it broke off.
+// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its end,
+// from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or closed, or it
+// broke off. A body that went to an output is empty here.
 const uint8_t *rf_response_content(const rf_response *response, size_t *length);
 
 // The body as UTF-8, with its length in bytes, decoded by rf_response_encoding, or by what the bytes look like
@@ -715,8 +726,9 @@ rf_status rf_response_set_encoding(const rf_response *response, const char *enco
 // What the bytes of the body look like, such as "utf-8". NULL: as rf_response_content.
 const char *rf_response_apparent_encoding(const rf_response *response);
 
-// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse; `*error`,
-// which belongs to the response, names line and column. RF_E_STATE: the body was read in part or closed.
+// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse
+// (`*error` is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
+// (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body was read in part or closed.
 rf_status rf_response_json(const rf_response *response, const rf_json **out, const rf_error **error);
 
 // RF_FAILED when the status is 4xx or 5xx; `*error`, which belongs to the response, is then an RF_ERROR_HTTP.
@@ -842,15 +854,15 @@ typedef enum rf_json_kind {
   // null, and what is not there.
   RF_JSON_NULL = 0,
   // true or false: rf_json_bool.
-  RF_JSON_BOOL,
+  RF_JSON_BOOL = 1,
   // A number: rf_json_number, rf_json_int, rf_json_number_text.
-  RF_JSON_NUMBER,
+  RF_JSON_NUMBER = 2,
   // A string: rf_json_string.
-  RF_JSON_STRING,
+  RF_JSON_STRING = 3,
   // An array: rf_json_size, rf_json_at.
-  RF_JSON_ARRAY,
+  RF_JSON_ARRAY = 4,
   // An object: rf_json_size, rf_json_get, rf_json_at, rf_json_key_at.
-  RF_JSON_OBJECT,
+  RF_JSON_OBJECT = 5,
 } rf_json_kind;
 
 // An rf_json_kind; RF_JSON_NULL for NULL.

@@ -178,16 +178,11 @@ impl Session {
             environment: Environment::snapshot(),
             deadline,
         };
-        let future = Future::new(request, self.executor.id(), user_data, |future| self.enter(future))
-            .ok_or(SubmitError::Shutdown)?;
+        let enter = |future: &Arc<RequestFuture>| self.enter(future, deadline);
+        let future =
+            Future::new(request, self.executor.id(), user_data, enter).ok_or(SubmitError::Shutdown)?;
         match self.executor.submit(Task::new(future.clone())) {
-            Ok(()) => {
-                if let Some(deadline) = deadline {
-                    let pending: Weak<RequestFuture> = Arc::downgrade(&future);
-                    timer::expire_at(deadline, pending);
-                }
-                Ok(future)
-            }
+            Ok(()) => Ok(future),
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
             Err(Refusal::Declined(task)) => {
@@ -198,7 +193,7 @@ impl Session {
         }
     }
 
-    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>) -> Option<Entry> {
+    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, deadline: Option<Instant>) -> Option<Entry> {
         let mut books = self.books.lock();
         if books.closed {
             return None;
@@ -212,7 +207,12 @@ impl Session {
         };
         books.futures[slot] = Some(future.clone());
         books.open += 1;
-        Some(Entry { session: self.clone(), slot })
+        drop(books);
+        if let Some(deadline) = deadline {
+            let pending: Weak<RequestFuture> = Arc::downgrade(future);
+            timer::expire_at(deadline, pending);
+        }
+        Some(Entry { session: self.clone(), slot, timed: deadline.is_some() })
     }
 
     fn leave(&self, slot: usize) {
@@ -318,6 +318,8 @@ impl Drop for Held {
 pub struct Entry {
     session: Arc<Session>,
     slot: usize,
+    /// The timer knows of its deadline.
+    timed: bool,
 }
 
 impl Ticket for Entry {
@@ -330,6 +332,9 @@ impl Ticket for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        if self.timed {
+            timer::forget();
+        }
         self.session.leave(self.slot);
     }
 }

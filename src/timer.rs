@@ -54,6 +54,8 @@ impl Eq for Entry {}
 struct Timer {
     entries: BinaryHeap<Entry>,
     running: bool,
+    /// How many were asked for and are not over.
+    needed: usize,
     /// At this size those that are over are taken out, so that long deadlines do not pile up.
     sweep_at: usize,
 }
@@ -70,12 +72,24 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
         timer.entries = entries.into_iter().filter(Entry::is_needed).collect();
         timer.sweep_at = 2 * timer.entries.len();
     }
+    timer.needed += 1;
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
     if !timer.running {
         let started = with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run));
         timer.running = started.is_ok();
     } else if first {
+        changed.notify_one();
+    }
+}
+
+/// One of those that `expire_at` was called for is over. With the last one the thread ends.
+pub fn forget() {
+    let (timer, changed) = &*TIMER;
+    let mut timer = timer.lock();
+    timer.needed -= 1;
+    if timer.needed == 0 {
+        timer.entries = BinaryHeap::new();
         changed.notify_one();
     }
 }

@@ -6,24 +6,26 @@
  * A session's get, post and so on return at once, with a future. The request runs on a thread of the session's
  * pool; the future's result is the response, or the reason why there is none.
  *
- *   Failures   A function that can fail returns rf_status and hands its result out through its last pointers. When
- *              it does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
+ *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
+ *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
  *              exactly when the status is RF_FAILED, and `done` of rf_wait), and every argument is still yours. A
- *              getter that is given NULL returns NULL, 0 or false. What is wrong with a request (its URL, a header,
- *              a refused connection, a time-out) is never reported by the call that submits it: it is the outcome
- *              of the future. The status is for misuse - NULL, range, closed - and for waiting.
+ *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
+ *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
+ *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
+ *              future. The status is for misuse - NULL, range, UTF-8, closed - and for waiting.
  *
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
  *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
  *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
- *              read. (So does the future of rf_completed_next that you have a handle of.)
+ *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
- *              are borrowed. Bytes are a pointer and a length. A `length` that is an out-argument may be NULL.
+ *              are borrowed. Bytes are a pointer and a length.
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
- *              at any time, as long as nobody frees the handle meanwhile.
+ *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
+ *              child, use only sessions and executors that were made there.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.

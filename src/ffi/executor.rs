@@ -163,7 +163,7 @@ impl Executor for Custom {
     }
 }
 
-/// Runs a task on this thread, ends its future, and frees the task. NULL is nothing to run.
+/// Runs a task on this thread, ends its future, and frees the task. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_run(task: *mut rf_task) {
     nothing(|| {

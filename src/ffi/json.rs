@@ -18,15 +18,15 @@ pub enum rf_json_kind {
     /// null, and what is not there.
     RF_JSON_NULL = 0,
     /// true or false: rf_json_bool.
-    RF_JSON_BOOL,
+    RF_JSON_BOOL = 1,
     /// A number: rf_json_number, rf_json_int, rf_json_number_text.
-    RF_JSON_NUMBER,
+    RF_JSON_NUMBER = 2,
     /// A string: rf_json_string.
-    RF_JSON_STRING,
+    RF_JSON_STRING = 3,
     /// An array: rf_json_size, rf_json_at.
-    RF_JSON_ARRAY,
+    RF_JSON_ARRAY = 4,
     /// An object: rf_json_size, rf_json_get, rf_json_at, rf_json_key_at.
-    RF_JSON_OBJECT,
+    RF_JSON_OBJECT = 5,
 }
 
 unsafe fn read<T>(json: *const rf_json, otherwise: T, get: impl FnOnce(&Value) -> Option<T>) -> T {

@@ -2,7 +2,8 @@
 //!
 //! What requests takes as keyword arguments. All strings and bytes are copied unless a comment says otherwise.
 //! A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
-//! changed, used again and freed as soon as a request is submitted.
+//! changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
+//! form, part and file together) the last kind called counts; so it does of set_query and add_param.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
@@ -26,7 +27,7 @@ use crate::options::{
     Auth, BodySource, Certificate, Options, Owned, Part, Query, Resolve, SharedReader, Sink, Timeouts,
 };
 
-/// Makes options that say nothing. Free them with rf_options_free.
+/// Makes empty options. Free them with rf_options_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_new(out: *mut *mut rf_options) -> rf_status {
     status(|| {
@@ -423,8 +424,8 @@ pub unsafe extern "C" fn rf_options_set_stream(options: *mut rf_options, stream:
     change(options, || Ok(()), |options, ()| options.stream = Some(stream))
 }
 
-/// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE. Default: no
-/// limit.
+/// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
+/// but an empty one. Default: no limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes: u64) -> rf_status {
     change(options, || Ok(()), |options, ()| options.max_body = Some(bytes))
@@ -497,8 +498,8 @@ pub unsafe extern "C" fn rf_options_add_hook(
     )
 }
 
-/// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook can be sent
-/// to a worker process or to another machine.
+/// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook is
+/// complete in itself: nothing in it points elsewhere.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_hook_bytes(
     options: *mut rf_options,
@@ -544,7 +545,7 @@ pub unsafe extern "C" fn rf_options_set_background_callback(
     result
 }
 
-/// Sets what becomes the future's user data, before the request can run.
+/// Sets what becomes the future's user data, before the request can run. It is only kept: there is no drop function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_user_data(
     options: *mut rf_options,

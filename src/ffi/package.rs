@@ -1,6 +1,6 @@
 //! ## The package
 //!
-//! All of these may be called from any thread, and the strings that they return live for ever.
+//! All of these may be called from any thread, and the strings that they return are never freed.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;

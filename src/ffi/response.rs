@@ -140,8 +140,9 @@ unsafe fn with_length<T>(found: Option<(*const T, usize)>, length: *mut usize) -
     }
 }
 
-/// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is read to its end
-/// first. NULL: it was read in part or closed, or it broke off.
+/// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its end,
+/// from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or closed, or it
+/// broke off. A body that went to an output is empty here.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_content(response: *const rf_response, length: *mut usize) -> *const u8 {
     // SAFETY: see read.
@@ -190,8 +191,9 @@ pub unsafe extern "C" fn rf_response_apparent_encoding(response: *const rf_respo
     unsafe { read(response, null(), |response| response.lend_apparent_encoding().map(<*const u8>::cast)) }
 }
 
-/// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse; `*error`,
-/// which belongs to the response, names line and column. RF_E_STATE: the body was read in part or closed.
+/// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse
+/// (`*error` is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
+/// (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body was read in part or closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_json(
     response: *const rf_response,
@@ -380,7 +382,7 @@ pub unsafe extern "C" fn rf_response_read(
         // SAFETY: see read.
         let error = unsafe { Out::optional(error, null()) };
         // SAFETY: see read.
-        let length = unsafe { Out::required(length, 0) }?;
+        let length = unsafe { Out::optional(length, 0) };
         // SAFETY: see read.
         let response = unsafe { handle::peek(response) }?;
         if buffer.is_null() && capacity > 0 {

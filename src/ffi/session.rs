@@ -82,8 +82,10 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
 }
 
-/// How often a request is tried again after a failure of its connection. Default: 0. What may have been carried out
-/// is tried again only where that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE.
+/// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
+/// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
+/// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline limits all of them.
+/// The outcome is that of the last. Default: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retries: u32) -> rf_status {
     change(config, || Ok(retries), |config, it| config.max_retries = Some(it))
@@ -130,7 +132,7 @@ pub unsafe extern "C" fn rf_session_new(config: *const rf_config, out: *mut *mut
 
 /// Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
 /// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
-/// progress function, or the session has a base session. Requests submitted before are not affected.
+/// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_update(
     session: *mut rf_session,
@@ -335,8 +337,9 @@ pub unsafe extern "C" fn rf_session_max_workers(session: *const rf_session) -> u
 }
 
 /// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
-/// is an rf_close_mode. From inside a hook or a callback it does not wait for the request that runs there. A
-/// shared executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
+/// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or callbacks are
+/// closing the session, nor for what is queued and has no other worker left to run it: that runs later. A shared
+/// executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
 /// may be called again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: c_int) -> rf_status {
@@ -354,7 +357,8 @@ pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: 
     })
 }
 
-/// Frees the handle. It never waits: what was submitted finishes by itself.
+/// Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing waits
+/// for it at exit: close the session with RF_CLOSE_WAIT where requests or callbacks matter.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_free(session: *mut rf_session) {
     // SAFETY: see rf_config_new.

@@ -44,62 +44,62 @@ pub enum rf_error_kind {
     /// be read (with its OS code).
     RF_ERROR_REQUEST = 1,
     /// rf_response_raise_for_status: the status is 4xx or 5xx.
-    RF_ERROR_HTTP,
+    RF_ERROR_HTTP = 2,
     /// No connection, or it broke before a whole answer's head arrived: name look-up, refusal, reset, bad status
     /// line.
-    RF_ERROR_CONNECTION,
-    /// A CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
-    RF_ERROR_PROXY,
-    /// A CONNECTION: TLS or a certificate.
-    RF_ERROR_SSL,
+    RF_ERROR_CONNECTION = 3,
+    /// A kind of RF_ERROR_CONNECTION: the proxy cannot be looked up, reached or talked to, or refuses.
+    RF_ERROR_PROXY = 4,
+    /// A kind of RF_ERROR_CONNECTION: TLS or a certificate.
+    RF_ERROR_SSL = 5,
     /// A time-out. On its own: the deadline has passed.
-    RF_ERROR_TIMEOUT,
-    /// A CONNECTION and a TIMEOUT: connecting took too long, from look-up to TLS.
-    RF_ERROR_CONNECT_TIMEOUT,
-    /// A TIMEOUT: the server was silent for too long.
-    RF_ERROR_READ_TIMEOUT,
-    /// A URL is needed.
-    RF_ERROR_URL_REQUIRED,
+    RF_ERROR_TIMEOUT = 6,
+    /// A kind of RF_ERROR_CONNECTION and of RF_ERROR_TIMEOUT: connecting took too long, from look-up to TLS.
+    RF_ERROR_CONNECT_TIMEOUT = 7,
+    /// A kind of RF_ERROR_TIMEOUT: the server was silent for too long.
+    RF_ERROR_READ_TIMEOUT = 8,
+    /// Reserved: an empty URL is an RF_ERROR_MISSING_SCHEMA.
+    RF_ERROR_URL_REQUIRED = 9,
     /// More redirects than allowed; rf_error_response has the last one.
-    RF_ERROR_TOO_MANY_REDIRECTS,
+    RF_ERROR_TOO_MANY_REDIRECTS = 10,
     /// The URL has no scheme.
-    RF_ERROR_MISSING_SCHEMA,
+    RF_ERROR_MISSING_SCHEMA = 11,
     /// The URL's scheme is neither http nor https.
-    RF_ERROR_INVALID_SCHEMA,
+    RF_ERROR_INVALID_SCHEMA = 12,
     /// The URL makes no sense.
-    RF_ERROR_INVALID_URL,
+    RF_ERROR_INVALID_URL = 13,
     /// A header cannot be sent, or the response's headers contradict each other.
-    RF_ERROR_INVALID_HEADER,
-    /// An INVALID_URL: that of a proxy.
-    RF_ERROR_INVALID_PROXY_URL,
-    /// The body broke off before its end.
-    RF_ERROR_CHUNKED_ENCODING,
+    RF_ERROR_INVALID_HEADER = 14,
+    /// A kind of RF_ERROR_INVALID_URL: that of a proxy.
+    RF_ERROR_INVALID_PROXY_URL = 15,
+    /// The body broke off before its end, in chunks or not; the name is that of requests.
+    RF_ERROR_CHUNKED_ENCODING = 16,
     /// The body is not what its Content-Encoding says.
-    RF_ERROR_CONTENT_DECODING,
+    RF_ERROR_CONTENT_DECODING = 17,
     /// The streamed body was read already.
-    RF_ERROR_STREAM_CONSUMED,
-    /// The retries are used up.
-    RF_ERROR_RETRY,
+    RF_ERROR_STREAM_CONSUMED = 18,
+    /// Reserved: a request whose retries are used up has the kind of its last failure.
+    RF_ERROR_RETRY = 19,
     /// The body has to be sent again and cannot be rewound.
-    RF_ERROR_UNREWINDABLE_BODY,
+    RF_ERROR_UNREWINDABLE_BODY = 20,
     /// A body to be sent as JSON does not parse.
-    RF_ERROR_INVALID_JSON,
-    /// An INVALID_JSON: a response's body does not parse.
-    RF_ERROR_JSON_DECODE,
+    RF_ERROR_INVALID_JSON = 21,
+    /// A kind of RF_ERROR_INVALID_JSON: a response's body does not parse.
+    RF_ERROR_JSON_DECODE = 22,
     /// The future was cancelled before it ran.
     RF_ERROR_CANCELLED = 100,
     /// It was aborted while it ran.
-    RF_ERROR_ABORTED,
+    RF_ERROR_ABORTED = 101,
     /// Its executor refused it.
-    RF_ERROR_SHUTDOWN,
+    RF_ERROR_SHUTDOWN = 102,
     /// A hook, an output, a progress function or a body's reader refused.
-    RF_ERROR_HOOK,
-    /// The worker process that ran it died.
-    RF_ERROR_BROKEN_POOL,
-    /// It cannot be sent to a worker process.
-    RF_ERROR_NOT_TRANSFERABLE,
+    RF_ERROR_HOOK = 103,
+    /// Reserved: the worker process that ran it died.
+    RF_ERROR_BROKEN_POOL = 104,
+    /// Reserved: it cannot be sent to a worker process.
+    RF_ERROR_NOT_TRANSFERABLE = 105,
     /// The body is longer than rf_options_set_max_body allows.
-    RF_ERROR_BODY_TOO_LARGE,
+    RF_ERROR_BODY_TOO_LARGE = 106,
 }
 
 /// When rf_wait returns.
@@ -109,9 +109,9 @@ pub enum rf_return_when {
     /// When any future is over.
     RF_FIRST_COMPLETED = 1,
     /// When any future has failed (a cancelled one has not), or all are over.
-    RF_FIRST_EXCEPTION,
+    RF_FIRST_EXCEPTION = 2,
     /// When all are over.
-    RF_ALL_COMPLETED,
+    RF_ALL_COMPLETED = 3,
 }
 
 /// What rf_session_close does with what is not over.
@@ -121,9 +121,9 @@ pub enum rf_close_mode {
     /// Runs what is queued.
     RF_CLOSE_WAIT = 0,
     /// Cancels what is queued and waits for what runs.
-    RF_CLOSE_CANCEL_PENDING,
+    RF_CLOSE_CANCEL_PENDING = 1,
     /// Cancels what is queued and aborts what runs, streamed bodies included.
-    RF_CLOSE_ABORT,
+    RF_CLOSE_ABORT = 2,
 }
 
 /// Who runs requests. Any thread may use it.
@@ -176,12 +176,12 @@ pub struct rf_error {
     _opaque: [u8; 0],
 }
 
-/// One submitted request, on its way to an executor of your own.
+/// One submitted request, on its way to an executor of your own. One thread at a time.
 pub struct rf_task {
     _opaque: [u8; 0],
 }
 
-/// One call of a hook. It lives as long as the call.
+/// One call of a hook. It lives as long as the call, and belongs to its thread.
 pub struct rf_hook_call {
     _opaque: [u8; 0],
 }
@@ -189,7 +189,8 @@ pub struct rf_hook_call {
 /// Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
 pub type rf_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Called when a future is over, on the thread that finished or cancelled it. `future` is borrowed for the call.
+/// Called when a future is over, on the thread that finished or cancelled it, or that adds the callback when it is over
+/// already. `future` is borrowed for the call.
 pub type rf_done_fn = Option<unsafe extern "C" fn(future: *mut rf_future, user_data: *mut c_void)>;
 
 /// Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
@@ -215,7 +216,7 @@ pub type rf_background_fn = Option<
 >;
 
 /// Fills `buffer` with up to `capacity` bytes of a body, on the worker. Returns how many, 0 at the end, or a
-/// negative number to fail the request.
+/// negative number to fail the request; so does more than `capacity`.
 pub type rf_read_fn =
     Option<unsafe extern "C" fn(buffer: *mut u8, capacity: usize, user_data: *mut c_void) -> i64>;
 
@@ -227,7 +228,7 @@ pub type rf_write_fn = Option<
     unsafe extern "C" fn(data: *const u8, length: usize, user_data: *mut c_void) -> rf_callback_status,
 >;
 
-/// Told how far a request has come, on the worker: bytes of the bodies as they go over the wire. Totals are -1
+/// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the bodies as they go over the wire. Totals are -1
 /// while they are unknown. Anything but RF_OK fails the request.
 pub type rf_progress_fn = Option<
     unsafe extern "C" fn(

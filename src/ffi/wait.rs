@@ -24,7 +24,7 @@ unsafe fn futures(futures: *const *mut rf_future, count: usize) -> Checked<Vec<A
 }
 
 /// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-/// to look, or RF_FOREVER. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+/// to look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_wait(
     futures: *const *mut rf_future,
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn rf_wait(
 }
 
 /// Makes a queue that delivers these futures as they finish, those that are over already first. `count` may be 0.
-/// The queue keeps the futures alive until it has delivered them; your handles stay yours. Free it with
+/// Your handles stay yours; see rf_completed_next for how long the queue keeps a future. Free it with
 /// rf_completed_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_as_completed(
@@ -95,9 +95,10 @@ pub unsafe extern "C" fn rf_completed_add(completed: *mut rf_completed, future: 
 }
 
 /// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-/// RF_END: none is left. `*future` is borrowed: when you hold a handle of it, it lives until you free that, or until the
-/// next call of this function on this queue, whichever is later; when you have freed your handles before, it lives as
-/// long as the queue. So free handles after their futures were taken where memory matters. `*index` says which it was,
+/// RF_END: none is left. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
+/// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the queue
+/// keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after its future
+/// was delivered. `*index` says which it was,
 /// in the order added. Both may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_next(
