@@ -74,7 +74,11 @@ impl Control {
         }
     }
 
-    pub fn detach(&self) {
-        *self.socket.lock() = None;
+    /// An abort leaves this socket alone from now on, if it is the one that was attached last.
+    pub fn detach(&self, socket: RawFd) {
+        let mut attached = self.socket.lock();
+        if *attached == Some(socket) {
+            *attached = None;
+        }
     }
 }

@@ -202,6 +202,11 @@ impl<W: Work> Future<W> {
         core.work.take()
     }
 
+    /// Marks this thread as the one that runs the future, for as long as the result lives.
+    pub fn hold(&self) -> Option<<W::Ticket as Ticket>::Held> {
+        self.core.lock().ticket.as_ref().map(Ticket::hold)
+    }
+
     /// Ends a running future.
     pub fn finish(self: &Arc<Self>, outcome: W::Outcome) {
         let core = self.core.lock();
@@ -273,8 +278,8 @@ impl<W: Work> Future<W> {
         self.over.notify_all();
         drop(core);
 
-        drop(work);
         let held = ticket.as_ref().map(Ticket::hold);
+        drop(work);
         for listener in &listeners {
             if let Listener::Waiter(waiter, index) = listener {
                 waiter.finished(*index);

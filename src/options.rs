@@ -5,6 +5,7 @@
 //! shares the set as it is, and whoever changes it afterwards changes a copy.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -80,10 +81,44 @@ pub trait Reader: Send {
     fn rewind(&mut self) -> bool;
 }
 
-/// A reader and whether anything was taken from it yet: the second request that sends it rewinds first.
+/// A reader that several requests may share, one after the other: whoever finds it touched rewinds it first.
 pub struct SharedReader {
-    pub reader: Box<dyn Reader>,
-    pub touched: bool,
+    reader: Mutex<Box<dyn Reader>>,
+    touched: AtomicBool,
+    can_rewind: bool,
+}
+
+impl SharedReader {
+    pub fn new(reader: Box<dyn Reader>) -> SharedReader {
+        let can_rewind = reader.can_rewind();
+        SharedReader { reader: Mutex::new(reader), touched: AtomicBool::new(false), can_rewind }
+    }
+
+    /// Whether anything was taken from it.
+    pub fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Acquire)
+    }
+
+    pub fn set_touched(&self, touched: bool) {
+        self.touched.store(touched, Ordering::Release);
+    }
+
+    pub fn can_rewind(&self) -> bool {
+        self.can_rewind
+    }
+
+    /// The reader, once no other request uses it. An error of `go_on`, asked now and then, ends the wait.
+    pub fn lock<E>(
+        &self,
+        mut go_on: impl FnMut() -> Result<(), E>,
+    ) -> Result<parking_lot::MutexGuard<'_, Box<dyn Reader>>, E> {
+        loop {
+            if let Some(reader) = self.reader.try_lock_for(crate::control::SLICE) {
+                return Ok(reader);
+            }
+            go_on()?;
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -91,7 +126,7 @@ pub enum BodySource {
     Bytes(Arc<Owned>),
     Borrowed(Arc<dyn Borrowed>),
     File(String),
-    Reader { reader: Arc<Mutex<SharedReader>>, length: Option<u64> },
+    Reader { reader: Arc<SharedReader>, length: Option<u64> },
     Json(String),
     Form(Vec<Part>),
 }

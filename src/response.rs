@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::mem;
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
@@ -27,6 +28,8 @@ pub struct Response {
     elapsed: Duration,
     history: Vec<Arc<Response>>,
     body: Mutex<Body>,
+    /// Whoever had the source in hand has put it back.
+    free: Condvar,
     /// What ends a read that is under way, while there is something to read.
     reins: Mutex<Option<Arc<Control>>>,
     /// The whole body, once it was read in one piece. A NUL follows its last byte.
@@ -60,6 +63,8 @@ pub type Source = Box<dyn Read + Send>;
 
 struct Body {
     source: Option<Source>,
+    /// Who has the source in hand.
+    reader: Option<ThreadId>,
     state: BodyState,
     failure: Option<Error>,
     /// How much of the content `read` has delivered.
@@ -81,6 +86,12 @@ enum BodyState {
     /// All of it is in `content`.
     Kept,
     Closed,
+}
+
+/// Whether a read came to the end.
+enum Progress {
+    More,
+    End,
 }
 
 /// Why a response does not give what was asked for.
@@ -110,6 +121,7 @@ impl Response {
     pub fn new(parts: Parts) -> Response {
         let body = Body {
             source: parts.source,
+            reader: None,
             state: BodyState::Untouched,
             failure: None,
             delivered: 0,
@@ -126,6 +138,7 @@ impl Response {
             elapsed: parts.elapsed,
             history: parts.history,
             body: Mutex::new(body),
+            free: Condvar::new(),
             reins: Mutex::new(parts.control),
             content: OnceLock::new(),
             encoding: Mutex::default(),
@@ -234,17 +247,72 @@ impl Response {
     }
 
     // ---- the body ----
+    //
+    // Reading may call functions of the user's, and those may ask for this very body. So whoever reads takes the
+    // source out and leaves word who he is; the lock is not held meanwhile. Others wait, he himself is refused.
+
+    /// The body, once nobody reads it.
+    fn free_body(&self) -> Result<MutexGuard<'_, Body>, Refusal> {
+        let mut body = self.body.lock();
+        while let Some(reader) = body.reader {
+            if reader == thread::current().id() {
+                return Err(Refusal::State);
+            }
+            self.free.wait(&mut body);
+        }
+        Ok(body)
+    }
+
+    /// Reads with the source in hand, and puts it back unless it has ended, failed, or was closed meanwhile.
+    fn with_source<'a>(
+        &'a self,
+        mut body: MutexGuard<'a, Body>,
+        read: impl FnOnce(&mut Source) -> std::io::Result<Progress>,
+    ) -> Result<MutexGuard<'a, Body>, Refusal> {
+        let Some(mut source) = body.source.take() else { return Ok(body) };
+        body.reader = Some(thread::current().id());
+        drop(body);
+        let result = read(&mut source);
+        let mut body = self.body.lock();
+        body.reader = None;
+        self.free.notify_all();
+        let outcome = match result {
+            _ if body.state == BodyState::Closed => Err(Refusal::State),
+            Ok(Progress::More) => {
+                body.source = Some(source);
+                return Ok(body);
+            }
+            Ok(Progress::End) => Ok(()),
+            Err(error) => {
+                let error = self.body_error(error);
+                body.failure = Some(error.clone());
+                Err(Refusal::Failed(error))
+            }
+        };
+        // The connection goes back, or is closed, with the source: not under the lock.
+        drop(body);
+        drop(source);
+        self.reins.lock().take();
+        outcome.map(|()| self.body.lock())
+    }
+
+    /// Whether nothing of the body is left on its connection.
+    pub fn is_read(&self) -> bool {
+        let body = self.body.lock();
+        body.source.is_none() && body.reader.is_none()
+    }
 
     /// The whole body; it is read now, if nobody did before.
     pub fn content(&self) -> Result<&[u8], Refusal> {
         if self.content.get().is_none() {
-            self.read_all(&mut self.body.lock())?;
+            self.read_all()?;
         }
-        let content = self.content.get().expect("read_all has set it");
+        let content = self.content.get().ok_or(Refusal::State)?;
         Ok(&content[..content.len() - 1])
     }
 
-    fn read_all(&self, body: &mut Body) -> Result<(), Refusal> {
+    fn read_all(&self) -> Result<(), Refusal> {
+        let body = self.free_body()?;
         match body.state {
             BodyState::Kept => return Ok(()),
             BodyState::Partial | BodyState::Closed => return Err(Refusal::State),
@@ -255,60 +323,52 @@ impl Response {
             return Err(Refusal::Failed(failure.clone()));
         }
         let mut content = Vec::new();
-        if let Some(mut source) = body.source.take() {
+        let mut body = self.with_source(body, |source| {
             let announced = self.head.get("content-length").and_then(|length| length.trim().parse().ok());
             let coded = self.head.get("content-encoding").is_some();
             let announced = announced.filter(|_| !coded);
             content.reserve_exact(announced.unwrap_or(0).min(FIRST_PIECE) + 1);
-            if let Err(error) = read_to_end(&mut source, &mut content, announced) {
-                let error = self.body_error(error);
-                body.failure = Some(error.clone());
-                drop(source);
-                self.reins.lock().take();
-                return Err(Refusal::Failed(error));
-            }
-        }
-        self.reins.lock().take();
+            read_to_end(source, &mut content, announced)?;
+            Ok(Progress::End)
+        })?;
         content.push(0);
-        body.state = BodyState::Kept;
         let _ = self.content.set(content);
+        body.state = BodyState::Kept;
         Ok(())
     }
 
     /// Gives the body to `write`, piece by piece, and keeps nothing of it.
     pub fn drain(&self, write: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        let mut body = self.body.lock();
-        if body.state == BodyState::Kept {
+        if let Some(content) = self.content.get() {
             // A hook has read it.
-            return write(self.content.get().map_or(&[], |content| &content[..content.len() - 1]));
+            return write(&content[..content.len() - 1]);
         }
         let mut piece = vec![0; FIRST_PIECE];
         loop {
-            match self.read_piece(&mut body, &mut piece) {
+            match self.read(&mut piece) {
                 Ok(0) => break,
                 Ok(count) => {
                     if let Err(error) = write(&piece[..count]) {
-                        body.source = None;
-                        self.reins.lock().take();
+                        self.close();
                         return Err(error);
                     }
                 }
-                Err(Refusal::State) => break,
+                // Somebody has read a part of it or closed it: what is left is not the body.
+                Err(Refusal::State) => return Err(consumed().at(self.url.as_str())),
                 Err(Refusal::Failed(error)) => return Err(error),
             }
         }
-        body.state = BodyState::Kept;
-        let _ = self.content.set(vec![0]);
+        let mut body = self.body.lock();
+        if body.state == BodyState::Consumed {
+            body.state = BodyState::Kept;
+            let _ = self.content.set(vec![0]);
+        }
         Ok(())
     }
 
     /// Reads a piece into `buffer`; 0 at the end.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Refusal> {
-        let mut body = self.body.lock();
-        self.read_piece(&mut body, buffer)
-    }
-
-    fn read_piece(&self, body: &mut Body, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        let mut body = self.free_body()?;
         // What a line did not need comes first.
         if !body.line.is_empty() && body.state != BodyState::Closed {
             let count = body.line.len().min(buffer.len());
@@ -336,56 +396,50 @@ impl Response {
             return Ok(0);
         }
         body.state = BodyState::Partial;
-        let Some(source) = &mut body.source else {
+        let mut count = 0;
+        let mut body = self.with_source(body, |source| {
+            count = read_some(source, buffer)?;
+            Ok(if count == 0 { Progress::End } else { Progress::More })
+        })?;
+        if count == 0 {
             body.state = BodyState::Consumed;
-            return Ok(0);
-        };
-        match read_some(source, buffer) {
-            Ok(0) => {
-                body.state = BodyState::Consumed;
-                body.source = None;
-                self.reins.lock().take();
-                Ok(0)
-            }
-            Ok(count) => Ok(count),
-            Err(error) => {
-                let error = self.body_error(error);
-                body.failure = Some(error.clone());
-                body.source = None;
-                self.reins.lock().take();
-                Err(Refusal::Failed(error))
-            }
         }
+        Ok(count)
     }
 
-    /// The next line without its end; None after the last. It lives as long as the response.
+    /// The next line without its end; None after the last. It lives until the next line is read.
     pub fn read_line(&self) -> Result<Option<(*const u8, usize)>, Refusal> {
-        let mut body = self.body.lock();
-        if body.state == BodyState::Closed {
-            return Err(Refusal::State);
-        }
-        let mut pending = mem::take(&mut body.line);
+        let (mut pending, mut after_return) = {
+            let mut body = self.free_body()?;
+            if body.state == BodyState::Closed {
+                return Err(Refusal::State);
+            }
+            (mem::take(&mut body.line), body.after_return)
+        };
         let mut searched = 0;
         loop {
-            if body.after_return && !pending.is_empty() {
-                body.after_return = false;
+            if after_return && !pending.is_empty() {
+                after_return = false;
                 if pending[0] == b'\n' {
                     pending.remove(0);
                 }
             }
             let end = pending[searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
             if let Some(end) = end.map(|end| searched + end) {
+                let mut body = self.body.lock();
                 body.after_return = pending[end] == b'\r';
-                let rest = pending.split_off(end + 1);
+                body.line = pending.split_off(end + 1);
+                drop(body);
                 pending.pop();
-                body.line = rest;
                 return Ok(Some(self.lend_line(pending)));
             }
             searched = pending.len();
             let mut piece = [0; 8 * 1024];
-            match self.read_piece(&mut body, &mut piece) {
-                Ok(0) if pending.is_empty() => return Ok(None),
-                Ok(0) => return Ok(Some(self.lend_line(pending))),
+            match self.read(&mut piece) {
+                Ok(0) => {
+                    self.body.lock().after_return = after_return;
+                    return Ok(if pending.is_empty() { None } else { Some(self.lend_line(pending)) });
+                }
                 Ok(count) => pending.extend_from_slice(&piece[..count]),
                 // A line that a failure cut is not delivered.
                 Err(refusal) => return Err(refusal),
@@ -405,25 +459,21 @@ impl Response {
         (address, length)
     }
 
-    /// Ends the reading; the connection is closed unless the body was read to its end.
+    /// Ends the reading; the connection is closed unless the body was read to its end. Whoever reads at this moment
+    /// is let go.
     pub fn close(&self) {
-        // Whoever reads at this moment is let go first.
-        let mut body = match self.body.try_lock() {
-            Some(body) => body,
-            None => {
-                if let Some(control) = &*self.reins.lock() {
-                    control.abort();
-                }
-                self.body.lock()
-            }
-        };
+        let mut body = self.body.lock();
         if body.state != BodyState::Kept {
             body.state = BodyState::Closed;
         }
         let source = body.source.take();
-        self.reins.lock().take();
+        let reading = body.reader.is_some();
         drop(body);
         drop(source);
+        let reins = self.reins.lock().take();
+        if let Some(control) = reins.filter(|_| reading) {
+            control.abort();
+        }
     }
 
     fn body_error(&self, error: std::io::Error) -> Error {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -63,8 +64,8 @@ struct Books {
     futures: Vec<Option<Arc<RequestFuture>>>,
     free: Vec<usize>,
     open: usize,
-    /// Of the open ones, those whose thread waits in `close` itself: nobody waits for them.
-    closing: usize,
+    /// Of the open ones (by slot), those whose own thread has called `close`: other such threads do not wait for them.
+    closing: HashSet<usize>,
     /// Bodies that callers still read.
     streams: Vec<Weak<Control>>,
 }
@@ -220,7 +221,8 @@ impl Session {
         let future = books.futures[slot].take();
         books.free.push(slot);
         books.open -= 1;
-        if books.closed && books.open <= books.closing {
+        books.closing.remove(&slot);
+        if books.closed {
             self.changed.notify_all();
         }
         drop(books);
@@ -265,18 +267,20 @@ impl Session {
             }
         }
         let own = held_here(self);
+        let inside = !own.is_empty();
         let mut books = self.books.lock();
-        books.closing += own;
+        books.closing.extend(own);
         self.changed.notify_all();
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
-        while books.open > books.closing && !blocked.as_ref().is_some_and(Blocked::all) {
+        while books.open > if inside { books.closing.len() } else { 0 }
+            && !blocked.as_ref().is_some_and(Blocked::all)
+        {
             match &blocked {
                 None => self.changed.wait(&mut books),
                 Some(_) => Until::Forever.wait_slice(&self.changed, &mut books),
             }
         }
-        books.closing -= own;
         drop(books);
         if self.owns_executor {
             drop(blocked);
@@ -289,21 +293,23 @@ impl Session {
 }
 
 thread_local! {
-    /// The sessions (by address) whose futures this thread runs or tells about, innermost last.
-    static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The futures (by their session's address and slot) that this thread runs or tells about, innermost last.
+    static HELD: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-fn held_here(session: &Session) -> usize {
+fn held_here(session: &Session) -> Vec<usize> {
     let address = std::ptr::from_ref(session) as usize;
-    HELD.with(|held| held.borrow().iter().filter(|other| **other == address).count())
+    HELD.with(|held| {
+        held.borrow().iter().filter(|(other, _)| *other == address).map(|(_, slot)| *slot).collect()
+    })
 }
 
 /// While it lives, this thread is inside a request or a callback of a session.
 pub struct Held;
 
 impl Held {
-    fn new(session: &Session) -> Held {
-        HELD.with(|held| held.borrow_mut().push(std::ptr::from_ref(session) as usize));
+    fn new(session: &Session, slot: usize) -> Held {
+        HELD.with(|held| held.borrow_mut().push((std::ptr::from_ref(session) as usize, slot)));
         Held
     }
 }
@@ -326,7 +332,7 @@ impl Ticket for Entry {
     type Held = Held;
 
     fn hold(&self) -> Held {
-        Held::new(&self.session)
+        Held::new(&self.session, self.slot)
     }
 }
 
@@ -354,7 +360,6 @@ pub struct Request {
 impl Request {
     /// Sends it on this thread.
     pub fn run(self, control: &Arc<Control>) -> Outcome {
-        let _held = Held::new(&self.session);
         send::run(&self, control).map_err(|error| error.at(&self.url))
     }
 }

@@ -24,8 +24,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn is_needed(&self) -> bool {
-        self.what.upgrade().is_some_and(|what| !what.is_over())
+    fn is_needed(&self, alive: &mut Vec<Arc<dyn Expires>>) -> bool {
+        let Some(what) = self.what.upgrade() else { return false };
+        let needed = !what.is_over();
+        alive.push(what);
+        needed
     }
 }
 
@@ -66,21 +69,28 @@ static TIMER: LazyLock<(Mutex<Timer>, Condvar)> = LazyLock::new(Default::default
 /// finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     let (timer, changed) = &*TIMER;
+    // Whoever was looked at is let go without the lock: it may be for the last time.
+    let mut alive = Vec::new();
     let mut timer = timer.lock();
     if timer.entries.len() >= timer.sweep_at.max(256) {
         let entries = std::mem::take(&mut timer.entries);
-        timer.entries = entries.into_iter().filter(Entry::is_needed).collect();
+        timer.entries = entries.into_iter().filter(|entry| entry.is_needed(&mut alive)).collect();
         timer.sweep_at = 2 * timer.entries.len();
     }
     timer.needed += 1;
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
     if !timer.running {
-        let started = with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run));
-        timer.running = started.is_ok();
+        timer.running = start();
     } else if first {
         changed.notify_one();
     }
+    drop(timer);
+    drop(alive);
+}
+
+fn start() -> bool {
+    with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_ok()
 }
 
 /// One of those that `expire_at` was called for is over. With the last one the thread ends.
@@ -104,12 +114,13 @@ fn run() {
             continue;
         }
         let due = guard.entries.pop();
+        // Callbacks run in here: not under the lock, and not on the thread that the others wait for.
+        guard.running = !guard.entries.is_empty() && start();
         drop(guard);
-        // Callbacks run in here: not under the lock.
         if let Some(what) = due.and_then(|entry| entry.what.upgrade()) {
             what.expire();
         }
-        guard = timer.lock();
+        return;
     }
     guard.running = false;
 }

@@ -38,7 +38,14 @@ fn is_stuck<'a, W: Work>(
 ) -> bool {
     let hopeless =
         |future: &Arc<Future<W>>| future.home() == blocked.home() && future.state() == State::Pending;
-    blocked.all() && if any { open.any(hopeless) } else { open.all(hopeless) }
+    if !blocked.all() {
+        return false;
+    }
+    if any {
+        return open.any(hopeless);
+    }
+    // None open at all is no reason: what has just finished is about to be told.
+    open.next().is_some_and(hopeless) && open.all(hopeless)
 }
 
 /// The indices of the futures that finished since somebody looked.

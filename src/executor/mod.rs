@@ -24,6 +24,7 @@ impl Task {
         let Some(future) = self.0.take() else { return };
         let control = Arc::new(Control::new());
         let Some(request) = future.start(&control) else { return };
+        let _held = future.hold();
         let outcome = catch_unwind(AssertUnwindSafe(|| request.run(&control))).unwrap_or_else(|panic| {
             Err(Error::new(ErrorKind::Request, format!("a defect in this library: {}", panic_text(&*panic))))
         });

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -31,6 +31,8 @@ struct Shared {
     started: AtomicUsize,
     /// Workers that wait, inside a task, for a future of this very pool.
     blocked: AtomicUsize,
+    /// The last thread that was wanted could not be had.
+    short: AtomicBool,
     crew: Mutex<Crew>,
     changed: Condvar,
 }
@@ -58,6 +60,7 @@ impl ThreadPool {
             balance: AtomicIsize::new(0),
             started: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
+            short: AtomicBool::new(false),
             crew: Mutex::default(),
             changed: Condvar::new(),
         };
@@ -81,9 +84,13 @@ impl ThreadPool {
                 crew.handles.insert(number, handle);
                 crew.live += 1;
                 shared.started.store(number + 1, Ordering::Release);
+                shared.short.store(false, Ordering::Release);
                 Ok(())
             }
-            Err(_) => Err(first.lock().take()),
+            Err(_) => {
+                shared.short.store(true, Ordering::Release);
+                Err(first.lock().take())
+            }
         }
     }
 }
@@ -172,7 +179,8 @@ impl Executor for ThreadPool {
         let mut crew = self.shared.crew.lock();
         crew.closing += own;
         self.shared.changed.notify_all();
-        while crew.live > crew.closing {
+        // Workers that close their own pool do not wait for each other. Everybody else waits for all.
+        while crew.live > if own > 0 { crew.closing } else { 0 } {
             self.shared.changed.wait(&mut crew);
         }
         crew.closing -= own;
@@ -219,7 +227,12 @@ impl Blocked {
 
     /// Whether no worker of the pool is left that could take a pending task.
     pub fn all(&self) -> bool {
-        self.0.blocked.load(Ordering::SeqCst) >= self.0.max_workers
+        let shared = &self.0;
+        let all = match shared.short.load(Ordering::Acquire) {
+            true => shared.started.load(Ordering::Acquire),
+            false => shared.max_workers,
+        };
+        shared.blocked.load(Ordering::SeqCst) >= all
     }
 }
 

@@ -10,8 +10,6 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use parking_lot::Mutex;
-
 use super::boundary::{Checked, Out, bytes, limit, nothing, optional_text, status, text};
 use super::callback::{
     BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, OutputFunction,
@@ -194,7 +192,7 @@ pub unsafe extern "C" fn rf_options_set_body_reader(
     };
     change(options, check, |options, length| {
         let reader = Box::new(BodyReader { read, rewind, data: Data::new(user_data, drop) });
-        let reader = Arc::new(Mutex::new(SharedReader { reader, touched: false }));
+        let reader = Arc::new(SharedReader::new(reader));
         options.body.replace(BodySource::Reader { reader, length })
     })
 }

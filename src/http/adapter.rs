@@ -106,18 +106,13 @@ impl Adapter {
     }
 
     fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
-        let result = self.reach(route, limits);
-        if result.is_err() {
-            // The socket is closed by now.
-            limits.control.detach();
-        }
-        let mut channel = result?;
+        let mut channel = self.reach(route, limits)?;
         if route.secure {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
             let outcome =
                 self.tls.get(settings).and_then(|config| channel.add_tls(&config, &route.host, limits));
             if let Err(error) = outcome {
-                limits.control.detach();
+                channel.detach(limits.control);
                 return Err(error);
             }
         }
@@ -167,41 +162,49 @@ impl Adapter {
         };
         let addresses = dns::resolve(&proxy.host, proxy.port, limits).map_err(blame)?;
         let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
-        if proxy.scheme == ProxyScheme::Https {
-            let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
-            channel.add_tls(&self.tls.get(settings)?, &proxy.host, limits).map_err(blame)?;
-        }
-        let credentials = proxy.login();
-        match proxy.scheme {
-            ProxyScheme::Http | ProxyScheme::Https => {
-                if route.secure {
+        let mut negotiate = || -> Result<(), Error> {
+            if proxy.scheme == ProxyScheme::Https {
+                let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
+                channel.add_tls(&self.tls.get(settings)?, &proxy.host, limits).map_err(blame)?;
+            }
+            let credentials = proxy.login();
+            match proxy.scheme {
+                ProxyScheme::Http | ProxyScheme::Https => {
+                    if route.secure {
+                        let mut stream = Bounded { channel: &mut channel, limits };
+                        proxy::connect_tunnel(&mut stream, &route.host, route.port, credentials, None)
+                            .map_err(refused)?;
+                    }
+                }
+                scheme => {
                     let mut stream = Bounded { channel: &mut channel, limits };
-                    proxy::connect_tunnel(&mut stream, &route.host, route.port, credentials, None)
-                        .map_err(refused)?;
+                    let greeted = socks::greet(&mut stream, scheme, credentials).map_err(refused)?;
+                    let by_name = matches!(scheme, ProxyScheme::Socks4a | ProxyScheme::Socks5h);
+                    let address;
+                    let target = if by_name {
+                        socks::Target::Name(&route.host, route.port)
+                    } else {
+                        let found = dns::resolve(&route.host, route.port, limits)?;
+                        let fits =
+                            |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
+                        address = *found.iter().find(fits).ok_or_else(|| {
+                            Error::new(
+                                ErrorKind::Proxy,
+                                format!("'{}' has no IPv4 address for SOCKS 4", route.host),
+                            )
+                        })?;
+                        socks::Target::Address(address)
+                    };
+                    greeted.request(&mut stream, target).map_err(refused)?;
                 }
             }
-            scheme => {
-                let mut stream = Bounded { channel: &mut channel, limits };
-                let greeted = socks::greet(&mut stream, scheme, credentials).map_err(refused)?;
-                let by_name = matches!(scheme, ProxyScheme::Socks4a | ProxyScheme::Socks5h);
-                let address;
-                let target = if by_name {
-                    socks::Target::Name(&route.host, route.port)
-                } else {
-                    let found = dns::resolve(&route.host, route.port, limits)?;
-                    let fits = |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
-                    address = *found.iter().find(fits).ok_or_else(|| {
-                        Error::new(
-                            ErrorKind::Proxy,
-                            format!("'{}' has no IPv4 address for SOCKS 4", route.host),
-                        )
-                    })?;
-                    socks::Target::Address(address)
-                };
-                greeted.request(&mut stream, target).map_err(refused)?;
-            }
+            Ok(())
+        };
+        let outcome = negotiate();
+        if outcome.is_err() {
+            channel.detach(limits.control);
         }
-        Ok(channel)
+        outcome.map(|()| channel)
     }
 }
 

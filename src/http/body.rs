@@ -5,11 +5,10 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::connection::Connection;
 use super::progress::Meter;
 use super::socket::Limits;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::form::{self, Multipart, Segment};
 use crate::json::Document;
@@ -27,7 +26,7 @@ enum Source {
     Nothing,
     Memory(Arc<dyn Borrowed>),
     Pieces(Vec<Piece>),
-    Reader(Arc<Mutex<SharedReader>>),
+    Reader(Arc<SharedReader>),
 }
 
 enum Piece {
@@ -149,31 +148,27 @@ impl Payload {
     /// Whether it could be sent once more.
     pub fn can_rewind(&self) -> bool {
         match &self.source {
-            Source::Reader(reader) => {
-                let reader = reader.lock();
-                !reader.touched || reader.reader.can_rewind()
-            }
+            Source::Reader(reader) => !reader.is_touched() || reader.can_rewind(),
             _ => true,
         }
     }
 
     /// Back to the first byte, if anything was taken.
-    pub fn rewind(&self) -> Result<(), Error> {
-        let Source::Reader(reader) = &self.source else { return Ok(()) };
-        let mut reader = reader.lock();
-        if !reader.touched {
+    pub fn rewind(&self, control: &Control) -> Result<(), Error> {
+        let Source::Reader(shared) = &self.source else { return Ok(()) };
+        if !shared.is_touched() {
             return Ok(());
         }
-        if !reader.reader.can_rewind() {
+        if !shared.can_rewind() {
             return Err(Error::new(
                 ErrorKind::UnrewindableBody,
                 "Unable to rewind request body for redirect: its reader cannot begin again.",
             ));
         }
-        if !reader.reader.rewind() {
+        if !shared.lock(|| control.check())?.rewind() {
             return Err(Error::new(ErrorKind::Hook, "The body's reader failed to rewind."));
         }
-        reader.touched = false;
+        shared.set_touched(false);
         Ok(())
     }
 
@@ -226,12 +221,11 @@ impl Payload {
                     }
                 })
             }
-            Source::Reader(reader) => {
-                let mut reader = reader.lock();
-                reader.touched = true;
+            Source::Reader(shared) => {
+                let mut reader = shared.lock(|| limits.control.check())?;
+                shared.set_touched(true);
                 self.pump(head, connection, limits, meter, |buffer| {
                     reader
-                        .reader
                         .read(buffer)
                         .ok_or_else(|| Error::new(ErrorKind::Hook, "The body's reader refused to go on."))
                 })
@@ -289,16 +283,17 @@ fn open_file(path: &PathBuf) -> Result<File, Error> {
         .map_err(|error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error))
 }
 
-/// The length of a file that can be opened; None for what has none, such as a pipe.
+/// The length of a file that can be opened.
 fn file_length(path: &PathBuf) -> Result<Option<u64>, Error> {
-    // A pipe is not opened to look at it: that would wait for its other end.
     let failed = |error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error);
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return Err(failed(std::io::Error::from_raw_os_error(libc::EISDIR)));
     }
     if !metadata.is_file() {
-        return Ok(None);
+        // Opening a pipe waits for its other end, and nothing could end that wait.
+        let text = format!("Cannot send {}: it is no regular file", path.display());
+        return Err(Error::new(ErrorKind::Request, text));
     }
     File::open(path).map_err(failed)?;
     Ok(Some(metadata.len()))

@@ -43,6 +43,11 @@ impl Channel {
         control.attach(self.socket.descriptor());
     }
 
+    /// An abort leaves this channel alone from now on. Due before it is closed: its number may be another's then.
+    pub fn detach(&self, control: &Control) {
+        control.detach(self.socket.descriptor());
+    }
+
     /// Puts TLS on what is there, and shakes hands.
     pub fn add_tls(&mut self, config: &Arc<ClientConfig>, host: &str, limits: &Limits) -> Result<(), Error> {
         let mut connection = tls::client(config, host)?;
@@ -128,28 +133,49 @@ impl Channel {
     /// Whether a connection that lay idle can carry another request: nothing came in meanwhile but what TLS
     /// keeps to itself (late session tickets).
     pub fn is_idle(&mut self) -> bool {
-        if self.socket.is_silent() {
-            return true;
+        // What TLS has decrypted already is news as well, though the socket is silent about it.
+        let quiet = |layer: &mut Layer| match layer.connection.process_new_packets() {
+            Ok(state) => state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed(),
+            Err(_) => false,
+        };
+        if !self.layers.iter_mut().all(quiet) {
+            return false;
         }
-        let [layer] = &mut self.layers[..] else { return false };
+        self.socket.is_silent() || matches!(self.receive_now(&mut [0]), Ok(None))
+    }
+
+    /// What is there, without waiting: 0 at the end, None for nothing. Through two layers of TLS it does not look.
+    pub fn receive_now(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
         struct Now<'a>(&'a Socket);
         impl Read for Now<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.0.receive_now(buffer)
             }
         }
-        loop {
-            match layer.connection.read_tls(&mut Now(&self.socket)) {
-                Ok(0) => return false,
-                Ok(_) => match layer.connection.process_new_packets() {
-                    Ok(state) if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() => {
-                        return false;
-                    }
-                    Ok(_) => {}
-                    Err(_) => return false,
-                },
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        let lost = |error: &io::Error| Error::os(ErrorKind::Connection, "Connection aborted", error);
+        let layer = match &mut self.layers[..] {
+            [] => {
+                return match self.socket.receive_now(buffer) {
+                    Ok(received) => Ok(Some(received)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                    Err(error) => Err(lost(&error)),
+                };
             }
+            [layer] => layer,
+            _ => return Ok(None),
+        };
+        loop {
+            match layer.connection.reader().read(buffer) {
+                Ok(read) => return Ok(Some(read)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(lost(&error)),
+            }
+            match layer.connection.read_tls(&mut Now(&self.socket)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(lost(&error)),
+            }
+            layer.connection.process_new_packets().map_err(|error| tls::failure(&error, &layer.host))?;
         }
     }
 }

@@ -37,6 +37,10 @@ impl Connection {
         self.channel.attach(control);
     }
 
+    pub fn detach(&self, control: &Control) {
+        self.channel.detach(control);
+    }
+
     /// What came in and was not taken yet.
     pub fn input(&self) -> &[u8] {
         &self.input[self.start..self.end]
@@ -89,11 +93,12 @@ impl Connection {
                 Sent::All => return Ok(true),
                 Sent::Some(sent) => {
                     advance(&mut left, sent);
-                    if self.fill(limits).is_ok_and(|received| received > 0) && !self.is_refused() {
+                    match self.fill_now() {
+                        // Only TLS had something to say to itself.
+                        Ok(None) => {}
                         // It talks while it listens. Waiting for more of that here would never end.
-                        listening = false;
-                    } else {
-                        return Ok(false);
+                        Ok(Some(received)) if received > 0 && !self.is_refused() => listening = false,
+                        _ => return Ok(false),
                     }
                 }
             }
@@ -104,6 +109,30 @@ impl Connection {
     fn is_refused(&self) -> bool {
         let line = self.input();
         line.starts_with(b"HTTP/1.") && matches!(line.get(9), Some(b'3'..=b'5'))
+    }
+
+    /// Receives what is there, without waiting; None for nothing.
+    fn fill_now(&mut self) -> Result<Option<usize>, Error> {
+        self.make_room();
+        let received = self.channel.receive_now(&mut self.input[self.end..])?;
+        self.end += received.unwrap_or(0);
+        Ok(received)
+    }
+
+    /// Takes the heads of interim answers (1xx) away: they are not the answer. 101 is: it ends HTTP here.
+    pub fn skip_interim(&mut self) {
+        loop {
+            let input = self.input();
+            let interim = input.starts_with(b"HTTP/1.") && input.get(8..10) == Some(b" 1");
+            if !interim || input.get(10..12).is_none_or(|rest| rest == b"01") {
+                return;
+            }
+            let end = |pattern: &[u8]| {
+                input.windows(pattern.len()).position(|window| window == pattern).map(|at| at + pattern.len())
+            };
+            let Some(length) = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min() else { return };
+            self.consume(length);
+        }
     }
 
     fn make_room(&mut self) {

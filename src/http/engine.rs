@@ -208,25 +208,34 @@ impl Transport for Wire {
         let Some(connection) = &mut self.connection else { return Ok(false) };
         let limits =
             Limits { control: &self.control, silence: self.silence, connect: None, connecting: false };
-        match connection.fill(&limits) {
-            Ok(0) => Ok(false),
-            Ok(_) => {
-                if RUN.with_borrow_mut(|run| {
-                    run.heard |= run.active;
-                    run.active
-                }) {
+        loop {
+            match connection.fill(&limits) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {
+                    let in_head = RUN.with_borrow_mut(|run| {
+                        run.heard |= run.active;
+                        run.active
+                    });
+                    if !in_head {
+                        return Ok(true);
+                    }
+                    connection.skip_interim();
                     connection.unfold();
+                    if !connection.input().is_empty() {
+                        return Ok(true);
+                    }
                 }
-                Ok(true)
+                // As an error of its own kind: the engine takes an end or a reset in a body for its end.
+                Err(error) => return Err(ureq::Error::Io(error.into_io())),
             }
-            // As an error of its own kind: the engine takes an end or a reset in a body for its end.
-            Err(error) => Err(ureq::Error::Io(error.into_io())),
         }
     }
 
     /// The engine asks this when it could use the connection again. Our pool does that, the engine's does not.
     fn is_open(&mut self) -> bool {
-        self.control.detach();
+        if let Some(connection) = &self.connection {
+            connection.detach(&self.control);
+        }
         if let (Some(connection), Some(lease), false, false) =
             (self.connection.take(), self.lease.take(), self.close, self.control.is_aborted())
         {
@@ -242,8 +251,9 @@ impl Transport for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // Before the socket closes: its number may be another's a moment later.
-        self.control.detach();
+        if let Some(connection) = &self.connection {
+            connection.detach(&self.control);
+        }
     }
 }
 

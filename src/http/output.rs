@@ -18,6 +18,15 @@ pub struct OutputFile {
 impl OutputFile {
     pub fn create(name: impl AsRef<Path>) -> Result<OutputFile, Error> {
         let name = name.as_ref().to_path_buf();
+        let usable = match std::fs::metadata(&name) {
+            Ok(there) => there.is_file(),
+            Err(_) => name.file_name().is_some(),
+        };
+        if !usable {
+            // A device or a pipe would be replaced by the file; a folder could not be.
+            let text = format!("Cannot write the output to {}: it is no regular file", name.display());
+            return Err(Error::new(ErrorKind::Request, text));
+        }
         let mut temporary = name.clone().into_os_string();
         temporary.push(format!(".{}.part", random_hex(1)));
         let temporary = PathBuf::from(temporary);

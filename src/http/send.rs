@@ -38,6 +38,7 @@ pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
         control.check()?;
     }
     let mut hop = Hop::first(request, &settings)?;
+    hop.payload.rewind(control)?;
     let transfer = Transfer { request, settings: &settings, control };
     let response = transfer.follow(&mut hop)?;
     let response = match &settings.background {
@@ -156,14 +157,14 @@ impl Hop {
         }
         if !self.url.keeps_credentials(&url) {
             drop(&["Authorization"]);
-            self.credentials = netrc(url.host());
+            // The same host by another scheme or port is no other host to netrc: its password stays here as well.
+            self.credentials = if self.url.host() == url.host() { None } else { netrc(url.host()) };
         }
         if self.url.host() != url.host() {
             // A Host given by hand named the server of the hop it was given for.
             drop(&["Host"]);
             self.own_cookies.clear();
         }
-        self.payload.rewind()?;
         self.url = url;
         Ok(())
     }
@@ -232,7 +233,7 @@ impl Transfer<'_> {
                 self.finish(&response)?;
                 return Ok(response);
             }
-            read_whole(&response)?;
+            leave(&response)?;
             if redirects == most {
                 return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
                     .at(response.url().as_str())
@@ -241,6 +242,7 @@ impl Transfer<'_> {
             redirects += 1;
             hop.history.push(response.clone());
             hop.redirect(&response, |host| self.netrc(host))?;
+            hop.payload.rewind(self.control)?;
         }
     }
 
@@ -275,8 +277,8 @@ impl Transfer<'_> {
                 return Ok(response);
             }
             authorization = session.digest.header(&hop.url, user, password, &hop.method);
-            read_whole(&response)?;
-            hop.payload.rewind()?;
+            leave(&response)?;
+            hop.payload.rewind(self.control)?;
             hop.history.push(response);
             answered = true;
         }
@@ -318,7 +320,7 @@ impl Transfer<'_> {
                 };
                 return Err(error.at(hop.url.as_str()));
             }
-            hop.payload.rewind()?;
+            hop.payload.rewind(self.control)?;
         };
         let elapsed = started.elapsed();
         hop.meter.answered(answer.length);
@@ -358,7 +360,7 @@ impl Transfer<'_> {
                 false
             }
             Err(error) => {
-                self.control.detach();
+                connection.detach(self.control);
                 return Err(Failure { error, stale: false, sent: true, silent: true });
             }
         };
@@ -500,6 +502,16 @@ impl Transfer<'_> {
     }
 }
 
+/// Reads the body of a hop that is not the last. What a hook has left of it is given up, and its connection with it:
+/// the next hop may need that.
+fn leave(response: &Response) -> Result<(), Error> {
+    read_whole(response)?;
+    if !response.is_read() {
+        response.close();
+    }
+    Ok(())
+}
+
 /// Reads the body where a hook has not; one that a hook closed or read in pieces stays as the hook left it.
 fn read_whole(response: &Response) -> Result<(), Error> {
     match response.content() {
@@ -542,7 +554,7 @@ fn from_netrc(environment: Option<&Environment>, host: &str) -> Option<Auth> {
         file.map(std::path::Path::as_os_str),
         home.as_deref().map(std::path::Path::as_os_str),
     );
-    let path = candidates.into_iter().find(|path| path.exists())?;
+    let path = candidates.into_iter().find(|path| path.is_file())?;
     let mut contents = String::new();
     std::fs::File::open(path).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
     netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
@@ -574,7 +586,8 @@ fn check_framing(headers: &[(String, String)], payload: &Payload) -> Result<(), 
     let mut given = 0;
     for (name, value) in headers {
         let agrees = if name.eq_ignore_ascii_case("Content-Length") {
-            value.trim().parse().ok().is_some_and(|length: u64| payload.length() == Some(length))
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            digits && value.parse().is_ok_and(|length: u64| payload.length() == Some(length))
         } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
             value.eq_ignore_ascii_case("chunked") && payload.length().is_none()
         } else {

@@ -430,7 +430,7 @@ mod tests {
         let endless = Limits { silence: None, ..limits(&control) };
         assert_eq!(socket.receive(&mut [0; 8], &endless).unwrap_err().kind(), ErrorKind::Aborted);
         thread.join().unwrap();
-        control.detach();
+        control.detach(socket.descriptor());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! TLS: what a request asks of it, the configuration that comes of that, and the handshake.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -45,15 +45,30 @@ impl TlsConfigs {
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
-/// The system's roots, or Mozilla's where the system has none.
-static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+static SYSTEM_ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+
+/// The system's roots, or Mozilla's where the system has none. A system that cannot tell at this moment is asked again
+/// the next time.
+fn system_roots() -> Result<Arc<RootCertStore>, Error> {
+    if let Some(roots) = SYSTEM_ROOTS.get() {
+        return Ok(roots.clone());
+    }
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
+        let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+        for error in &found.errors {
+            if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind {
+                if inner.raw_os_error().is_some_and(|code| passing.contains(&code)) {
+                    return Err(Error::os(ErrorKind::Ssl, "Cannot read the system's certificates", inner));
+                }
+            }
+        }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    Arc::new(roots)
-});
+    Ok(SYSTEM_ROOTS.get_or_init(|| Arc::new(roots)).clone())
+}
 
 fn build(settings: &TlsSettings) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
@@ -62,7 +77,7 @@ fn build(settings: &TlsSettings) -> Result<ClientConfig, Error> {
     // A bundle that does not load is an error even where nothing is verified: it was asked for.
     let roots = match &settings.ca_bundle {
         Some(path) => Arc::new(load_roots(path)?),
-        None if settings.verify => SYSTEM_ROOTS.clone(),
+        None if settings.verify => system_roots()?,
         None => Arc::new(RootCertStore::empty()),
     };
     let builder = if settings.verify {
