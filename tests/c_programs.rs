@@ -29,6 +29,7 @@ macro_rules! programs {
 
 programs! {
     auth,
+    calling_back,
     cookies,
     custom_executor,
     decoding,

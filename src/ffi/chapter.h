@@ -52,7 +52,9 @@
 // As a time: without limit.
 #define RF_FOREVER (-1)
 
-#if defined(__GNUC__) || defined(__clang__)
+// Marks what is deprecated. Compilers warn of it where RF_WARN_DEPRECATED is defined before this header is included:
+// programs that are built with warnings as errors go on building.
+#if defined(RF_WARN_DEPRECATED) && (defined(__GNUC__) || defined(__clang__))
 #define RF_DEPRECATED __attribute__((deprecated))
 #else
 #define RF_DEPRECATED

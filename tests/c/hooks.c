@@ -1,9 +1,6 @@
 /* Hooks: when they run, what they may do, whose they are; background callbacks. */
 #include "check.h"
 
-/* Deprecated functions are tested like the others. */
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 /* Notes a letter for each call; drops are counted. */
 typedef struct notes {
   char order[64];

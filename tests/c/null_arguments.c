@@ -3,9 +3,6 @@
    a drop never runs for what was not registered. */
 #include "wire.h"
 
-/* Deprecated functions are tested like the others. */
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 static int drops;
 static const char *const garbage = "\xff\xfe\x80"; /* not UTF-8 */
 
