@@ -58,7 +58,14 @@ fn header(root: &Path) -> Result<String, Box<dyn Error>> {
         header.push('\n');
         header.push_str(&introduction(&source));
         header.push('\n');
-        for line in String::from_utf8(section)?.trim().lines() {
+        let section = String::from_utf8(section)?;
+        let mut comment: Vec<&str> = Vec::new();
+        for line in section.trim().lines() {
+            if line.trim_start().starts_with("// ") {
+                comment.push(line);
+                continue;
+            }
+            header.push_str(&filled(&std::mem::take(&mut comment)));
             header.push_str(&wrapped(line));
             header.push('\n');
         }
@@ -76,9 +83,28 @@ fn types(source: &str) -> Vec<String> {
     names.filter(|name: &String| name != "rf_callback_status").collect()
 }
 
+const WIDTH: usize = 114;
+
+/// A comment whose lines are as long as they may be, wherever its source was wrapped.
+fn filled(comment: &[&str]) -> String {
+    let Some(first) = comment.first() else { return String::new() };
+    let indent = &first[..first.len() - first.trim_start().len()];
+    let mut done = String::new();
+    let mut line = format!("{indent}//");
+    for word in comment.iter().flat_map(|line| line.trim_start()[2..].split_whitespace()) {
+        if line.len() + 1 + word.len() > WIDTH {
+            done.push_str(&line);
+            done.push('\n');
+            line = format!("{indent}//");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    done + &line + "\n"
+}
+
 /// A declaration in lines that fit on a screen.
 fn wrapped(line: &str) -> String {
-    const WIDTH: usize = 116;
     let mut done = String::new();
     let mut rest = line.to_string();
     while rest.len() > WIDTH && !rest.trim_start().starts_with("//") {

@@ -221,17 +221,17 @@ typedef struct rf_task rf_task;
 // Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
 typedef void (*rf_drop_fn)(void *user_data);
 
-// Called when a future is over, on the thread that finished or cancelled it, or that adds the callback when it is over
-// already. `future` is borrowed for the call.
+// Called when a future is over, on the thread that finished or cancelled it, or that adds the callback when it is
+// over already. `future` is borrowed for the call.
 typedef void (*rf_done_fn)(struct rf_future *future, void *user_data);
 
 // Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
-// RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the
-// call; rf_response_clone keeps the response.
+// RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the call;
+// rf_response_clone keeps the response.
 typedef rf_status (*rf_hook_fn)(struct rf_hook_call *call, const struct rf_response *response, void *user_data);
 
-// Called on the worker when the last response's body has arrived. It may use rf_hook_fail and rf_hook_replace,
-// as hooks do. All arguments are borrowed for the call.
+// Called on the worker when the last response's body has arrived. It may use rf_hook_fail and rf_hook_replace, as
+// hooks do. All arguments are borrowed for the call.
 typedef rf_status (*rf_background_fn)(struct rf_hook_call *call, struct rf_session *session,
     const struct rf_response *response, void *user_data);
 
@@ -245,8 +245,8 @@ typedef rf_status (*rf_rewind_fn)(void *user_data);
 // Takes `length` bytes of a decoded body, on the worker. Anything but RF_OK fails the request.
 typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_data);
 
-// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the bodies as they go over the wire. Totals are -1
-// while they are unknown. Anything but RF_OK fails the request.
+// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the
+// bodies as they go over the wire. Totals are -1 while they are unknown. Anything but RF_OK fails the request.
 typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
     void *user_data);
 
@@ -314,9 +314,9 @@ size_t rf_executor_max_workers(const rf_executor *executor);
 // waits nor shuts down.
 void rf_executor_free(rf_executor *executor);
 
-// Makes an executor of your own from its functions, which any thread may call at any time. The functions are copied.
-// `drop`, which may be NULL, gets `user_data` when neither the handle nor a session needs the executor any more.
-// RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size is too small.
+// Makes an executor of your own from its functions, which any thread may call at any time. The functions are
+// copied. `drop`, which may be NULL, gets `user_data` when neither the handle nor a session needs the executor
+// any more. RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size is too small.
 rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_data, rf_drop_fn drop,
     rf_executor **out);
 
@@ -357,10 +357,10 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // more, which is closed after use.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
-// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
-// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
-// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline limits all of them.
-// The outcome is that of the last. Default: 0.
+// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
+// gives nonsense before the response's head is complete. What may have been carried out is tried again only where
+// that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline
+// limits all of them. The outcome is that of the last. Default: 0.
 rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
 
 // Frees a configuration. Sessions built from it are not affected.
@@ -372,7 +372,8 @@ rf_status rf_session_new(const rf_config *config, rf_session **out);
 
 // Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
 // those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
-// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not affected.
+// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted
+// before are not affected.
 rf_status rf_session_update(rf_session *session, const rf_options *defaults);
 
 // Submits a request and returns at once. `method` is any HTTP token; it goes out in upper case. `options` may be
@@ -417,14 +418,14 @@ rf_status rf_session_clear_cookies(rf_session *session, const char *name, const 
 size_t rf_session_max_workers(const rf_session *session);
 
 // Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
-// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or callbacks are
-// closing the session, nor for what is queued and has no other worker left to run it: that runs later. A shared
-// executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
-// may be called again.
+// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
+// callbacks are closing the session, nor for what is queued and has no other worker left to run it: that runs
+// later. A shared executor goes on; the session's own ends. Streamed responses stay readable, but for
+// RF_CLOSE_ABORT. It may be called again.
 rf_status rf_session_close(rf_session *session, int close_mode);
 
-// Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing waits
-// for it at exit: close the session with RF_CLOSE_WAIT where requests or callbacks matter.
+// Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing
+// waits for it at exit: close the session with RF_CLOSE_WAIT where requests or callbacks matter.
 void rf_session_free(rf_session *session);
 
 // ---- Options ---------------------------------------------------------------------------------------------
@@ -468,8 +469,8 @@ rf_status rf_options_set_body_borrowed(rf_options *options, const void *data, si
 rf_status rf_options_set_body_file(rf_options *options, const char *path);
 
 // Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
-// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1
-// where it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
+// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1 where
+// it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
 rf_status rf_options_set_body_reader(rf_options *options, rf_read_fn read, rf_rewind_fn rewind, int64_t length,
     void *user_data, rf_drop_fn drop);
 
@@ -504,8 +505,8 @@ rf_status rf_options_set_auth_bearer(rf_options *options, const char *token);
 // Sends no credentials: not the session's, not netrc's, not the URL's.
 rf_status rf_options_set_auth_none(rf_options *options);
 
-// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two reads,
-// in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two
+// reads, in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
 rf_status rf_options_set_timeout(rf_options *options, int64_t connect_ms, int64_t read_ms);
 
 // Sets how long all of it may take in milliseconds, from submission to the last byte: queue, redirects, retries
@@ -570,7 +571,8 @@ rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const 
 RF_DEPRECATED rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn,
     void *user_data, rf_drop_fn drop);
 
-// Sets what becomes the future's user data, before the request can run. It is only kept: there is no drop function.
+// Sets what becomes the future's user data, before the request can run. It is only kept: there is no drop
+// function.
 rf_status rf_options_set_user_data(rf_options *options, void *user_data);
 
 // Connects every hop of the request to a Unix socket. The URL gives Host and path; https works over it.
@@ -585,12 +587,12 @@ rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t
 // A hook runs on the worker, sees one response, and may fail the request or put another response in its place.
 // Every other function may be called from one as well.
 
-// Sets the message of the failure and returns RF_FAILED, so that a hook ends with
-// `return rf_hook_fail(call, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `call` is NULL.
+// Sets the message of the failure and returns RF_FAILED, so that a hook ends with `return rf_hook_fail(call,
+// "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `call` is NULL.
 rf_status rf_hook_fail(rf_hook_call *call, const char *message);
 
-// Puts another response in this one's place: the next hook sees it, and after the last the future has it. It stays
-// yours. The last call counts.
+// Puts another response in this one's place: the next hook sees it, and after the last the future has it. It
+// stays yours. The last call counts.
 rf_status rf_hook_replace(rf_hook_call *call, const rf_response *replacement);
 
 // The session that the request was submitted to, borrowed for the call; NULL for NULL.
@@ -603,21 +605,23 @@ rf_session *rf_hook_session(rf_hook_call *call);
 
 // Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
 // future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
-// thread is a worker of the pool that has to run the future, and no other worker is left to do so. RF_E_INVALID: a negative time.
+// thread is a worker of the pool that has to run the future, and no other worker is left to do so. RF_E_INVALID:
+// a negative time.
 rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
 
 // Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it
 // failed or was cancelled, and this error, borrowed from the future, is why.
 rf_status rf_future_exception(const rf_future *future, int64_t timeout_ms, const rf_error **out);
 
-// Cancels a pending future: its callbacks run now, on this thread. True: it will never run, because it was pending
-// or cancelled already. False: it runs or has finished.
+// Cancels a pending future: its callbacks run now, on this thread. True: it will never run, because it was
+// pending or cancelled already. False: it runs or has finished.
 bool rf_future_cancel(rf_future *future);
 
 // Cancels a pending future and stops a running one: its connection is shut down, and it fails with
-// RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished;
-// a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and abort the rest, or
-// close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. Not for signal handlers.
+// RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had
+// finished; a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and
+// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. Not
+// for signal handlers.
 bool rf_future_abort(rf_future *future);
 
 // Whether it was cancelled.
@@ -642,15 +646,18 @@ rf_status rf_future_set_user_data(rf_future *future, void *user_data);
 // Makes another handle of the same future. Each is freed once.
 rf_status rf_future_clone(const rf_future *future, rf_future **out);
 
-// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is dropped.
+// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is
+// dropped.
 void rf_future_free(rf_future *future);
 
 // ---- Waiting for many ------------------------------------------------------------------------------------
 //
 // rf_wait waits for a set of futures, rf_completed delivers one after the other as they finish.
 
-// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-// to look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds,
+// 0 to look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room
+// for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0
+// futures: at once.
 rf_status rf_wait(rf_future *const *futures, size_t count, int64_t timeout_ms, int return_when, bool *done);
 
 // Makes a queue that delivers these futures as they finish, those that are over already first. `count` may be 0.
@@ -662,12 +669,11 @@ rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed 
 // delivered again, though it uses up an index.
 rf_status rf_completed_add(rf_completed *completed, rf_future *future);
 
-// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-// RF_END: none is left. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
-// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the queue
-// keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after its future
-// was delivered. `*index` says which it was,
-// in the order added. Both may be NULL.
+// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is
+// over. RF_END: none is left. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
+// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the
+// queue keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after
+// its future was delivered. `*index` says which it was, in the order added. Both may be NULL.
 rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
 
 // A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as
@@ -709,16 +715,17 @@ size_t rf_response_header_count(const rf_response *response);
 // Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
 
-// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its end,
-// from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or closed, or it
-// broke off. A body that went to an output is empty here.
+// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its
+// end, from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or
+// closed, or it broke off. A body that went to an output is empty here.
 const uint8_t *rf_response_content(const rf_response *response, size_t *length);
 
 // The body as UTF-8, with its length in bytes, decoded by rf_response_encoding, or by what the bytes look like
 // where that is NULL. NULL: as rf_response_content.
 const char *rf_response_text(const rf_response *response, size_t *length);
 
-// The encoding that rf_response_text uses: what was set, or what the Content-Type says or implies. NULL: detected.
+// The encoding that rf_response_text uses: what was set, or what the Content-Type says or implies. NULL:
+// detected.
 const char *rf_response_encoding(const rf_response *response);
 
 // Sets the encoding for the texts asked for from now on; those handed out before stay as they are. NULL: detect.
@@ -728,8 +735,8 @@ rf_status rf_response_set_encoding(const rf_response *response, const char *enco
 // What the bytes of the body look like, such as "utf-8". NULL: as rf_response_content.
 const char *rf_response_apparent_encoding(const rf_response *response);
 
-// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse
-// (`*error` is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
+// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse (`*error`
+// is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
 // (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body was read in part or closed.
 rf_status rf_response_json(const rf_response *response, const rf_json **out, const rf_error **error);
 
@@ -770,14 +777,14 @@ rf_status rf_response_request_header_at(const rf_response *response, size_t inde
 // The body that this hop sent; NULL: none, or it came from a file or a reader.
 const uint8_t *rf_response_request_body(const rf_response *response, size_t *length);
 
-// Reads up to `capacity` bytes of the body on this thread. RF_OK and `*length` 0: the end. RF_FAILED: it broke off;
-// `*error`, which belongs to the response, says how. RF_E_STATE: it was closed. The body of a response that was not
-// streamed is delivered from its content.
+// Reads up to `capacity` bytes of the body on this thread. RF_OK and `*length` 0: the end. RF_FAILED: it broke
+// off; `*error`, which belongs to the response, says how. RF_E_STATE: it was closed. The body of a response that
+// was not streamed is delivered from its content.
 rf_status rf_response_read(const rf_response *response, uint8_t *buffer, size_t capacity, size_t *length,
     const rf_error **error);
 
-// Reads the next line of the body, which ends with LF, CRLF or CR, without its end. A NUL follows it. `*line` lives
-// until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read.
+// Reads the next line of the body, which ends with LF, CRLF or CR, without its end. A NUL follows it. `*line`
+// lives until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read.
 rf_status rf_response_read_line(const rf_response *response, const char **line, size_t *length,
     const rf_error **error);
 
@@ -798,8 +805,8 @@ const uint8_t *rf_response_extra(const rf_response *response, const char *name, 
 // Attaches a copy of `length` bytes under a name. What was attached under it before stays where it is.
 rf_status rf_response_set_extra(const rf_response *response, const char *name, const void *data, size_t length);
 
-// Makes a response by hand, for hooks that replace one and for tests. `content_type` may be NULL. RF_E_INVALID: the
-// status code is not between 100 and 999. Free it with rf_response_free.
+// Makes a response by hand, for hooks that replace one and for tests. `content_type` may be NULL. RF_E_INVALID:
+// the status code is not between 100 and 999. Free it with rf_response_free.
 rf_status rf_response_new(int status_code, const char *content_type, const void *body, size_t length,
     rf_response **out);
 
@@ -907,8 +914,8 @@ bool rf_json_bool(const rf_json *value);
 // An rf_error_kind; 0 for NULL.
 int rf_error_kind_of(const rf_error *error);
 
-// Whether it is of this rf_error_kind or of one below it: an RF_ERROR_CONNECT_TIMEOUT is an RF_ERROR_CONNECTION and
-// an RF_ERROR_TIMEOUT, and everything is an RF_ERROR_REQUEST.
+// Whether it is of this rf_error_kind or of one below it: an RF_ERROR_CONNECT_TIMEOUT is an RF_ERROR_CONNECTION
+// and an RF_ERROR_TIMEOUT, and everything is an RF_ERROR_REQUEST.
 bool rf_error_is(const rf_error *error, int kind);
 
 // What happened, in words, with the value that is to blame.
