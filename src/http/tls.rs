@@ -59,10 +59,10 @@ fn system_roots() -> Result<Arc<RootCertStore>, Error> {
     if roots.is_empty() {
         let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
         for error in &found.errors {
-            if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind {
-                if inner.raw_os_error().is_some_and(|code| passing.contains(&code)) {
-                    return Err(Error::os(ErrorKind::Ssl, "Cannot read the system's certificates", inner));
-                }
+            if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind
+                && inner.raw_os_error().is_some_and(|code| passing.contains(&code))
+            {
+                return Err(Error::os(ErrorKind::Ssl, "Cannot read the system's certificates", inner));
             }
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
