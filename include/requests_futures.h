@@ -25,7 +25,8 @@
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
  *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
- *              child, use only sessions and executors that were made there.
+ *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work, and new
+ *              sessions and executors can be made.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -421,7 +422,7 @@ size_t rf_session_max_workers(const rf_session *session);
 // is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
 // callbacks are closing the session, nor for what is queued and has no other worker left to run it: that runs
 // later. A shared executor goes on; the session's own ends. Streamed responses stay readable, but for
-// RF_CLOSE_ABORT. It may be called again.
+// RF_CLOSE_ABORT. It may be called again. RF_E_SHUTDOWN: the session was made before a fork.
 rf_status rf_session_close(rf_session *session, int close_mode);
 
 // Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing

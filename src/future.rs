@@ -18,6 +18,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use crate::control::{Control, SLICE};
+use crate::fork;
 
 /// What a future stands for until it runs, and what comes of it.
 pub trait Work: Send + Sized + 'static {
@@ -94,6 +95,8 @@ pub struct Future<W: Work> {
     home: u64,
     /// How many handles the user has.
     handles: AtomicUsize,
+    /// The generation of processes that it was made in.
+    made_in: u32,
     core: Mutex<Core<W>>,
     over: Condvar,
 }
@@ -103,6 +106,8 @@ pub struct Future<W: Work> {
 pub enum WaitError {
     TimedOut,
     Deadlock,
+    /// The future was left behind by a fork.
+    Orphaned,
 }
 
 impl<W: Work> Future<W> {
@@ -121,6 +126,7 @@ impl<W: Work> Future<W> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             home,
             handles: AtomicUsize::new(0),
+            made_in: fork::generation(),
             core: Mutex::new(Core {
                 work: Some(work),
                 ticket: None,
@@ -151,6 +157,12 @@ impl<W: Work> Future<W> {
 
     pub fn home(&self) -> u64 {
         self.home
+    }
+
+    /// Whether it was still open when the process that made it forked this one: here nobody will ever end it, and its
+    /// lock may be held by a thread that is not here.
+    pub fn is_orphaned(&self) -> bool {
+        fork::is_inherited(self.made_in) && !self.is_done()
     }
 
     pub fn handles(&self) -> usize {
@@ -228,6 +240,9 @@ impl<W: Work> Future<W> {
 
     /// True when the future was pending, or is cancelled already.
     pub fn cancel(self: &Arc<Self>) -> bool {
+        if self.is_orphaned() {
+            return false;
+        }
         let core = self.core.lock();
         match self.state() {
             State::Pending => self.conclude(core, State::Cancelled, W::cancelled()),
@@ -239,6 +254,9 @@ impl<W: Work> Future<W> {
 
     /// Cancels a pending future and stops a running one. False when it was over before.
     pub fn abort(self: &Arc<Self>) -> bool {
+        if self.is_orphaned() {
+            return false;
+        }
         let mut core = self.core.lock();
         let control = core.control.clone();
         let stopped = match self.state() {
@@ -325,6 +343,9 @@ impl<W: Work> Future<W> {
     /// on would wait for ever; it is None where that cannot be.
     pub fn wait(&self, until: Until, stuck: Option<&dyn Fn() -> bool>) -> Result<&W::Outcome, WaitError> {
         if !self.is_done() {
+            if self.is_orphaned() {
+                return Err(WaitError::Orphaned);
+            }
             let mut core = self.core.lock();
             while !self.is_done() {
                 if until.has_passed() {

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod error;
 pub mod executor;
 pub mod ffi;
+pub mod fork;
 pub mod form;
 pub mod future;
 pub mod head;

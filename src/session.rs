@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::executor::threads::{Blocked, ThreadPool};
 use crate::executor::{Executor, Refusal, Task};
+use crate::fork;
 use crate::future::{Future, Ticket, Until, Work};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
@@ -53,6 +54,8 @@ pub struct Session {
     has_base: bool,
     executor: Arc<dyn Executor>,
     owns_executor: bool,
+    /// The generation of processes that it was made in.
+    made_in: u32,
     books: Mutex<Books>,
     changed: Condvar,
 }
@@ -127,6 +130,7 @@ impl Session {
             has_base: config.base.is_some(),
             executor,
             owns_executor,
+            made_in: fork::generation(),
             books: Mutex::default(),
             changed: Condvar::new(),
         }))
@@ -138,6 +142,11 @@ impl Session {
 
     pub fn jar(&self) -> &Jar {
         &self.shared.jar
+    }
+
+    /// Whether it was made before this process was forked: then it can do nothing here.
+    pub fn is_inherited(&self) -> bool {
+        fork::is_inherited(self.made_in)
     }
 
     pub fn max_workers(&self) -> usize {
@@ -167,6 +176,9 @@ impl Session {
         options: Option<Arc<Options>>,
     ) -> Result<Arc<RequestFuture>, SubmitError> {
         let user_data = options.as_ref().and_then(|options| options.user_data).unwrap_or(0);
+        if self.is_inherited() {
+            return Err(SubmitError::Shutdown);
+        }
         let defaults = self.shared.defaults.lock().clone();
         let chosen = options.as_ref().and_then(|options| options.deadline).or(defaults.deadline).flatten();
         let deadline = chosen.and_then(|deadline| Instant::now().checked_add(deadline));
@@ -217,6 +229,9 @@ impl Session {
     }
 
     fn leave(&self, slot: usize) {
+        if self.is_inherited() {
+            return;
+        }
         let mut books = self.books.lock();
         let future = books.futures[slot].take();
         books.free.push(slot);

@@ -11,6 +11,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use crate::executor::threads::with_signals_blocked;
+use crate::fork;
 
 /// What can be told that its time is over.
 pub trait Expires: Send + Sync {
@@ -55,6 +56,8 @@ impl Eq for Entry {}
 
 #[derive(Default)]
 struct Timer {
+    /// The generation of processes that `running` speaks of.
+    made_in: u32,
     entries: BinaryHeap<Entry>,
     running: bool,
     /// How many were asked for and are not over.
@@ -72,6 +75,10 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     // Whoever was looked at is let go without the lock: it may be for the last time.
     let mut alive = Vec::new();
     let mut timer = timer.lock();
+    if timer.made_in != fork::generation() {
+        // The thread stayed behind in the parent, and so did everything that it was to wait for.
+        *timer = Timer { made_in: fork::generation(), ..Timer::default() };
+    }
     if timer.entries.len() >= timer.sweep_at.max(256) {
         let entries = std::mem::take(&mut timer.entries);
         timer.entries = entries.into_iter().filter(|entry| entry.is_needed(&mut alive)).collect();
@@ -97,7 +104,7 @@ fn start() -> bool {
 pub fn forget() {
     let (timer, changed) = &*TIMER;
     let mut timer = timer.lock();
-    timer.needed -= 1;
+    timer.needed = timer.needed.saturating_sub(1);
     if timer.needed == 0 {
         timer.entries = BinaryHeap::new();
         changed.notify_one();

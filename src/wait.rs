@@ -69,6 +69,9 @@ pub fn wait_many<W: Work>(
     when: ReturnWhen,
     failed: impl Fn(&W::Outcome) -> bool,
 ) -> Result<(), WaitError> {
+    if futures.iter().any(|future| future.is_orphaned()) {
+        return Err(WaitError::Orphaned);
+    }
     let gate = Arc::new(Gate::default());
     let waiter: Arc<dyn Waiter> = gate.clone();
     let mut open = futures.len();
@@ -211,6 +214,9 @@ impl<W: Work> Completed<W> {
         queue.waiting.insert(index, future.clone());
         queue.show();
         drop(queue);
+        if future.is_orphaned() {
+            return;
+        }
         // Not under the lock: a future that finishes now wants it.
         let waiter: Arc<dyn Waiter> = self.shared.clone();
         if !future.add_waiter(&waiter, index) {
@@ -252,6 +258,9 @@ impl<W: Work> Completed<W> {
             if until.has_passed() {
                 return Err(WaitError::TimedOut);
             }
+            if queue.waiting.values().all(|future| future.is_orphaned()) {
+                return Err(WaitError::Orphaned);
+            }
             if blocked.is_none() {
                 blocked = Blocked::here();
             }
@@ -282,7 +291,7 @@ impl<W: Work> Drop for Completed<W> {
     fn drop(&mut self) {
         let waiting = std::mem::take(&mut self.shared.queue.lock().waiting);
         let waiter: Arc<dyn Waiter> = self.shared.clone();
-        for future in waiting.values() {
+        for future in waiting.values().filter(|future| !future.is_orphaned()) {
             future.remove_waiter(&waiter);
         }
     }

@@ -36,6 +36,7 @@ programs! {
     endurance,
     errors,
     executor,
+    forked,
     futures,
     hooks,
     json,

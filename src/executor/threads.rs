@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{Executor, Refusal, Task, next_id};
+use crate::fork;
 
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -26,6 +27,8 @@ pub struct ThreadPool {
 
 struct Shared {
     id: u64,
+    /// The generation of processes whose threads these are.
+    made_in: u32,
     max_workers: usize,
     balance: AtomicIsize,
     started: AtomicUsize,
@@ -56,6 +59,7 @@ impl ThreadPool {
         let (sender, queue) = crossbeam_channel::unbounded();
         let shared = Shared {
             id: next_id(),
+            made_in: fork::generation(),
             max_workers,
             balance: AtomicIsize::new(0),
             started: AtomicUsize::new(0),
@@ -142,6 +146,9 @@ impl Executor for ThreadPool {
     }
 
     fn submit(&self, task: Task) -> Result<(), Refusal> {
+        if fork::is_inherited(self.shared.made_in) {
+            return Err(Refusal::Shutdown(task));
+        }
         let sender = self.sender.read();
         let Some(sender) = sender.as_ref() else { return Err(Refusal::Shutdown(task)) };
         let shared = &self.shared;
@@ -165,6 +172,9 @@ impl Executor for ThreadPool {
     }
 
     fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        if fork::is_inherited(self.shared.made_in) {
+            return;
+        }
         drop(self.sender.write().take());
         if cancel_futures {
             while let Ok(task) = self.queue.try_recv() {

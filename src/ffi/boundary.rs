@@ -117,6 +117,7 @@ impl From<WaitError> for rf_status {
         match error {
             WaitError::TimedOut => rf_status::RF_TIMEOUT,
             WaitError::Deadlock => rf_status::RF_E_DEADLOCK,
+            WaitError::Orphaned => rf_status::RF_E_SHUTDOWN,
         }
     }
 }

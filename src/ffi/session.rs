@@ -340,7 +340,7 @@ pub unsafe extern "C" fn rf_session_max_workers(session: *const rf_session) -> u
 /// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or callbacks are
 /// closing the session, nor for what is queued and has no other worker left to run it: that runs later. A shared
 /// executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
-/// may be called again.
+/// may be called again. RF_E_SHUTDOWN: the session was made before a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: c_int) -> rf_status {
     status(|| {
@@ -352,6 +352,9 @@ pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: 
             2 => CloseMode::Abort,
             _ => return Err(rf_status::RF_E_INVALID),
         };
+        if session.is_inherited() {
+            return Err(rf_status::RF_E_SHUTDOWN);
+        }
         session.close(mode);
         Ok(())
     })

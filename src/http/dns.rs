@@ -14,6 +14,7 @@ use super::socket::Limits;
 use crate::control::SLICE;
 use crate::error::{Error, ErrorKind};
 use crate::executor::threads::with_signals_blocked;
+use crate::fork;
 
 type Answer = Result<Vec<IpAddr>, String>;
 
@@ -23,7 +24,10 @@ struct Lookup {
     done: Condvar,
 }
 
-static UNDER_WAY: LazyLock<Mutex<HashMap<String, Arc<Lookup>>>> = LazyLock::new(Mutex::default);
+/// By generation of processes and name: a look-up that was under way when this process was forked never ends here.
+type Names = HashMap<(u32, String), Arc<Lookup>>;
+
+static UNDER_WAY: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
 
 /// The addresses of a host, in the system's order of preference.
 pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
@@ -65,14 +69,15 @@ fn scoped(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
 
 /// The look-up of this name that is under way, or a new one.
 fn join(host: &str) -> Result<Arc<Lookup>, Error> {
+    let key = (fork::generation(), host.to_string());
     let mut under_way = UNDER_WAY.lock();
-    if let Some(lookup) = under_way.get(host) {
+    if let Some(lookup) = under_way.get(&key) {
         return Ok(lookup.clone());
     }
     let lookup = Arc::new(Lookup::default());
-    let (name, mine) = (host.to_string(), lookup.clone());
+    let (name, mine) = (key.clone(), lookup.clone());
     let ask = move || {
-        let answer: Answer = match (name.as_str(), 0).to_socket_addrs() {
+        let answer: Answer = match (name.1.as_str(), 0).to_socket_addrs() {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
             Err(error) => Err(error.to_string()),
         };
@@ -89,6 +94,6 @@ fn join(host: &str) -> Result<Arc<Lookup>, Error> {
     with_signals_blocked(|| std::thread::Builder::new().name("rf-resolver".into()).spawn(ask)).map_err(
         |error| Error::os(ErrorKind::Connection, format!("No thread to resolve '{host}'"), &error),
     )?;
-    under_way.insert(host.to_string(), lookup.clone());
+    under_way.insert(key, lookup.clone());
     Ok(lookup)
 }
