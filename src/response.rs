@@ -1,5 +1,6 @@
 //! A response: what came back for one hop, and its body, which is read when somebody asks for it.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::mem;
 use std::sync::{Arc, OnceLock};
@@ -263,13 +264,18 @@ impl Response {
         Ok(body)
     }
 
-    /// Reads with the source in hand, and puts it back unless it has ended, failed, or was closed meanwhile.
-    fn with_source<'a>(
-        &'a self,
-        mut body: MutexGuard<'a, Body>,
+    /// Reads with the source in hand, and puts it back unless it has ended, failed, or was closed meanwhile. At the
+    /// end, `ended` changes the state before anyone else can see the body.
+    fn with_source(
+        &self,
+        mut body: MutexGuard<'_, Body>,
         read: impl FnOnce(&mut Source) -> std::io::Result<Progress>,
-    ) -> Result<MutexGuard<'a, Body>, Refusal> {
-        let Some(mut source) = body.source.take() else { return Ok(body) };
+        ended: impl FnOnce(&mut Body),
+    ) -> Result<(), Refusal> {
+        let Some(mut source) = body.source.take() else {
+            ended(&mut body);
+            return Ok(());
+        };
         body.reader = Some(thread::current().id());
         drop(body);
         let result = read(&mut source);
@@ -280,9 +286,12 @@ impl Response {
             _ if body.state == BodyState::Closed => Err(Refusal::State),
             Ok(Progress::More) => {
                 body.source = Some(source);
-                return Ok(body);
+                return Ok(());
             }
-            Ok(Progress::End) => Ok(()),
+            Ok(Progress::End) => {
+                ended(&mut body);
+                Ok(())
+            }
             Err(error) => {
                 let error = self.body_error(error);
                 body.failure = Some(error.clone());
@@ -293,7 +302,7 @@ impl Response {
         drop(body);
         drop(source);
         self.reins.lock().take();
-        outcome.map(|()| self.body.lock())
+        outcome
     }
 
     /// Whether nothing of the body is left on its connection.
@@ -322,19 +331,22 @@ impl Response {
         if let Some(failure) = &body.failure {
             return Err(Refusal::Failed(failure.clone()));
         }
-        let mut content = Vec::new();
-        let mut body = self.with_source(body, |source| {
+        let content = RefCell::new(Vec::new());
+        let read = |source: &mut Source| {
             let announced = self.head.get("content-length").and_then(|length| length.trim().parse().ok());
             let coded = self.head.get("content-encoding").is_some();
             let announced = announced.filter(|_| !coded);
+            let mut content = content.borrow_mut();
             content.reserve_exact(announced.unwrap_or(0).min(FIRST_PIECE) + 1);
             read_to_end(source, &mut content, announced)?;
             Ok(Progress::End)
-        })?;
-        content.push(0);
-        let _ = self.content.set(content);
-        body.state = BodyState::Kept;
-        Ok(())
+        };
+        self.with_source(body, read, |body| {
+            let mut content = content.take();
+            content.push(0);
+            let _ = self.content.set(content);
+            body.state = BodyState::Kept;
+        })
     }
 
     /// Gives the body to `write`, piece by piece, and keeps nothing of it.
@@ -397,13 +409,11 @@ impl Response {
         }
         body.state = BodyState::Partial;
         let mut count = 0;
-        let mut body = self.with_source(body, |source| {
+        let read = |source: &mut Source| {
             count = read_some(source, buffer)?;
             Ok(if count == 0 { Progress::End } else { Progress::More })
-        })?;
-        if count == 0 {
-            body.state = BodyState::Consumed;
-        }
+        };
+        self.with_source(body, read, |body| body.state = BodyState::Consumed)?;
         Ok(count)
     }
 
@@ -732,6 +742,18 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::StreamConsumed);
         response.close();
         assert!(matches!(response.read(&mut buffer), Err(Refusal::State)));
+    }
+
+    #[test]
+    fn threads_that_ask_for_the_content_at_once_all_get_it() {
+        for _ in 0..200 {
+            let response = streamed(b"hello");
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| assert_eq!(response.content().ok(), Some(&b"hello"[..])));
+                }
+            });
+        }
     }
 
     #[test]
