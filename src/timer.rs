@@ -5,10 +5,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::executor::threads::with_signals_blocked;
 use crate::fork;
@@ -66,7 +64,14 @@ struct Timer {
     sweep_at: usize,
 }
 
+/// The standard library's lock and condition: parking_lot keeps those who wait in a table, and a thread that waits for
+/// good, as this one does, would stand in the table of a forked child, where it is not.
 static TIMER: LazyLock<(Mutex<Timer>, Condvar)> = LazyLock::new(Default::default);
+
+fn locked(timer: &Mutex<Timer>) -> MutexGuard<'_, Timer> {
+    // Nothing in here leaves the state half changed.
+    timer.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Has `what` expire at that time, unless it is over by then. Without a thread it does not: whoever runs it later
 /// finds out.
@@ -74,7 +79,7 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     let (timer, changed) = &*TIMER;
     // Whoever was looked at is let go without the lock: it may be for the last time.
     let mut alive = Vec::new();
-    let mut timer = timer.lock();
+    let mut timer = locked(timer);
     if timer.made_in != fork::generation() {
         // The thread stayed behind in the parent, and so did everything that it was to wait for.
         *timer = Timer { made_in: fork::generation(), ..Timer::default() };
@@ -103,7 +108,7 @@ fn start() -> bool {
 /// One of those that `expire_at` was called for is over. With the last one the thread ends.
 pub fn forget() {
     let (timer, changed) = &*TIMER;
-    let mut timer = timer.lock();
+    let mut timer = locked(timer);
     timer.needed = timer.needed.saturating_sub(1);
     if timer.needed == 0 {
         timer.entries = BinaryHeap::new();
@@ -113,11 +118,12 @@ pub fn forget() {
 
 fn run() {
     let (timer, changed) = &*TIMER;
-    let mut guard = timer.lock();
+    let mut guard = locked(timer);
     while let Some(entry) = guard.entries.peek() {
         let at = entry.at;
-        if Instant::now() < at {
-            changed.wait_until(&mut guard, at);
+        let left = at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            guard = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
         let due = guard.entries.pop();
