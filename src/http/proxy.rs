@@ -7,9 +7,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
+use super::auth::basic;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 
@@ -251,13 +249,6 @@ fn percent_decoded(text: &str) -> String {
         .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| *byte as char).collect())
 }
 
-/// A `Basic` value. In ISO-8859-1 where that is possible, as requests sends it, otherwise in UTF-8.
-fn basic(user: &str, password: &str) -> String {
-    let text = format!("{user}:{password}");
-    let latin: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
-    format!("Basic {}", STANDARD.encode(latin.unwrap_or_else(|_| text.into_bytes())))
-}
-
 /// The proxy for one hop to `scheme://host:port`, or `None`: direct.
 ///
 /// The request's proxies come first, then the environment's (`None` when trust_env is off), then the
@@ -371,7 +362,7 @@ fn names_host(entry: &str, host: &str, port: u16) -> bool {
     end.eq_ignore_ascii_case(name.as_bytes()) && matches!(before.last(), None | Some(b'.'))
 }
 
-fn without_brackets(host: &str) -> &str {
+pub(super) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 

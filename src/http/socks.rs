@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::proxy::{HandshakeError, ProxyScheme, read_all, refused};
+use super::proxy::{HandshakeError, ProxyScheme, read_all, refused, without_brackets};
 
 /// Where the proxy is to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,10 +231,6 @@ fn reason_5(code: u8) -> &'static str {
 fn push_counted(message: &mut Vec<u8>, text: &str) {
     message.push(text.len() as u8);
     message.extend(text.bytes());
-}
-
-fn without_brackets(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn send<S: Write>(stream: &mut S, message: &[u8]) -> Result<(), HandshakeError> {
