@@ -155,9 +155,9 @@ typedef enum rf_error_kind {
   RF_ERROR_SHUTDOWN = 102,
   // A hook, an output, a progress function or a body's reader refused.
   RF_ERROR_HOOK = 103,
-  // Reserved: the worker process that ran it died.
+  // The worker process that ran it died, or none could be started.
   RF_ERROR_BROKEN_POOL = 104,
-  // Reserved: it cannot be sent to a worker process.
+  // It cannot be sent to another process: rf_task_encode says what can.
   RF_ERROR_NOT_TRANSFERABLE = 105,
   // The body is longer than rf_options_set_max_body allows.
   RF_ERROR_BODY_TOO_LARGE = 106,
@@ -303,6 +303,21 @@ typedef struct rf_executor_ops {
 // RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 
+// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its
+// hooks run in one of them, so that a hook that crashes, leaks or never ends takes nobody else down. What a
+// request says has to be data: a request with a reader, an output or a progress function, or with a hook that
+// another process cannot find (see rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies
+// fails the request it ran with RF_ERROR_BROKEN_POOL and is replaced. Workers run the program
+// requests-futures-worker, which is looked for beside this library, in libexec/requests-futures next to its lib,
+// or where the environment variable REQUESTS_FUTURES_WORKER says; they inherit the environment, the working
+// folder and the standard output of this process as these are when they start, and end with it. RF_E_INVALID:
+// `max_workers` is 0. Free it with rf_executor_free.
+rf_status rf_executor_new_processes(size_t max_workers, rf_executor **out);
+
+// The worker program's main function, which nothing else calls: it serves the process at the other end of the
+// standard input, and returns the program's exit status.
+int rf_worker_main(void);
+
 // Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
 // `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
 // pool's own threads, it does not wait for that one. It may be called again.
@@ -326,6 +341,32 @@ void rf_task_run(rf_task *task);
 
 // Frees a task that was not run: its future is cancelled.
 void rf_task_free(rf_task *task);
+
+// The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task
+// stays yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel
+// as absolute paths) and carry the version of their format; free them with rf_bytes_free. They may hold
+// passwords, and who executes them runs the hooks that they name: take them only from whom you trust.
+//
+// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook
+// that no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
+// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
+// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
+// cancelled. RF_E_NULL: an argument is NULL (`length` may be). RF_E_RESOURCE: no memory.
+rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
+
+// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
+// rf_task_complete. What goes wrong with the request is in the outcome. Requests of one session that are executed
+// in one process share connections. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole
+// task of this version. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
+
+// Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
+// task. A future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this
+// version; the task is still yours. RF_E_NULL: an argument is NULL.
+rf_status rf_task_complete(rf_task *task, const uint8_t *reply, size_t length);
+
+// Frees bytes that rf_task_encode or rf_task_execute gave. NULL does nothing.
+void rf_bytes_free(uint8_t *bytes, size_t length);
 
 // ---- Sessions --------------------------------------------------------------------------------------------
 //

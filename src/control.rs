@@ -5,12 +5,13 @@
 //! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
 
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::descriptor::Flag;
 use crate::error::{Error, ErrorKind};
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
@@ -19,8 +20,18 @@ pub const SLICE: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub struct Control {
     aborted: AtomicBool,
-    socket: Mutex<Option<RawFd>>,
+    attached: Mutex<Attached>,
     deadline: OnceLock<Instant>,
+}
+
+/// What an abort reaches at this moment.
+#[derive(Debug, Default)]
+enum Attached {
+    #[default]
+    Nothing,
+    Socket(RawFd),
+    /// Whoever waits for something else looks up when this is set.
+    Flag(Arc<Flag>),
 }
 
 impl Control {
@@ -40,9 +51,13 @@ impl Control {
     /// Ends whatever the request does now, and everything it would do next.
     pub fn abort(&self) {
         self.aborted.store(true, Ordering::SeqCst);
-        if let Some(socket) = *self.socket.lock() {
-            // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
-            unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+        match &*self.attached.lock() {
+            Attached::Nothing => {}
+            Attached::Socket(socket) => {
+                // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
+                unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
+            }
+            Attached::Flag(flag) => flag.set(),
         }
     }
 
@@ -67,7 +82,7 @@ impl Control {
 
     /// From now on an abort shuts this socket down. The caller detaches it before it closes it.
     pub fn attach(&self, socket: RawFd) {
-        *self.socket.lock() = Some(socket);
+        *self.attached.lock() = Attached::Socket(socket);
         // An abort that came before the line above saw no socket: make up for it.
         if self.is_aborted() {
             self.abort();
@@ -76,9 +91,25 @@ impl Control {
 
     /// An abort leaves this socket alone from now on, if it is the one that was attached last.
     pub fn detach(&self, socket: RawFd) {
-        let mut attached = self.socket.lock();
-        if *attached == Some(socket) {
-            *attached = None;
+        let mut attached = self.attached.lock();
+        if matches!(*attached, Attached::Socket(other) if other == socket) {
+            *attached = Attached::Nothing;
+        }
+    }
+
+    /// From now on an abort sets this flag.
+    pub fn attach_flag(&self, flag: &Arc<Flag>) {
+        *self.attached.lock() = Attached::Flag(flag.clone());
+        if self.is_aborted() {
+            self.abort();
+        }
+    }
+
+    /// An abort leaves this flag alone from now on, if it is what was attached last.
+    pub fn detach_flag(&self, flag: &Arc<Flag>) {
+        let mut attached = self.attached.lock();
+        if matches!(&*attached, Attached::Flag(other) if Arc::ptr_eq(other, flag)) {
+            *attached = Attached::Nothing;
         }
     }
 }

@@ -12,11 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// What the environment said when a request was submitted. Never changes afterwards.
 ///
 /// Empty values count as unset, except for `netrc`: `NETRC=` says that there is no such file, rather than
 /// that the usual places are to be looked at. `HOME` is no part of it, see [`home`].
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// `http_proxy`, or else `HTTP_PROXY`.
     pub http_proxy: Option<String>,

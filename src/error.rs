@@ -213,6 +213,15 @@ impl Error {
         }
     }
 
+    /// The response that it speaks about, shared.
+    pub fn about(&self) -> Option<Arc<Response>> {
+        match &self.about {
+            About::Nothing => None,
+            About::Owned(response) => Some(response.clone()),
+            About::Owner(response) => response.upgrade(),
+        }
+    }
+
     pub fn cancelled() -> Error {
         Error::new(Cancelled, "the future was cancelled")
     }

@@ -214,6 +214,14 @@ impl<W: Work> Future<W> {
         core.work.take()
     }
 
+    /// A copy of the work, while nobody has taken it.
+    pub fn work(&self) -> Option<W>
+    where
+        W: Clone,
+    {
+        if self.is_orphaned() { None } else { self.core.lock().work.clone() }
+    }
+
     /// Marks this thread as the one that runs the future, for as long as the result lives.
     pub fn hold(&self) -> Option<<W::Ticket as Ticket>::Held> {
         self.core.lock().ticket.as_ref().map(Ticket::hold)

@@ -89,6 +89,19 @@ impl Head {
         Head { text, word: first.unwrap_or(range(0, 0)), fields }
     }
 
+    /// Its lines, behind this start line, as [`Head::of_response`] takes them.
+    pub fn lines(&self, start: &str) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(start.len() + self.text.len() + 8);
+        lines.extend_from_slice(start.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+        for (name, value) in self.iter() {
+            for piece in [name.as_str(), ": ", value.as_str(), "\r\n"] {
+                lines.extend_from_slice(piece.as_bytes());
+            }
+        }
+        lines
+    }
+
     fn lend(&self, range: Range) -> Lent<'_> {
         Lent(&self.text[range.start as usize..range.end as usize])
     }

@@ -20,6 +20,7 @@ pub mod log;
 pub mod options;
 pub mod response;
 pub mod session;
+pub mod symbol;
 pub mod terminated;
 pub mod text;
 pub mod timer;

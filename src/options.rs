@@ -9,25 +9,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::response::Response;
 use crate::session::Session;
+use crate::symbol::Symbol;
 
 /// One header as it was set: None takes a default out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub name: String,
     pub value: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Query {
     /// In order; None takes the session's out.
     Pairs(Vec<(String, Option<String>)>),
     Raw(String),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Auth {
     /// No credentials, not even the session's or netrc's.
     Nothing,
@@ -36,18 +38,46 @@ pub enum Auth {
     Bearer(String),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeouts {
     pub connect: Option<Duration>,
     pub read: Option<Duration>,
 }
 
 /// A field or a file of a form.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Part {
-    Field { name: String, value: String },
-    Data { name: String, filename: Option<String>, content_type: Option<String>, data: Arc<[u8]> },
-    File { name: String, path: String, content_type: Option<String> },
+    Field {
+        name: String,
+        value: String,
+    },
+    Data {
+        name: String,
+        filename: Option<String>,
+        content_type: Option<String>,
+        #[serde(with = "shared_bytes")]
+        data: Arc<[u8]>,
+    },
+    File {
+        name: String,
+        path: String,
+        content_type: Option<String>,
+    },
+}
+
+/// Shared bytes in one piece, not as a sequence of numbers.
+mod shared_bytes {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &Arc<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::Bytes::new(bytes).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[u8]>, D::Error> {
+        Ok(<&serde_bytes::Bytes>::deserialize(deserializer)?.as_ref().into())
+    }
 }
 
 /// Bytes that the caller keeps alive.
@@ -144,6 +174,17 @@ pub struct Refused;
 
 pub trait Hook: Send + Sync {
     fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused>;
+
+    /// How another process finds the same hook; or why it could not.
+    fn named(&self) -> Result<NamedHook, String>;
+}
+
+/// A hook as another process finds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedHook {
+    pub function: Symbol,
+    /// Its user data; None is NULL.
+    pub data: Option<serde_bytes::ByteBuf>,
 }
 
 pub trait Output: Send + Sync {
@@ -166,14 +207,14 @@ pub enum Sink {
     Function(Arc<dyn Output>),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     pub cert: String,
     /// None: in the same file.
     pub key: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolve {
     pub host: String,
     pub port: u16,
@@ -181,11 +222,12 @@ pub struct Resolve {
 }
 
 /// Every field is unset until somebody sets it. An inner None sets the field to nothing, which takes back what
-/// the set below says.
-#[derive(Clone, Default)]
+/// the set below says. What is serialized is what is plain data: the rest travels in ways of its own, or not at all.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Options {
     pub headers: Vec<Header>,
     pub query: Option<Query>,
+    #[serde(skip)]
     pub body: Option<BodySource>,
     pub cookies: Vec<(String, String)>,
     pub auth: Option<Auth>,
@@ -200,10 +242,15 @@ pub struct Options {
     pub certificate: Option<Option<Certificate>>,
     pub stream: Option<bool>,
     pub max_body: Option<u64>,
+    #[serde(skip)]
     pub sink: Option<Sink>,
+    #[serde(skip)]
     pub progress: Option<Arc<dyn Progress>>,
+    #[serde(skip)]
     pub hooks: Vec<Arc<dyn Hook>>,
+    #[serde(skip)]
     pub background: Option<Arc<dyn Hook>>,
+    #[serde(skip)]
     pub user_data: Option<usize>,
     pub unix_socket: Option<String>,
     pub resolve: Vec<Resolve>,

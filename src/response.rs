@@ -1,5 +1,6 @@
 //! A response: what came back for one hop, and its body, which is read when somebody asks for it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::Read;
 use std::mem;
@@ -8,6 +9,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
@@ -76,8 +78,8 @@ struct Body {
     after_return: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum BodyState {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum BodyState {
     /// Nobody has read of it.
     Untouched,
     /// Some of it was read in pieces.
@@ -113,6 +115,24 @@ pub struct Parts {
     pub history: Vec<Arc<Response>>,
     pub source: Option<Source>,
     pub control: Option<Arc<Control>>,
+}
+
+/// What another process has to know of a response beside its [`Parts`], to go on where this one is.
+pub struct Carried<'a> {
+    pub state: BodyState,
+    /// The whole body, when it is there.
+    pub content: Option<Cow<'a, [u8]>>,
+    /// How much of it was delivered piece by piece.
+    pub delivered: usize,
+    /// Received, but not yet a whole line.
+    pub line: Vec<u8>,
+    pub after_return: bool,
+    pub failure: Option<Error>,
+    /// There is more to read.
+    pub open: bool,
+    /// What was said of the encoding.
+    pub encoding: Option<Option<String>>,
+    pub extras: Vec<(String, Vec<u8>)>,
 }
 
 /// A body is never given more memory than this before its bytes arrive.
@@ -607,6 +627,64 @@ impl Response {
                 Some(Box::new(Error::new(ErrorKind::Http, text).at(url).owned_by(Arc::downgrade(self))))
             })
             .as_deref()
+    }
+
+    // ---- for another process ----
+
+    /// The head of the request, as it went over the wire.
+    pub fn request_raw(&self) -> &[u8] {
+        &self.request_raw
+    }
+
+    pub fn shared_request_body(&self) -> &SentBody {
+        &self.request_body
+    }
+
+    /// What is there now. While more of the body is `open`, what was received of a line is still to be read.
+    pub fn carry(&self) -> Carried<'_> {
+        let body = self.body.lock();
+        let open = body.source.is_some();
+        let extras = self.extras.lock();
+        Carried {
+            state: body.state,
+            content: self.content.get().map(|content| Cow::Borrowed(&content[..content.len() - 1])),
+            delivered: body.delivered,
+            line: if open { Vec::new() } else { body.line.clone() },
+            after_return: body.after_return,
+            failure: body.failure.clone(),
+            open,
+            encoding: self.encoding.lock().clone(),
+            extras: extras
+                .iter()
+                .map(|(name, data)| (name.clone(), data[..data.len() - 1].to_vec()))
+                .collect(),
+        }
+    }
+
+    /// The response that another process had. More of its body comes from the source in `parts`.
+    pub fn carried(parts: Parts, carried: Carried<'_>) -> Response {
+        let response = Response::new(parts);
+        {
+            let mut body = response.body.lock();
+            body.state = carried.state;
+            body.failure = carried.failure;
+            body.line = carried.line;
+            body.after_return = carried.after_return;
+            if let Some(content) = carried.content {
+                let mut content = content.into_owned();
+                body.delivered = carried.delivered.min(content.len());
+                content.push(0);
+                let _ = response.content.set(content);
+            } else if body.state == BodyState::Kept {
+                // Whoever sent this is not one of us.
+                body.state = BodyState::Consumed;
+            }
+        }
+        *response.encoding.lock() = carried.encoding;
+        for (name, data) in &carried.extras {
+            response.set_extra(name, data);
+        }
+        response
     }
 
     // ---- what the user attaches ----

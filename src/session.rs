@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::mem;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -45,8 +46,10 @@ const POOL_SIZE: usize = 10;
 pub struct Shared {
     defaults: Mutex<Arc<Options>>,
     pub jar: Jar,
-    pub digest: DigestCache,
+    pub digest: Arc<DigestCache>,
     pub adapter: Arc<Adapter>,
+    /// Tells it from every other session of any process, for those who run its requests elsewhere.
+    identity: OnceLock<Identity>,
 }
 
 pub struct Session {
@@ -80,6 +83,9 @@ pub enum CloseMode {
     CancelPending,
     Abort,
 }
+
+/// Names a session among those of all processes.
+pub type Identity = u128;
 
 /// A configuration that contradicts itself.
 #[derive(Debug)]
@@ -115,13 +121,14 @@ impl Session {
                 Arc::new(Shared {
                     defaults: Mutex::new(Arc::new(Options::session_defaults())),
                     jar: Jar::default(),
-                    digest: DigestCache::default(),
+                    digest: Arc::default(),
                     adapter: Arc::new(Adapter::new(AdapterSettings {
                         pool_connections: config.pool_connections.unwrap_or(size),
                         pool_maxsize: config.pool_maxsize.unwrap_or(size),
                         pool_block: config.pool_block.unwrap_or(false),
                         max_retries: config.max_retries.unwrap_or(0),
                     })),
+                    identity: OnceLock::new(),
                 })
             }
         };
@@ -136,8 +143,36 @@ impl Session {
         }))
     }
 
+    /// Takes the place of a session of another process, for one of its requests.
+    pub fn stand_in(
+        defaults: Arc<Options>,
+        jar: Jar,
+        adapter: Arc<Adapter>,
+        digest: Arc<DigestCache>,
+    ) -> Arc<Session> {
+        let defaults = Mutex::new(defaults);
+        let shared = Arc::new(Shared { defaults, jar, digest, adapter, identity: OnceLock::new() });
+        Arc::new(Session {
+            shared,
+            // What it has is not its own: neither to be changed nor to be closed.
+            has_base: true,
+            executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
+            owns_executor: true,
+            made_in: fork::generation(),
+            books: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    pub fn identity(&self) -> Identity {
+        *self.shared.identity.get_or_init(|| {
+            let half = || u128::from(RandomState::new().build_hasher().finish());
+            half() << 64 | half()
+        })
     }
 
     pub fn jar(&self) -> &Jar {
@@ -361,6 +396,7 @@ impl Drop for Entry {
 }
 
 /// A request as it was submitted: everything it needs, taken at that moment. Cookies are read when it is sent.
+#[derive(Clone)]
 pub struct Request {
     pub session: Arc<Session>,
     pub method: Cow<'static, str>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use local_server::LocalServer;
 use requests_futures::error::ErrorKind;
 use requests_futures::future::Until;
-use requests_futures::options::{Hook, HookCall, Options, Refused};
+use requests_futures::options::{Hook, HookCall, NamedHook, Options, Refused};
 use requests_futures::response::Response;
 use requests_futures::session::{CloseMode, Config, Session};
 
@@ -14,6 +14,10 @@ struct Panicking;
 impl Hook for Panicking {
     fn call(&self, _: &mut HookCall, _: &Arc<Response>) -> Result<(), Refused> {
         panic!("provoked by a test")
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        Err("it panics here".into())
     }
 }
 

@@ -1,48 +1,121 @@
 //! Who runs the requests: the trait that the session submits to, and the task that it submits.
 
+pub mod elsewhere;
+pub mod processes;
 pub mod threads;
+pub mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::session::RequestFuture;
+use crate::session::{Outcome, Request, RequestFuture};
+
+/// What becomes of a request that a worker has taken.
+pub trait Runner: Send + Sync {
+    fn run(&self, request: Request, control: &Arc<Control>) -> Outcome;
+}
+
+/// Sends the request on the thread that took it.
+pub struct Here;
+
+impl Runner for Here {
+    fn run(&self, request: Request, control: &Arc<Control>) -> Outcome {
+        request.run(control)
+    }
+}
 
 /// One submitted request on its way to a worker. Run it, or drop it: then its future is cancelled.
-pub struct Task(Option<Arc<RequestFuture>>);
+pub struct Task {
+    future: Option<Arc<RequestFuture>>,
+    /// Why it could not be sent elsewhere. It can still be run here; if it is not, this is what becomes of it.
+    refused: OnceLock<Error>,
+}
+
+/// Why a task is not, or not yet, what was asked for.
+pub enum TaskError {
+    /// Its future is over.
+    Over,
+    Malformed,
+    /// The request cannot be sent elsewhere; the reason is the future's if nobody runs the task.
+    NotTransferable,
+}
 
 impl Task {
     pub fn new(future: Arc<RequestFuture>) -> Task {
-        Task(Some(future))
+        Task { future: Some(future), refused: OnceLock::new() }
     }
 
     /// Runs the request on this thread and ends its future. A future that was cancelled while it stood in
     /// the queue costs nothing here.
-    pub fn run(mut self) {
-        let Some(future) = self.0.take() else { return };
+    pub fn run(self) {
+        self.run_by(&Here);
+    }
+
+    /// The same, where and how the runner does it.
+    pub fn run_by(mut self, runner: &dyn Runner) {
+        let Some(future) = self.future.take() else { return };
         let control = Arc::new(Control::new());
         let Some(request) = future.start(&control) else { return };
         let _held = future.hold();
-        let outcome = catch_unwind(AssertUnwindSafe(|| request.run(&control))).unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Request, format!("a defect in this library: {}", panic_text(&*panic))))
-        });
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| runner.run(request, &control))).unwrap_or_else(|panic| {
+                Err(Error::new(
+                    ErrorKind::Request,
+                    format!("a defect in this library: {}", panic_text(&*panic)),
+                ))
+            });
         future.finish(outcome);
     }
 
     /// Ends the future, which no executor took, with this error.
     pub fn fail(mut self, error: Error) {
-        if let Some(future) = self.0.take() {
-            future.reject(Err(error));
+        if let Some(future) = self.future.take() {
+            future.reject(Err(self.refused.take().unwrap_or(error)));
         }
+    }
+
+    /// The request as bytes, for [`elsewhere::execute`].
+    pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
+        let request = self.future.as_ref().and_then(|future| future.work()).ok_or(TaskError::Over)?;
+        elsewhere::remember(&request.session);
+        elsewhere::encode(&request, false).map(|task| task.message).map_err(|error| {
+            let _ = self.refused.set(error);
+            TaskError::NotTransferable
+        })
+    }
+
+    /// Ends the future with an outcome in bytes. A future that is over already stays as it is.
+    pub fn complete(&mut self, reply: &[u8]) -> Result<(), TaskError> {
+        let mut reply = wire::Reply::decode(reply).map_err(|_| TaskError::Malformed)?;
+        if reply.follows() != wire::Follows::Nothing {
+            return Err(TaskError::Malformed);
+        }
+        let Some(future) = &self.future else { return Ok(()) };
+        let cookies = reply.take_cookies();
+        let body = future.work().and_then(|request| wire::body_of(&request));
+        let control = Arc::new(Control::new());
+        let outcome = reply.outcome(&body, None, None, &control).map_err(|_| TaskError::Malformed)?;
+        if let Some(request) = future.start(&control) {
+            let _held = future.hold();
+            request.session.jar().merge(cookies);
+            drop(request);
+            future.finish(outcome);
+        }
+        self.future = None;
+        Ok(())
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if let Some(future) = self.0.take() {
-            future.cancel();
+        if let Some(future) = self.future.take() {
+            match self.refused.take() {
+                Some(error) => drop(future.reject(Err(error))),
+                None => drop(future.cancel()),
+            }
         }
     }
 }

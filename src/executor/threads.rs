@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::{Executor, Refusal, Task, next_id};
+use super::{Executor, Here, Refusal, Runner, Task, next_id};
 use crate::fork;
 
 pub struct ThreadPool {
@@ -30,6 +30,7 @@ struct Shared {
     /// The generation of processes whose threads these are.
     made_in: u32,
     max_workers: usize,
+    runner: Arc<dyn Runner>,
     balance: AtomicIsize,
     started: AtomicUsize,
     /// Workers that wait, inside a task, for a future of this very pool.
@@ -56,11 +57,17 @@ thread_local! {
 
 impl ThreadPool {
     pub fn new(max_workers: usize) -> ThreadPool {
+        ThreadPool::with_runner(max_workers, Arc::new(Here))
+    }
+
+    /// Threads that hand what they take to the runner. It lives until the last of them has ended.
+    pub fn with_runner(max_workers: usize, runner: Arc<dyn Runner>) -> ThreadPool {
         let (sender, queue) = crossbeam_channel::unbounded();
         let shared = Shared {
             id: next_id(),
             made_in: fork::generation(),
             max_workers,
+            runner,
             balance: AtomicIsize::new(0),
             started: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
@@ -123,12 +130,12 @@ fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>, first: Arc<Mu
     let task = first.lock().take();
     drop(first);
     if let Some(task) = task {
-        task.run();
+        task.run_by(&*shared.runner);
     }
     loop {
         shared.balance.fetch_add(1, Ordering::AcqRel);
         match queue.recv() {
-            Ok(task) => task.run(),
+            Ok(task) => task.run_by(&*shared.runner),
             Err(_) => break,
         }
     }

@@ -1,7 +1,7 @@
 //! Functions of C with their user data, as the core's traits.
 
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::handle;
 use super::types::{
@@ -9,8 +9,9 @@ use super::types::{
     rf_write_fn,
 };
 use crate::log::Log;
-use crate::options::{Borrowed, Hook, HookCall, Output, Progress, Reader, Refused};
+use crate::options::{Borrowed, Hook, HookCall, NamedHook, Output, Progress, Reader, Refused};
 use crate::response::{Response, UserData};
+use crate::symbol::Symbol;
 use crate::terminated::Terminated;
 
 /// User data of C. Its drop function runs once, when the last use is over.
@@ -44,9 +45,58 @@ fn outcome(status: rf_status) -> Result<(), Refused> {
     if status == rf_status::RF_OK { Ok(()) } else { Err(Refused) }
 }
 
+/// The name of a function, which is looked up when another process is to be told.
+#[derive(Default)]
+pub(super) struct Name(OnceLock<Result<Symbol, String>>);
+
+impl Name {
+    fn of(&self, function: Option<*const c_void>, data: Option<&[u8]>) -> Result<NamedHook, String> {
+        let look_up = || {
+            let function = function.ok_or("there is no function")?;
+            Symbol::of(function).map_err(|nameless| nameless.to_string())
+        };
+        let function = self.0.get_or_init(look_up).clone()?;
+        Ok(NamedHook { function, data: data.map(|data| data.to_vec().into()) })
+    }
+
+    /// The same for a function with user data of C.
+    fn with_pointer(&self, function: Option<*const c_void>, data: &Data) -> Result<NamedHook, String> {
+        let named = self.of(function, None)?;
+        if data.pointer.is_null() {
+            return Ok(named);
+        }
+        let Symbol { name, object, .. } = &named.function;
+        Err(format!("the user_data of {name} ({}) is an address, not bytes", object.display()))
+    }
+}
+
+/// The hook of that name, in this process.
+pub(super) fn find_hook(named: &NamedHook, is_background: bool) -> Result<Arc<dyn Hook>, String> {
+    let address = named.function.find()?;
+    if is_background {
+        // SAFETY: by the name of a background callback its owner vouched for what is found there.
+        let function: rf_background_fn = unsafe { std::mem::transmute(address) };
+        let data = Data::new(std::ptr::null_mut(), None);
+        return Ok(Arc::new(BackgroundFunction { function, data, name: Name::default() }));
+    }
+    // SAFETY: the same for a hook.
+    let function: rf_hook_fn = unsafe { std::mem::transmute(address) };
+    Ok(match &named.data {
+        Some(data) => {
+            let data = data.as_slice().into();
+            Arc::new(HookWithBytes { function, data, name: Name::default() })
+        }
+        None => {
+            let data = Data::new(std::ptr::null_mut(), None);
+            Arc::new(HookFunction { function, data, name: Name::default() })
+        }
+    })
+}
+
 pub(super) struct HookFunction {
     pub(super) function: rf_hook_fn,
     pub(super) data: Data,
+    pub(super) name: Name,
 }
 
 impl Hook for HookFunction {
@@ -57,12 +107,17 @@ impl Hook for HookFunction {
         // SAFETY: both handles live for the length of the call, and the data until it is dropped.
         outcome(unsafe { function(call, response, self.data.pointer) }.into())
     }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.name.with_pointer(self.function.map(|function| function as *const c_void), &self.data)
+    }
 }
 
 /// A hook whose user data is bytes of our own.
 pub(super) struct HookWithBytes {
     pub(super) function: rf_hook_fn,
     pub(super) data: Box<[u8]>,
+    pub(super) name: Name,
 }
 
 impl Hook for HookWithBytes {
@@ -74,11 +129,16 @@ impl Hook for HookWithBytes {
         // SAFETY: as above; the header says that the bytes are not to be changed.
         outcome(unsafe { function(call, response, data) }.into())
     }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.name.of(self.function.map(|function| function as *const c_void), Some(&self.data))
+    }
 }
 
 pub(super) struct BackgroundFunction {
     pub(super) function: rf_background_fn,
     pub(super) data: Data,
+    pub(super) name: Name,
 }
 
 impl Hook for BackgroundFunction {
@@ -89,6 +149,10 @@ impl Hook for BackgroundFunction {
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: as above; the call holds the session.
         outcome(unsafe { function(call, session, response, self.data.pointer) }.into())
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.name.with_pointer(self.function.map(|function| function as *const c_void), &self.data)
     }
 }
 

@@ -3,17 +3,18 @@
 //! An executor runs requests. A session makes a pool of threads of its own unless it is given one to share
 //! (rf_config_set_executor).
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::boundary::{Out, nothing, status, value};
-use super::callback::Data;
+use super::boundary::{Out, bytes, nothing, status, value};
+use super::callback::{Data, find_hook};
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
+use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
-use crate::executor::{Executor, Refusal, Task, next_id};
+use crate::executor::{Executor, Refusal, Task, TaskError, elsewhere, next_id};
 
 /// The functions of an executor of your own.
 #[repr(C)]
@@ -45,6 +46,37 @@ pub unsafe extern "C" fn rf_executor_new_threads(
         out.set(handle::give(ExecutorBox(Arc::new(ThreadPool::new(max_workers)))));
         Ok(())
     })
+}
+
+/// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its hooks run in one of
+/// them, so that a hook that crashes, leaks or never ends takes nobody else down. What a request says has to be data: a
+/// request with a reader, an output or a progress function, or with a hook that another process cannot find (see
+/// rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies fails the request it ran with
+/// RF_ERROR_BROKEN_POOL and is replaced. Workers run the program requests-futures-worker, which is looked for beside
+/// this library, in libexec/requests-futures next to its lib, or where the environment variable
+/// REQUESTS_FUTURES_WORKER says; they inherit the environment, the working folder and the standard output of this process
+/// as these are when they start, and end with it. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_executor_new_processes(
+    max_workers: usize,
+    out: *mut *mut rf_executor,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_executor_new_threads.
+        let out = unsafe { Out::required(out, std::ptr::null_mut()) }?;
+        if max_workers == 0 {
+            return Err(rf_status::RF_E_INVALID);
+        }
+        out.set(handle::give(ExecutorBox(Arc::new(ProcessPool::new(max_workers)))));
+        Ok(())
+    })
+}
+
+/// The worker program's main function, which nothing else calls: it serves the process at the other end of the standard
+/// input, and returns the program's exit status.
+#[unsafe(no_mangle)]
+pub extern "C" fn rf_worker_main() -> c_int {
+    value(1, || Some(worker::serve(find_hook)))
 }
 
 /// Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
@@ -179,4 +211,93 @@ pub unsafe extern "C" fn rf_task_run(task: *mut rf_task) {
 pub unsafe extern "C" fn rf_task_free(task: *mut rf_task) {
     // SAFETY: the caller gives its task back.
     nothing(|| drop(unsafe { handle::take(task) }));
+}
+
+/// The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task stays
+/// yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel as absolute
+/// paths) and carry the version of their format; free them with rf_bytes_free. They may hold passwords, and who
+/// executes them runs the hooks that they name: take them only from whom you trust.
+///
+/// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook that no
+/// exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
+/// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
+/// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
+/// cancelled. RF_E_NULL: an argument is NULL (`length` may be). RF_E_RESOURCE: no memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_task_encode(
+    task: *const rf_task,
+    bytes: *mut *mut u8,
+    length: *mut usize,
+) -> rf_status {
+    status(|| {
+        // SAFETY: the caller vouches for its pointers, here and below.
+        let length = unsafe { Out::optional(length, 0) };
+        // SAFETY: as above.
+        let out = unsafe { Out::required(bytes, std::ptr::null_mut()) }?;
+        // SAFETY: as above.
+        let message = unsafe { handle::peek(task) }?.encode()?;
+        give_bytes(&message, &out, &length)
+    })
+}
+
+/// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
+/// rf_task_complete. What goes wrong with the request is in the outcome. Requests of one session that are executed in one
+/// process share connections. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task
+/// of this version. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_task_execute(
+    bytes: *const u8,
+    length: usize,
+    reply: *mut *mut u8,
+    reply_length: *mut usize,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_task_encode.
+        let reply_length = unsafe { Out::optional(reply_length, 0) };
+        // SAFETY: see rf_task_encode.
+        let out = unsafe { Out::required(reply, std::ptr::null_mut()) }?;
+        // SAFETY: see rf_task_encode.
+        let message = unsafe { self::bytes(bytes, length) }?;
+        let made = elsewhere::execute(message, find_hook).map_err(|_| rf_status::RF_E_INVALID)?;
+        give_bytes(&made, &out, &reply_length)
+    })
+}
+
+/// Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the task. A
+/// future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this version; the
+/// task is still yours. RF_E_NULL: an argument is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_task_complete(task: *mut rf_task, reply: *const u8, length: usize) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_task_encode.
+        let (held, reply) = unsafe { (handle::peek_mut(task)?, bytes(reply, length)?) };
+        held.complete(reply)?;
+        // SAFETY: from here on it is no longer the caller's.
+        drop(unsafe { handle::take(task) });
+        Ok(())
+    })
+}
+
+/// Frees bytes that rf_task_encode or rf_task_execute gave. NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_bytes_free(bytes: *mut u8, length: usize) {
+    let _ = length;
+    // SAFETY: the caller gives them back.
+    nothing(|| unsafe { handle::take_bytes(bytes) });
+}
+
+fn give_bytes(made: &[u8], out: &Out<*mut u8>, length: &Out<usize>) -> Result<(), rf_status> {
+    out.set(handle::give_bytes(made).ok_or(rf_status::RF_E_RESOURCE)?);
+    length.set(made.len());
+    Ok(())
+}
+
+impl From<TaskError> for rf_status {
+    fn from(error: TaskError) -> rf_status {
+        match error {
+            TaskError::Over => rf_status::RF_E_STATE,
+            TaskError::Malformed => rf_status::RF_E_INVALID,
+            TaskError::NotTransferable => rf_status::RF_FAILED,
+        }
+    }
 }

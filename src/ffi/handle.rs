@@ -106,6 +106,26 @@ pub(super) fn give<H: Owned>(target: H::Target) -> *mut H {
     Box::into_raw(Box::new(target)).cast()
 }
 
+/// Gives a copy of these bytes to C; None when there is no memory for them. It comes from malloc, so that a length that
+/// is not the right one does no harm when it is freed.
+pub(super) fn give_bytes(bytes: &[u8]) -> Option<*mut u8> {
+    // SAFETY: any size will do; what comes back is NULL or has room for so many bytes.
+    unsafe {
+        let copy = libc::malloc(bytes.len().max(1)).cast::<u8>();
+        if copy.is_null() {
+            return None;
+        }
+        copy.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        Some(copy)
+    }
+}
+
+/// Takes bytes back that `give_bytes` gave.
+pub(super) unsafe fn take_bytes(bytes: *mut u8) {
+    // SAFETY: C gives back what it was given, once; free takes NULL.
+    unsafe { libc::free(bytes.cast()) };
+}
+
 /// Takes an owned object back.
 pub(super) unsafe fn take<H: Owned>(handle: *mut H) -> Option<Box<H::Target>> {
     if handle.is_null() {

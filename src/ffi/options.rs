@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::boundary::{Checked, Out, bytes, limit, nothing, optional_text, status, text};
 use super::callback::{
-    BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, OutputFunction,
+    BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, Name, OutputFunction,
     ProgressFunction,
 };
 use super::handle::{self, OptionsBox};
@@ -491,7 +491,8 @@ pub unsafe extern "C" fn rf_options_add_hook(
         options,
         || present(hook.is_some()),
         |options, ()| {
-            options.hooks.push(Arc::new(HookFunction { function: hook, data: Data::new(user_data, drop) }));
+            let data = Data::new(user_data, drop);
+            options.hooks.push(Arc::new(HookFunction { function: hook, data, name: Name::default() }));
         },
     )
 }
@@ -511,7 +512,11 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
         unsafe { bytes(data.cast(), length) }
     };
     change(options, check, |options, data| {
-        options.hooks.push(Arc::new(HookWithBytes { function: hook, data: data.into() }));
+        options.hooks.push(Arc::new(HookWithBytes {
+            function: hook,
+            data: data.into(),
+            name: Name::default(),
+        }));
     })
 }
 
@@ -531,7 +536,8 @@ pub unsafe extern "C" fn rf_options_set_background_callback(
         options,
         || present(function.is_some()),
         |options, ()| {
-            let function = BackgroundFunction { function, data: Data::new(user_data, drop) };
+            let data = Data::new(user_data, drop);
+            let function = BackgroundFunction { function, data, name: Name::default() };
             options.background.replace(Arc::new(function))
         },
     );

@@ -94,9 +94,9 @@ pub enum rf_error_kind {
     RF_ERROR_SHUTDOWN = 102,
     /// A hook, an output, a progress function or a body's reader refused.
     RF_ERROR_HOOK = 103,
-    /// Reserved: the worker process that ran it died.
+    /// The worker process that ran it died, or none could be started.
     RF_ERROR_BROKEN_POOL = 104,
-    /// Reserved: it cannot be sent to a worker process.
+    /// It cannot be sent to another process: rf_task_encode says what can.
     RF_ERROR_NOT_TRANSFERABLE = 105,
     /// The body is longer than rf_options_set_max_body allows.
     RF_ERROR_BODY_TOO_LARGE = 106,

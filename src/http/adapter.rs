@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounded, Channel};
 use super::connection::Connection;
@@ -16,7 +17,7 @@ use super::tls::{TlsConfigs, TlsSettings};
 use crate::control::SLICE;
 use crate::error::{Error, ErrorKind};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
     /// How many hosts are remembered.
     pub pool_connections: usize,

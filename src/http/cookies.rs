@@ -11,11 +11,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cookie_store::{CookieDomain, CookieExpiration};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::url::{Scheme, Url};
 
 /// A cookie as the jar holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookie {
     pub name: String,
     pub value: String,
@@ -65,6 +66,8 @@ struct Store {
     domains: HashMap<String, Vec<Stored>>,
     count: usize,
     next: u64,
+    /// What was put in and taken out, for a jar that is to be told of elsewhere.
+    journal: Option<Vec<Cookie>>,
 }
 
 struct Stored {
@@ -76,6 +79,19 @@ struct Stored {
 impl Jar {
     pub fn new() -> Jar {
         Jar { used: AtomicBool::new(false), store: Mutex::new(Store::default()) }
+    }
+
+    /// A copy of another jar that remembers what happens to it, for [`Jar::journal`].
+    pub fn copy_of(cookies: Vec<Cookie>) -> Jar {
+        let jar = Jar::new();
+        jar.merge(cookies);
+        jar.store.lock().journal = Some(Vec::new());
+        jar
+    }
+
+    /// What was put in and taken out since it was copied, in order: what was taken out has expired.
+    pub fn journal(&self) -> Vec<Cookie> {
+        self.store.lock().journal.clone().unwrap_or_default()
     }
 
     /// Takes the value of one `Set-Cookie` header that `url` sent. What is invalid is ignored. Bytes are UTF-8
@@ -152,10 +168,17 @@ impl Jar {
     pub fn clear(&self, name: Option<&str>, domain: Option<&str>) {
         let domain = domain.map(|domain| domain.trim_start_matches('.').to_ascii_lowercase());
         let mut store = self.store.lock();
+        let mut gone = Vec::new();
+        let keeps_journal = store.journal.is_some();
         store.retain(|cookie| {
-            name.is_some_and(|name| name != cookie.name)
-                || domain.as_ref().is_some_and(|domain| *domain != cookie.domain)
+            let keep = name.is_some_and(|name| name != cookie.name)
+                || domain.as_ref().is_some_and(|domain| *domain != cookie.domain);
+            if !keep && keeps_journal {
+                gone.push(Cookie { expires_s: 0, ..cookie.clone() });
+            }
+            keep
         });
+        store.journal.iter_mut().for_each(|journal| journal.append(&mut gone));
         self.used.store(store.count > 0, Ordering::Release);
     }
 
@@ -174,6 +197,9 @@ impl Default for Jar {
 
 impl Store {
     fn put(&mut self, cookie: Cookie, now: i64) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(cookie.clone());
+        }
         let same = |stored: &Stored| stored.cookie.name == cookie.name && stored.cookie.path == cookie.path;
         let mut created = self.next;
         if let Some(cookies) = self.domains.get_mut(&cookie.domain)
@@ -229,7 +255,7 @@ impl Store {
         }
     }
 
-    fn retain(&mut self, keep: impl Fn(&Cookie) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&Cookie) -> bool) {
         self.domains.retain(|_, cookies| {
             cookies.retain(|stored| keep(&stored.cookie));
             !cookies.is_empty()

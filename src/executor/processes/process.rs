@@ -1,0 +1,474 @@
+//! One worker process, seen from the process that started it.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::channel::{self, Channel, Endless, Kind, Patience};
+use super::memory;
+use super::program::Program;
+use crate::control::Control;
+use crate::descriptor::Flag;
+use crate::error::{Error, ErrorKind};
+use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply};
+use crate::fork;
+use crate::response::Source;
+use crate::session::{Outcome, Request};
+
+/// How long a process may take to be ready.
+const START: Duration = Duration::from_secs(30);
+/// An aborted request has this long to end by itself.
+const ABORT: Duration = Duration::from_millis(30);
+/// A request that has reached its deadline has this long to say so.
+const DEADLINE: Duration = Duration::from_millis(250);
+/// A process that is not needed any more has this long to end by itself.
+const END: Duration = Duration::from_secs(2);
+/// So many hosts are remembered of each process.
+const HOSTS: usize = 32;
+
+/// Why there is no outcome.
+pub enum Trouble {
+    /// The process was gone before it was asked.
+    Unsent(Error),
+    /// It died, or had to be killed.
+    Broken(Error),
+}
+
+pub struct Process {
+    // First, so that the process sees the end of its work before it is waited for.
+    channel: Channel,
+    child: Arc<Child>,
+    /// What an abort sets.
+    wake: Arc<Flag>,
+    hosts: Vec<Box<str>>,
+    /// How many requests it was sent.
+    asked: u64,
+}
+
+/// The process itself. Bodies that still come from it hold it as well.
+struct Child {
+    process: Mutex<process::Child>,
+    /// Aborts go out here; and it ends with the process.
+    control: OwnedFd,
+    made_in: u32,
+}
+
+fn broken(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::BrokenPool, what.to_string())
+}
+
+impl Process {
+    /// Starts one and waits until it is ready.
+    pub fn start(control: &Arc<Control>, deadline: Option<Instant>) -> Result<Process, Trouble> {
+        let program = Program::find().map_err(Trouble::Broken)?;
+        let failed = |error: io::Error| {
+            let text = format!("No worker process could be started: {}: {error}", program.path.display());
+            Trouble::Broken(broken(text).with_os_code(error.raw_os_error().unwrap_or(0)))
+        };
+        let (ours, theirs) = channel::pair().map_err(failed)?;
+        let (our_control, their_control) = channel::pair().map_err(failed)?;
+        let wake = Arc::new(Flag::new().map_err(failed)?);
+        let mut command = Command::new(&program.path);
+        command.args(&program.library).stdin(Stdio::from(theirs));
+        let spawned = command.spawn().map_err(failed)?;
+        drop(command);
+        let child = Child { process: Mutex::new(spawned), control: our_control, made_in: fork::generation() };
+        let mut process = Process {
+            channel: Channel::patient(ours),
+            child: Arc::new(child),
+            wake,
+            hosts: Vec::new(),
+            asked: 0,
+        };
+        let until = [Some(Instant::now() + START), deadline].into_iter().flatten().min();
+        let mut watch = process.watch(control, until);
+        watch.give_up_at_once = true;
+        control.attach_flag(&process.wake);
+        let hello = format!("{} {}", env!("CARGO_PKG_VERSION"), process::id());
+        let greeted = process
+            .channel
+            .send(Kind::Hello, hello.as_bytes(), Some(their_control.as_fd()), &mut watch)
+            .and_then(|()| Ok(matches!(process.channel.receive(&mut watch)?, Some((Kind::Ready, _)))));
+        drop(watch);
+        drop(their_control);
+        control.detach_flag(&process.wake);
+        match greeted {
+            Ok(true) => Ok(process),
+            _ if control.is_aborted() => Err(Trouble::Broken(Error::aborted())),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some_and(is_over) => {
+                process.child.kill();
+                Err(Trouble::Broken(Control::past_deadline()))
+            }
+            greeted => {
+                let fate = match greeted {
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        process.child.kill();
+                        "it was not ready in time".into()
+                    }
+                    _ => process.child.fate(),
+                };
+                let said = process.channel.unread();
+                let said = String::from_utf8_lossy(said);
+                let said = said.trim().chars().take(500).collect::<String>();
+                let text = format!(
+                    "No worker process could be started: {}: {}",
+                    program.path.display(),
+                    if said.is_empty() { fate } else { said }
+                );
+                Err(Trouble::Broken(broken(text)))
+            }
+        }
+    }
+
+    pub fn has_been_to(&self, host: &str) -> bool {
+        self.hosts.iter().any(|known| **known == *host)
+    }
+
+    /// Has the process run a request. After trouble it is of no more use.
+    pub fn run(
+        &mut self,
+        task: &EncodedTask,
+        request: &Request,
+        host: &str,
+        control: &Arc<Control>,
+    ) -> Result<Outcome, Trouble> {
+        let attachment = match &task.attachment {
+            None => None,
+            Some(bytes) => match memory::share(bytes.bytes()) {
+                Ok(shared) => Some(shared),
+                Err(error) => {
+                    let what = "The body cannot be shared with a worker process";
+                    return Ok(Err(Error::os(ErrorKind::Request, what, &error)));
+                }
+            },
+        };
+        control.attach_flag(&self.wake);
+        let until = request.deadline.map(|deadline| deadline + DEADLINE);
+        self.asked += 1;
+        let mut watch = self.watch(control, until);
+        let sent =
+            self.channel.send(Kind::Task, &task.message, attachment.as_ref().map(AsFd::as_fd), &mut watch);
+        drop(attachment);
+        let outcome = match sent {
+            Ok(()) => self.answer(request, control, &mut watch),
+            Err(error) => Err(error),
+        };
+        drop(watch);
+        control.detach_flag(&self.wake);
+        match outcome {
+            Ok(outcome) => {
+                if !self.has_been_to(host) {
+                    self.hosts.truncate(HOSTS - 1);
+                    self.hosts.insert(0, host.into());
+                }
+                Ok(outcome)
+            }
+            Err(error) => {
+                let is_unsent = error.kind() == io::ErrorKind::BrokenPipe;
+                let trouble = self.trouble(&error, control);
+                Err(if is_unsent { Trouble::Unsent(trouble) } else { Trouble::Broken(trouble) })
+            }
+        }
+    }
+
+    /// What has become of a process that did not answer. It does not live any longer.
+    fn trouble(&self, error: &io::Error, control: &Control) -> Error {
+        let number = self.child.number();
+        let what = match error.kind() {
+            _ if control.is_aborted() => {
+                self.child.kill();
+                return Error::aborted();
+            }
+            io::ErrorKind::TimedOut => {
+                self.child.kill();
+                "was still busy after the request's deadline, and was killed".into()
+            }
+            io::ErrorKind::InvalidData => {
+                self.child.kill();
+                "sent what is no answer, and was killed".into()
+            }
+            _ => self.child.fate(),
+        };
+        broken(format!("The worker process {number} that ran the request {what}."))
+    }
+
+    fn watch(&self, control: &Arc<Control>, until: Option<Instant>) -> Watch {
+        Watch {
+            wake: self.wake.clone(),
+            control: control.clone(),
+            child: self.child.clone(),
+            number: self.asked,
+            until,
+            is_aborted: false,
+            give_up_at_once: false,
+        }
+    }
+
+    /// The outcome, with its cookies put into the session's jar.
+    fn answer(
+        &mut self,
+        request: &Request,
+        control: &Arc<Control>,
+        watch: &mut Watch,
+    ) -> io::Result<Outcome> {
+        let rubbish = || io::Error::from(io::ErrorKind::InvalidData);
+        let ended = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let Some((Kind::Reply, message)) = self.channel.receive(watch)? else { return Err(ended()) };
+        let body = wire::body_of(request);
+        let mut reply = Reply::decode(message).map_err(|_| rubbish())?;
+        let jar = request.session.jar();
+        match reply.follows() {
+            Follows::Nothing => {
+                jar.merge(reply.take_cookies());
+                reply.outcome(&body, None, None, control).map_err(|_| rubbish())
+            }
+            Follows::Rest => {
+                jar.merge(reply.take_cookies());
+                let message = message.to_vec();
+                let descriptor = self.channel.take_descriptor().ok_or_else(rubbish)?;
+                let source: Source = Box::new(Remote::new(descriptor, control, &self.child));
+                request.session.remember_stream(control);
+                let reply = Reply::decode(&message).map_err(|_| rubbish())?;
+                reply.outcome(&body, None, Some(source), control).map_err(|_| rubbish())
+            }
+            Follows::Whole => {
+                let announced = reply.announced();
+                let cookies = reply.take_cookies();
+                let message = message.to_vec();
+                let mut whole = Vec::new();
+                let failure = loop {
+                    match self.channel.receive(watch)?.ok_or_else(ended)? {
+                        (Kind::Piece, piece) => {
+                            if let (true, Some(announced)) = (whole.is_empty(), announced) {
+                                // One more for the NUL. What is not there yet costs no memory but addresses.
+                                whole.reserve_exact(announced.min(16 * piece.len()) + 1);
+                            }
+                            whole.extend_from_slice(piece);
+                        }
+                        (Kind::End, end) => break failure_of(end).map_err(|_| rubbish())?,
+                        _ => return Err(rubbish()),
+                    }
+                };
+                jar.merge(cookies);
+                if let Some(failure) = failure {
+                    return Ok(Err(failure));
+                }
+                let reply = Reply::decode(&message).map_err(|_| rubbish())?;
+                reply.outcome(&body, Some(whole), None, control).map_err(|_| rubbish())
+            }
+        }
+    }
+
+    /// Tells the process that there is no more work. It is waited for when the result is dropped, unless bodies still
+    /// come from it.
+    pub fn end(self) -> impl Sized {
+        self.child
+    }
+}
+
+fn is_over(at: Instant) -> bool {
+    at <= Instant::now()
+}
+
+fn failure_of(end: &[u8]) -> Result<Option<Error>, wire::Malformed> {
+    if end.is_empty() {
+        return Ok(None);
+    }
+    let message: ErrorMessage = postcard::from_bytes(end).map_err(|_| wire::Malformed)?;
+    message.error().map(Some)
+}
+
+impl Child {
+    fn number(&self) -> u32 {
+        self.process.lock().id()
+    }
+
+    fn kill(&self) {
+        let mut process = self.process.lock();
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    /// How it ended, for the end of a sentence. It has closed its side: what still lives of it is killed.
+    fn fate(&self) -> String {
+        let mut process = self.process.lock();
+        let _ = process.kill();
+        match process.wait() {
+            Ok(status) => described(status),
+            // The program waits for its children by itself, or ignores them.
+            Err(_) => "died".into(),
+        }
+    }
+}
+
+fn described(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => match signal_name(signal) {
+            Some(name) => format!("was killed by signal {signal} ({name})"),
+            None => format!("was killed by signal {signal}"),
+        },
+        (None, Some(code)) => format!("exited with status {code}"),
+        (None, None) => "died".into(),
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    const NAMES: [(i32, &str); 12] = [
+        (libc::SIGHUP, "SIGHUP"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGQUIT, "SIGQUIT"),
+        (libc::SIGILL, "SIGILL"),
+        (libc::SIGABRT, "SIGABRT"),
+        (libc::SIGBUS, "SIGBUS"),
+        (libc::SIGFPE, "SIGFPE"),
+        (libc::SIGKILL, "SIGKILL"),
+        (libc::SIGSEGV, "SIGSEGV"),
+        (libc::SIGPIPE, "SIGPIPE"),
+        (libc::SIGTERM, "SIGTERM"),
+        (libc::SIGXCPU, "SIGXCPU"),
+    ];
+    NAMES.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name)
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        // Its side of the control socket closes when it ends.
+        let until = Instant::now() + END;
+        while !is_over(until) {
+            let ended = channel::poll([(self.control.as_raw_fd(), 0)], Some(until));
+            if ended.is_some_and(|[events]| events & (libc::POLLHUP | libc::POLLERR) != 0) {
+                break;
+            }
+        }
+        self.kill();
+    }
+}
+
+/// The patience of one who waits for a worker: until the deadline, or an abort.
+struct Watch {
+    wake: Arc<Flag>,
+    control: Arc<Control>,
+    child: Arc<Child>,
+    /// What the process is asked.
+    number: u64,
+    until: Option<Instant>,
+    is_aborted: bool,
+    /// There is nothing yet that could be aborted.
+    give_up_at_once: bool,
+}
+
+impl Watch {
+    fn pass_abort_on(&mut self) {
+        self.is_aborted = true;
+        let soon = Instant::now() + if self.give_up_at_once { Duration::ZERO } else { ABORT };
+        self.until = Some(self.until.map_or(soon, |until| until.min(soon)));
+        let number = self.number.to_ne_bytes();
+        // SAFETY: eight readable bytes. Should they not get through, the process is killed soon.
+        unsafe {
+            let (to, flags) = (self.child.control.as_raw_fd(), libc::MSG_DONTWAIT | channel::QUIET);
+            libc::send(to, number.as_ptr().cast(), number.len(), flags);
+        }
+    }
+}
+
+impl Patience for Watch {
+    fn wait(&mut self, socket: RawFd, events: i16) -> io::Result<()> {
+        loop {
+            if !self.is_aborted && self.control.is_aborted() {
+                self.pass_abort_on();
+            }
+            let wake = self.wake.descriptor();
+            match channel::poll([(socket, events), (wake, libc::POLLIN)], self.until) {
+                Some([ready, _]) if ready != 0 => return Ok(()),
+                Some(_) => self.wake.clear(),
+                None if self.until.is_some_and(is_over) => return Err(io::ErrorKind::TimedOut.into()),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The rest of a body, which the process that began to receive it passes on.
+struct Remote {
+    // First, so that it is closed before the process is waited for, should this be the last that held it.
+    channel: Channel,
+    control: Arc<Control>,
+    child: Arc<Child>,
+    piece: Vec<u8>,
+    read: usize,
+    is_over: bool,
+}
+
+impl Remote {
+    fn new(descriptor: OwnedFd, control: &Arc<Control>, child: &Arc<Child>) -> Remote {
+        control.attach(descriptor.as_raw_fd());
+        Remote {
+            channel: Channel::endless(descriptor),
+            control: control.clone(),
+            child: child.clone(),
+            piece: Vec::new(),
+            read: 0,
+            is_over: false,
+        }
+    }
+
+    fn failure(&self, error: Option<io::Error>) -> io::Error {
+        if self.control.is_aborted() {
+            return Error::aborted().into_io();
+        }
+        let number = self.child.number();
+        let what = match error {
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => "sent what is no answer".into(),
+            _ => match self.child.process.lock().try_wait() {
+                Ok(Some(status)) => described(status),
+                _ => "broke off".into(),
+            },
+        };
+        broken(format!("The worker process {number} that passed the body on {what}.")).into_io()
+    }
+}
+
+impl Read for Remote {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.piece.len() {
+            if self.is_over {
+                return Ok(0);
+            }
+            self.piece.clear();
+            self.read = 0;
+            match self.channel.receive(&mut Endless) {
+                Ok(Some((Kind::Piece, piece))) => self.piece.extend_from_slice(piece),
+                Ok(Some((Kind::End, end))) => {
+                    self.is_over = true;
+                    match failure_of(end) {
+                        Ok(None) => {}
+                        Ok(Some(failure)) => return Err(failure.into_io()),
+                        Err(_) => return Err(self.failure(Some(io::ErrorKind::InvalidData.into()))),
+                    }
+                }
+                Ok(Some(_)) => return Err(self.failure(Some(io::ErrorKind::InvalidData.into()))),
+                Ok(None) => return Err(self.failure(None)),
+                Err(error) => return Err(self.failure(Some(error))),
+            }
+        }
+        let left = &self.piece[self.read..];
+        let count = left.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&left[..count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.control.detach(self.channel.descriptor());
+    }
+}

@@ -1,0 +1,732 @@
+//! A request and its outcome as bytes: what an executor sends elsewhere, and what comes back.
+//!
+//! A sealed message is a mark, the version of the format, what the message is, its content, and a check sum over all of that.
+//! Whatever is not exactly this is [`Malformed`], and so is content that contradicts itself: bytes from elsewhere
+//! are believed in nothing. What a request holds that has no meaning elsewhere (a function without a name, an address)
+//! is refused before anything is sent.
+
+use std::borrow::Cow;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::control::Control;
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind};
+use crate::head::Head;
+use crate::http::adapter::AdapterSettings;
+use crate::http::cookies::Cookie;
+use crate::options::{BodySource, Borrowed, Hook, NamedHook, Options, Owned, Part, Sink};
+use crate::response::{BodyState, Carried, Parts, Response, SentBody, Source};
+use crate::session::{Identity, Outcome, Request};
+
+/// Bytes that are no message of ours, or not a whole one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+const MARK: [u8; 3] = *b"\x93rf";
+const FORMAT: u8 = 1;
+const HEADER: usize = MARK.len() + 2;
+const CHECK_SUM: usize = 4;
+/// What a message says in 32 bits must have room there.
+const LONGEST: usize = 1 << 31;
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    Task = 1,
+    Reply = 2,
+}
+
+fn seal(kind: Kind, content: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
+    let mut message = Vec::with_capacity(1024);
+    message.extend_from_slice(&MARK);
+    message.extend_from_slice(&[FORMAT, kind as u8]);
+    let mut message = postcard::to_extend(content, message)?;
+    let sum = crc32fast::hash(&message);
+    message.extend_from_slice(&sum.to_le_bytes());
+    Ok(message)
+}
+
+fn unseal<'a, T: Deserialize<'a>>(kind: Kind, message: &'a [u8]) -> Result<T, Malformed> {
+    if message.len() < HEADER + CHECK_SUM || message.len() > LONGEST {
+        return Err(Malformed);
+    }
+    let (sealed, sum) = message.split_at(message.len() - CHECK_SUM);
+    let (header, content) = sealed.split_at(HEADER);
+    let right = header.starts_with(&MARK) && header[MARK.len()..] == [FORMAT, kind as u8];
+    if !right || *sum != crc32fast::hash(sealed).to_le_bytes() {
+        return Err(Malformed);
+    }
+    match postcard::take_from_bytes(content) {
+        Ok((content, [])) => Ok(content),
+        _ => Err(Malformed),
+    }
+}
+
+// ---- the request ----
+
+#[derive(Serialize, Deserialize)]
+struct TaskMessage<'a> {
+    session: Identity,
+    settings: AdapterSettings,
+    method: Cow<'a, str>,
+    url: Cow<'a, str>,
+    defaults: Cow<'a, Options>,
+    options: Option<Cow<'a, Options>>,
+    #[serde(borrow)]
+    body: Option<BodyMessage<'a>>,
+    sink: Option<Cow<'a, str>>,
+    hooks: Vec<NamedHook>,
+    background: Option<NamedHook>,
+    environment: Option<Cow<'a, Environment>>,
+    /// How long all of it may still take.
+    deadline: Option<Duration>,
+    /// What paths are relative to.
+    directory: Option<PathBuf>,
+    cookies: Vec<Cookie>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum BodyMessage<'a> {
+    Bytes(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>),
+    /// Beside the message.
+    Attached,
+    File(Cow<'a, str>),
+    Json(Cow<'a, str>),
+    Form(Cow<'a, [Part]>),
+}
+
+/// A request as bytes.
+pub struct EncodedTask {
+    pub message: Vec<u8>,
+    /// A body that is better shared than copied.
+    pub attachment: Option<Arc<dyn Borrowed>>,
+}
+
+/// From this size on a body is worth an attachment.
+const LARGE: usize = 64 * 1024;
+
+/// The request as bytes; or why it makes sense here only. `may_attach`: a large body may stay outside of the message.
+pub fn encode_task(request: &Request, may_attach: bool) -> Result<EncodedTask, Error> {
+    let none = Options::default();
+    let options = request.options.as_deref();
+    let own = options.unwrap_or(&none);
+    let mut attachment = None;
+    let body = match &own.body {
+        None => None,
+        Some(BodySource::Bytes(bytes)) => {
+            let bytes: Arc<dyn Borrowed> = bytes.clone();
+            Some(bytes_message(own, bytes, may_attach, &mut attachment))
+        }
+        Some(BodySource::Borrowed(bytes)) => {
+            Some(bytes_message(own, bytes.clone(), may_attach, &mut attachment))
+        }
+        Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
+        Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text))),
+        Some(BodySource::Form(parts)) => Some(BodyMessage::Form(Cow::Borrowed(parts))),
+        Some(BodySource::Reader { .. }) => return Err(stays_here("The body's reader", "it is a function")),
+    };
+    let sink = match &own.sink {
+        None => None,
+        Some(Sink::File(path)) => Some(Cow::Borrowed(path.as_str())),
+        Some(Sink::Function(_)) => return Err(stays_here("The output", "it is a function")),
+    };
+    if own.progress.is_some() {
+        return Err(stays_here("The progress function", "it is a function"));
+    }
+    let hooks = if own.hooks.is_empty() { &request.defaults.hooks } else { &own.hooks };
+    let mut named = Vec::with_capacity(hooks.len());
+    for (at, hook) in hooks.iter().enumerate() {
+        named.push(hook.named().map_err(|why| stays_here(&format!("Hook {}", at + 1), &why))?);
+    }
+    let background = match own.background.as_ref().or(request.defaults.background.as_ref()) {
+        None => None,
+        Some(hook) => Some(hook.named().map_err(|why| stays_here("The background callback", &why))?),
+    };
+    let shared = request.session.shared();
+    let mut message = TaskMessage {
+        session: request.session.identity(),
+        settings: shared.adapter.settings,
+        method: Cow::Borrowed(&request.method),
+        url: Cow::Borrowed(&request.url),
+        defaults: Cow::Borrowed(&request.defaults),
+        options: options.map(Cow::Borrowed),
+        body,
+        sink,
+        hooks: named,
+        background,
+        environment: request.environment.as_deref().map(Cow::Borrowed),
+        deadline: request.deadline.map(|at| at.saturating_duration_since(Instant::now())),
+        directory: None,
+        cookies: shared.jar.snapshot(),
+    };
+    if message.has_relative_path() {
+        message.directory = env::current_dir().ok();
+    }
+    let unfit = |_| stays_here("The request", "one of its paths is not UTF-8");
+    let message = seal(Kind::Task, &message).map_err(unfit)?;
+    if message.len() > LONGEST {
+        return Err(stays_here("The request", "it is longer than a message can be"));
+    }
+    Ok(EncodedTask { message, attachment })
+}
+
+fn bytes_message<'a>(
+    own: &'a Options,
+    bytes: Arc<dyn Borrowed>,
+    may_attach: bool,
+    attachment: &mut Option<Arc<dyn Borrowed>>,
+) -> BodyMessage<'a> {
+    if may_attach && bytes.bytes().len() >= LARGE {
+        *attachment = Some(bytes);
+        return BodyMessage::Attached;
+    }
+    BodyMessage::Bytes(Cow::Borrowed(match &own.body {
+        Some(BodySource::Bytes(bytes)) => bytes.bytes(),
+        Some(BodySource::Borrowed(bytes)) => bytes.bytes(),
+        _ => &[],
+    }))
+}
+
+fn stays_here(what: &str, why: &str) -> Error {
+    let text = format!(
+        "{what} cannot be sent to another process: {why}. See \u{201c}Worker processes\u{201d} in the README."
+    );
+    Error::new(ErrorKind::NotTransferable, text)
+}
+
+impl TaskMessage<'_> {
+    fn has_relative_path(&self) -> bool {
+        let is_relative = |path: &str| Path::new(path).is_relative();
+        let in_options = |options: &Options| {
+            options.ca_bundle.iter().flatten().any(|path| is_relative(path))
+                || options.unix_socket.iter().any(|path| is_relative(path))
+                || options.certificate.iter().flatten().any(|certificate| {
+                    is_relative(&certificate.cert)
+                        || certificate.key.as_ref().is_some_and(|key| is_relative(key))
+                })
+        };
+        let in_body = match &self.body {
+            Some(BodyMessage::File(path)) => is_relative(path),
+            Some(BodyMessage::Form(parts)) => {
+                parts.iter().any(|part| matches!(part, Part::File { path, .. } if is_relative(path)))
+            }
+            _ => false,
+        };
+        let in_environment = self.environment.as_ref().is_some_and(|environment| {
+            [&environment.netrc, &environment.requests_ca_bundle, &environment.curl_ca_bundle]
+                .into_iter()
+                .flatten()
+                .any(|path| path.is_relative())
+        });
+        in_body
+            || in_environment
+            || in_options(&self.defaults)
+            || self.options.as_deref().is_some_and(in_options)
+            || self.sink.as_deref().is_some_and(is_relative)
+    }
+}
+
+/// A request from elsewhere, before it has a session.
+pub struct ForeignTask {
+    pub session: Identity,
+    pub settings: AdapterSettings,
+    pub method: String,
+    pub url: String,
+    pub defaults: Options,
+    pub options: Options,
+    pub environment: Option<Environment>,
+    pub deadline: Option<Instant>,
+    pub cookies: Vec<Cookie>,
+    /// The body, as whoever sent it has it as well.
+    pub body: SentBody,
+}
+
+/// How a hook is found by its name, by whoever knows what functions look like. The flag: it is a background callback.
+pub type FindHook = fn(&NamedHook, bool) -> Result<Arc<dyn Hook>, String>;
+
+/// What the message asks for; the inner error is one that its sender is to get as the outcome.
+pub fn decode_task(
+    message: &[u8],
+    attachment: Option<Arc<dyn Borrowed>>,
+    find: FindHook,
+) -> Result<Result<ForeignTask, Error>, Malformed> {
+    let message: TaskMessage<'_> = unseal(Kind::Task, message)?;
+    let directory = message.directory.as_deref();
+    let mut defaults = message.defaults.into_owned();
+    let mut options = message.options.map(Cow::into_owned).unwrap_or_default();
+    anchor(&mut defaults, directory);
+    anchor(&mut options, directory);
+    let mut body: SentBody = None;
+    let mut hold = |bytes: Arc<dyn Borrowed>| {
+        body = Some(bytes.clone());
+        BodySource::Borrowed(bytes)
+    };
+    options.body = match message.body {
+        None => None,
+        Some(BodyMessage::Bytes(bytes)) => Some(hold(Arc::new(Owned::new(&bytes)))),
+        Some(BodyMessage::Attached) => Some(hold(attachment.ok_or(Malformed)?)),
+        Some(BodyMessage::File(path)) => Some(BodySource::File(anchored(&path, directory))),
+        Some(BodyMessage::Json(text)) => Some(BodySource::Json(text.into_owned())),
+        Some(BodyMessage::Form(parts)) => {
+            let mut parts = parts.into_owned();
+            for part in &mut parts {
+                if let Part::File { path, .. } = part {
+                    *path = anchored(path, directory);
+                }
+            }
+            Some(BodySource::Form(parts))
+        }
+    };
+    options.sink = message.sink.map(|path| Sink::File(anchored(&path, directory)));
+    let environment = message.environment.map(|environment| {
+        let mut environment = environment.into_owned();
+        let paths =
+            [&mut environment.netrc, &mut environment.requests_ca_bundle, &mut environment.curl_ca_bundle];
+        for path in paths.into_iter().flatten() {
+            // A `~` is for whoever opens the file.
+            if !path.as_os_str().is_empty() && !path.starts_with("~") {
+                *path = directory.unwrap_or(Path::new("")).join(&*path);
+            }
+        }
+        environment
+    });
+    let not_found = |why: String| stays_here("A hook", &format!("where it is to run, {why}"));
+    for hook in &message.hooks {
+        match find(hook, false) {
+            Ok(hook) => options.hooks.push(hook),
+            Err(why) => return Ok(Err(not_found(why))),
+        }
+    }
+    match message.background.map(|hook| find(&hook, true)) {
+        None => {}
+        Some(Ok(hook)) => options.background = Some(hook),
+        Some(Err(why)) => return Ok(Err(not_found(why))),
+    }
+    Ok(Ok(ForeignTask {
+        session: message.session,
+        settings: message.settings,
+        method: message.method.into_owned(),
+        url: message.url.into_owned(),
+        defaults,
+        options,
+        environment,
+        deadline: message.deadline.and_then(|left| Instant::now().checked_add(left)),
+        cookies: trusted(message.cookies)?,
+        body,
+    }))
+}
+
+fn anchored(path: &str, directory: Option<&Path>) -> String {
+    match directory {
+        Some(directory) if Path::new(path).is_relative() => {
+            directory.join(path).to_string_lossy().into_owned()
+        }
+        _ => path.to_string(),
+    }
+}
+
+/// Makes the paths of a set of options absolute.
+fn anchor(options: &mut Options, directory: Option<&Path>) {
+    let certificate = options.certificate.iter_mut().flatten();
+    let files = certificate.flat_map(|certificate| [Some(&mut certificate.cert), certificate.key.as_mut()]);
+    let paths = files.flatten().chain(options.ca_bundle.iter_mut().flatten()).chain(&mut options.unix_socket);
+    for path in paths {
+        *path = anchored(path, directory);
+    }
+}
+
+/// Cookies go into headers as they are: what could end a line is not a cookie.
+fn trusted(cookies: Vec<Cookie>) -> Result<Vec<Cookie>, Malformed> {
+    let is_plain = |text: &String| !text.chars().any(|c| c.is_ascii_control() && c != '\t');
+    let is_fit = |cookie: &Cookie| {
+        [&cookie.name, &cookie.value, &cookie.domain, &cookie.path].into_iter().all(is_plain)
+    };
+    if cookies.iter().all(is_fit) { Ok(cookies) } else { Err(Malformed) }
+}
+
+// ---- the outcome ----
+
+#[derive(Serialize, Deserialize)]
+struct ReplyMessage<'a> {
+    /// Each after those of its history.
+    #[serde(borrow)]
+    responses: Vec<ResponseMessage<'a>>,
+    outcome: Result<u32, ErrorMessage>,
+    /// What the request put into the jar.
+    cookies: Vec<Cookie>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResponseMessage<'a> {
+    status: u16,
+    #[serde(borrow, with = "serde_bytes")]
+    head: Cow<'a, [u8]>,
+    url: Cow<'a, str>,
+    #[serde(borrow, with = "serde_bytes")]
+    request_head: Cow<'a, [u8]>,
+    request_body: SentMessage<'a>,
+    elapsed: Duration,
+    /// Places in the list of responses.
+    history: Vec<u32>,
+    state: BodyState,
+    #[serde(borrow)]
+    content: Content<'a>,
+    delivered: u64,
+    #[serde(with = "serde_bytes")]
+    line: Vec<u8>,
+    after_return: bool,
+    failure: Option<ErrorMessage>,
+    encoding: Option<Option<String>>,
+    extras: Vec<(String, ByteBuf)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum SentMessage<'a> {
+    Nothing,
+    /// That of the request, which its sender has.
+    TheRequests,
+    Bytes(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Content<'a> {
+    /// There is none, or no more.
+    Nothing,
+    /// All of it.
+    Whole(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>),
+    /// All of it comes after this message.
+    WholeFollows,
+    /// What was left on the connection, and how that ended.
+    Rest(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>, Option<ErrorMessage>),
+    /// What is left on the connection comes by another way.
+    RestFollows,
+}
+
+/// An error as bytes. Its response is a place in the list.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ErrorMessage {
+    kind: i32,
+    message: String,
+    url: Option<String>,
+    os_code: i32,
+    response: Option<u32>,
+}
+
+impl ErrorMessage {
+    /// An error that is about no response.
+    pub fn of(error: &Error) -> ErrorMessage {
+        ErrorMessage {
+            kind: error.kind() as i32,
+            message: error.message().as_str().to_string(),
+            url: error.url().map(|url| url.as_str().to_string()),
+            os_code: error.os_code(),
+            response: None,
+        }
+    }
+
+    pub fn error(&self) -> Result<Error, Malformed> {
+        let kind = ErrorKind::from_code(self.kind).ok_or(Malformed)?;
+        let error = Error::new(kind, self.message.as_str()).with_os_code(self.os_code);
+        Ok(match &self.url {
+            Some(url) => error.at(url),
+            None => error,
+        })
+    }
+}
+
+/// How the body of the last response goes.
+pub enum LastBody<'a> {
+    /// In the message, as far as it is there or can be read.
+    Inside,
+    /// This is all of it.
+    Whole(&'a [u8]),
+    /// All of it follows the message.
+    WholeFollows,
+    /// What is left to be read comes by another way.
+    RestFollows,
+}
+
+/// The outcome as bytes. `body` is that of the request, as it came.
+pub fn encode_reply(
+    outcome: &Outcome,
+    cookies: Vec<Cookie>,
+    body: &SentBody,
+    last: &LastBody<'_>,
+) -> Vec<u8> {
+    let mut list = List { known: Vec::new(), body };
+    let mut error_message = None;
+    match outcome {
+        Ok(response) => {
+            list.add(response);
+        }
+        Err(error) => {
+            let mut message = ErrorMessage::of(error);
+            if let Some(response) = error.about() {
+                message.response = Some(list.add(&response));
+            }
+            error_message = Some(message);
+        }
+    }
+    let count = list.known.len();
+    let failed = error_message.is_some();
+    let responses = list.known.iter().enumerate().map(|(at, response)| {
+        let body = if at + 1 == count && !failed { last } else { &LastBody::Inside };
+        list.message(response, body)
+    });
+    let message = ReplyMessage {
+        responses: responses.collect(),
+        outcome: match error_message {
+            Some(message) => Err(message),
+            None => Ok(count as u32 - 1),
+        },
+        cookies,
+    };
+    seal(Kind::Reply, &message).unwrap_or_else(|_| {
+        let error = Error::new(ErrorKind::Request, "The response cannot be sent to another process.");
+        let outcome = Err(ErrorMessage::of(&error));
+        let message = ReplyMessage { responses: Vec::new(), outcome, cookies: Vec::new() };
+        seal(Kind::Reply, &message).expect("plain text can be sent")
+    })
+}
+
+struct List<'a> {
+    known: Vec<Arc<Response>>,
+    body: &'a SentBody,
+}
+
+impl List<'_> {
+    /// The place of a response, behind those of its history.
+    fn add(&mut self, response: &Arc<Response>) -> u32 {
+        if let Some(at) = self.place(response) {
+            return at;
+        }
+        for hop in response.history() {
+            self.add(hop);
+        }
+        self.known.push(response.clone());
+        self.known.len() as u32 - 1
+    }
+
+    fn place(&self, response: &Arc<Response>) -> Option<u32> {
+        self.known.iter().position(|known| Arc::ptr_eq(known, response)).map(|at| at as u32)
+    }
+
+    fn message<'a>(&self, response: &'a Response, last: &LastBody<'a>) -> ResponseMessage<'a> {
+        let carried = response.carry();
+        let (mut state, mut content) = (carried.state, Content::Nothing);
+        match (last, carried.content) {
+            (LastBody::WholeFollows, _) => (state, content) = (BodyState::Kept, Content::WholeFollows),
+            (LastBody::Whole(bytes), _) => {
+                (state, content) = (BodyState::Kept, Content::Whole(Cow::Borrowed(bytes)));
+            }
+            (_, Some(bytes)) => content = Content::Whole(bytes),
+            (LastBody::RestFollows, None) if carried.open => content = Content::RestFollows,
+            (_, None) if carried.open => {
+                let (rest, failure) = rest_of(response);
+                content = Content::Rest(Cow::Owned(rest), failure.as_ref().map(ErrorMessage::of));
+            }
+            (_, None) => {}
+        }
+        let request_body = match response.shared_request_body() {
+            None => SentMessage::Nothing,
+            Some(sent) if self.body.as_ref().is_some_and(|body| is_same(body, sent)) => {
+                SentMessage::TheRequests
+            }
+            Some(sent) => SentMessage::Bytes(Cow::Borrowed(sent.bytes())),
+        };
+        let start = format!("HTTP/1.1 {} {}", response.status(), response.head().word().as_str());
+        let place = |hop: &Arc<Response>| self.place(hop);
+        ResponseMessage {
+            status: response.status(),
+            head: Cow::Owned(response.head().lines(&start)),
+            url: Cow::Borrowed(response.url().as_str()),
+            request_head: Cow::Borrowed(response.request_raw()),
+            request_body,
+            elapsed: response.elapsed(),
+            history: response.history().iter().filter_map(place).collect(),
+            state,
+            content,
+            delivered: carried.delivered as u64,
+            line: carried.line,
+            after_return: carried.after_return,
+            failure: carried.failure.as_ref().map(ErrorMessage::of),
+            encoding: carried.encoding,
+            extras: carried.extras.into_iter().map(|(name, data)| (name, ByteBuf::from(data))).collect(),
+        }
+    }
+}
+
+fn is_same(one: &Arc<dyn Borrowed>, other: &Arc<dyn Borrowed>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+/// What is left of a body, read to its end.
+fn rest_of(response: &Response) -> (Vec<u8>, Option<Error>) {
+    let mut rest = Vec::new();
+    let mut piece = vec![0; LARGE];
+    loop {
+        match response.read(&mut piece) {
+            Ok(0) => return (rest, None),
+            Ok(count) => rest.extend_from_slice(&piece[..count]),
+            Err(crate::response::Refusal::Failed(error)) => return (rest, Some(error)),
+            // Somebody closed it meanwhile.
+            Err(crate::response::Refusal::State) => return (rest, None),
+        }
+    }
+}
+
+/// An outcome from elsewhere. What it announces to follow is to be put in before [`Reply::outcome`].
+pub struct Reply<'a> {
+    message: ReplyMessage<'a>,
+}
+
+/// What follows a reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follows {
+    Nothing,
+    /// The whole body of the last response.
+    Whole,
+    /// A way on which the rest of its body comes.
+    Rest,
+}
+
+impl<'a> Reply<'a> {
+    pub fn decode(message: &'a [u8]) -> Result<Reply<'a>, Malformed> {
+        let message: ReplyMessage<'_> = unseal(Kind::Reply, message)?;
+        let count = message.responses.len();
+        let exists = |at: u32| (at as usize) < count;
+        let mut fits = match &message.outcome {
+            Ok(last) => *last as usize + 1 == count,
+            Err(error) => error.response.is_none_or(exists),
+        };
+        for (at, response) in message.responses.iter().enumerate() {
+            let is_last = message.outcome.is_ok() && at + 1 == count;
+            fits &= response.history.iter().all(|hop| (*hop as usize) < at);
+            fits &= (100..1000).contains(&response.status);
+            fits &= is_last || !matches!(response.content, Content::WholeFollows | Content::RestFollows);
+        }
+        if !fits {
+            return Err(Malformed);
+        }
+        Ok(Reply { message: ReplyMessage { cookies: trusted(message.cookies)?, ..message } })
+    }
+
+    pub fn follows(&self) -> Follows {
+        match self.message.responses.last().map(|response| &response.content) {
+            Some(Content::WholeFollows) => Follows::Whole,
+            Some(Content::RestFollows) => Follows::Rest,
+            _ => Follows::Nothing,
+        }
+    }
+
+    /// How long the body that follows was said to be.
+    pub fn announced(&self) -> Option<usize> {
+        let response = self.message.responses.last()?;
+        let head = Head::of_response(response.head.to_vec());
+        let coded = head.get("content-encoding").is_some();
+        head.get("content-length").filter(|_| !coded)?.trim().parse().ok()
+    }
+
+    pub fn take_cookies(&mut self) -> Vec<Cookie> {
+        std::mem::take(&mut self.message.cookies)
+    }
+
+    /// The outcome of `request`, with what has followed: the whole body, or where the rest comes from.
+    pub fn outcome(
+        self,
+        request_body: &SentBody,
+        whole: Option<Vec<u8>>,
+        rest: Option<Source>,
+        control: &Arc<Control>,
+    ) -> Result<Outcome, Malformed> {
+        let mut made: Vec<Arc<Response>> = Vec::with_capacity(self.message.responses.len());
+        let (mut whole, mut rest) = (whole, rest);
+        for response in self.message.responses {
+            let (content, source): (_, Option<Source>) = match response.content {
+                Content::Nothing => (None, None),
+                Content::Whole(bytes) => (Some(bytes), None),
+                Content::WholeFollows => (whole.take().map(Cow::Owned), None),
+                Content::Rest(bytes, failure) => {
+                    let failure = failure.map(|failure| failure.error()).transpose()?;
+                    let rest = Rest { bytes: bytes.into_owned(), read: 0, failure };
+                    (None, Some(Box::new(rest)))
+                }
+                Content::RestFollows => (None, rest.take()),
+            };
+            let open = source.is_some();
+            let parts = Parts {
+                status: response.status,
+                head: Head::of_response(response.head.into_owned()),
+                url: response.url.into_owned(),
+                request_head: response.request_head.into_owned(),
+                request_body: match response.request_body {
+                    SentMessage::Nothing => None,
+                    SentMessage::TheRequests => request_body.clone(),
+                    SentMessage::Bytes(bytes) => Some(Arc::new(Owned::new(&bytes))),
+                },
+                elapsed: response.elapsed,
+                history: response.history.iter().map(|at| made[*at as usize].clone()).collect(),
+                source,
+                control: open.then(|| control.clone()),
+            };
+            let carried = Carried {
+                state: response.state,
+                content,
+                delivered: usize::try_from(response.delivered).unwrap_or(usize::MAX),
+                line: response.line,
+                after_return: response.after_return,
+                failure: response.failure.map(|failure| failure.error()).transpose()?,
+                open,
+                encoding: response.encoding,
+                extras: response.extras.into_iter().map(|(name, data)| (name, data.into_vec())).collect(),
+            };
+            made.push(Arc::new(Response::carried(parts, carried)));
+        }
+        Ok(match self.message.outcome {
+            Ok(last) => Ok(made[last as usize].clone()),
+            Err(message) => {
+                let error = message.error()?;
+                Err(match message.response {
+                    Some(at) => error.with_response(made[at as usize].clone()),
+                    None => error,
+                })
+            }
+        })
+    }
+}
+
+/// What was left of a body, and how it ended.
+struct Rest {
+    bytes: Vec<u8>,
+    read: usize,
+    failure: Option<Error>,
+}
+
+impl std::io::Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = &self.bytes[self.read..];
+        if left.is_empty() {
+            return self.failure.take().map_or(Ok(0), |failure| Err(failure.into_io()));
+        }
+        let count = left.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&left[..count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// The bytes of a request's body, as the request's sender keeps them for the responses that quote it.
+pub fn body_of(request: &Request) -> SentBody {
+    match &request.options.as_ref()?.body {
+        Some(BodySource::Bytes(bytes)) => Some(bytes.clone()),
+        Some(BodySource::Borrowed(bytes)) => Some(bytes.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! The program of a worker process.
+//!
+//! Hooks live in shared objects that link the shared library, so the library that serves here must be that very one:
+//! it is loaded, not linked. Whoever starts a worker names it; else it lies beside this program, or in the `lib` that
+//! belongs to its `libexec`.
+
+use std::env;
+use std::ffi::{CStr, CString, c_int};
+use std::io::{self, Write};
+use std::mem;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+const NAMES: [&str; 2] = if cfg!(target_vendor = "apple") {
+    ["librequests_futures.0.dylib", "librequests_futures.dylib"]
+} else {
+    ["librequests_futures.so.0", "librequests_futures.so"]
+};
+
+fn main() {
+    let library = env::args_os().nth(1).map(PathBuf::from).or_else(beside);
+    match library
+        .ok_or("there is no library beside it, and none was named".into())
+        .and_then(|path| load(&path))
+    {
+        Ok(main) => exit(main()),
+        Err(why) => {
+            // Whoever started this reads there.
+            // SAFETY: the standard input is open as long as the program runs.
+            let input = unsafe { BorrowedFd::borrow_raw(0) };
+            let told = input.try_clone_to_owned().map(|input: OwnedFd| tell(input, &why));
+            if !matches!(told, Ok(Ok(()))) {
+                let _ = writeln!(io::stderr(), "requests-futures-worker: {why}");
+            }
+            exit(127);
+        }
+    }
+}
+
+fn tell(to: OwnedFd, why: &str) -> io::Result<()> {
+    std::os::unix::net::UnixStream::from(to).write_all(why.as_bytes())
+}
+
+fn beside() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let folder = program.parent()?;
+    let folders = [folder.to_path_buf(), folder.join("../../lib"), folder.join("../../lib64")];
+    let all = folders.iter().flat_map(|folder| NAMES.map(|name| folder.join(name)));
+    all.into_iter().find(|path| path.is_file())
+}
+
+/// The library's function for workers.
+fn load(path: &Path) -> Result<extern "C" fn() -> c_int, String> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path holds a NUL".to_string())?;
+    // SAFETY: a NUL-terminated path of the library that this program is made for.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    // SAFETY: the handle is checked before it is used, and the name ends with a NUL.
+    let function =
+        if handle.is_null() { handle } else { unsafe { libc::dlsym(handle, c"rf_worker_main".as_ptr()) } };
+    if function.is_null() {
+        // SAFETY: the loader's own text, which lives until this thread's next call.
+        let why = unsafe { libc::dlerror().cast_const().as_ref().map(|text| CStr::from_ptr(text)) };
+        let why = why.map_or("unknown".into(), CStr::to_string_lossy);
+        return Err(format!("the library {} cannot be loaded: {why}", path.display()));
+    }
+    // SAFETY: the library exports a function of this type under this name.
+    Ok(unsafe { mem::transmute::<*mut libc::c_void, extern "C" fn() -> c_int>(function) })
+}
