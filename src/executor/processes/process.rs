@@ -55,6 +55,8 @@ struct Child {
     process: Mutex<process::Child>,
     /// Aborts go out here; and it ends with the process.
     control: OwnedFd,
+    /// Readable once the process has ended, whoever else still holds its sockets; where the system has such a thing.
+    end: Option<OwnedFd>,
     made_in: u32,
 }
 
@@ -77,7 +79,12 @@ impl Process {
         command.args(&program.library).stdin(Stdio::from(theirs));
         let spawned = command.spawn().map_err(failed)?;
         drop(command);
-        let child = Child { process: Mutex::new(spawned), control: our_control, made_in: fork::generation() };
+        let child = Child {
+            end: end_of(spawned.id()),
+            process: Mutex::new(spawned),
+            control: our_control,
+            made_in: fork::generation(),
+        };
         let mut process = Process {
             channel: Channel::patient(ours),
             child: Arc::new(child),
@@ -93,13 +100,16 @@ impl Process {
         let greeted = process
             .channel
             .send(Kind::Hello, hello.as_bytes(), Some(their_control.as_fd()), &mut watch)
-            .and_then(|()| Ok(matches!(process.channel.receive(&mut watch)?, Some((Kind::Ready, _)))));
+            .and_then(|()| Ok(process.channel.receive(&mut watch)?.map(|(kind, _)| kind)));
         drop(watch);
         drop(their_control);
         control.detach_flag(&process.wake);
         match greeted {
-            Ok(true) => Ok(process),
-            _ if control.is_aborted() => Err(Trouble::Broken(Error::aborted())),
+            Ok(Some(Kind::Ready)) => Ok(process),
+            _ if control.is_aborted() => {
+                process.child.kill();
+                Err(Trouble::Broken(Error::aborted()))
+            }
             Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some_and(is_over) => {
                 process.child.kill();
                 Err(Trouble::Broken(Control::past_deadline()))
@@ -110,10 +120,13 @@ impl Process {
                         process.child.kill();
                         "it was not ready in time".into()
                     }
+                    Ok(Some(_)) => {
+                        process.child.kill();
+                        "it is no worker".into()
+                    }
                     _ => process.child.fate(),
                 };
-                let said = process.channel.unread();
-                let said = String::from_utf8_lossy(said);
+                let said = String::from_utf8_lossy(process.channel.unread());
                 let said = said.trim().chars().take(500).collect::<String>();
                 let text = format!(
                     "No worker process could be started: {}: {}",
@@ -271,6 +284,21 @@ impl Process {
     }
 }
 
+/// A descriptor that tells of the end of a process.
+#[cfg(target_os = "linux")]
+fn end_of(number: u32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: no pointers. The number stays that of our child until we have waited for it.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, number, 0) };
+    // SAFETY: the call has just opened it, and nobody else knows it.
+    (descriptor >= 0).then(|| unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_of(_: u32) -> Option<OwnedFd> {
+    None
+}
+
 fn is_over(at: Instant) -> bool {
     at <= Instant::now()
 }
@@ -286,6 +314,11 @@ fn failure_of(end: &[u8]) -> Result<Option<Error>, wire::Malformed> {
 impl Child {
     fn number(&self) -> u32 {
         self.process.lock().id()
+    }
+
+    /// What poll is to be asked about its end.
+    fn end(&self) -> (RawFd, i16) {
+        (self.end.as_ref().map_or(-1, AsRawFd::as_raw_fd), libc::POLLIN)
     }
 
     fn kill(&self) {
@@ -340,11 +373,10 @@ impl Drop for Child {
         if fork::is_inherited(self.made_in) {
             return;
         }
-        // Its side of the control socket closes when it ends.
+        // Its side of the control socket closes when it ends, if not before.
         let until = Instant::now() + END;
         while !is_over(until) {
-            let ended = channel::poll([(self.control.as_raw_fd(), 0)], Some(until));
-            if ended.is_some_and(|[events]| events & (libc::POLLHUP | libc::POLLERR) != 0) {
+            if channel::poll([(self.control.as_raw_fd(), 0), self.end()], Some(until)).is_some() {
                 break;
             }
         }
@@ -386,8 +418,9 @@ impl Patience for Watch {
                 self.pass_abort_on();
             }
             let wake = self.wake.descriptor();
-            match channel::poll([(socket, events), (wake, libc::POLLIN)], self.until) {
-                Some([ready, _]) if ready != 0 => return Ok(()),
+            match channel::poll([(socket, events), (wake, libc::POLLIN), self.child.end()], self.until) {
+                Some([ready, ..]) if ready != 0 => return Ok(()),
+                Some([_, 0, _]) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Some(_) => self.wake.clear(),
                 None if self.until.is_some_and(is_over) => return Err(io::ErrorKind::TimedOut.into()),
                 None => {}
