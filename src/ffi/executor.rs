@@ -55,7 +55,7 @@ pub unsafe extern "C" fn rf_executor_new_threads(
 /// RF_ERROR_BROKEN_POOL and is replaced. Workers run the program requests-futures-worker, which is looked for beside
 /// this library, in libexec/requests-futures next to its lib, or where the environment variable
 /// REQUESTS_FUTURES_WORKER says; they inherit the environment, the working folder and the standard output of this process
-/// as these are when they start, and end with it. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+/// as these are when they start, and end with it. They are children of this process, so their end raises SIGCHLD in it. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_processes(
     max_workers: usize,

@@ -22,8 +22,9 @@ use crate::session::{Outcome, Request};
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(30);
-/// An aborted request has this long to end by itself.
-const ABORT: Duration = Duration::from_millis(30);
+/// An aborted request has this long to end by itself; and this long where the process passes bodies of others on.
+const ABORT: Duration = Duration::from_millis(35);
+const ABORT_AMONG_OTHERS: Duration = Duration::from_secs(1);
 /// A request that has reached its deadline has this long to say so.
 const DEADLINE: Duration = Duration::from_millis(250);
 /// A process that is not needed any more has this long to end by itself.
@@ -400,7 +401,14 @@ struct Watch {
 impl Watch {
     fn pass_abort_on(&mut self) {
         self.is_aborted = true;
-        let soon = Instant::now() + if self.give_up_at_once { Duration::ZERO } else { ABORT };
+        // Beside the one who asks, who holds it twice.
+        let has_others = Arc::strong_count(&self.child) > 2;
+        let patience = match (self.give_up_at_once, has_others) {
+            (true, _) => Duration::ZERO,
+            (false, true) => ABORT_AMONG_OTHERS,
+            (false, false) => ABORT,
+        };
+        let soon = Instant::now() + patience;
         self.until = Some(self.until.map_or(soon, |until| until.min(soon)));
         let number = self.number.to_ne_bytes();
         // SAFETY: eight readable bytes. Should they not get through, the process is killed soon.
