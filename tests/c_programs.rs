@@ -50,6 +50,7 @@ programs! {
     responses,
     session,
     streaming,
+    stress,
     timeouts,
     tls,
     unix_resolve,
