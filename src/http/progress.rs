@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::options::Progress;
 
@@ -97,9 +98,11 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// A decoded body that may not be longer than a limit.
+/// A decoded body that may not be longer than a limit, and that an abort or the deadline ends: a few bytes from the
+/// wire can be decoded for minutes, with no socket to be shut down.
 pub struct Limited<R> {
     pub source: R,
+    pub control: Arc<Control>,
     pub limit: u64,
     pub seen: u64,
 }
@@ -117,6 +120,9 @@ impl<R: Read> Read for Limited<R> {
         let most = usize::try_from((self.limit - self.seen).saturating_add(1)).unwrap_or(usize::MAX);
         let most = most.min(buffer.len());
         let count = self.source.read(&mut buffer[..most])?;
+        if count > 0 {
+            self.control.check().map_err(Error::into_io)?;
+        }
         self.seen += count as u64;
         if self.seen > self.limit { Err(too_large()) } else { Ok(count) }
     }

@@ -392,7 +392,8 @@ impl Transfer<'_> {
         } else {
             let metered = Metered { source: answer.body, meter: hop.meter.clone() };
             let decoded = decode::decoder(coding.as_deref().unwrap_or(""), metered);
-            Box::new(Limited { source: decoded, limit: limit.unwrap_or(u64::MAX), seen: 0 })
+            let (control, limit) = (self.control.clone(), limit.unwrap_or(u64::MAX));
+            Box::new(Limited { source: decoded, control, limit, seen: 0 })
         };
         Response::new(Parts {
             status: answer.status,
