@@ -28,11 +28,13 @@ macro_rules! programs {
 }
 
 programs! {
+    abort,
     auth,
     calling_back,
     cookies,
     custom_executor,
     decoding,
+    descriptor,
     endurance,
     errors,
     executor,
