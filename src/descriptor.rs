@@ -9,6 +9,7 @@ pub struct Flag {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     write: OwnedFd,
+    is_set: bool,
 }
 
 impl Flag {
@@ -20,7 +21,7 @@ impl Flag {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the call above has just opened it, and nobody else knows it.
-        Ok(Flag { read: unsafe { OwnedFd::from_raw_fd(descriptor) } })
+        Ok(Flag { read: unsafe { OwnedFd::from_raw_fd(descriptor) }, is_set: false })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -38,26 +39,39 @@ impl Flag {
             }
         }
         // SAFETY: pipe has just opened both, and nobody else knows them.
-        Ok(unsafe { Flag { read: OwnedFd::from_raw_fd(both[0]), write: OwnedFd::from_raw_fd(both[1]) } })
+        let (read, write) = unsafe { (OwnedFd::from_raw_fd(both[0]), OwnedFd::from_raw_fd(both[1])) };
+        Ok(Flag { read, write, is_set: false })
     }
 
     pub fn descriptor(&self) -> RawFd {
         self.read.as_raw_fd()
     }
 
-    pub fn set(&self) {
+    pub fn set(&mut self, set: bool) {
+        if set == self.is_set {
+            return;
+        }
+        self.is_set = set;
+        if set {
+            self.write();
+        } else {
+            self.read();
+        }
+    }
+
+    fn write(&self) {
         #[cfg(target_os = "linux")]
         let to = self.read.as_raw_fd();
         #[cfg(not(target_os = "linux"))]
         let to = self.write.as_raw_fd();
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: eight readable bytes. It cannot fail: the counter is far from full, the pipe empty.
+        // SAFETY: eight readable bytes. It cannot fail: the counter is 0, the pipe empty.
         unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
     }
 
-    pub fn clear(&self) {
+    fn read(&self) {
         let mut count = [0_u8; 8];
-        // SAFETY: eight writable bytes. Non-blocking: when it is clear already nothing happens.
+        // SAFETY: eight writable bytes. It does not block: they have been written.
         unsafe { libc::read(self.read.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     }
 }

@@ -6,19 +6,18 @@
 //!    \------reject--> finished
 //! ```
 //!
-//! One critical section sets the final state and takes the listeners. After it, with no lock held: blocked
-//! threads are woken, waiters are told, callbacks run. Nothing else ever takes a listener, so each is told
-//! once, and one that is added later finds the final state and is told at once by the thread that adds it.
+//! One critical section sets the final state and takes the listeners. After it, with no lock held: waiters are told,
+//! callbacks run. Nothing else ever takes a listener, so each is told once, and one that is added later finds the
+//! final state and is told at once by the thread that adds it.
 
 use std::mem;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::control::{Control, SLICE};
+use crate::control::Control;
 use crate::fork;
+use crate::monitor::lock;
+use crate::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
 
 /// What a future stands for until it runs, and what comes of it.
 pub trait Work: Send + Sized + 'static {
@@ -57,15 +56,19 @@ impl State {
 }
 
 /// Told once, without a lock held, when a future is over.
-pub trait Waiter: Send + Sync {
-    fn finished(&self, index: usize);
+pub trait Waiter<W: Work>: Send + Sync {
+    /// `index` is what it was registered with.
+    fn finished(&self, future: &Future<W>, index: usize);
 }
 
 type Callback<W> = Box<dyn FnOnce(&Arc<Future<W>>) + Send>;
 
 enum Listener<W: Work> {
     Callback(Callback<W>),
-    Waiter(Arc<dyn Waiter>, usize),
+    /// Registered for the length of a wait.
+    Waiter(Arc<dyn Waiter<W>>, usize),
+    /// Registered for good: it stays here when it was told, so that no queue has the same future twice.
+    Queue(Weak<dyn Waiter<W>>, usize),
 }
 
 struct Core<W: Work> {
@@ -74,6 +77,16 @@ struct Core<W: Work> {
     control: Option<Arc<Control>>,
     aborting: bool,
     listeners: Vec<Listener<W>>,
+}
+
+impl<W: Work> Listener<W> {
+    /// What stays of it when the future is over.
+    fn remembered(&self) -> Option<Listener<W>> {
+        match self {
+            Listener::Queue(queue, index) => Some(Listener::Queue(queue.clone(), *index)),
+            Listener::Callback(_) | Listener::Waiter(..) => None,
+        }
+    }
 }
 
 impl<W: Work> Core<W> {
@@ -90,7 +103,6 @@ pub struct Future<W: Work> {
     state: AtomicU8,
     outcome: OnceLock<W::Outcome>,
     user_data: AtomicUsize,
-    id: u64,
     /// Which executor it was given to, for the detection of deadlocks.
     home: u64,
     /// How many handles the user has.
@@ -98,16 +110,17 @@ pub struct Future<W: Work> {
     /// The generation of processes that it was made in.
     made_in: u32,
     core: Mutex<Core<W>>,
-    over: Condvar,
 }
 
-/// Why a wait ended without an outcome.
+/// What a queue learns about a future that it wants to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitError {
-    TimedOut,
-    Deadlock,
-    /// The future was left behind by a fork.
-    Orphaned,
+pub enum Enlisted {
+    /// It has had it before.
+    Before,
+    /// It will be told.
+    Open,
+    /// The future is over: the queue will not be told.
+    Over,
 }
 
 impl<W: Work> Future<W> {
@@ -118,12 +131,10 @@ impl<W: Work> Future<W> {
         user_data: usize,
         ticket: impl FnOnce(&Arc<Future<W>>) -> Option<W::Ticket>,
     ) -> Option<Arc<Future<W>>> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let future = Arc::new(Future {
             state: AtomicU8::new(State::Pending as u8),
             outcome: OnceLock::new(),
             user_data: AtomicUsize::new(user_data),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
             home,
             handles: AtomicUsize::new(0),
             made_in: fork::generation(),
@@ -134,10 +145,9 @@ impl<W: Work> Future<W> {
                 aborting: false,
                 listeners: Vec::new(),
             }),
-            over: Condvar::new(),
         });
         let ticket = ticket(&future)?;
-        let mut core = future.core.lock();
+        let mut core = lock(&future.core);
         // Whoever issued the ticket may have found the future in its books already, and cancelled it.
         let late = if future.state().is_final() {
             Some(ticket)
@@ -150,11 +160,6 @@ impl<W: Work> Future<W> {
         Some(future)
     }
 
-    /// Never the same for two futures of this process.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     pub fn home(&self) -> u64 {
         self.home
     }
@@ -162,7 +167,13 @@ impl<W: Work> Future<W> {
     /// Whether it was still open when the process that made it forked this one: here nobody will ever end it, and its
     /// lock may be held by a thread that is not here.
     pub fn is_orphaned(&self) -> bool {
-        fork::is_inherited(self.made_in) && !self.is_done()
+        self.is_inherited() && !self.is_done()
+    }
+
+    /// Whether it was made before this process was forked. Even one that is over may have its lock held by a thread that
+    /// is not here, so nothing locks it.
+    fn is_inherited(&self) -> bool {
+        fork::is_inherited(self.made_in)
     }
 
     pub fn handles(&self) -> usize {
@@ -205,7 +216,7 @@ impl<W: Work> Future<W> {
 
     /// Takes the work out and runs, unless the future was cancelled meanwhile.
     pub fn start(&self, control: &Arc<Control>) -> Option<W> {
-        let mut core = self.core.lock();
+        let mut core = lock(&self.core);
         if self.state() != State::Pending {
             return None;
         }
@@ -224,12 +235,12 @@ impl<W: Work> Future<W> {
 
     /// Marks this thread as the one that runs the future, for as long as the result lives.
     pub fn hold(&self) -> Option<<W::Ticket as Ticket>::Held> {
-        self.core.lock().ticket.as_ref().map(Ticket::hold)
+        lock(&self.core).ticket.as_ref().map(Ticket::hold)
     }
 
     /// Ends a running future.
     pub fn finish(self: &Arc<Self>, outcome: W::Outcome) {
-        let core = self.core.lock();
+        let core = lock(&self.core);
         debug_assert_eq!(self.state(), State::Running);
         let (outcome, late) = if core.aborting { (W::aborted(), Some(outcome)) } else { (outcome, None) };
         self.conclude(core, State::Finished, outcome);
@@ -238,7 +249,7 @@ impl<W: Work> Future<W> {
 
     /// Ends a pending future that will not run, with an outcome other than cancelled.
     pub fn reject(self: &Arc<Self>, outcome: W::Outcome) -> bool {
-        let core = self.core.lock();
+        let core = lock(&self.core);
         if self.state() != State::Pending {
             return false;
         }
@@ -248,10 +259,10 @@ impl<W: Work> Future<W> {
 
     /// True when the future was pending, or is cancelled already.
     pub fn cancel(self: &Arc<Self>) -> bool {
-        if self.is_orphaned() {
-            return false;
+        if self.is_inherited() {
+            return self.state() == State::Cancelled;
         }
-        let core = self.core.lock();
+        let core = lock(&self.core);
         match self.state() {
             State::Pending => self.conclude(core, State::Cancelled, W::cancelled()),
             State::Cancelled => {}
@@ -262,10 +273,10 @@ impl<W: Work> Future<W> {
 
     /// Cancels a pending future and stops a running one. False when it was over before.
     pub fn abort(self: &Arc<Self>) -> bool {
-        if self.is_orphaned() {
-            return false;
+        if self.is_inherited() {
+            return self.state() == State::Cancelled;
         }
-        let mut core = self.core.lock();
+        let mut core = lock(&self.core);
         let control = core.control.clone();
         let stopped = match self.state() {
             State::Pending => {
@@ -288,27 +299,29 @@ impl<W: Work> Future<W> {
     }
 
     /// The one critical section that ends a future, and what follows it.
-    fn conclude(
-        self: &Arc<Self>,
-        mut core: parking_lot::MutexGuard<'_, Core<W>>,
-        state: State,
-        outcome: W::Outcome,
-    ) {
+    fn conclude(self: &Arc<Self>, mut core: MutexGuard<'_, Core<W>>, state: State, outcome: W::Outcome) {
         let set = self.outcome.set(outcome);
         debug_assert!(set.is_ok(), "a future ends once");
         self.state.store(state as u8, Ordering::Release);
         let listeners = mem::take(&mut core.listeners);
+        core.listeners = listeners.iter().filter_map(Listener::remembered).collect();
         let (work, ticket) = (core.work.take(), core.ticket.take());
         // Kept only while something else holds it: the body of a streamed response.
         core.control = core.control.take().filter(|control| Arc::strong_count(control) > 2);
-        self.over.notify_all();
         drop(core);
 
         let held = ticket.as_ref().map(Ticket::hold);
         drop(work);
         for listener in &listeners {
-            if let Listener::Waiter(waiter, index) = listener {
-                waiter.finished(*index);
+            match listener {
+                Listener::Callback(_) => {}
+                Listener::Waiter(waiter, index) => waiter.finished(self, *index),
+                // One that was freed has nobody to tell.
+                Listener::Queue(queue, index) => {
+                    if let Some(queue) = queue.upgrade() {
+                        queue.finished(self, *index);
+                    }
+                }
             }
         }
         for listener in listeners {
@@ -322,18 +335,19 @@ impl<W: Work> Future<W> {
 
     /// Runs `callback` when the future is over; now, on this thread, if it is.
     pub fn add_done_callback(self: &Arc<Self>, callback: impl FnOnce(&Arc<Future<W>>) + Send + 'static) {
-        let mut core = self.core.lock();
-        if self.is_done() {
-            drop(core);
-            callback(self);
-        } else {
-            core.listen(Listener::Callback(Box::new(callback)));
+        if !self.is_done() {
+            let mut core = lock(&self.core);
+            if !self.is_done() {
+                core.listen(Listener::Callback(Box::new(callback)));
+                return;
+            }
         }
+        callback(self);
     }
 
     /// Registers a waiter; false, without registering it, when the future is over already.
-    pub fn add_waiter(&self, waiter: &Arc<dyn Waiter>, index: usize) -> bool {
-        let mut core = self.core.lock();
+    pub fn add_waiter(&self, waiter: &Arc<dyn Waiter<W>>, index: usize) -> bool {
+        let mut core = lock(&self.core);
         if self.is_done() {
             return false;
         }
@@ -341,96 +355,42 @@ impl<W: Work> Future<W> {
         true
     }
 
-    pub fn remove_waiter(&self, waiter: &Arc<dyn Waiter>) {
-        let mut core = self.core.lock();
+    pub fn remove_waiter(&self, waiter: &Arc<dyn Waiter<W>>) {
+        let mut core = lock(&self.core);
         core.listeners
             .retain(|listener| !matches!(listener, Listener::Waiter(other, _) if Arc::ptr_eq(other, waiter)));
     }
 
-    /// Blocks until the future is over, or until `until`. `stuck` is asked, every now and then, whether going
-    /// on would wait for ever; it is None where that cannot be.
-    pub fn wait(&self, until: Until, stuck: Option<&dyn Fn() -> bool>) -> Result<&W::Outcome, WaitError> {
-        if !self.is_done() {
-            if self.is_orphaned() {
-                return Err(WaitError::Orphaned);
-            }
-            let mut core = self.core.lock();
-            while !self.is_done() {
-                if until.has_passed() {
-                    return Err(WaitError::TimedOut);
-                }
-                match stuck {
-                    None => until.wait(&self.over, &mut core),
-                    Some(stuck) => {
-                        if self.state() == State::Pending && stuck() {
-                            return Err(WaitError::Deadlock);
-                        }
-                        until.wait_slice(&self.over, &mut core);
-                    }
-                }
-            }
-        }
-        Ok(self.outcome.get().expect("a future that is over has an outcome"))
-    }
-}
-
-/// When a wait ends.
-#[derive(Clone, Copy, Debug)]
-pub enum Until {
-    /// It looks once.
-    Now,
-    At(Instant),
-    Forever,
-}
-
-impl Until {
-    /// Milliseconds from now; None is without limit, as is what lies beyond the clock's range.
-    pub fn after_millis(millis: Option<u64>) -> Until {
-        match millis {
-            None => Until::Forever,
-            Some(0) => Until::Now,
-            Some(millis) => Instant::now()
-                .checked_add(std::time::Duration::from_millis(millis))
-                .map_or(Until::Forever, Until::At),
-        }
-    }
-
-    pub fn has_passed(self) -> bool {
-        match self {
-            Until::Now => true,
-            Until::At(at) => Instant::now() >= at,
-            Until::Forever => false,
-        }
-    }
-
-    pub fn wait<T>(self, condition: &Condvar, guard: &mut parking_lot::MutexGuard<'_, T>) {
-        match self {
-            Until::Now => {}
-            Until::At(at) => {
-                condition.wait_until(guard, at);
-            }
-            Until::Forever => condition.wait(guard),
-        }
-    }
-
-    /// Like `wait`, but returns after a moment at the latest.
-    pub fn wait_slice<T>(self, condition: &Condvar, guard: &mut parking_lot::MutexGuard<'_, T>) {
-        let slice = Instant::now() + SLICE;
-        let at = match self {
-            Until::Now => return,
-            Until::At(at) => at.min(slice),
-            Until::Forever => slice,
+    /// Registers a queue, unless it was registered before. Not for one that is orphaned.
+    pub fn enlist(&self, queue: &Weak<dyn Waiter<W>>, index: usize) -> Enlisted {
+        let mut core = match self.is_inherited() {
+            false => lock(&self.core),
+            true => match self.core.try_lock() {
+                Ok(core) => core,
+                // What is over needs no mark to be delivered.
+                Err(_) => return Enlisted::Over,
+            },
         };
-        condition.wait_until(guard, at);
+        let mut before = false;
+        core.listeners.retain(|listener| match listener {
+            Listener::Queue(other, _) => {
+                before |= Weak::ptr_eq(other, queue);
+                // Those that were freed are forgotten on this occasion.
+                other.strong_count() > 0
+            }
+            _ => true,
+        });
+        if before {
+            return Enlisted::Before;
+        }
+        core.listen(Listener::Queue(queue.clone(), index));
+        if self.is_done() { Enlisted::Over } else { Enlisted::Open }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::thread;
-    use std::time::Duration;
 
     struct Probe(Arc<AtomicUsize>);
     struct NoTicket;
@@ -478,7 +438,6 @@ mod tests {
         drop(work);
         future.finish("done");
         assert_eq!(future.outcome(), Some(&"done"));
-        assert_eq!(future.wait(Until::Now, None), Ok(&"done"));
     }
 
     #[test]
@@ -488,7 +447,7 @@ mod tests {
         assert_eq!(drops.load(Ordering::SeqCst), 1);
         assert!(future.cancel());
         assert!(future.start(&control()).is_none());
-        assert_eq!(future.wait(Until::Forever, None), Ok(&"cancelled"));
+        assert_eq!(future.outcome(), Some(&"cancelled"));
     }
 
     #[test]
@@ -509,30 +468,49 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         for name in ["first", "second"] {
             let seen = seen.clone();
-            future.add_done_callback(move |_| seen.lock().push(name));
+            future.add_done_callback(move |_| seen.lock().unwrap().push(name));
         }
         future.cancel();
         let late = seen.clone();
         future.add_done_callback(move |future| {
             assert!(future.is_done());
-            late.lock().push("late");
+            late.lock().unwrap().push("late");
         });
-        assert_eq!(*seen.lock(), ["first", "second", "late"]);
+        assert_eq!(*seen.lock().unwrap(), ["first", "second", "late"]);
     }
 
     #[test]
-    fn waiting_ends_with_the_time_or_with_the_outcome() {
+    fn what_was_rejected_stays_so() {
+        let (future, drops) = pending();
+        assert!(future.reject("rejected") && !future.reject("again") && !future.cancel());
+        assert_eq!((future.outcome(), drops.load(Ordering::SeqCst)), (Some(&"rejected"), 1));
+    }
+
+    struct Nothing;
+
+    impl Waiter<Probe> for Nothing {
+        fn finished(&self, _: &Future<Probe>, _: usize) {}
+    }
+
+    /// However many queues a future was in, it remembers those that live.
+    #[test]
+    fn queues_that_were_freed_leave_nothing_in_a_future() {
         let (future, _) = pending();
-        assert_eq!(future.wait(Until::Now, None), Err(WaitError::TimedOut));
-        assert_eq!(future.wait(Until::after_millis(Some(5)), None), Err(WaitError::TimedOut));
-        assert_eq!(future.wait(Until::Forever, Some(&|| true)), Err(WaitError::Deadlock));
-        let other = future.clone();
-        let thread = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(20));
-            other.reject("rejected")
-        });
-        assert_eq!(future.wait(Until::Forever, None), Ok(&"rejected"));
-        assert!(thread.join().unwrap());
-        assert!(!future.reject("again"));
+        let marks = || lock(&future.core).listeners.len();
+        let lasting: Arc<dyn Waiter<Probe>> = Arc::new(Nothing);
+        assert_eq!(future.enlist(&Arc::downgrade(&lasting), 0), Enlisted::Open);
+        for _ in 0..100 {
+            let passing: Arc<dyn Waiter<Probe>> = Arc::new(Nothing);
+            assert_eq!(future.enlist(&Arc::downgrade(&passing), 0), Enlisted::Open);
+            assert_eq!(future.enlist(&Arc::downgrade(&passing), 1), Enlisted::Before);
+            assert_eq!(marks(), 2);
+        }
+        future.cancel();
+        for _ in 0..100 {
+            let passing: Arc<dyn Waiter<Probe>> = Arc::new(Nothing);
+            assert_eq!(future.enlist(&Arc::downgrade(&passing), 0), Enlisted::Over);
+            assert_eq!(future.enlist(&Arc::downgrade(&lasting), 1), Enlisted::Before);
+            assert!(marks() <= 2);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::control::Control;
 use crate::environment::Environment;
@@ -16,11 +16,12 @@ use crate::error::{Error, ErrorKind};
 use crate::executor::threads::{Blocked, ThreadPool};
 use crate::executor::{Executor, Refusal, Task};
 use crate::fork;
-use crate::future::{Future, Ticket, Until, Work};
+use crate::future::{Future, Ticket, Work};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
 use crate::http::cookies::Jar;
 use crate::http::send;
+use crate::monitor::{Monitor, Until};
 use crate::options::Options;
 use crate::response::Response;
 use crate::timer::{self, Expires};
@@ -59,8 +60,7 @@ pub struct Session {
     owns_executor: bool,
     /// The generation of processes that it was made in.
     made_in: u32,
-    books: Mutex<Books>,
-    changed: Condvar,
+    books: Monitor<Books>,
 }
 
 /// Every future that was handed out and is not over, callbacks included.
@@ -138,8 +138,7 @@ impl Session {
             executor,
             owns_executor,
             made_in: fork::generation(),
-            books: Mutex::default(),
-            changed: Condvar::new(),
+            books: Monitor::default(),
         }))
     }
 
@@ -272,10 +271,7 @@ impl Session {
         books.free.push(slot);
         books.open -= 1;
         books.closing.remove(&slot);
-        if books.closed {
-            self.changed.notify_all();
-        }
-        drop(books);
+        books.notify_all();
         drop(future);
     }
 
@@ -319,17 +315,18 @@ impl Session {
         let own = held_here(self);
         let inside = !own.is_empty();
         let mut books = self.books.lock();
-        books.closing.extend(own);
-        self.changed.notify_all();
+        if inside {
+            // Others who close it from inside need not wait for this one any more.
+            books.closing.extend(own);
+            books.notify_all();
+            books = self.books.lock();
+        }
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
         while books.open > if inside { books.closing.len() } else { 0 }
             && !blocked.as_ref().is_some_and(Blocked::all)
         {
-            match &blocked {
-                None => self.changed.wait(&mut books),
-                Some(_) => Until::Forever.wait_slice(&self.changed, &mut books),
-            }
+            books = books.wait(if blocked.is_some() { Until::Forever.or_soon() } else { Until::Forever });
         }
         drop(books);
         if self.owns_executor {

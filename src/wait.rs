@@ -1,15 +1,16 @@
 //! Waiting for many futures: until some of a fixed set are over, or for one after the other as they finish.
 
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Borrow;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::descriptor::Flag;
 use crate::executor::threads::Blocked;
-use crate::future::{Future, State, Until, WaitError, Waiter, Work};
+use crate::fork;
+use crate::future::{Enlisted, Future, State, Waiter, Work};
+use crate::monitor::{Monitor, Until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReturnWhen {
@@ -18,26 +19,31 @@ pub enum ReturnWhen {
     AllCompleted,
 }
 
-/// Waits for one future. On a worker of the future's own pool it notices when nobody is left to run it.
+/// Why a wait ended without an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitError {
+    TimedOut,
+    Deadlock,
+    /// What was waited for was left behind by a fork.
+    Orphaned,
+}
+
+/// Waits for one future.
 pub fn wait_one<W: Work>(future: &Future<W>, until: Until) -> Result<&W::Outcome, WaitError> {
-    if future.is_done() || matches!(until, Until::Now) {
-        return future.wait(until, None);
+    if !future.is_done() {
+        wait_many(&[future], until, ReturnWhen::AllCompleted, |_| false)?;
     }
-    match Blocked::on(future.home()) {
-        None => future.wait(until, None),
-        Some(blocked) => future.wait(until, Some(&|| blocked.all())),
-    }
+    Ok(future.outcome().expect("a future that is over has an outcome"))
 }
 
 /// Whether a worker that waits for these would wait for ever: `any` of them is enough to be stuck, or all are
 /// needed.
 fn is_stuck<'a, W: Work>(
     blocked: &Blocked,
-    mut open: impl Iterator<Item = &'a Arc<Future<W>>>,
+    mut open: impl Iterator<Item = &'a Future<W>>,
     any: bool,
 ) -> bool {
-    let hopeless =
-        |future: &Arc<Future<W>>| future.home() == blocked.home() && future.state() == State::Pending;
+    let hopeless = |future: &Future<W>| future.home() == blocked.home() && future.state() == State::Pending;
     if !blocked.all() {
         return false;
     }
@@ -48,86 +54,83 @@ fn is_stuck<'a, W: Work>(
     open.next().is_some_and(hopeless) && open.all(hopeless)
 }
 
-/// The indices of the futures that finished since somebody looked.
-#[derive(Default)]
-struct Gate {
-    finished: Mutex<Vec<usize>>,
-    changed: Condvar,
+/// One thread stands before it. Those who finish what it waits for count, and the one who makes it enough opens.
+struct Gate<W: Work> {
+    progress: Monitor<Progress>,
+    when: ReturnWhen,
+    failed: fn(&W::Outcome) -> bool,
 }
 
-impl Waiter for Gate {
-    fn finished(&self, index: usize) {
-        self.finished.lock().push(index);
-        self.changed.notify_all();
+struct Progress {
+    open: usize,
+    enough: bool,
+}
+
+impl<W: Work> Waiter<W> for Gate<W> {
+    fn finished(&self, future: &Future<W>, _index: usize) {
+        let enough = match self.when {
+            ReturnWhen::FirstCompleted => true,
+            // A cancelled future is over, but it is no exception.
+            ReturnWhen::FirstException => {
+                future.state() == State::Finished && future.outcome().is_some_and(self.failed)
+            }
+            ReturnWhen::AllCompleted => false,
+        };
+        let mut progress = self.progress.lock();
+        progress.open -= 1;
+        if !progress.enough && (enough || progress.open == 0) {
+            progress.enough = true;
+            progress.notify_all();
+        }
     }
 }
 
-/// Waits until enough of the futures are over. `failed` tells an exception from a result.
-pub fn wait_many<W: Work>(
-    futures: &[Arc<Future<W>>],
+/// Waits until enough of the futures are over. `failed` tells an exception from a result. On a worker of a future's own
+/// pool it notices when nobody is left to run it.
+pub fn wait_many<W: Work, F: Borrow<Future<W>>>(
+    futures: &[F],
     until: Until,
     when: ReturnWhen,
-    failed: impl Fn(&W::Outcome) -> bool,
+    failed: fn(&W::Outcome) -> bool,
 ) -> Result<(), WaitError> {
-    if futures.iter().any(|future| future.is_orphaned()) {
+    let futures = || futures.iter().map(Borrow::borrow);
+    if futures().any(Future::is_orphaned) {
         return Err(WaitError::Orphaned);
     }
-    let gate = Arc::new(Gate::default());
-    let waiter: Arc<dyn Waiter> = gate.clone();
-    let mut open = futures.len();
-    let mut enough = futures.is_empty();
-    let mut count = |future: &Arc<Future<W>>| {
-        open -= 1;
-        enough = enough
-            || open == 0
-            || match when {
-                ReturnWhen::FirstCompleted => true,
-                // A cancelled future is over, but it is no exception.
-                ReturnWhen::FirstException => {
-                    future.state() == State::Finished && future.outcome().is_some_and(&failed)
-                }
-                ReturnWhen::AllCompleted => false,
-            };
-        enough
-    };
-    let mut registered = 0;
-    let mut satisfied = futures.is_empty();
-    for (index, future) in futures.iter().enumerate() {
+    let open = futures().len();
+    let progress = Monitor::new(Progress { open, enough: open == 0 });
+    let gate = Arc::new(Gate { progress, when, failed });
+    let waiter: Arc<dyn Waiter<W>> = gate.clone();
+    let looks = matches!(until, Until::Now);
+    for (index, future) in futures().enumerate() {
         // What is over already counts at once; all are looked at, so that the answer is the same in any order.
-        if future.is_done() || !future.add_waiter(&waiter, index) {
-            satisfied = count(future);
+        if future.is_done() || !looks && !future.add_waiter(&waiter, index) {
+            waiter.finished(future, index);
         }
-        registered = index + 1;
     }
-    let blocked = futures.iter().find_map(|future| Blocked::on(future.home()));
+    let blocked = futures().find_map(|future| Blocked::on(future.home()));
     let mut result = Ok(());
-    let mut finished = gate.finished.lock();
-    while !satisfied {
-        for index in std::mem::take(&mut *finished) {
-            satisfied = count(&futures[index]);
-        }
-        if satisfied {
-            break;
-        }
+    let mut progress = gate.progress.lock();
+    while !progress.enough {
         if until.has_passed() {
             result = Err(WaitError::TimedOut);
             break;
         }
-        match &blocked {
-            None => until.wait(&gate.changed, &mut finished),
+        progress = match &blocked {
+            None => progress.wait(until),
             Some(blocked) => {
-                let open = futures.iter().filter(|future| !future.is_done());
+                let open = futures().filter(|future| !future.is_done());
                 if is_stuck(blocked, open, when == ReturnWhen::AllCompleted) {
                     result = Err(WaitError::Deadlock);
                     break;
                 }
-                until.wait_slice(&gate.changed, &mut finished);
+                progress.wait(until.or_soon())
             }
-        }
+        };
     }
-    drop(finished);
-    for future in &futures[..registered] {
-        if !future.is_done() {
+    drop(progress);
+    if !looks {
+        for future in futures().filter(|future| !future.is_done()) {
             future.remove_waiter(&waiter);
         }
     }
@@ -137,21 +140,22 @@ pub fn wait_many<W: Work>(
 /// Futures in the order in which they finish.
 pub struct Completed<W: Work> {
     shared: Arc<Shared<W>>,
+    /// The generation of processes that it was made in.
+    made_in: u32,
 }
 
 struct Shared<W: Work> {
-    queue: Mutex<Queue<W>>,
-    changed: Condvar,
+    queue: Monitor<Queue<W>>,
 }
 
 struct Queue<W: Work> {
-    /// Added and not yet delivered.
-    waiting: HashMap<usize, Arc<Future<W>>>,
-    /// Finished and not yet delivered, in that order.
+    /// Added and not yet delivered, each with its index. Places become free when they are delivered.
+    places: Vec<Option<(Arc<Future<W>>, usize)>>,
+    free: Vec<usize>,
+    /// Places of those that are over, in the order in which they finished.
     ready: VecDeque<usize>,
-    /// Added at any time, so that none is delivered twice. Those that are gone are forgotten now and then.
-    seen: HashMap<u64, Weak<Future<W>>>,
-    forget_at: usize,
+    /// Those that nobody will ever end here.
+    orphans: usize,
     added: usize,
     /// The last one that was delivered: it stays alive until the next.
     delivered: Option<Arc<Future<W>>>,
@@ -160,25 +164,35 @@ struct Queue<W: Work> {
     flag: Option<Flag>,
 }
 
-impl<W: Work> Waiter for Shared<W> {
-    fn finished(&self, index: usize) {
+impl<W: Work> Waiter<W> for Shared<W> {
+    fn finished(&self, _future: &Future<W>, place: usize) {
         let mut queue = self.queue.lock();
-        queue.ready.push_back(index);
+        queue.ready.push_back(place);
         queue.show();
-        drop(queue);
-        self.changed.notify_one();
+        queue.notify_one();
     }
 }
 
 impl<W: Work> Queue<W> {
-    /// Whether the next delivery would not wait.
-    fn would_not_wait(&self) -> bool {
-        !self.ready.is_empty() || self.waiting.is_empty()
+    /// Whether nothing is left to deliver.
+    fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
     }
 
-    fn show(&self) {
-        if let Some(flag) = &self.flag {
-            if self.would_not_wait() { flag.set() } else { flag.clear() }
+    /// A free place, which stays free.
+    fn place(&mut self) -> usize {
+        if self.free.is_empty() {
+            self.free.push(self.places.len());
+            self.places.push(None);
+        }
+        self.free[self.free.len() - 1]
+    }
+
+    /// The flag is set while the next delivery would not wait.
+    fn show(&mut self) {
+        let set = !self.ready.is_empty() || self.is_empty();
+        if let Some(flag) = &mut self.flag {
+            flag.set(set);
         }
     }
 }
@@ -186,42 +200,50 @@ impl<W: Work> Queue<W> {
 impl<W: Work> Default for Completed<W> {
     fn default() -> Self {
         let queue = Queue {
-            waiting: HashMap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
             ready: VecDeque::new(),
-            seen: HashMap::new(),
-            forget_at: 1024,
+            orphans: 0,
             added: 0,
             delivered: None,
             kept: Vec::new(),
             flag: None,
         };
-        Completed { shared: Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new() }) }
+        Completed { shared: Arc::new(Shared { queue: Monitor::new(queue) }), made_in: fork::generation() }
     }
 }
 
 impl<W: Work> Completed<W> {
-    pub fn add(&self, future: &Arc<Future<W>>) {
-        let mut queue = self.shared.queue.lock();
+    /// Its lock may be held by a thread that did not come along.
+    fn usable(&self) -> Result<&Monitor<Queue<W>>, WaitError> {
+        if fork::is_inherited(self.made_in) { Err(WaitError::Orphaned) } else { Ok(&self.shared.queue) }
+    }
+
+    pub fn add(&self, future: &Arc<Future<W>>) -> Result<(), WaitError> {
+        let waiter: Weak<dyn Waiter<W>> = Arc::<Shared<W>>::downgrade(&self.shared);
+        let mut queue = self.usable()?.lock();
         let index = queue.added;
         queue.added += 1;
-        if queue.seen.len() >= queue.forget_at {
-            queue.seen.retain(|_, future| future.strong_count() > 0);
-            queue.forget_at = 2 * queue.seen.len() + 1024;
-        }
-        if queue.seen.insert(future.id(), Arc::downgrade(future)).is_some() {
-            return;
-        }
-        queue.waiting.insert(index, future.clone());
-        queue.show();
-        drop(queue);
         if future.is_orphaned() {
-            return;
+            queue.orphans += 1;
+            return Ok(());
         }
-        // Not under the lock: a future that finishes now wants it.
-        let waiter: Arc<dyn Waiter> = self.shared.clone();
-        if !future.add_waiter(&waiter, index) {
-            waiter.finished(index);
+        let place = queue.place();
+        // Whoever ends it now has to wait for our lock, and finds it in its place.
+        let enlisted = future.enlist(&waiter, place);
+        if enlisted == Enlisted::Before {
+            return Ok(());
         }
+        queue.free.pop();
+        queue.places[place] = Some((future.clone(), index));
+        if enlisted == Enlisted::Over {
+            queue.ready.push_back(place);
+            queue.show();
+            queue.notify_one();
+        } else {
+            queue.show();
+        }
+        Ok(())
     }
 
     /// The next future and its index; None when none is left. The future lives until the next call, or as long as
@@ -232,53 +254,51 @@ impl<W: Work> Completed<W> {
         orphan: impl Fn(&Future<W>) -> bool,
     ) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
         let mut blocked = None;
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.usable()?.lock();
         loop {
-            if let Some(index) = queue.ready.pop_front() {
-                let future = queue.waiting.remove(&index).expect("what is ready was waiting");
-                if queue.ready.is_empty() {
-                    queue.show();
-                }
-                if queue.waiting.is_empty() {
-                    // Others who wait here learn that none is left.
-                    self.shared.changed.notify_all();
-                }
+            if let Some(place) = queue.ready.pop_front() {
+                let (future, index) = queue.places[place].take().expect("what is ready has a place");
+                queue.free.push(place);
+                queue.show();
                 let address = Arc::as_ptr(&future);
                 if orphan(&future) {
                     queue.kept.push(future.clone());
                 }
                 let before = queue.delivered.replace(future);
-                drop(queue);
+                if queue.is_empty() {
+                    // Others who wait here learn that none is left.
+                    queue.notify_all();
+                } else {
+                    drop(queue);
+                }
                 drop(before);
                 return Ok(Some((address, index)));
             }
-            if queue.waiting.is_empty() {
-                return Ok(None);
+            if queue.is_empty() {
+                return if queue.orphans == 0 { Ok(None) } else { Err(WaitError::Orphaned) };
             }
             if until.has_passed() {
                 return Err(WaitError::TimedOut);
             }
-            if queue.waiting.values().all(|future| future.is_orphaned()) {
-                return Err(WaitError::Orphaned);
-            }
             if blocked.is_none() {
                 blocked = Blocked::here();
             }
-            match &blocked {
-                None => until.wait(&self.shared.changed, &mut queue),
+            queue = match &blocked {
+                None => queue.wait(until),
                 Some(blocked) => {
-                    if is_stuck(blocked, queue.waiting.values(), false) {
+                    let open = queue.places.iter().flatten().map(|(future, _)| &**future);
+                    if is_stuck(blocked, open, false) {
                         return Err(WaitError::Deadlock);
                     }
-                    until.wait_slice(&self.shared.changed, &mut queue);
+                    queue.wait(until.or_soon())
                 }
-            }
+            };
         }
     }
 
     /// A descriptor that is readable while `next` would not wait; it is made at the first call.
     pub fn descriptor(&self) -> io::Result<RawFd> {
-        let mut queue = self.shared.queue.lock();
+        let mut queue = self.usable().map_err(|_| io::Error::other("inherited by a fork"))?.lock();
         if queue.flag.is_none() {
             queue.flag = Some(Flag::new()?);
             queue.show();
@@ -287,12 +307,91 @@ impl<W: Work> Completed<W> {
     }
 }
 
-impl<W: Work> Drop for Completed<W> {
-    fn drop(&mut self) {
-        let waiting = std::mem::take(&mut self.shared.queue.lock().waiting);
-        let waiter: Arc<dyn Waiter> = self.shared.clone();
-        for future in waiting.values().filter(|future| !future.is_orphaned()) {
-            future.remove_waiter(&waiter);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Control;
+    use crate::future::Ticket;
+    use std::thread;
+    use std::time::Duration;
+
+    struct Job;
+    struct NoTicket;
+
+    impl Ticket for NoTicket {
+        type Held = ();
+        fn hold(&self) {}
+    }
+
+    impl Work for Job {
+        type Outcome = Result<(), ()>;
+        type Ticket = NoTicket;
+        fn cancelled() -> Self::Outcome {
+            Err(())
         }
+        fn aborted() -> Self::Outcome {
+            Err(())
+        }
+    }
+
+    fn pending() -> Arc<Future<Job>> {
+        Future::new(Job, 0, 0, |_| Some(NoTicket)).expect("has a ticket")
+    }
+
+    #[test]
+    fn waiting_ends_with_the_time_or_with_the_outcome() {
+        let future = pending();
+        assert_eq!(wait_one(&future, Until::Now), Err(WaitError::TimedOut));
+        assert_eq!(wait_one(&future, Until::after_millis(Some(5))), Err(WaitError::TimedOut));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(20));
+                assert!(future.start(&Arc::new(Control::new())).is_some());
+                future.finish(Ok(()));
+            });
+            assert_eq!(wait_one(&future, Until::Forever), Ok(&Ok(())));
+        });
+    }
+
+    #[test]
+    fn enough_are_over_when_the_condition_says_so() {
+        let futures: Vec<_> = (0..3).map(|_| pending()).collect();
+        let wait = |when| wait_many(&futures, Until::Now, when, Result::is_err);
+        let late = Err(WaitError::TimedOut);
+        assert_eq!(wait(ReturnWhen::FirstCompleted), late);
+        futures[0].cancel();
+        assert_eq!(wait(ReturnWhen::FirstCompleted), Ok(()));
+        // A cancelled one is no exception.
+        assert_eq!(wait(ReturnWhen::FirstException), late);
+        futures[1].reject(Err(()));
+        assert_eq!(wait(ReturnWhen::FirstException), Ok(()));
+        assert_eq!(wait(ReturnWhen::AllCompleted), late);
+        futures[2].cancel();
+        assert_eq!(wait(ReturnWhen::AllCompleted), Ok(()));
+        assert_eq!(
+            wait_many::<Job, Arc<_>>(&[], Until::Now, ReturnWhen::AllCompleted, Result::is_err),
+            Ok(())
+        );
+    }
+
+    fn next(completed: &Completed<Job>) -> Option<usize> {
+        completed.next(Until::Now, |_| false).ok().flatten().map(|(_, index)| index)
+    }
+
+    /// Time and memory per future do not depend on how many went through before.
+    #[test]
+    fn a_queue_has_as_many_places_as_were_open_at_once() {
+        let completed = Completed::default();
+        let slow = pending();
+        completed.add(&slow).unwrap();
+        for round in 0..1000 {
+            let two = [pending(), pending()];
+            two.iter().for_each(|future| completed.add(future).unwrap());
+            two.iter().rev().for_each(|future| assert!(future.cancel()));
+            assert_eq!((next(&completed), next(&completed)), (Some(2 * round + 2), Some(2 * round + 1)));
+        }
+        let queue = completed.shared.queue.lock();
+        assert_eq!((queue.places.len(), queue.free.len(), queue.ready.len()), (3, 2, 0));
+        assert!(queue.ready.capacity() < 16 && queue.kept.is_empty());
     }
 }

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::types::rf_status;
-use crate::future::{Until, WaitError};
+use crate::monitor::Until;
+use crate::wait::WaitError;
 
 pub(super) type Checked<T> = Result<T, rf_status>;
 

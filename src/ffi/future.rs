@@ -113,6 +113,9 @@ pub unsafe extern "C" fn rf_future_add_done_callback(
         // SAFETY: see rf_future_result.
         let future = unsafe { handle::retain(future) }?;
         let function = function.ok_or(rf_status::RF_E_NULL)?;
+        if future.is_orphaned() {
+            return Err(rf_status::RF_E_SHUTDOWN);
+        }
         let data = Data::new(user_data, drop);
         future.add_done_callback(move |future| {
             let data = data;

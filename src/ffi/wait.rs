@@ -75,7 +75,7 @@ pub unsafe extern "C" fn rf_as_completed(
         let futures = unsafe { self::futures(futures, count) }?;
         let completed = Completed::default();
         for future in &futures {
-            completed.add(future);
+            completed.add(future)?;
         }
         out.set(handle::give(completed));
         Ok(())
@@ -89,8 +89,7 @@ pub unsafe extern "C" fn rf_completed_add(completed: *mut rf_completed, future: 
     status(|| {
         // SAFETY: see rf_wait.
         let (completed, future) = unsafe { (handle::peek(completed)?, handle::retain(future)?) };
-        completed.add(&future);
-        Ok(())
+        Ok(completed.add(&future)?)
     })
 }
 
