@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
 use crate::fork;
+use crate::monitor::{Monitor, Until};
 
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -37,8 +38,7 @@ struct Shared {
     blocked: AtomicUsize,
     /// The last thread that was wanted could not be had.
     short: AtomicBool,
-    crew: Mutex<Crew>,
-    changed: Condvar,
+    crew: Monitor<Crew>,
 }
 
 #[derive(Default)]
@@ -72,8 +72,7 @@ impl ThreadPool {
             started: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
             short: AtomicBool::new(false),
-            crew: Mutex::default(),
-            changed: Condvar::new(),
+            crew: Monitor::default(),
         };
         ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)), queue }
     }
@@ -144,7 +143,7 @@ fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>, first: Arc<Mu
     let mut crew = shared.crew.lock();
     crew.live -= 1;
     crew.gone.push(number);
-    shared.changed.notify_all();
+    crew.notify_all();
 }
 
 impl Executor for ThreadPool {
@@ -194,11 +193,14 @@ impl Executor for ThreadPool {
         let blocked = Blocked::on(self.shared.id);
         let own = usize::from(blocked.is_some());
         let mut crew = self.shared.crew.lock();
-        crew.closing += own;
-        self.shared.changed.notify_all();
+        if own > 0 {
+            crew.closing += own;
+            crew.notify_all();
+            crew = self.shared.crew.lock();
+        }
         // Workers that close their own pool do not wait for each other. Everybody else waits for all.
         while crew.live > if own > 0 { crew.closing } else { 0 } {
-            self.shared.changed.wait(&mut crew);
+            crew = crew.wait(Until::Forever);
         }
         crew.closing -= own;
         let gone = mem::take(&mut crew.gone);
