@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::descriptor::Flag;
+use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
@@ -31,7 +31,7 @@ enum Attached {
     Nothing,
     Socket(RawFd),
     /// Whoever waits for something else looks up when this is set.
-    Flag(Arc<Flag>),
+    Signal(Arc<Signal>),
 }
 
 impl Control {
@@ -57,7 +57,7 @@ impl Control {
                 // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
             }
-            Attached::Flag(flag) => flag.set(),
+            Attached::Signal(signal) => signal.set(),
         }
     }
 
@@ -97,18 +97,18 @@ impl Control {
         }
     }
 
-    /// From now on an abort sets this flag.
-    pub fn attach_flag(&self, flag: &Arc<Flag>) {
-        *self.attached.lock() = Attached::Flag(flag.clone());
+    /// From now on an abort sets this.
+    pub fn attach_signal(&self, signal: &Arc<Signal>) {
+        *self.attached.lock() = Attached::Signal(signal.clone());
         if self.is_aborted() {
             self.abort();
         }
     }
 
-    /// An abort leaves this flag alone from now on, if it is what was attached last.
-    pub fn detach_flag(&self, flag: &Arc<Flag>) {
+    /// An abort leaves this alone from now on, if it is what was attached last.
+    pub fn detach_signal(&self, signal: &Arc<Signal>) {
         let mut attached = self.attached.lock();
-        if matches!(&*attached, Attached::Flag(other) if Arc::ptr_eq(other, flag)) {
+        if matches!(&*attached, Attached::Signal(other) if Arc::ptr_eq(other, signal)) {
             *attached = Attached::Nothing;
         }
     }

@@ -230,7 +230,7 @@ impl<W: Work> Future<W> {
     where
         W: Clone,
     {
-        if self.is_orphaned() { None } else { self.core.lock().work.clone() }
+        if self.is_inherited() { None } else { lock(&self.core).work.clone() }
     }
 
     /// Marks this thread as the one that runs the future, for as long as the result lives.

@@ -158,8 +158,7 @@ impl Session {
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
             owns_executor: true,
             made_in: fork::generation(),
-            books: Mutex::default(),
-            changed: Condvar::new(),
+            books: Monitor::default(),
         })
     }
 

@@ -13,7 +13,7 @@ use super::channel::{self, Channel, Endless, Kind, Patience};
 use super::memory;
 use super::program::Program;
 use crate::control::Control;
-use crate::descriptor::Flag;
+use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
 use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply};
 use crate::fork;
@@ -45,7 +45,7 @@ pub struct Process {
     channel: Channel,
     child: Arc<Child>,
     /// What an abort sets.
-    wake: Arc<Flag>,
+    wake: Arc<Signal>,
     hosts: Vec<Box<str>>,
     /// How many requests it was sent.
     asked: u64,
@@ -75,7 +75,7 @@ impl Process {
         };
         let (ours, theirs) = channel::pair().map_err(failed)?;
         let (our_control, their_control) = channel::pair().map_err(failed)?;
-        let wake = Arc::new(Flag::new().map_err(failed)?);
+        let wake = Arc::new(Signal::new().map_err(failed)?);
         let mut command = Command::new(&program.path);
         command.args(&program.library).stdin(Stdio::from(theirs));
         let spawned = command.spawn().map_err(failed)?;
@@ -96,7 +96,7 @@ impl Process {
         let until = [Some(Instant::now() + START), deadline].into_iter().flatten().min();
         let mut watch = process.watch(control, until);
         watch.give_up_at_once = true;
-        control.attach_flag(&process.wake);
+        control.attach_signal(&process.wake);
         let hello = format!("{} {}", env!("CARGO_PKG_VERSION"), process::id());
         let greeted = process
             .channel
@@ -104,7 +104,7 @@ impl Process {
             .and_then(|()| Ok(process.channel.receive(&mut watch)?.map(|(kind, _)| kind)));
         drop(watch);
         drop(their_control);
-        control.detach_flag(&process.wake);
+        control.detach_signal(&process.wake);
         match greeted {
             Ok(Some(Kind::Ready)) => Ok(process),
             _ if control.is_aborted() => {
@@ -161,7 +161,7 @@ impl Process {
                 }
             },
         };
-        control.attach_flag(&self.wake);
+        control.attach_signal(&self.wake);
         let until = request.deadline.map(|deadline| deadline + DEADLINE);
         self.asked += 1;
         let mut watch = self.watch(control, until);
@@ -173,7 +173,7 @@ impl Process {
             Err(error) => Err(error),
         };
         drop(watch);
-        control.detach_flag(&self.wake);
+        control.detach_signal(&self.wake);
         match outcome {
             Ok(outcome) => {
                 if !self.has_been_to(host) {
@@ -387,7 +387,7 @@ impl Drop for Child {
 
 /// The patience of one who waits for a worker: until the deadline, or an abort.
 struct Watch {
-    wake: Arc<Flag>,
+    wake: Arc<Signal>,
     control: Arc<Control>,
     child: Arc<Child>,
     /// What the process is asked.

@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
 use crate::control::Control;
-use crate::descriptor::Flag;
+use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
 use crate::executor::elsewhere::{Done, Job};
 use crate::executor::panic_text;
@@ -36,7 +36,7 @@ struct Work {
     now: Mutex<Now>,
     changed: Condvar,
     /// The list of streams is another.
-    news: Flag,
+    news: Signal,
 }
 
 #[derive(Default)]
@@ -53,7 +53,7 @@ struct Now {
 /// Serves until nobody is at the other end; the exit status.
 pub fn serve(find_hook: FindHook) -> i32 {
     let Some((mut data, control, parent)) = greet() else { return 1 };
-    let Ok(news) = Flag::new() else { return 1 };
+    let Ok(news) = Signal::new() else { return 1 };
     let work = Arc::new(Work { now: Mutex::default(), changed: Condvar::new(), news });
     let watched = work.clone();
     let watcher = thread::Builder::new().name("rf-watcher".into());
