@@ -1,0 +1,174 @@
+"""The clients: how each is built, run and measured."""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+
+from servers import pinned
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.path.join(HERE, "build")
+
+
+class Missing(Exception):
+    """Why a client cannot run here."""
+
+
+class Client:
+    interpreted = False
+    reference = False  # not a way to use this library
+
+    def __init__(self, name, title, program, arguments=(), environment=None):
+        self.name, self.title, self.program = name, title, program
+        self.arguments, self.environment = list(arguments), environment or {}
+
+    def command(self, arguments):
+        return [self.program, *self.arguments, *arguments]
+
+    def can(self, workload):
+        return True
+
+    def run(self, arguments, core, before=()):
+        """One turn; what the client measured."""
+        done = subprocess.run([*pinned(core), *before, *self.command(arguments)], env={**os.environ, **self.environment},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=many_descriptors)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.name}: exit {done.returncode}: {done.stderr.strip()[-500:]}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def many_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Floor(Client):
+    reference = True
+
+    def can(self, workload):
+        return not workload.tls and workload.expect >= 0 and workload.hosts == 1 and not workload.connections
+
+
+class Reference(Client):
+    reference = True
+
+
+class Interpreted(Client):
+    interpreted = True
+    reference = True
+
+    def can(self, workload):
+        return workload.in_flight <= 64
+
+
+def compile_c(name, source, *flags):
+    program = os.path.join(BUILD, name)
+    command = [os.environ.get("CC", "cc"), "-std=c99", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pthread",
+               os.path.join(HERE, "clients", source), "-o", program, *flags]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Missing(done.stderr.strip().splitlines()[0])
+    return program
+
+
+def library_directory(library, name):
+    """A directory in which the program finds this build under the library's soname."""
+    if not os.path.exists(library):
+        raise Missing(f"{library} is missing: cargo build --release")
+    directory = os.path.join(BUILD, name)
+    os.makedirs(directory, exist_ok=True)
+    for link in ("librequests_futures.so", "librequests_futures.so.0"):
+        path = os.path.join(directory, link)
+        if os.path.lexists(path):
+            os.remove(path)
+        os.symlink(os.path.abspath(library), path)
+    return directory
+
+
+def library_clients(library, prefix, title):
+    directory = library_directory(library, "so-" + (prefix.rstrip(":") or "new"))
+    program = compile_c("library", "library.c", f"-I{ROOT}/include", f"-L{directory}", "-lrequests_futures")
+    environment = {"LD_LIBRARY_PATH": directory}
+    return [
+        Client(f"{prefix}completed", f"{title}, rf_completed", program, ["mode=completed"], environment),
+        Client(f"{prefix}callbacks", f"{title}, callbacks", program, ["mode=callbacks"], environment),
+    ]
+
+
+def all_clients(library, against, python):
+    """The clients that can run here, and what is missing for the others."""
+    os.makedirs(BUILD, exist_ok=True)
+    clients, missing = [], []
+
+    def attempt(name, make):
+        try:
+            clients.extend(make())
+        except Missing as why:
+            missing.append(f"{name}: {why}")
+
+    def curl(name, title, source):
+        if not shutil.which("curl-config"):
+            raise Missing("curl-config, of libcurl's development files, is not installed")
+        return [Reference(name, title, compile_c(name, source, "-lcurl"))]
+
+    def go():
+        if not shutil.which("go"):
+            raise Missing("not installed")
+        program = os.path.join(BUILD, "go")
+        done = subprocess.run(["go", "build", "-o", program, os.path.join(HERE, "clients", "go.go")],
+                              capture_output=True, text=True, env={"GOFLAGS": "-mod=mod", "GO111MODULE": "off", **os.environ})
+        if done.returncode != 0:
+            raise Missing(done.stderr.strip()[:200])
+        return [Reference("go", "Go net/http", program)]
+
+    def requests_futures():
+        if subprocess.run([python, "-c", "import requests_futures"], capture_output=True).returncode != 0:
+            raise Missing(f"not installed for {python} (--python names another)")
+        script = os.path.join(HERE, "clients", "requests_futures_client.py")
+        return [Interpreted("python", "requests-futures", python, [script])]
+
+    clients.extend(library_clients(library, "", "this library"))
+    if against:
+        clients.extend(library_clients(against, "old:", "the other build"))
+    attempt("libcurl multi", lambda: curl("multi", "libcurl multi", "curl_multi.c"))
+    attempt("libcurl easy", lambda: curl("easy", "libcurl easy, a thread each", "curl_easy.c"))
+    attempt("the floor", lambda: [Floor("floor", "blocking sockets, no parsing", compile_c("sockets", "sockets.c"))])
+    attempt("Go", go)
+    attempt("requests-futures", requests_futures)
+    return clients, missing
+
+
+class SystemCalls:
+    """Counts system calls from outside: perf where it may, else strace. None where there is neither."""
+
+    PERF = ["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter,syscalls:sys_enter_futex"]
+
+    def __init__(self):
+        self.tool = None
+        if shutil.which("perf"):
+            done = subprocess.run([*self.PERF, "true"], capture_output=True, text=True)
+            if done.returncode == 0 and re.search(r"^[1-9]\d*,", done.stderr, re.M):
+                self.tool = "perf"
+        if self.tool is None and shutil.which("strace"):
+            self.tool = "strace"
+
+    def of(self, client, arguments, core):
+        """System calls, and those of them that are futex, of one whole run of the client."""
+        with tempfile.NamedTemporaryFile("r") as file:
+            if self.tool == "perf":
+                client.run(arguments, core, [*self.PERF, "-o", file.name])
+                counts = {row.split(",")[2]: int(row.split(",")[0]) for row in file if row[:1].isdigit()}
+                return counts["raw_syscalls:sys_enter"], counts["syscalls:sys_enter_futex"]
+            client.run(arguments, core, ["strace", "-f", "-c", "-o", file.name])
+            total = futex = 0
+            for row in file:
+                columns = row.split()
+                if len(columns) >= 4 and columns[3].isdigit() and columns[-1] != "total":
+                    total += int(columns[3])
+                    futex += int(columns[3]) if columns[-1] == "futex" else 0
+            return total, futex
