@@ -21,6 +21,8 @@ pub struct Head {
     /// Of a response: the reason. Of a request: the method.
     word: Range,
     fields: Vec<Field>,
+    /// Every line behind the first is a name, a colon and a value, as the standard writes them.
+    regular: bool,
 }
 
 /// Text that a NUL follows in memory.
@@ -39,54 +41,63 @@ impl<'a> Lent<'a> {
 
 impl Head {
     /// Of a response, whose start line ends with the reason.
-    pub fn of_response(raw: Vec<u8>) -> Head {
-        Head::parse(raw, |line| {
-            let code = line.find(' ').map_or(line.len(), |at| at + 1);
-            let reason = line[code..].find(' ').map_or(line.len(), |at| code + at + 1);
-            (reason, line.len())
+    pub fn of_response(raw: impl AsRef<[u8]>) -> Head {
+        Head::parse(raw.as_ref(), |line| {
+            let after = |at: usize| memchr(b' ', &line[at..]).map(|space| at + space + 1);
+            (after(0).and_then(after).unwrap_or(line.len()), line.len())
         })
     }
 
     /// Of a request, whose start line begins with the method.
-    pub fn of_request(raw: Vec<u8>) -> Head {
-        Head::parse(raw, |line| (0, line.find(' ').unwrap_or(line.len())))
+    pub fn of_request(raw: impl AsRef<[u8]>) -> Head {
+        Head::parse(raw.as_ref(), |line| (0, memchr(b' ', line).unwrap_or(line.len())))
     }
 
-    fn parse(raw: Vec<u8>, word: impl Fn(&str) -> (usize, usize)) -> Head {
-        let mut text =
-            String::from_utf8(raw).unwrap_or_else(|error| latin1_lines(error.as_bytes())).into_bytes();
+    fn parse(raw: &[u8], word: impl Fn(&[u8]) -> (usize, usize)) -> Head {
+        let mut text = String::with_capacity(raw.len() + 1);
+        match std::str::from_utf8(raw) {
+            Ok(raw) => text.push_str(raw),
+            Err(_) => push_latin1_lines(&mut text, raw),
+        }
         // Whatever ends a name or a value has a byte behind it, so that a NUL always finds its place.
-        text.push(b'\n');
+        text.push('\n');
+        let mut text = text.into_bytes();
         let range = |start: usize, end: usize| Range { start: start as u32, end: end as u32 };
-        let mut fields = Vec::with_capacity(16);
-        let mut ends = Vec::with_capacity(32);
+        let mut fields = Vec::with_capacity(12);
         let mut first = None;
+        let mut regular = true;
         let mut at = 0;
         while let Some(length) = memchr(b'\n', &text[at..]) {
-            let line = trim_end(&text[at..at + length]);
+            let whole = &text[at..at + length];
+            let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
+            let line = trim_end(whole);
             if first.is_none() {
-                let (start, end) = word(std::str::from_utf8(line).unwrap_or(""));
+                let (start, end) = word(line);
                 first = Some(range(at + start, at + end));
-                ends.push(at + end);
             } else if let Some(colon) = memchr(b':', line) {
                 let name = trim_end(&line[..colon]).len();
                 let value = &line[colon + 1..];
                 let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-                let start = at + colon + 1 + lead.min(value.len());
-                fields.push(Field {
-                    name: range(at, at + name),
-                    value: range(start, at + line.len().max(start - at)),
-                });
-                ends.push(at + name);
-                ends.push(at + line.len().max(start - at));
+                regular &= name == colon && is_token(&line[..name]) && is_value(&whole[colon + 1..]);
+                let start = at + colon + 1 + lead;
+                fields.push(Field { name: range(at, at + name), value: range(start, at + line.len()) });
+            } else {
+                regular &= whole.is_empty();
             }
             at += length + 1;
         }
-        for end in ends {
-            text[end] = 0;
+        let word = first.unwrap_or(range(0, 0));
+        let ends = fields.iter().flat_map(|field| [field.name.end, field.value.end]);
+        for end in ends.chain([word.end]) {
+            text[end as usize] = 0;
         }
         let text = String::from_utf8(text).expect("NULs took the place of ASCII bytes");
-        Head { text, word: first.unwrap_or(range(0, 0)), fields }
+        Head { text, word, fields, regular }
+    }
+
+    /// Whether all of it is as the standard writes a head: nothing in it can be read in two ways.
+    pub fn is_regular(&self) -> bool {
+        self.regular
     }
 
     /// Its lines, behind this start line, as [`Head::of_response`] takes them.
@@ -146,21 +157,47 @@ impl Head {
     }
 }
 
-fn trim_end(line: &[u8]) -> &[u8] {
-    let spaces = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-    &line[..line.len() - spaces]
+fn trim_end(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t' | b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// What a name may be made of.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
+
+/// Whether it can be the name of a field, or a method.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+fn is_value(text: &[u8]) -> bool {
+    text.iter().all(|byte| (*byte >= b' ' && *byte != 0x7F) || *byte == b'\t')
 }
 
 /// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are.
-fn latin1_lines(raw: &[u8]) -> String {
-    let mut text = String::with_capacity(raw.len() + 16);
+fn push_latin1_lines(text: &mut String, raw: &[u8]) {
     for line in raw.split_inclusive(|byte| *byte == b'\n') {
         match std::str::from_utf8(line) {
             Ok(line) => text.push_str(line),
             Err(_) => text.extend(line.iter().map(|byte| char::from(*byte))),
         }
     }
-    text
 }
 
 #[cfg(test)]

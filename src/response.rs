@@ -135,8 +135,8 @@ pub struct Carried<'a> {
     pub extras: Vec<(String, Vec<u8>)>,
 }
 
-/// A body is never given more memory than this before its bytes arrive.
-const FIRST_PIECE: usize = 64 * 1024;
+/// How much of a body that is handed on in pieces is read at a time.
+const PIECE: usize = 64 * 1024;
 
 impl Response {
     pub fn new(parts: Parts) -> Response {
@@ -353,12 +353,7 @@ impl Response {
         }
         let content = RefCell::new(Vec::new());
         let read = |source: &mut Source| {
-            let announced = self.head.get("content-length").and_then(|length| length.trim().parse().ok());
-            let coded = self.head.get("content-encoding").is_some();
-            let announced = announced.filter(|_| !coded);
-            let mut content = content.borrow_mut();
-            content.reserve_exact(announced.unwrap_or(0).min(FIRST_PIECE) + 1);
-            read_to_end(source, &mut content, announced)?;
+            source.read_to_end(&mut content.borrow_mut())?;
             Ok(Progress::End)
         };
         self.with_source(body, read, |body| {
@@ -375,7 +370,7 @@ impl Response {
             // A hook has read it.
             return write(&content[..content.len() - 1]);
         }
-        let mut piece = vec![0; FIRST_PIECE];
+        let mut piece = vec![0; PIECE];
         loop {
             match self.read(&mut piece) {
                 Ok(0) => break,
@@ -726,30 +721,6 @@ fn read_some(source: &mut Source, buffer: &mut [u8]) -> std::io::Result<usize> {
         match source.read(buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             result => return result,
-        }
-    }
-}
-
-/// Reads into memory that grows with what arrives: at first a fixed amount, then as much again as is there,
-/// never past what was announced while that holds. The last byte of spare room is left for the NUL.
-fn read_to_end(source: &mut Source, content: &mut Vec<u8>, announced: Option<usize>) -> std::io::Result<()> {
-    let mut filled = 0;
-    loop {
-        if filled == content.len() {
-            let room = match announced {
-                // One more, so that the end is seen without growing once more.
-                Some(total) if total > filled => (total - filled).min(filled.max(FIRST_PIECE)) + 1,
-                Some(_) => FIRST_PIECE.min(64),
-                None => filled.max(FIRST_PIECE / 8),
-            };
-            content.resize(filled + room, 0);
-        }
-        match read_some(source, &mut content[filled..])? {
-            0 => {
-                content.truncate(filled);
-                return Ok(());
-            }
-            count => filled += count,
         }
     }
 }

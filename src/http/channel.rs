@@ -84,6 +84,23 @@ impl Channel {
         read_through(&mut self.layers, &mut self.socket, buffer, limits)
     }
 
+    /// Receives behind what `content` holds, into memory that it has reserved, at most `most` bytes; 0 at the end.
+    pub fn receive_into(
+        &mut self,
+        content: &mut Vec<u8>,
+        most: usize,
+        limits: &Limits,
+    ) -> Result<usize, Error> {
+        if self.layers.is_empty() {
+            return self.socket.receive_into(content, most, limits);
+        }
+        let filled = content.len();
+        content.resize(filled + most.min(RECORDS), 0);
+        let received = self.receive(&mut content[filled..], limits);
+        content.truncate(filled + received.as_ref().unwrap_or(&0));
+        received
+    }
+
     /// Sends all of it. When the channel is full and the peer has something to say, and `listening`, it returns
     /// before that, with the number of bytes that went.
     pub fn send(&mut self, pieces: &[&[u8]], listening: bool, limits: &Limits) -> Result<Sent, Error> {

@@ -46,25 +46,25 @@ impl Connection {
         &self.input[self.start..self.end]
     }
 
-    /// Makes one line of a header that a server has folded, with spaces for the line's end, as RFC 9112 asks of
-    /// clients. The engine refuses such lines. Only the head is touched.
-    pub fn unfold(&mut self) {
+    /// The length of the head, once all of it is here. On the way, a header that a server has folded becomes one
+    /// line, with spaces for the line's end, as RFC 9112 asks of clients: the engine refuses such lines.
+    pub fn head_length(&mut self) -> Option<usize> {
         let input = &mut self.input[self.start..self.end];
         let mut at = 0;
         while let Some(end) = memchr::memchr(b'\n', &input[at..]).map(|found| at + found) {
-            match input.get(end + 1) {
-                // The first line is no header's, and an empty line ends the head.
-                Some(b' ' | b'\t') if at > 0 => {
-                    input[end] = b' ';
-                    if input[end - 1] == b'\r' {
-                        input[end - 1] = b' ';
-                    }
+            // An empty line ends the head. The first line is none of its fields.
+            if at > 0 && matches!(input[at..end], [] | [b'\r']) {
+                return Some(end + 1);
+            }
+            if at > 0 && matches!(input.get(end + 1), Some(b' ' | b'\t')) {
+                input[end] = b' ';
+                if input[end - 1] == b'\r' {
+                    input[end - 1] = b' ';
                 }
-                None | Some(b'\r' | b'\n') => return,
-                Some(_) => {}
             }
             at = end + 1;
         }
+        None
     }
 
     pub fn consume(&mut self, amount: usize) {
@@ -81,6 +81,21 @@ impl Connection {
         self.end += received;
         self.flooded = self.end == self.input.len();
         Ok(received)
+    }
+
+    /// Receives once, not into the input, which is empty; 0 at the end.
+    pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
+        self.channel.receive(buffer, limits)
+    }
+
+    /// The same, behind what `content` holds, into memory that it has reserved: at most `most` bytes.
+    pub fn receive_into(
+        &mut self,
+        content: &mut Vec<u8>,
+        most: usize,
+        limits: &Limits,
+    ) -> Result<usize, Error> {
+        self.channel.receive_into(content, most, limits)
     }
 
     /// Sends all of it; false when the server answered before that and wants no more, or hung up. Whoever reads

@@ -5,12 +5,18 @@
 //! order and a URL goes out as it was asked for, and the body straight from where it lies. What ureq writes for
 //! the request, a placeholder, ends in the transport. Nothing outside this file knows ureq.
 //!
+//! Of most responses ureq is shown only what it decides by: the status line and the fields that speak of the
+//! connection. Their body has a length and needs no engine: it is read from the socket into the memory where it
+//! stays. Whatever is not that plain - chunks, a body that ends with the connection, a head with anything odd in
+//! it - ureq gets as it is, through a transport.
+//!
 //! ureq's calls do not say which request they belong to, so the transport is handed over in a thread-local,
 //! which also brings back what ureq does not tell: the head as it was, and whether anything arrived at all.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +30,7 @@ use super::connection::Connection;
 use super::socket::Limits;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
+use crate::head::Head;
 
 /// A request that was sent, waiting for its answer.
 pub struct Exchange {
@@ -38,7 +45,7 @@ pub struct Exchange {
 /// What came back.
 pub struct Answer {
     pub status: u16,
-    pub head: Vec<u8>,
+    pub head: Head,
     pub body: RawBody,
     /// The length that the server announced.
     pub length: Option<u64>,
@@ -50,29 +57,158 @@ pub struct Unanswered {
     pub silent: bool,
 }
 
+/// The engine takes no longer head than this.
+const HEAD_LIMIT: usize = 128 * 1024;
+/// A longer head is left to the engine as a whole.
+const PLAIN_LIMIT: usize = 32 * 1024;
+/// The engine takes no more fields than this.
+const FIELD_LIMIT: usize = 128;
+
 /// Receives the head of the response. `head_only`: the request was a HEAD, so no body follows.
 pub fn receive(exchange: Exchange, head_only: bool) -> Result<Answer, Unanswered> {
-    let wire = Wire {
-        connection: Some(exchange.connection),
-        lease: Some(exchange.lease),
-        control: exchange.control,
-        silence: exchange.silence,
-        close: exchange.close,
-        progress: false,
-        scratch: [0; 128],
-    };
-    RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), head: Vec::new(), heard: false, active: true });
+    let Exchange { connection, lease, control, silence, close } = exchange;
+    let mut heard = !connection.input().is_empty();
+    let mut line = Line { held: Some((connection, lease)), control, silence, close };
+    loop {
+        let (connection, limits) = line.parts();
+        connection.skip_interim();
+        if let Some(length) = connection.head_length() {
+            if length <= PLAIN_LIMIT {
+                let head = Head::of_response(&connection.input()[..length]);
+                if let Some(plain) = Plain::of(&head, &connection.input()[..length], head_only) {
+                    connection.consume(length);
+                    let body = RawBody::plain(line, plain.length, plain.keep);
+                    return Ok(Answer { status: plain.status, head, body, length: Some(plain.length) });
+                }
+            }
+            break;
+        }
+        if connection.input().len() > HEAD_LIMIT {
+            break;
+        }
+        match connection.fill(&limits) {
+            Ok(0) => break,
+            Ok(_) => heard = true,
+            Err(error) => return Err(Unanswered { error, silent: !heard }),
+        }
+    }
+    receive_through_engine(line, head_only)
+}
+
+/// A head that leaves no doubt where its body ends.
+struct Plain {
+    status: u16,
+    length: u64,
+    /// The connection can be used again after the body.
+    keep: bool,
+}
+
+impl Plain {
+    fn of(head: &Head, raw: &[u8], head_only: bool) -> Option<Plain> {
+        if !head.is_regular() || head.count() > FIELD_LIMIT {
+            return None;
+        }
+        let (b"HTTP/1.0 " | b"HTTP/1.1 ", [a @ b'2'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', after, ..]) =
+            raw.split_at_checked(9)?
+        else {
+            return None;
+        };
+        if !matches!(after, b' ' | b'\r' | b'\n') {
+            return None;
+        }
+        let status = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
+        let mut length = None;
+        SEEN.with_borrow_mut(|seen| {
+            seen.shown.clear();
+            let line = memchr::memchr(b'\n', raw)?;
+            seen.shown.extend_from_slice(&raw[..=line]);
+            for (name, value) in head.iter() {
+                let (name, value) = (name.as_str(), value.as_str());
+                match name.len() {
+                    10 if name.eq_ignore_ascii_case("Connection") => {
+                        seen.shown.extend_from_slice(b"Connection: ");
+                        seen.shown.extend_from_slice(value.as_bytes());
+                        seen.shown.extend_from_slice(b"\r\n");
+                    }
+                    14 if name.eq_ignore_ascii_case("Content-Length") => {
+                        // What an u64 holds for sure. Of several, the engine says whether they agree.
+                        let digits = matches!(value.len(), 1..=18) && value.bytes().all(|b| b.is_ascii_digit());
+                        if !digits || length.is_some() {
+                            return None;
+                        }
+                        length = Some(value.bytes().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+                    }
+                    17 if name.eq_ignore_ascii_case("Transfer-Encoding") => return None,
+                    _ => {}
+                }
+            }
+            seen.shown.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+            let length = if head_only || matches!(status, 204 | 304) { 0 } else { length? };
+            seen.keeps().map(|keep| Plain { status, length, keep })
+        })
+    }
+}
+
+/// The shortened heads that the engine has judged on this thread, and whether it would keep their connections.
+/// What a server says of its connections is nearly always what it said the last time.
+#[derive(Default)]
+struct Seen {
+    /// The head in question.
+    shown: Vec<u8>,
+    judged: Vec<(Box<[u8]>, bool)>,
+    /// The place for the next one, once all are taken.
+    next: usize,
+}
+
+/// How many are remembered.
+const SEEN_LIMIT: usize = 8;
+
+impl Seen {
+    /// None: the engine objects.
+    fn keeps(&mut self) -> Option<bool> {
+        if let Some((_, keep)) = self.judged.iter().find(|(head, _)| **head == *self.shown) {
+            return Some(*keep);
+        }
+        let judgement = (self.shown.clone().into_boxed_slice(), judge(self.shown.clone())?);
+        let keep = judgement.1;
+        if self.judged.len() < SEEN_LIMIT {
+            self.judged.push(judgement);
+        } else {
+            self.judged[self.next] = judgement;
+            self.next = (self.next + 1) % SEEN_LIMIT;
+        }
+        Some(keep)
+    }
+}
+
+/// Whether the engine would keep the connection after a response with this head. None: it does not take the head.
+fn judge(head: Vec<u8>) -> Option<bool> {
+    let wire = Wire { line: None, shown: head, progress: false, scratch: [0; 128] };
+    RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), active: true, ..Run::default() });
+    let result = run_engine(Method::HEAD);
+    let run = RUN.with_borrow_mut(mem::take);
+    result.ok().map(|_| run.kept)
+}
+
+fn run_engine(method: Method) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
     let mut request = Request::new(());
-    *request.method_mut() = if head_only { Method::HEAD } else { Method::GET };
+    *request.method_mut() = method;
     *request.uri_mut() = Uri::from_static("http://h/");
-    let result = ENGINE.with(|engine| engine.run(request));
-    let run = RUN.with_borrow_mut(std::mem::take);
+    ENGINE.with(|engine| engine.run(request))
+}
+
+fn receive_through_engine(line: Line, head_only: bool) -> Result<Answer, Unanswered> {
+    let wire = Wire { line: Some(line), shown: Vec::new(), progress: false, scratch: [0; 128] };
+    RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), active: true, ..Run::default() });
+    let result = run_engine(if head_only { Method::HEAD } else { Method::GET });
+    let run = RUN.with_borrow_mut(mem::take);
     match result {
         Ok(response) => {
             let status = response.status().as_u16();
             let body = response.into_body();
             let length = body.content_length();
-            Ok(Answer { status, head: run.head, length, body: RawBody::new(body.into_reader()) })
+            let head = Head::of_response(run.head);
+            Ok(Answer { status, head, length, body: RawBody::framed(body.into_reader()) })
         }
         Err(error) => Err(Unanswered { error: head_error(error), silent: !run.heard }),
     }
@@ -84,12 +220,15 @@ struct Run {
     wire: Option<Wire>,
     head: Vec<u8>,
     heard: bool,
+    /// The engine would use the connection again.
+    kept: bool,
     /// The engine is at the head; later calls of the transport belong to a body.
     active: bool,
 }
 
 thread_local! {
     static RUN: RefCell<Run> = RefCell::default();
+    static SEEN: RefCell<Seen> = RefCell::default();
     /// One engine a thread: it holds no connections, so there is nothing to share and no lock to wait for.
     static ENGINE: Agent = Agent::with_parts(
         Config::builder()
@@ -103,7 +242,7 @@ thread_local! {
             .accept_encoding("")
             .max_idle_connections(0)
             .max_idle_connections_per_host(0)
-            .max_response_header_size(128 * 1024)
+            .max_response_header_size(HEAD_LIMIT)
             .build(),
         TakeHandedOver,
         NoResolver,
@@ -130,13 +269,46 @@ impl Resolver for NoResolver {
     }
 }
 
-/// A connection as the engine sees it while one response comes in.
-struct Wire {
-    connection: Option<Connection>,
-    lease: Option<Lease>,
+/// A connection that carries a request. Dropped, it is closed.
+struct Line {
+    held: Option<(Connection, Lease)>,
     control: Arc<Control>,
     silence: Option<Duration>,
     close: bool,
+}
+
+impl Line {
+    fn connection(&self) -> Option<&Connection> {
+        self.held.as_ref().map(|(connection, _)| connection)
+    }
+
+    /// The connection, before it was given back, and what bounds its waits.
+    fn parts(&mut self) -> (&mut Connection, Limits<'_>) {
+        let limits =
+            Limits { control: &self.control, silence: self.silence, connect: None, connecting: false };
+        (&mut self.held.as_mut().expect("given back at the end only").0, limits)
+    }
+
+    /// The request is over. The connection rests, if it can be used again.
+    fn end(&mut self, keep: bool) {
+        let Some((connection, lease)) = self.held.take() else { return };
+        connection.detach(&self.control);
+        if keep && !self.close && connection.input().is_empty() && !self.control.is_aborted() {
+            lease.give_back(connection);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// A connection as the engine sees it while one response comes in, or a head that it is shown.
+struct Wire {
+    line: Option<Line>,
+    shown: Vec<u8>,
     /// The engine took something of the last input, so what is left is worth another look.
     progress: bool,
     /// Where the engine writes its placeholder.
@@ -145,7 +317,8 @@ struct Wire {
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("connection", &self.connection).finish_non_exhaustive()
+        let connection = self.line.as_ref().and_then(Line::connection);
+        f.debug_struct("Wire").field("connection", &connection).finish_non_exhaustive()
     }
 }
 
@@ -155,7 +328,10 @@ impl Buffers for Wire {
     }
 
     fn input(&self) -> &[u8] {
-        self.connection.as_ref().map_or(&[], Connection::input)
+        match &self.line {
+            Some(line) => line.connection().map_or(&[], Connection::input),
+            None => &self.shown,
+        }
     }
 
     fn input_append_buf(&mut self) -> &mut [u8] {
@@ -167,7 +343,11 @@ impl Buffers for Wire {
 
     fn input_consume(&mut self, amount: usize) {
         self.progress = amount > 0;
-        let Some(connection) = &mut self.connection else { return };
+        let Some(line) = &mut self.line else {
+            self.shown.drain(..amount);
+            return;
+        };
+        let Some((connection, _)) = &mut line.held else { return };
         if amount > 0 {
             RUN.with_borrow_mut(|run| {
                 if run.active {
@@ -205,9 +385,8 @@ impl Transport for Wire {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        let Some(connection) = &mut self.connection else { return Ok(false) };
-        let limits =
-            Limits { control: &self.control, silence: self.silence, connect: None, connecting: false };
+        let Some(line) = self.line.as_mut().filter(|line| line.held.is_some()) else { return Ok(false) };
+        let (connection, limits) = line.parts();
         loop {
             match connection.fill(&limits) {
                 Ok(0) => return Ok(false),
@@ -220,7 +399,7 @@ impl Transport for Wire {
                         return Ok(true);
                     }
                     connection.skip_interim();
-                    connection.unfold();
+                    connection.head_length();
                     if !connection.input().is_empty() {
                         return Ok(true);
                     }
@@ -233,13 +412,9 @@ impl Transport for Wire {
 
     /// The engine asks this when it could use the connection again. Our pool does that, the engine's does not.
     fn is_open(&mut self) -> bool {
-        if let Some(connection) = &self.connection {
-            connection.detach(&self.control);
-        }
-        if let (Some(connection), Some(lease), false, false) =
-            (self.connection.take(), self.lease.take(), self.close, self.control.is_aborted())
-        {
-            lease.give_back(connection);
+        match &mut self.line {
+            Some(line) => line.end(true),
+            None => RUN.with_borrow_mut(|run| run.kept = true),
         }
         false
     }
@@ -249,36 +424,123 @@ impl Transport for Wire {
     }
 }
 
-impl Drop for Wire {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            connection.detach(&self.control);
+/// The bytes of a body as they came, without their framing. Once it failed it goes on failing.
+pub struct RawBody {
+    framing: Framing,
+    failure: Option<Error>,
+}
+
+enum Framing {
+    /// So many bytes are left. Then the connection can be used again, or not.
+    Plain { line: Line, left: u64, keep: bool },
+    /// What only the engine can undo.
+    Engine(BodyReader<'static>),
+}
+
+/// A body is never given more memory than this before its bytes arrive.
+const FIRST_PIECE: u64 = 64 * 1024;
+/// A read of at least this size is not buffered.
+const DIRECT: usize = 4 * 1024;
+
+impl RawBody {
+    fn plain(mut line: Line, length: u64, keep: bool) -> RawBody {
+        if length == 0 {
+            line.end(keep);
+        }
+        RawBody { framing: Framing::Plain { line, left: length, keep }, failure: None }
+    }
+
+    fn framed(reader: BodyReader<'static>) -> RawBody {
+        RawBody { framing: Framing::Engine(reader), failure: None }
+    }
+
+    fn fail(&mut self, error: Error) -> io::Error {
+        self.failure = Some(error.clone());
+        error.into_io()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match &self.failure {
+            Some(failure) => Err(failure.clone().into_io()),
+            None => Ok(()),
         }
     }
 }
 
-/// The bytes of a body as they came, without their framing. Once it failed it goes on failing.
-pub struct RawBody {
-    reader: BodyReader<'static>,
-    failure: Option<Error>,
-}
-
-impl RawBody {
-    fn new(reader: BodyReader<'static>) -> RawBody {
-        RawBody { reader, failure: None }
+/// Takes from a body with a length by `receive`, which gets the connection and the most that it may take.
+fn take(
+    line: &mut Line,
+    left: &mut u64,
+    keep: bool,
+    receive: impl FnOnce(&mut Connection, usize, &Limits) -> Result<usize, Error>,
+) -> Result<usize, Error> {
+    let (connection, limits) = line.parts();
+    let count = receive(connection, usize::try_from(*left).unwrap_or(usize::MAX), &limits).map_err(broken)?;
+    if count == 0 {
+        return Err(cut_short());
     }
+    *left -= count as u64;
+    if *left == 0 {
+        // Before anyone asks for the end: the next request may have use for the connection.
+        line.end(keep);
+    }
+    Ok(count)
 }
 
 impl Read for RawBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone().into_io());
+        self.check()?;
+        let result = match &mut self.framing {
+            Framing::Engine(reader) => reader.read(buffer).map_err(body_error),
+            Framing::Plain { left: 0, .. } => return Ok(0),
+            Framing::Plain { .. } if buffer.is_empty() => return Ok(0),
+            Framing::Plain { line, left, keep } => take(line, left, *keep, |connection, left, limits| {
+                let most = left.min(buffer.len());
+                if connection.input().is_empty() {
+                    if most >= DIRECT || most == left {
+                        return connection.receive(&mut buffer[..most], limits);
+                    }
+                    connection.fill(limits)?;
+                }
+                let count = most.min(connection.input().len());
+                buffer[..count].copy_from_slice(&connection.input()[..count]);
+                connection.consume(count);
+                Ok(count)
+            }),
+        };
+        result.map_err(|error| self.fail(error))
+    }
+
+    /// Into memory that grows with what arrives: at first a fixed amount, then as much again as is there, never past
+    /// what was announced. One byte of it is left for whoever puts a NUL behind the end.
+    fn read_to_end(&mut self, content: &mut Vec<u8>) -> io::Result<usize> {
+        self.check()?;
+        let before = content.len();
+        let Framing::Plain { line, left, keep } = &mut self.framing else {
+            // Not by this very function: `take` has the one that goes by `read`.
+            return self.by_ref().take(u64::MAX).read_to_end(content);
+        };
+        while *left > 0 {
+            let result = take(line, left, *keep, |connection, left, limits| {
+                if content.capacity() - content.len() <= 1 {
+                    let first = FIRST_PIECE as usize;
+                    content.reserve_exact(left.min(content.len().max(first)) + 1);
+                }
+                let most = left.min(content.capacity() - content.len() - 1);
+                let input = connection.input();
+                if input.is_empty() {
+                    return connection.receive_into(content, most, limits);
+                }
+                let count = most.min(input.len());
+                content.extend_from_slice(&input[..count]);
+                connection.consume(count);
+                Ok(count)
+            });
+            if let Err(error) = result {
+                return Err(self.fail(error));
+            }
         }
-        self.reader.read(buffer).map_err(|error| {
-            let error = body_error(error);
-            self.failure = Some(error.clone());
-            error.into_io()
-        })
+        Ok(content.len() - before)
     }
 }
 
@@ -312,17 +574,23 @@ mod ureq_proto_error {
 /// What went wrong in the body.
 fn body_error(error: io::Error) -> Error {
     match Error::from_io(error) {
-        // A connection that breaks inside a body broke the body, as in requests.
-        Ok(error) if error.kind() == ErrorKind::Connection => {
-            let code = error.os_code();
-            Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {error}")).with_os_code(code)
-        }
-        Ok(error) => error,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::ChunkedEncoding, "Connection broken: the body ended before it was complete")
-        }
+        Ok(error) => broken(error),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => cut_short(),
         Err(error) => Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {error}")),
     }
+}
+
+/// A connection that breaks inside a body broke the body, as in requests.
+fn broken(error: Error) -> Error {
+    if error.kind() != ErrorKind::Connection {
+        return error;
+    }
+    let code = error.os_code();
+    Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {error}")).with_os_code(code)
+}
+
+fn cut_short() -> Error {
+    Error::new(ErrorKind::ChunkedEncoding, "Connection broken: the body ended before it was complete")
 }
 
 /// The usual reason of a status.

@@ -21,7 +21,7 @@ use crate::control::Control;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::form;
-use crate::head::Head;
+use crate::head::is_token;
 use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
 use crate::response::{Parts, Refusal, Response, Source};
 use crate::session::{Outcome, Request};
@@ -83,7 +83,7 @@ struct Failure {
 impl Hop {
     /// Checks all of the request, before anything is sent.
     fn first(request: &Request, settings: &Options) -> Result<Hop, Error> {
-        if !is_token(&request.method) {
+        if !is_token(request.method.as_bytes()) {
             return Err(Error::new(
                 ErrorKind::Request,
                 format!("Invalid method {:?}: it is no HTTP token", request.method),
@@ -380,7 +380,7 @@ impl Transfer<'_> {
     }
 
     fn response(&self, hop: &mut Hop, request_head: Vec<u8>, answer: Answer, elapsed: Duration) -> Response {
-        let head = Head::of_response(answer.head);
+        let head = answer.head;
         let coding = match (&*hop.method, answer.status) {
             ("HEAD", _) | (_, 204 | 304) => None,
             _ => head.joined("content-encoding"),
@@ -561,22 +561,17 @@ fn from_netrc(environment: Option<&Environment>, host: &str) -> Option<Auth> {
     netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
 }
 
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
 fn check_header(name: &str, value: &str) -> Result<(), Error> {
     let invalid = |why: &str| {
         Err(Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {value:?}: {why}")))
     };
-    if !is_token(name) {
+    if !is_token(name.as_bytes()) {
         return invalid("its name is no HTTP token");
     }
-    if value.starts_with(|first: char| first.is_whitespace()) {
+    if value.chars().next().is_some_and(char::is_whitespace) {
         return invalid("its value begins with white space");
     }
-    if value.contains(['\r', '\n', '\0']) {
+    if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         return invalid("its value holds a line break or a NUL");
     }
     Ok(())

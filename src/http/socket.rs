@@ -88,6 +88,33 @@ impl Socket {
 
     /// Bytes received; 0 at the end of the stream.
     pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
+        self.receive_by(limits, |socket| socket.try_receive(buffer, 0))
+    }
+
+    /// The same, behind what `content` holds, into memory that it has reserved: at most `most` bytes.
+    pub fn receive_into(
+        &mut self,
+        content: &mut Vec<u8>,
+        most: usize,
+        limits: &Limits,
+    ) -> Result<usize, Error> {
+        self.receive_by(limits, |socket| {
+            let spare = content.spare_capacity_mut();
+            let most = most.min(spare.len());
+            // SAFETY: the spare capacity is writable for its whole length during the call.
+            let count = unsafe { libc::recv(socket.descriptor(), spare.as_mut_ptr().cast(), most, 0) };
+            let received = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+            // SAFETY: so many bytes of the spare capacity, and no more than there are, were just written.
+            unsafe { content.set_len(content.len() + received) };
+            Ok(received)
+        })
+    }
+
+    fn receive_by(
+        &mut self,
+        limits: &Limits,
+        mut receive: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> Result<usize, Error> {
         loop {
             let wait = limits.next_wait()?;
             if wait != self.receive_timeout {
@@ -95,7 +122,7 @@ impl Socket {
                     .map_err(|error| limits.failed("Cannot set a socket's time-out", &error))?;
                 self.receive_timeout = wait;
             }
-            match self.try_receive(buffer, 0) {
+            match receive(self) {
                 // After an abort an end is the shutdown of our own side.
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
                 Ok(received) => return Ok(received),
