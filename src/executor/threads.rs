@@ -1,18 +1,20 @@
 //! The thread pool: one first-in first-out queue, threads that start as they are needed.
 //!
-//! A submitter must know whether a thread will come for its task without asking every thread. `balance` is the
-//! number of threads that are free, less the number of tasks that wait: a thread adds one when it is free, a task
-//! takes one when it is submitted. Where there was none to take a thread is started. The count is exact whatever
-//! the queue itself is doing at that moment, so no task ever waits while a thread could be started for it.
+//! The queue is a channel that nobody waits at: a thread that is done takes the next task without a lock, and a task
+//! for which all are busy is left there without one. Who sleeps and who is on the way stands in the [`Roster`]. `coming`
+//! counts the threads that were woken or started and have not looked into the queue yet: only when more tasks wait than
+//! threads come is one more woken or, when none sleeps, started. So no task ever waits while a thread could be had for
+//! it, and nobody is woken for a task that a busy thread takes on its way. The thread that fell asleep last is woken
+//! first: its memory is the warmest.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::thread::{self, JoinHandle, Thread};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
@@ -23,7 +25,6 @@ pub struct ThreadPool {
     shared: Arc<Shared>,
     /// None once the pool was shut down: submitting and closing exclude each other here.
     sender: RwLock<Option<Sender<Task>>>,
-    queue: Receiver<Task>,
 }
 
 struct Shared {
@@ -32,13 +33,48 @@ struct Shared {
     made_in: u32,
     max_workers: usize,
     runner: Arc<dyn Runner>,
-    balance: AtomicIsize,
+    queue: Receiver<Task>,
+    roster: Mutex<Roster>,
+    /// How many the roster has sleeping: where there is none to be woken, nobody needs to look.
+    asleep: AtomicUsize,
+    is_closed: AtomicBool,
     started: AtomicUsize,
     /// Workers that wait, inside a task, for a future of this very pool.
     blocked: AtomicUsize,
     /// The last thread that was wanted could not be had.
     short: AtomicBool,
     crew: Monitor<Crew>,
+}
+
+#[derive(Default)]
+struct Roster {
+    /// Threads without a task, the last to fall asleep at the end.
+    sleeping: Vec<Arc<Sleeper>>,
+    coming: usize,
+}
+
+/// One worker's bed.
+struct Sleeper {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Sleeper {
+    fn new() -> Arc<Sleeper> {
+        Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) })
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+
+    fn sleep(&self) {
+        // A thread may wake without being woken.
+        while !self.woken.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -55,6 +91,72 @@ thread_local! {
     static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
 }
 
+impl Shared {
+    /// The next task for this worker, which sleeps until there is one; None when there will be none.
+    fn next(&self, sleeper: &Arc<Sleeper>, mut expected: bool) -> Option<Task> {
+        loop {
+            if mem::take(&mut expected) {
+                self.roster.lock().coming -= 1;
+            }
+            match self.queue.try_recv() {
+                Ok(task) => return Some(task),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            let mut roster = self.roster.lock();
+            roster.sleeping.push(sleeper.clone());
+            self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
+            // Either whoever submits sees that we sleep, or we see the task.
+            fence(Ordering::SeqCst);
+            if self.queue.is_empty() && !self.is_closed.load(Ordering::Relaxed) {
+                drop(roster);
+                sleeper.sleep();
+                expected = true;
+            } else {
+                roster.sleeping.pop();
+                self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// After a task was put into the queue: sees to it that a thread comes for it. True when one is to be started.
+    fn call_one(&self) -> bool {
+        fence(Ordering::SeqCst);
+        let may_start = || self.started.load(Ordering::Acquire) < self.max_workers;
+        if self.asleep.load(Ordering::Relaxed) == 0 && !may_start() {
+            return false;
+        }
+        let mut roster = self.roster.lock();
+        if self.queue.len() <= roster.coming {
+            return false;
+        }
+        let sleeper = roster.sleeping.pop();
+        self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
+        if sleeper.is_none() && !may_start() {
+            return false;
+        }
+        roster.coming += 1;
+        drop(roster);
+        match sleeper {
+            Some(sleeper) => sleeper.wake(),
+            None => return true,
+        }
+        false
+    }
+
+    /// The channel was closed: workers leave when what is queued has run.
+    fn wake_all(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let mut roster = self.roster.lock();
+        let sleeping = mem::take(&mut roster.sleeping);
+        self.asleep.store(0, Ordering::Relaxed);
+        roster.coming += sleeping.len();
+        drop(roster);
+        sleeping.iter().for_each(|sleeper| sleeper.wake());
+    }
+}
+
 impl ThreadPool {
     pub fn new(max_workers: usize) -> ThreadPool {
         ThreadPool::with_runner(max_workers, Arc::new(Here))
@@ -68,13 +170,22 @@ impl ThreadPool {
             made_in: fork::generation(),
             max_workers,
             runner,
-            balance: AtomicIsize::new(0),
+            queue,
+            roster: Mutex::default(),
+            asleep: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
             started: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
             short: AtomicBool::new(false),
             crew: Monitor::default(),
         };
-        ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)), queue }
+        ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)) }
+    }
+
+    fn close(&self) {
+        if self.sender.write().take().is_some() {
+            self.shared.wake_all();
+        }
     }
 
     /// Starts one more thread, unless there are enough. It begins with `first`, which comes back if no thread could
@@ -88,8 +199,8 @@ impl ThreadPool {
         }
         // The system drops what a thread was to run when it cannot start one: the task must not go with it.
         let first = Arc::new(Mutex::new(first));
-        let (for_worker, queue, handed) = (shared.clone(), self.queue.clone(), first.clone());
-        match spawn(number, move || work(number, for_worker, queue, handed)) {
+        let (for_worker, handed) = (shared.clone(), first.clone());
+        match spawn(number, move || work(number, for_worker, handed)) {
             Ok(handle) => {
                 crew.handles.insert(number, handle);
                 crew.live += 1;
@@ -124,21 +235,19 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
     }
 }
 
-fn work(number: usize, shared: Arc<Shared>, queue: Receiver<Task>, first: Arc<Mutex<Option<Task>>>) {
+fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
     let task = first.lock().take();
     drop(first);
+    // One that was started without a task is on its way to the queue.
+    let mut expected = task.is_none();
     if let Some(task) = task {
         task.run_by(&*shared.runner);
     }
-    loop {
-        shared.balance.fetch_add(1, Ordering::AcqRel);
-        match queue.recv() {
-            Ok(task) => task.run_by(&*shared.runner),
-            Err(_) => break,
-        }
+    let sleeper = Sleeper::new();
+    while let Some(task) = shared.next(&sleeper, mem::take(&mut expected)) {
+        task.run_by(&*shared.runner);
     }
-    drop(queue);
     HOME.with(|home| home.borrow_mut().take());
     let mut crew = shared.crew.lock();
     crew.live -= 1;
@@ -168,11 +277,10 @@ impl Executor for ThreadPool {
                 Err(None) => return Ok(()),
             }
         }
-        let free = shared.balance.fetch_sub(1, Ordering::AcqRel) > 0;
         sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
-        if !free && shared.started.load(Ordering::Acquire) < shared.max_workers {
-            // Should there be none to be had, those that run will come for the task.
-            let _ = self.spawn(None);
+        if shared.call_one() && self.spawn(None).is_err() {
+            // There is none to be had: those that run will come for the task.
+            shared.roster.lock().coming -= 1;
         }
         Ok(())
     }
@@ -181,9 +289,9 @@ impl Executor for ThreadPool {
         if fork::is_inherited(self.shared.made_in) {
             return;
         }
-        drop(self.sender.write().take());
+        self.close();
         if cancel_futures {
-            while let Ok(task) = self.queue.try_recv() {
+            while let Ok(task) = self.shared.queue.try_recv() {
                 drop(task);
             }
         }
@@ -214,6 +322,14 @@ impl Executor for ThreadPool {
 
     fn max_workers(&self) -> usize {
         self.shared.max_workers
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        if !fork::is_inherited(self.shared.made_in) {
+            self.close();
+        }
     }
 }
 
