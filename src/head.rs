@@ -135,9 +135,11 @@ impl Head {
 
     /// The values of a name in any case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Lent<'a>> {
-        self.iter()
-            .filter(move |(other, _)| other.as_str().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.fields
+            .iter()
+            .filter(move |field| (field.name.end - field.name.start) as usize == name.len())
+            .filter(move |field| self.lend(field.name).as_str().eq_ignore_ascii_case(name))
+            .map(|field| self.lend(field.value))
     }
 
     /// The first value of a name.
@@ -187,7 +189,8 @@ pub fn is_token(text: &[u8]) -> bool {
 }
 
 fn is_value(text: &[u8]) -> bool {
-    text.iter().all(|byte| (*byte >= b' ' && *byte != 0x7F) || *byte == b'\t')
+    // All of it, whatever is found: so it is done for many bytes at once.
+    text.iter().fold(true, |fine, byte| fine & ((*byte >= b' ' && *byte != 0x7F) || *byte == b'\t'))
 }
 
 /// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are.

@@ -1,6 +1,7 @@
 //! The adapter: where connections come from and where they rest between requests.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
@@ -39,7 +40,7 @@ pub enum Via {
 }
 
 /// What two requests must have in common to use the same connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub secure: bool,
     pub host: String,
@@ -47,6 +48,35 @@ pub struct Route {
     pub via: Via,
     /// None where no TLS is spoken.
     pub tls: Option<TlsSettings>,
+}
+
+// What tells routes apart is nearly always the host and the port. The table of routes is as small as the settings
+// say, so it needs no hash that a stranger could not foresee.
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mix = |hash: u64, byte: u64| (hash ^ byte).wrapping_mul(0x0100_0000_01B3);
+        let seed = mix(0xCBF2_9CE4_8422_2325, u64::from(self.port));
+        state.write_u64(self.host.bytes().fold(seed, |hash, byte| mix(hash, byte.into())));
+    }
+}
+
+/// Takes over what [`Route`] has made of itself.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        // The table looks at the uppermost bits as well as at the lowest.
+        self.0 ^ self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 pub struct Adapter {
@@ -64,7 +94,7 @@ struct Pool {
 
 #[derive(Default)]
 struct Hosts {
-    table: HashMap<Arc<Route>, Host>,
+    table: HashMap<Arc<Route>, Host, BuildHasherDefault<AsItIs>>,
     clock: u64,
     closed: bool,
 }

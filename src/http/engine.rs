@@ -132,7 +132,8 @@ impl Plain {
                     }
                     14 if name.eq_ignore_ascii_case("Content-Length") => {
                         // What an u64 holds for sure. Of several, the engine says whether they agree.
-                        let digits = matches!(value.len(), 1..=18) && value.bytes().all(|b| b.is_ascii_digit());
+                        let digits =
+                            matches!(value.len(), 1..=18) && value.bytes().all(|b| b.is_ascii_digit());
                         if !digits || length.is_some() {
                             return None;
                         }

@@ -2,7 +2,9 @@
 //! challenges, calls hooks and tries again.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,17 +31,21 @@ use crate::url::{Scheme, Url};
 
 /// Sends the request and everything that follows from its answers.
 pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
+    let merged;
     let settings = match &request.options {
-        Some(options) => Arc::new(options.over(&request.defaults)),
-        None => request.defaults.clone(),
+        Some(options) => {
+            merged = options.over(&request.defaults);
+            &merged
+        }
+        None => &*request.defaults,
     };
     if let Some(deadline) = request.deadline {
         control.set_deadline(deadline);
         control.check()?;
     }
-    let mut hop = Hop::first(request, &settings)?;
+    let mut hop = Hop::first(request, settings)?;
     hop.payload.rewind(control)?;
-    let transfer = Transfer { request, settings: &settings, control };
+    let transfer = Transfer { request, settings, control };
     let response = transfer.follow(&mut hop)?;
     let response = match &settings.background {
         Some(background) => transfer.call(&**background, "background callback", response)?,
@@ -57,14 +63,14 @@ struct Transfer<'a> {
 }
 
 /// What one hop sends.
-struct Hop {
+struct Hop<'a> {
     method: Cow<'static, str>,
     url: Url,
-    headers: Vec<(String, String)>,
+    headers: Vec<(&'a str, &'a str)>,
     payload: Payload,
     credentials: Option<Auth>,
     /// The request's own cookies, which stay on their host.
-    own_cookies: Vec<(String, String)>,
+    own_cookies: &'a [(String, String)],
     history: Vec<Arc<Response>>,
     meter: Meter,
 }
@@ -80,9 +86,9 @@ struct Failure {
     silent: bool,
 }
 
-impl Hop {
+impl<'a> Hop<'a> {
     /// Checks all of the request, before anything is sent.
-    fn first(request: &Request, settings: &Options) -> Result<Hop, Error> {
+    fn first(request: &Request, settings: &'a Options) -> Result<Hop<'a>, Error> {
         if !is_token(request.method.as_bytes()) {
             return Err(Error::new(
                 ErrorKind::Request,
@@ -102,11 +108,11 @@ impl Hop {
                 }
             }
         }
-        let mut headers = Vec::with_capacity(settings.headers.len() + 4);
+        let mut headers = Vec::with_capacity(settings.headers.len());
         for header in &settings.headers {
             if let Some(value) = &header.value {
                 check_header(&header.name, value)?;
-                headers.push((header.name.clone(), value.clone()));
+                headers.push((header.name.as_str(), value.as_str()));
             }
         }
         for (name, value) in &settings.cookies {
@@ -127,7 +133,7 @@ impl Hop {
             headers,
             payload,
             credentials,
-            own_cookies: settings.cookies.clone(),
+            own_cookies: &settings.cookies,
             history: Vec::new(),
             meter: Meter::new(settings.progress.as_ref()),
         })
@@ -163,7 +169,7 @@ impl Hop {
         if self.url.host() != url.host() {
             // A Host given by hand named the server of the hop it was given for.
             drop(&["Host"]);
-            self.own_cookies.clear();
+            self.own_cookies = &[];
         }
         self.url = url;
         Ok(())
@@ -171,12 +177,18 @@ impl Hop {
 
     /// The request's head as it goes over the wire.
     fn head(&self, cookie: Option<&str>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
-        let mut head = String::with_capacity(256 + self.url.as_str().len());
+        // A forward proxy is told the whole URL.
+        let target = if proxy.is_some() { self.url.without_fragment() } else { self.url.target() };
+        let given: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let added = [cookie, authorization].iter().flatten().map(|value| value.len() + 20).sum::<usize>();
+        let mut head = Vec::with_capacity(self.method.len() + target.len() + given + added + 128);
+        for piece in [&self.method, " ", target, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(piece.as_bytes());
+        }
         let mut line = |name: &str, value: &str| {
-            head.push_str(name);
-            head.push_str(": ");
-            head.push_str(value);
-            head.push_str("\r\n");
+            for piece in [name, ": ", value, "\r\n"] {
+                head.extend_from_slice(piece.as_bytes());
+            }
         };
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         if !has("Host") {
@@ -195,8 +207,8 @@ impl Hop {
             line("Cookie", cookie);
         }
         match self.payload.length() {
-            _ if has("Content-Length") || has("Transfer-Encoding") => {}
             Some(0) if self.payload.is_nothing() && matches!(&*self.method, "GET" | "HEAD") => {}
+            _ if has("Content-Length") || has("Transfer-Encoding") => {}
             Some(length) => line("Content-Length", &length.to_string()),
             None => line("Transfer-Encoding", "chunked"),
         }
@@ -209,16 +221,14 @@ impl Hop {
         if let Some(authorization) = proxy.and_then(Proxy::authorization) {
             line("Proxy-Authorization", &authorization);
         }
-        head.push_str("\r\n");
-        // A forward proxy is told the whole URL.
-        let target = if proxy.is_some() { self.url.without_fragment() } else { self.url.target() };
-        format!("{} {target} HTTP/1.1\r\n{head}", self.method).into_bytes()
+        head.extend_from_slice(b"\r\n");
+        head
     }
 }
 
 impl Transfer<'_> {
     /// Hop after hop, until one is the last.
-    fn follow(&self, hop: &mut Hop) -> Outcome {
+    fn follow(&self, hop: &mut Hop<'_>) -> Outcome {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
         let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
         let mut redirects = 0;
@@ -247,7 +257,7 @@ impl Transfer<'_> {
     }
 
     /// The response to one hop: the last one, when the server asked for credentials first.
-    fn answer(&self, hop: &mut Hop) -> Outcome {
+    fn answer(&self, hop: &mut Hop<'_>) -> Outcome {
         let session = self.request.session.shared();
         let first = hop.history.is_empty();
         let mut authorization = match &hop.credentials {
@@ -262,10 +272,8 @@ impl Transfer<'_> {
         let mut answered = false;
         loop {
             let response = self.exchange(hop, authorization.as_deref())?;
-            for (name, value) in response.head().iter() {
-                if name.as_str().eq_ignore_ascii_case("Set-Cookie") {
-                    session.jar.store(&hop.url, value.as_str().as_bytes());
-                }
+            for value in response.head().all("Set-Cookie") {
+                session.jar.store(&hop.url, value.as_str().as_bytes());
             }
             let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
             if answered || !(400..500).contains(&response.status()) {
@@ -285,17 +293,17 @@ impl Transfer<'_> {
     }
 
     /// One request and one response, tried as often as the settings allow.
-    fn exchange(&self, hop: &mut Hop, authorization: Option<&str>) -> Outcome {
+    fn exchange(&self, hop: &mut Hop<'_>, authorization: Option<&str>) -> Outcome {
         let shared = self.request.session.shared();
         let (route, forward) = self.route(&hop.url)?;
-        let route = Arc::new(route);
         let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             true => None,
-            false => shared.jar.header(&hop.url, &hop.own_cookies),
+            false => shared.jar.header(&hop.url, hop.own_cookies),
         };
         let head = hop.head(cookie.as_deref(), authorization, forward.as_ref());
         let close = hop.headers.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("Connection") && value.to_ascii_lowercase().contains("close")
+            name.eq_ignore_ascii_case("Connection")
+                && value.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"close"))
         });
         let started = Instant::now();
         let mut retries = shared.adapter.settings.max_retries;
@@ -329,7 +337,7 @@ impl Transfer<'_> {
 
     fn attempt(
         &self,
-        hop: &mut Hop,
+        hop: &mut Hop<'_>,
         route: &Arc<Route>,
         head: &[u8],
         close: bool,
@@ -379,7 +387,13 @@ impl Transfer<'_> {
         })
     }
 
-    fn response(&self, hop: &mut Hop, request_head: Vec<u8>, answer: Answer, elapsed: Duration) -> Response {
+    fn response(
+        &self,
+        hop: &mut Hop<'_>,
+        request_head: Vec<u8>,
+        answer: Answer,
+        elapsed: Duration,
+    ) -> Response {
         let head = answer.head;
         let coding = match (&*hop.method, answer.status) {
             ("HEAD", _) | (_, 204 | 304) => None,
@@ -395,10 +409,13 @@ impl Transfer<'_> {
             let (control, limit) = (self.control.clone(), limit.unwrap_or(u64::MAX));
             Box::new(Limited { source: decoded, control, limit, seen: 0 })
         };
+        // With room for the NUL that a string for C ends with.
+        let mut url = String::with_capacity(hop.url.as_str().len() + 1);
+        url.push_str(hop.url.as_str());
         Response::new(Parts {
             status: answer.status,
             head,
-            url: hop.url.as_str().to_string(),
+            url,
             request_head,
             request_body: hop.payload.sent_body(),
             elapsed,
@@ -409,7 +426,7 @@ impl Transfer<'_> {
     }
 
     /// Where the hop goes; and the proxy that forwards it, when one does.
-    fn route(&self, url: &Url) -> Result<(Route, Option<Proxy>), Error> {
+    fn route(&self, url: &Url) -> Result<(Arc<Route>, Option<Proxy>), Error> {
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
         let empty = Vec::new();
@@ -439,12 +456,21 @@ impl Transfer<'_> {
         };
         let (host, port) = match (&forward, &via) {
             // What a proxy forwards shares its connections, whatever the target.
-            (Some(proxy), _) => (proxy.host.clone(), proxy.port),
+            (Some(proxy), _) => (proxy.host.as_str(), proxy.port),
             // So does plain http over a Unix socket.
-            (None, Via::Unix(_)) if !secure => (String::new(), 0),
-            _ => (url.host().to_string(), url.port()),
+            (None, Via::Unix(_)) if !secure => ("", 0),
+            _ => (url.host(), url.port()),
         };
-        Ok((Route { secure, host, port, via, tls }, forward))
+        let route = LAST_ROUTE.with_borrow_mut(|last| match last {
+            Some(last)
+                if (last.secure, last.port) == (secure, port)
+                    && (&*last.host, &last.via, &last.tls) == (host, &via, &tls) =>
+            {
+                last.clone()
+            }
+            _ => last.insert(Arc::new(Route { secure, host: host.into(), port, via, tls })).clone(),
+        });
+        Ok((route, forward))
     }
 
     /// What netrc says about a host, unless the environment or all credentials are ruled out.
@@ -536,6 +562,11 @@ fn is_retryable(failure: &Failure, method: &str) -> bool {
     may_pass && (!failure.sent || harmless)
 }
 
+thread_local! {
+    /// The route that this thread took last: the next request nearly always takes it as well.
+    static LAST_ROUTE: RefCell<Option<Arc<Route>>> = const { RefCell::new(None) };
+}
+
 /// The request's credentials, then the session's, then netrc's, then the URL's.
 fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth> {
     if let Some(chosen) = &settings.auth {
@@ -548,14 +579,43 @@ fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth>
         .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
 }
 
+/// The home in which this thread has just found no netrc file. Nearly nobody has one, and to ask the file system for
+/// every request would cost more than parsing its answer.
+#[derive(Default)]
+struct NoNetrc {
+    home: Option<PathBuf>,
+    until: Option<Instant>,
+}
+
+/// How long a file that appears may go unnoticed.
+const NO_NETRC_FOR: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static NO_NETRC: RefCell<NoNetrc> = const { RefCell::new(NoNetrc { home: None, until: None }) };
+}
+
+impl NoNetrc {
+    fn holds(&self, home: Option<&Path>) -> bool {
+        self.home.as_deref() == home && self.until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
 fn from_netrc(environment: Option<&Environment>, host: &str) -> Option<Auth> {
     let file = environment.and_then(|environment| environment.netrc.as_deref());
     let home = if file.is_none() { crate::environment::home() } else { None };
+    if file.is_none() && NO_NETRC.with_borrow(|known| known.holds(home.as_deref())) {
+        return None;
+    }
     let candidates = netrc::candidates(
         file.map(std::path::Path::as_os_str),
         home.as_deref().map(std::path::Path::as_os_str),
     );
-    let path = candidates.into_iter().find(|path| path.is_file())?;
+    let Some(path) = candidates.into_iter().find(|path| path.is_file()) else {
+        if file.is_none() {
+            NO_NETRC.set(NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) });
+        }
+        return None;
+    };
     let mut contents = String::new();
     std::fs::File::open(path).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
     netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
@@ -578,7 +638,7 @@ fn check_header(name: &str, value: &str) -> Result<(), Error> {
 }
 
 /// A length or coding that was given by hand must be that of the body.
-fn check_framing(headers: &[(String, String)], payload: &Payload) -> Result<(), Error> {
+fn check_framing(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
     let mut given = 0;
     for (name, value) in headers {
         let agrees = if name.eq_ignore_ascii_case("Content-Length") {
