@@ -588,7 +588,7 @@ struct NoNetrc {
 }
 
 /// How long a file that appears may go unnoticed.
-const NO_NETRC_FOR: Duration = Duration::from_millis(100);
+const NO_NETRC_FOR: Duration = Duration::from_millis(1);
 
 thread_local! {
     static NO_NETRC: RefCell<NoNetrc> = const { RefCell::new(NoNetrc { home: None, until: None }) };
