@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use local_server::LocalServer;
 use requests_futures::error::ErrorKind;
-use requests_futures::future::Until;
+use requests_futures::monitor::Until;
 use requests_futures::options::{Hook, HookCall, NamedHook, Options, Refused};
 use requests_futures::response::Response;
 use requests_futures::session::{CloseMode, Config, Session};
+use requests_futures::wait::wait_one;
 
 struct Panicking;
 
@@ -34,13 +35,13 @@ fn a_panic_in_a_request_fails_its_future_and_the_pool_keeps_its_worker() {
     let options = Options { hooks: vec![Arc::new(Panicking)], ..Options::default() };
     for _ in 0..3 {
         let future = session.submit("GET".into(), &url, Some(Arc::new(options.clone()))).unwrap();
-        let outcome = future.wait(Until::Forever, None).unwrap();
+        let outcome = wait_one(&future, Until::Forever).unwrap();
         let error = outcome.as_ref().err().expect("the hook panicked");
         assert_eq!(error.kind(), ErrorKind::Request);
         assert!(error.message().as_str().contains("provoked by a test"), "{error}");
 
         let future = session.submit("GET".into(), &url, None).unwrap();
-        let outcome = future.wait(Until::Forever, None).unwrap();
+        let outcome = wait_one(&future, Until::Forever).unwrap();
         assert_eq!(outcome.as_ref().expect("the worker goes on").status(), 200);
     }
     session.close(CloseMode::Wait);
