@@ -31,6 +31,7 @@ programs! {
     abort,
     auth,
     calling_back,
+    closing,
     cookies,
     custom_executor,
     decoding,
