@@ -1,5 +1,6 @@
 //! The C programs of tests/c: each is compiled with the system's compiler against the header and the shared library
-//! that cargo built for this test profile, and run against one local server. A program prints nothing and exits with 0.
+//! that cargo built for this test profile, and run against one local server. A program exits with 0 and prints nothing, or what it
+//! measured.
 //!
 //! `CC`, `CXX`, `CFLAGS` and `CXXFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs under
 //! valgrind, and a leak or an invalid access fails it.
@@ -43,6 +44,7 @@ programs! {
     futures,
     hooks,
     json,
+    long_list,
     null_arguments,
     null_arguments_tasks,
     options_bodies,
@@ -81,6 +83,31 @@ fn header_is_cxx() {
         let program = compile("header_languages", "cpp", standard);
         run(&format!("header_languages ({standard})"), &program);
     }
+}
+
+/// Counted, not timed: what else the machine does makes no difference.
+#[test]
+fn a_future_costs_the_same_in_a_long_list() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: no valgrind to count instructions with");
+        return;
+    }
+    let program = compile_to("long_list", "c", "c99", "counted");
+    let each = |futures: u64| instructions(&program, futures) as f64 / futures as f64;
+    let (few, many) = (each(2_000), each(20_000));
+    println!("instructions for each future: {few:.0} of 2,000, {many:.0} of 20,000");
+    assert!(many < 1.25 * few, "more for each of many");
+}
+
+/// How many instructions a program executes with this many futures.
+fn instructions(program: &Path, futures: u64) -> u64 {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+    let output = command.env("RF_FUTURES", futures.to_string()).output().expect("valgrind");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let (_, count) = said.lines().find_map(|line| line.split_once("Collected : ")).expect("a count");
+    count.trim().parse().expect("a number")
 }
 
 #[test]
@@ -206,8 +233,13 @@ fn flags(variable: &str) -> Vec<String> {
 
 /// Compiles tests/c/NAME.EXTENSION as that standard, and returns the program.
 fn compile(name: &str, extension: &str, standard: &str) -> PathBuf {
+    compile_to(name, extension, standard, standard)
+}
+
+/// The same, to a program with a suffix of its own: two tests must not write one file.
+fn compile_to(name: &str, extension: &str, standard: &str, suffix: &str) -> PathBuf {
     let library = library_directory();
-    let program = scratch().join(format!("{name}-{standard}"));
+    let program = scratch().join(format!("{name}-{suffix}"));
     let mut command = if extension == "c" { Command::new(cc()) } else { Command::new(cxx()) };
     command.arg(format!("-std={standard}"));
     command.args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread"]);
