@@ -1,6 +1,6 @@
 //! The C programs of tests/c: each is compiled with the system's compiler against the header and the shared library
-//! that cargo built for this test profile, and run against one local server. A program exits with 0 and prints nothing, or what it
-//! measured.
+//! that cargo built for this test profile, and run against one local server. A program exits with
+//! 0, and prints nothing but what it measured.
 //!
 //! `CC`, `CXX`, `CFLAGS` and `CXXFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs under
 //! valgrind, and a leak or an invalid access fails it.
