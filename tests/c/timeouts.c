@@ -86,6 +86,11 @@ static void ends_in_time(int64_t after_ms, const char *url, const rf_options *op
   rf_future_free(future);
 }
 
+static rf_status swallow(const uint8_t *data, size_t length, void *user_data) {
+  (void)data, (void)length, (void)user_data;
+  return RF_OK;
+}
+
 static void deadline(void) {
   rf_options *options = limited(RF_FOREVER, RF_FOREVER, 300);
   static const char *const stalls[] = {"/silent",     "/stall/head", "/stall/body",
@@ -99,6 +104,12 @@ static void deadline(void) {
   rf_future *future = get(session, http("/hello"), options);
   RESPONSE(future);
   rf_future_free(future);
+  rf_options_free(options);
+
+  /* A body that takes long to decode, when all of it has arrived. */
+  options = limited(RF_FOREVER, RF_FOREVER, 500);
+  CHECK_OK(rf_options_set_output(options, swallow, NULL, NULL));
+  ends_in_time(500, raw("/bomb-chain"), options);
   rf_options_free(options);
 
   /* A request that does not get its body read. */
