@@ -21,11 +21,15 @@ class Missing(Exception):
 
 class Client:
     interpreted = False
-    reference = False  # not a way to use this library
 
     def __init__(self, name, title, program, arguments=(), environment=None):
         self.name, self.title, self.program = name, title, program
         self.arguments, self.environment = list(arguments), environment or {}
+
+    @property
+    def plain_name(self):
+        """The name, whichever build of the library it uses."""
+        return self.name.removeprefix("old:")
 
     def command(self, arguments):
         return [self.program, *self.arguments, *arguments]
@@ -48,22 +52,26 @@ def many_descriptors():
 
 
 class Floor(Client):
-    reference = True
-
     def can(self, workload):
         return not workload.tls and workload.expect >= 0 and workload.hosts == 1 and not workload.connections
 
 
-class Reference(Client):
-    reference = True
-
-
-class Interpreted(Client):
-    interpreted = True
-    reference = True
+class Pending(Client):
+    """Measures futures that wait for their turn, and nothing else."""
 
     def can(self, workload):
-        return workload.in_flight <= 64
+        return False
+
+
+class FewSockets(Client):
+    """What looks at every socket each time."""
+
+    def can(self, workload):
+        return workload.in_flight <= 64 and not workload.connections
+
+
+class Interpreted(FewSockets):
+    interpreted = True
 
 
 def compile_c(name, source, *flags):
@@ -92,16 +100,23 @@ def library_directory(library, name):
 
 def library_clients(library, prefix, title):
     directory = library_directory(library, "so-" + (prefix.rstrip(":") or "new"))
-    program = compile_c("library", "library.c", f"-I{ROOT}/include", f"-L{directory}", "-lrequests_futures")
+    flags = [f"-I{ROOT}/include", f"-L{directory}", "-lrequests_futures"]
+    program, pending = compile_c("library", "library.c", *flags), compile_c("pending", "pending.c", *flags)
     environment = {"LD_LIBRARY_PATH": directory}
+
+    def client(name, what, program=program, kind=Client):
+        return kind(prefix + name, f"{title}, {what}", program, [f"mode={name}"], environment)
+
     return [
-        Client(f"{prefix}completed", f"{title}, rf_completed", program, ["mode=completed"], environment),
-        Client(f"{prefix}callbacks", f"{title}, callbacks", program, ["mode=callbacks"], environment),
+        client("list", "list"),
+        client("completed", "as completed"),
+        client("callbacks", "callbacks"),
+        client("pending", "pending", pending, Pending),
     ]
 
 
 def all_clients(library, against, python):
-    """The clients that can run here, and what is missing for the others."""
+    """The clients that can run here, and what is missing for the others. Of this library there has to be one."""
     os.makedirs(BUILD, exist_ok=True)
     clients, missing = [], []
 
@@ -111,10 +126,17 @@ def all_clients(library, against, python):
         except Missing as why:
             missing.append(f"{name}: {why}")
 
-    def curl(name, title, source):
+    def curl(source):
         if not shutil.which("curl-config"):
             raise Missing("curl-config, of libcurl's development files, is not installed")
-        return [Reference(name, title, compile_c(name, source, "-lcurl"))]
+        return compile_c(source, f"{source}.c", "-lcurl")
+
+    def multi():
+        program = curl("curl_multi")
+        return [
+            Client("multi", "libcurl multi, epoll", program, ["mode=epoll"]),
+            FewSockets("multi-poll", "libcurl multi, poll", program, ["mode=poll"]),
+        ]
 
     def go():
         if not shutil.which("go"):
@@ -124,7 +146,7 @@ def all_clients(library, against, python):
                               capture_output=True, text=True, env={"GOFLAGS": "-mod=mod", "GO111MODULE": "off", **os.environ})
         if done.returncode != 0:
             raise Missing(done.stderr.strip()[:200])
-        return [Reference("go", "Go net/http", program)]
+        return [Client("go", "Go net/http", program)]
 
     def requests_futures():
         if subprocess.run([python, "-c", "import requests_futures"], capture_output=True).returncode != 0:
@@ -135,8 +157,8 @@ def all_clients(library, against, python):
     clients.extend(library_clients(library, "", "this library"))
     if against:
         clients.extend(library_clients(against, "old:", "the other build"))
-    attempt("libcurl multi", lambda: curl("multi", "libcurl multi", "curl_multi.c"))
-    attempt("libcurl easy", lambda: curl("easy", "libcurl easy, a thread each", "curl_easy.c"))
+    attempt("libcurl multi", multi)
+    attempt("libcurl easy", lambda: [Client("easy", "libcurl easy, a thread each", curl("curl_easy"))])
     attempt("the floor", lambda: [Floor("floor", "blocking sockets, no parsing", compile_c("sockets", "sockets.c"))])
     attempt("Go", go)
     attempt("requests-futures", requests_futures)

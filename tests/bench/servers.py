@@ -167,6 +167,7 @@ class LocalServer:
         return {
             "hello": f"{http}/hello",
             "wait": f"{http}/delay/3",
+            "held": f"{http}/delay/600",
             "large": f"{http}/bytes/{LARGE}",
             "tls": f"{https}/hello",
         }.get(path)

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What `run` in workloads.py asks for. */
+/* What the driver asks for. */
 struct work {
   const char *mode;     /* which way of using the library, where there are several */
   const char *method;   /* GET, POST or PUT */
@@ -25,7 +25,6 @@ struct work {
   int in_flight;
   int connections;      /* opened while warming up, if more than in_flight: that many requests at once */
   int hosts;            /* 127.0.0.1 to 127.0.0.N in turn */
-  int backlog;          /* submitted beyond those in flight, so that no worker waits for the submitter */
   size_t body;          /* bytes to send */
   long expect;          /* bytes of every answer; negative: any */
   bool fresh;           /* a new connection for each: the request says "Connection: close" */
@@ -60,7 +59,6 @@ static struct work work_from(int argc, char **argv) {
     NUMBER("in-flight", in_flight);
     NUMBER("connections", connections);
     NUMBER("hosts", hosts);
-    NUMBER("backlog", backlog);
     NUMBER("body", body);
     NUMBER("expect", expect);
     NUMBER("fresh", fresh);

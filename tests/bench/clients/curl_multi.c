@@ -1,5 +1,6 @@
-/* libcurl's multi interface on one thread, easy handles used again, sockets watched by epoll: curl_multi_socket_action,
-   which is its fast way. mode=poll: curl_multi_poll and curl_multi_perform instead. */
+/* libcurl's multi interface on one thread, easy handles used again.
+   mode=epoll: we watch the sockets and call curl_multi_socket_action.
+   mode=poll: curl_multi_poll and curl_multi_perform, which is less work where most sockets have news. */
 #include "curl.h"
 
 #include <sys/epoll.h>
@@ -56,8 +57,8 @@ static void turn_of_events(void) {
 
 static void turn_of_polling(void) {
   int running;
-  curl_multi_perform(multi, &running);
   curl_multi_poll(multi, NULL, 0, 1000, NULL);
+  curl_multi_perform(multi, &running);
 }
 
 static long run(struct transfer *transfers, long requests, int in_flight) {

@@ -1,5 +1,6 @@
-/* This library, used through its header in two ways.
-   mode=completed: one thread submits and takes from rf_completed.
+/* This library, used through its header in three ways.
+   mode=list: everything is submitted, then taken from rf_completed: the queue is never empty.
+   mode=completed: as many are submitted as are to be in flight, and one more for each that rf_completed delivers.
    mode=callbacks: the callback of a request that is over submits the next. */
 #include "client.h"
 
@@ -36,7 +37,7 @@ static bool look_at(const rf_future *future) {
   return says_resumed((const char *)content, length);
 }
 
-static long run_completed(long requests, int window) {
+static long run_completed(long requests, long window) {
   rf_completed *completed;
   long submitted = 0, over = 0, resumed = 0;
   rf_future *future;
@@ -93,7 +94,7 @@ static long run_callbacks(long requests, int window) {
 
 int main(int argc, char **argv) {
   work = work_from(argc, argv);
-  bool callbacks = strcmp(work.mode, "callbacks") == 0;
+  bool callbacks = strcmp(work.mode, "callbacks") == 0, list = strcmp(work.mode, "list") == 0;
   int workers = work.connections > work.in_flight ? work.connections : work.in_flight;
   rf_config *config;
   ok(rf_config_new(&config));
@@ -114,7 +115,7 @@ int main(int argc, char **argv) {
   urls = urls_of(work.url, work.hosts);
   struct meter before = meter_now();
   long resumed = callbacks ? run_callbacks(work.requests, work.in_flight)
-                           : run_completed(work.requests, work.in_flight + work.backlog);
+                           : run_completed(work.requests, list ? work.requests : work.in_flight);
   report(before, work.requests, resumed);
 
   rf_options_free(options);

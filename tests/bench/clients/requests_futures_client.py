@@ -23,7 +23,6 @@ body = (b"abcdefghijklmnopqrstuvwxyz" * (int(asked["body"]) // 26 + 1))[: int(as
 session = FuturesSession(executor=ThreadPoolExecutor(in_flight))
 for scheme in ("http://", "https://"):
     session.mount(scheme, HTTPAdapter(pool_connections=in_flight, pool_maxsize=in_flight))
-session.verify = asked.get("ca", True)
 if asked["fresh"] == "1":
     session.headers["Connection"] = "close"
 
@@ -38,7 +37,7 @@ def run(url, requests):
     waiting, resumed = deque(), 0
     for number in range(requests + in_flight):
         if number < requests:
-            waiting.append(session.request(asked["method"], url, data=body))
+            waiting.append(session.request(asked["method"], url, data=body, verify=asked.get("ca")))
         if number >= in_flight and waiting:
             response = waiting.popleft().result()
             if not response.ok or (expect >= 0 and len(response.content) != expect):
