@@ -33,6 +33,9 @@ pub enum Sent {
 /// The most that one write hands to TLS before it goes out.
 const RECORDS: usize = 64 * 1024;
 
+/// The most pieces that one call sends: a head, and a chunk between the lines that frame it.
+const PIECES: usize = 4;
+
 impl Channel {
     pub fn new(socket: Socket) -> Channel {
         Channel { socket, layers: Vec::new() }
@@ -104,6 +107,7 @@ impl Channel {
     /// Sends all of it. When the channel is full and the peer has something to say, and `listening`, it returns
     /// before that, with the number of bytes that went.
     pub fn send(&mut self, pieces: &[&[u8]], listening: bool, limits: &Limits) -> Result<Sent, Error> {
+        debug_assert!(pieces.len() <= PIECES);
         if !self.layers.is_empty() {
             let mut sent = 0;
             for chunk in pieces.iter().flat_map(|piece| piece.chunks(RECORDS)) {
@@ -119,8 +123,11 @@ impl Channel {
                 false => Ok(Sent::Some(sent)),
             };
         }
-        let mut pieces: Vec<IoSlice> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        let mut left = &mut pieces[..];
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut left = &mut slices[..pieces.len()];
         let mut sent = 0;
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {

@@ -101,22 +101,25 @@ impl Connection {
     /// Sends all of it; false when the server answered before that and wants no more, or hung up. Whoever reads
     /// the answer finds out which.
     pub fn send(&mut self, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
-        let mut left = pieces.to_vec();
         let mut listening = true;
+        let mut sent = match self.channel.send(pieces, listening, limits)? {
+            Sent::All => return Ok(true),
+            Sent::Some(sent) => sent,
+        };
+        let mut left = pieces.to_vec();
         loop {
-            match self.channel.send(&left, listening, limits)? {
-                Sent::All => return Ok(true),
-                Sent::Some(sent) => {
-                    advance(&mut left, sent);
-                    match self.fill_now() {
-                        // Only TLS had something to say to itself.
-                        Ok(None) => {}
-                        // It talks while it listens. Waiting for more of that here would never end.
-                        Ok(Some(received)) if received > 0 && !self.is_refused() => listening = false,
-                        _ => return Ok(false),
-                    }
-                }
+            advance(&mut left, sent);
+            match self.fill_now() {
+                // Only TLS had something to say to itself.
+                Ok(None) => {}
+                // It talks while it listens. Waiting for more of that here would never end.
+                Ok(Some(received)) if received > 0 && !self.is_refused() => listening = false,
+                _ => return Ok(false),
             }
+            sent = match self.channel.send(&left, listening, limits)? {
+                Sent::All => return Ok(true),
+                Sent::Some(sent) => sent,
+            };
         }
     }
 

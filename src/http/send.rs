@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use super::proxy::{self, Proxy, ProxyScheme};
 use super::socket::Limits;
 use super::tls::TlsSettings;
 use crate::control::Control;
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::form;
 use crate::head::is_token;
@@ -595,17 +595,17 @@ thread_local! {
 }
 
 impl NoNetrc {
-    fn holds(&self, home: Option<&Path>) -> bool {
-        self.home.as_deref() == home && self.until.is_some_and(|until| Instant::now() < until)
+    fn holds(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until) && environment::is_home(self.home.as_deref())
     }
 }
 
-fn from_netrc(environment: Option<&Environment>, host: &str) -> Option<Auth> {
-    let file = environment.and_then(|environment| environment.netrc.as_deref());
-    let home = if file.is_none() { crate::environment::home() } else { None };
-    if file.is_none() && NO_NETRC.with_borrow(|known| known.holds(home.as_deref())) {
+fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
+    let file = variables.and_then(|variables| variables.netrc.as_deref());
+    if file.is_none() && NO_NETRC.with_borrow(NoNetrc::holds) {
         return None;
     }
+    let home = if file.is_none() { environment::home() } else { None };
     let candidates = netrc::candidates(
         file.map(std::path::Path::as_os_str),
         home.as_deref().map(std::path::Path::as_os_str),
@@ -631,7 +631,8 @@ fn check_header(name: &str, value: &str) -> Result<(), Error> {
     if value.chars().next().is_some_and(char::is_whitespace) {
         return invalid("its value begins with white space");
     }
-    if value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+    // All of it, whatever is found: so it is done for many bytes at once.
+    if value.bytes().fold(false, |broken, byte| broken | matches!(byte, b'\r' | b'\n' | 0)) {
         return invalid("its value holds a line break or a NUL");
     }
     Ok(())

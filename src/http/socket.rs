@@ -152,11 +152,16 @@ impl Socket {
 
     /// Sends from several pieces in one call, without waiting; how many bytes went.
     pub fn send_now(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
+        let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
+        if let [piece] = pieces {
+            // SAFETY: the piece is readable for its whole length during the call.
+            let count = unsafe { libc::send(self.descriptor(), piece.as_ptr().cast(), piece.len(), flags) };
+            return usize::try_from(count).map_err(|_| io::Error::last_os_error());
+        }
         // SAFETY: all zeroes are an empty message.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         message.msg_iov = pieces.as_ptr().cast_mut().cast();
         message.msg_iovlen = pieces.len() as _;
-        let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
         // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
         let count = unsafe { libc::sendmsg(self.descriptor(), &message, flags) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
