@@ -225,7 +225,8 @@ pub struct Resolve {
 /// the set below says. What is serialized is what is plain data: the rest travels in ways of its own, or not at all.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Options {
-    pub headers: Vec<Header>,
+    /// Shared with the sets that have no other headers.
+    pub headers: Arc<Vec<Header>>,
     pub query: Option<Query>,
     #[serde(skip)]
     pub body: Option<BodySource>,
@@ -263,12 +264,12 @@ impl Options {
     pub fn session_defaults() -> Options {
         let header = |name: &str, value: &str| Header { name: name.into(), value: Some(value.into()) };
         Options {
-            headers: vec![
+            headers: Arc::new(vec![
                 header("User-Agent", concat!("requests-futures-c/", env!("CARGO_PKG_VERSION"))),
                 header("Accept-Encoding", "gzip, deflate, br, zstd"),
                 header("Accept", "*/*"),
                 header("Connection", "keep-alive"),
-            ],
+            ]),
             ..Options::default()
         }
     }
@@ -276,13 +277,15 @@ impl Options {
     /// Sets a header, in the place of the first of that name.
     pub fn set_header(&mut self, name: &str, value: Option<&str>) {
         let header = Header { name: name.into(), value: value.map(Into::into) };
-        replace_named(&mut self.headers, |other| other.name.eq_ignore_ascii_case(name), vec![header]);
+        let same = |other: &Header| other.name.eq_ignore_ascii_case(name);
+        replace_named(Arc::make_mut(&mut self.headers), same, vec![header]);
     }
 
     pub fn add_header(&mut self, name: &str, value: &str) {
         // What was taken out before is now given.
-        self.headers.retain(|other| other.value.is_some() || !other.name.eq_ignore_ascii_case(name));
-        self.headers.push(Header { name: name.into(), value: Some(value.into()) });
+        let headers = Arc::make_mut(&mut self.headers);
+        headers.retain(|other| other.value.is_some() || !other.name.eq_ignore_ascii_case(name));
+        headers.push(Header { name: name.into(), value: Some(value.into()) });
     }
 
     pub fn add_param(&mut self, name: &str, value: Option<&str>) {
@@ -327,13 +330,14 @@ impl Options {
         }
         let mut headers = base.headers.clone();
         let mut done: Vec<&str> = Vec::new();
-        for header in &self.headers {
+        for header in self.headers.iter() {
             if done.iter().any(|name| name.eq_ignore_ascii_case(&header.name)) {
                 continue;
             }
             done.push(&header.name);
             let same = |other: &Header| other.name.eq_ignore_ascii_case(&header.name);
-            replace_named(&mut headers, same, self.headers.iter().filter(|h| same(h)).cloned().collect());
+            let new = self.headers.iter().filter(|h| same(h)).cloned().collect();
+            replace_named(Arc::make_mut(&mut headers), same, new);
         }
         let query = match (&self.query, &base.query) {
             (Some(Query::Pairs(over)), Some(Query::Pairs(below))) => {
@@ -392,7 +396,9 @@ impl Options {
 
     /// For a session's defaults: what takes something out has done so, and goes.
     pub fn settle(mut self) -> Options {
-        self.headers.retain(|header| header.value.is_some());
+        if self.headers.iter().any(|header| header.value.is_none()) {
+            Arc::make_mut(&mut self.headers).retain(|header| header.value.is_some());
+        }
         if let Some(Query::Pairs(pairs)) = &mut self.query {
             pairs.retain(|(_, value)| value.is_some());
         }

@@ -20,6 +20,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use ureq::http::{Method, Request, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -118,71 +119,99 @@ impl Plain {
         }
         let status = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
         let mut length = None;
-        SEEN.with_borrow_mut(|seen| {
-            seen.shown.clear();
-            let line = memchr::memchr(b'\n', raw)?;
-            seen.shown.extend_from_slice(&raw[..=line]);
-            for (name, value) in head.iter() {
-                let (name, value) = (name.as_str(), value.as_str());
-                match name.len() {
-                    10 if name.eq_ignore_ascii_case("Connection") => {
-                        seen.shown.extend_from_slice(b"Connection: ");
-                        seen.shown.extend_from_slice(value.as_bytes());
-                        seen.shown.extend_from_slice(b"\r\n");
-                    }
-                    14 if name.eq_ignore_ascii_case("Content-Length") => {
-                        // What an u64 holds for sure. Of several, the engine says whether they agree.
-                        let digits =
-                            matches!(value.len(), 1..=18) && value.bytes().all(|b| b.is_ascii_digit());
-                        if !digits || length.is_some() {
-                            return None;
-                        }
-                        length = Some(value.bytes().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
-                    }
-                    17 if name.eq_ignore_ascii_case("Transfer-Encoding") => return None,
-                    _ => {}
+        let mut shown = Shown::new();
+        shown.push(&raw[..=memchr::memchr(b'\n', raw)?])?;
+        for (name, value) in head.iter() {
+            let (name, value) = (name.as_str(), value.as_str());
+            match name.len() {
+                10 if name.eq_ignore_ascii_case("Connection") => {
+                    shown.push(b"Connection: ")?;
+                    shown.push(value.as_bytes())?;
+                    shown.push(b"\r\n")?;
                 }
+                14 if name.eq_ignore_ascii_case("Content-Length") => {
+                    // What an u64 holds for sure. Of several, the engine says whether they agree.
+                    let digits =
+                        matches!(value.len(), 1..=18) && value.bytes().all(|byte| byte.is_ascii_digit());
+                    if !digits || length.is_some() {
+                        return None;
+                    }
+                    length = Some(value.bytes().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+                }
+                17 if name.eq_ignore_ascii_case("Transfer-Encoding") => return None,
+                _ => {}
             }
-            seen.shown.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-            let length = if head_only || matches!(status, 204 | 304) { 0 } else { length? };
-            seen.keeps().map(|keep| Plain { status, length, keep })
-        })
+        }
+        shown.push(b"Content-Length: 0\r\n\r\n")?;
+        let length = if head_only || matches!(status, 204 | 304) { 0 } else { length? };
+        keeps(shown.as_slice()).map(|keep| Plain { status, length, keep })
     }
 }
 
-/// The shortened heads that the engine has judged on this thread, and whether it would keep their connections.
-/// What a server says of its connections is nearly always what it said the last time.
-#[derive(Default)]
+/// A head that is short enough for the stack.
+struct Shown {
+    bytes: [u8; SHOWN_LIMIT],
+    length: usize,
+}
+
+const SHOWN_LIMIT: usize = 256;
+
+impl Shown {
+    fn new() -> Shown {
+        Shown { bytes: [0; SHOWN_LIMIT], length: 0 }
+    }
+
+    /// None when there is no room for it.
+    fn push(&mut self, piece: &[u8]) -> Option<()> {
+        let end = self.length + piece.len();
+        self.bytes.get_mut(self.length..end)?.copy_from_slice(piece);
+        self.length = end;
+        Some(())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The shortened heads that the engine has judged, and whether it would keep their connections. What a server says of
+/// its connections is nearly always what it, or another, said before.
 struct Seen {
-    /// The head in question.
-    shown: Vec<u8>,
     judged: Vec<(Box<[u8]>, bool)>,
     /// The place for the next one, once all are taken.
     next: usize,
 }
 
 /// How many are remembered.
-const SEEN_LIMIT: usize = 8;
+const SEEN_LIMIT: usize = 32;
 
-impl Seen {
-    /// None: the engine objects.
-    fn keeps(&mut self) -> Option<bool> {
-        if let Some((_, keep)) = self.judged.iter().find(|(head, _)| **head == *self.shown) {
-            return Some(*keep);
-        }
-        let judgement = (self.shown.clone().into_boxed_slice(), judge(self.shown.clone())?);
-        let keep = judgement.1;
-        if self.judged.len() < SEEN_LIMIT {
-            self.judged.push(judgement);
-        } else {
-            self.judged[self.next] = judgement;
-            self.next = (self.next + 1) % SEEN_LIMIT;
-        }
-        Some(keep)
-    }
-}
+/// Never waited for: in a forked child a thread that is not there may hold it.
+static SEEN: RwLock<Seen> = RwLock::new(Seen { judged: Vec::new(), next: 0 });
 
 /// Whether the engine would keep the connection after a response with this head. None: it does not take the head.
+fn keeps(shown: &[u8]) -> Option<bool> {
+    let known = SEEN
+        .try_read()
+        .and_then(|seen| seen.judged.iter().find(|(head, _)| **head == *shown).map(|(_, keep)| *keep));
+    if known.is_some() {
+        return known;
+    }
+    let keep = judge(shown.to_vec())?;
+    if let Some(mut seen) = SEEN.try_write() {
+        let judgement = (shown.into(), keep);
+        let next = seen.next;
+        if seen.judged.len() < SEEN_LIMIT {
+            seen.judged.push(judgement);
+        } else {
+            seen.judged[next] = judgement;
+            seen.next = (next + 1) % SEEN_LIMIT;
+        }
+    }
+    Some(keep)
+}
+
+/// Asks the engine. Not inlined: its call stack is deep, and the threads that need it not are to stay small.
+#[inline(never)]
 fn judge(head: Vec<u8>) -> Option<bool> {
     let wire = Wire { line: None, shown: head, progress: false, scratch: [0; 128] };
     RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), active: true, ..Run::default() });
@@ -198,6 +227,7 @@ fn run_engine(method: Method) -> Result<ureq::http::Response<ureq::Body>, ureq::
     ENGINE.with(|engine| engine.run(request))
 }
 
+#[inline(never)]
 fn receive_through_engine(line: Line, head_only: bool) -> Result<Answer, Unanswered> {
     let wire = Wire { line: Some(line), shown: Vec::new(), progress: false, scratch: [0; 128] };
     RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), active: true, ..Run::default() });
@@ -229,7 +259,6 @@ struct Run {
 
 thread_local! {
     static RUN: RefCell<Run> = RefCell::default();
-    static SEEN: RefCell<Seen> = RefCell::default();
     /// One engine a thread: it holds no connections, so there is nothing to share and no lock to wait for.
     static ENGINE: Agent = Agent::with_parts(
         Config::builder()

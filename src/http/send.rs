@@ -109,7 +109,7 @@ impl<'a> Hop<'a> {
             }
         }
         let mut headers = Vec::with_capacity(settings.headers.len());
-        for header in &settings.headers {
+        for header in settings.headers.iter() {
             if let Some(value) = &header.value {
                 check_header(&header.name, value)?;
                 headers.push((header.name.as_str(), value.as_str()));
