@@ -310,8 +310,9 @@ rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 // fails the request it ran with RF_ERROR_BROKEN_POOL and is replaced. Workers run the program
 // requests-futures-worker, which is looked for beside this library, in libexec/requests-futures next to its lib,
 // or where the environment variable REQUESTS_FUTURES_WORKER says; they inherit the environment, the working
-// folder and the standard output of this process as these are when they start, and end with it. RF_E_INVALID:
-// `max_workers` is 0. Free it with rf_executor_free.
+// folder and the standard output of this process as these are when they start, and end with it. They are children
+// of this process, so their end raises SIGCHLD in it. RF_E_INVALID: `max_workers` is 0. Free it with
+// rf_executor_free.
 rf_status rf_executor_new_processes(size_t max_workers, rf_executor **out);
 
 // The worker program's main function, which nothing else calls: it serves the process at the other end of the
@@ -320,7 +321,8 @@ int rf_worker_main(void);
 
 // Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
 // `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
-// pool's own threads, it does not wait for that one. It may be called again.
+// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well. It
+// may be called again.
 rf_status rf_executor_shutdown(rf_executor *executor, bool wait, bool cancel_futures);
 
 // The most requests that it runs at once; 0 for NULL, and for an executor of your own.
@@ -461,9 +463,10 @@ size_t rf_session_max_workers(const rf_session *session);
 
 // Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
 // is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
-// callbacks are closing the session, nor for what is queued and has no other worker left to run it: that runs
-// later. A shared executor goes on; the session's own ends. Streamed responses stay readable, but for
-// RF_CLOSE_ABORT. It may be called again. RF_E_SHUTDOWN: the session was made before a fork.
+// callbacks are closing or shutting down something themselves, nor for what is queued and has no other worker
+// left to run it (on an executor of your own: for nothing that is queued): that runs later. A shared executor
+// goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It may be called
+// again. RF_E_SHUTDOWN: the session was made before a fork.
 rf_status rf_session_close(rf_session *session, int close_mode);
 
 // Frees the handle. It never waits: what was submitted finishes by itself, as long as the process lives. Nothing

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use crate::control::Control;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::executor::threads::{Blocked, ThreadPool};
+use crate::executor::threads::{Blocked, Closing, ThreadPool};
 use crate::executor::{Executor, Refusal, Task};
 use crate::fork;
-use crate::future::{Future, Ticket, Work};
+use crate::future::{Future, State, Ticket, Work};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
 use crate::http::cookies::Jar;
@@ -70,7 +70,8 @@ struct Books {
     futures: Vec<Option<Arc<RequestFuture>>>,
     free: Vec<usize>,
     open: usize,
-    /// Of the open ones (by slot), those whose own thread has called `close`: other such threads do not wait for them.
+    /// Of the open ones (by slot), those whose own thread has closed or shut down something: other such threads do not
+    /// wait for them, as they may be what those wait for.
     closing: HashSet<usize>,
     /// Bodies that callers still read.
     streams: Vec<Weak<Control>>,
@@ -283,8 +284,21 @@ impl Session {
         books.streams.push(Arc::downgrade(control));
     }
 
+    /// Whether there are requests that a close waits for.
+    fn is_waited_for(&self, books: &Books, inside: bool) -> bool {
+        if !inside {
+            return books.open > 0;
+        }
+        // Whether an executor of the user's own has a thread left for what is queued is not known here.
+        let queued = match self.executor.max_workers() {
+            0 => books.futures.iter().flatten().filter(|future| future.state() == State::Pending).count(),
+            _ => 0,
+        };
+        books.open > books.closing.len() + queued
+    }
+
     /// Takes no more requests and returns when all are over, their callbacks included. From inside a hook or
-    /// a callback it does not wait for the request that runs there.
+    /// a callback it does not wait for the request that runs there, nor for others that are closing as well.
     pub fn close(&self, mode: CloseMode) {
         let futures: Vec<_> = {
             let mut books = self.books.lock();
@@ -311,20 +325,12 @@ impl Session {
                 stream.abort();
             }
         }
-        let own = held_here(self);
-        let inside = !own.is_empty();
+        let inside = announce_closing();
+        let closing = Closing::here();
         let mut books = self.books.lock();
-        if inside {
-            // Others who close it from inside need not wait for this one any more.
-            books.closing.extend(own);
-            books.notify_all();
-            books = self.books.lock();
-        }
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
-        while books.open > if inside { books.closing.len() } else { 0 }
-            && !blocked.as_ref().is_some_and(Blocked::all)
-        {
+        while self.is_waited_for(&books, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
             books = books.wait(if blocked.is_some() { Until::Forever.or_soon() } else { Until::Forever });
         }
         drop(books);
@@ -332,6 +338,7 @@ impl Session {
             drop(blocked);
             self.executor.shutdown(true, false);
         }
+        drop(closing);
         if !self.has_base {
             self.shared.adapter.close_idle();
         }
@@ -339,23 +346,31 @@ impl Session {
 }
 
 thread_local! {
-    /// The futures (by their session's address and slot) that this thread runs or tells about, innermost last.
-    static HELD: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+    /// The futures (by their session and slot) that this thread runs or tells about, innermost last.
+    static HELD: RefCell<Vec<(Weak<Session>, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-fn held_here(session: &Session) -> Vec<usize> {
-    let address = std::ptr::from_ref(session) as usize;
-    HELD.with(|held| {
-        held.borrow().iter().filter(|(other, _)| *other == address).map(|(_, slot)| *slot).collect()
-    })
+/// Tells the sessions of the futures that this thread runs or tells about that it is going to wait in a close or a
+/// shutdown. True when there are any.
+pub fn announce_closing() -> bool {
+    // Not under the borrow: letting go of a session may run what the user gave it.
+    let held: Vec<_> = HELD.with(|held| held.borrow().clone());
+    for (session, slot) in &held {
+        if let Some(session) = session.upgrade() {
+            let mut books = session.books.lock();
+            books.closing.insert(*slot);
+            books.notify_all();
+        }
+    }
+    !held.is_empty()
 }
 
 /// While it lives, this thread is inside a request or a callback of a session.
 pub struct Held;
 
 impl Held {
-    fn new(session: &Session, slot: usize) -> Held {
-        HELD.with(|held| held.borrow_mut().push((std::ptr::from_ref(session) as usize, slot)));
+    fn new(session: &Arc<Session>, slot: usize) -> Held {
+        HELD.with(|held| held.borrow_mut().push((Arc::downgrade(session), slot)));
         Held
     }
 }

@@ -7,7 +7,7 @@
 //! it, and nobody is woken for a task that a busy thread takes on its way. The thread that fell asleep last is woken
 //! first: its memory is the warmest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Sleeper {
 struct Crew {
     handles: HashMap<usize, JoinHandle<()>>,
     live: usize,
-    /// Workers that are inside `shutdown` of their own pool.
+    /// Workers that are inside a close or a shutdown, of whatever pool: see [`Closing`].
     closing: usize,
     gone: Vec<usize>,
 }
@@ -89,6 +89,8 @@ struct Crew {
 thread_local! {
     /// The pool that this thread works for.
     static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    /// How many closes and shutdowns this thread is inside of.
+    static CLOSING: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Shared {
@@ -298,19 +300,13 @@ impl Executor for ThreadPool {
         if !wait {
             return;
         }
-        let blocked = Blocked::on(self.shared.id);
-        let own = usize::from(blocked.is_some());
+        let _blocked = Blocked::on(self.shared.id);
+        let closing = Closing::here();
         let mut crew = self.shared.crew.lock();
-        if own > 0 {
-            crew.closing += own;
-            crew.notify_all();
-            crew = self.shared.crew.lock();
-        }
-        // Workers that close their own pool do not wait for each other. Everybody else waits for all.
-        while crew.live > if own > 0 { crew.closing } else { 0 } {
+        // Workers that close, this pool or another one, do not wait for each other. Everybody else waits for all.
+        while crew.live > if closing.is_worker() { crew.closing } else { 0 } {
             crew = crew.wait(Until::Forever);
         }
-        crew.closing -= own;
         let gone = mem::take(&mut crew.gone);
         let handles: Vec<_> = gone.iter().filter_map(|number| crew.handles.remove(number)).collect();
         drop(crew);
@@ -329,6 +325,39 @@ impl Drop for ThreadPool {
     fn drop(&mut self) {
         if !fork::is_inherited(self.shared.made_in) {
             self.close();
+        }
+    }
+}
+
+/// Held by a thread while it closes or shuts down. Of two workers that do, each may be what the other waits for, so
+/// neither waits for the other, whichever pools they belong to.
+pub struct Closing(Option<Arc<Shared>>);
+
+impl Closing {
+    pub fn here() -> Closing {
+        let home = HOME.with(|home| home.borrow().clone());
+        if let Some(home) = &home
+            && CLOSING.replace(CLOSING.get() + 1) == 0
+        {
+            let mut crew = home.crew.lock();
+            crew.closing += 1;
+            crew.notify_all();
+        }
+        Closing(home)
+    }
+
+    fn is_worker(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(home) = &self.0 {
+            CLOSING.set(CLOSING.get() - 1);
+            if CLOSING.get() == 0 {
+                home.crew.lock().closing -= 1;
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_ta
 use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task, TaskError, elsewhere, next_id};
+use crate::session::announce_closing;
 
 /// The functions of an executor of your own.
 #[repr(C)]
@@ -81,7 +82,8 @@ pub extern "C" fn rf_worker_main() -> c_int {
 
 /// Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
 /// `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
-/// pool's own threads, it does not wait for that one. It may be called again.
+/// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well. It may be
+/// called again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_shutdown(
     executor: *mut rf_executor,
@@ -91,6 +93,9 @@ pub unsafe extern "C" fn rf_executor_shutdown(
     status(|| {
         // SAFETY: the caller vouches for its handle.
         let executor = unsafe { handle::peek(executor) }?.0.clone();
+        if wait {
+            announce_closing();
+        }
         executor.shutdown(wait, cancel_futures);
         Ok(())
     })

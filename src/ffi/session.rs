@@ -338,9 +338,10 @@ pub unsafe extern "C" fn rf_session_max_workers(session: *const rf_session) -> u
 
 /// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
 /// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or callbacks are
-/// closing the session, nor for what is queued and has no other worker left to run it: that runs later. A shared
-/// executor goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It
-/// may be called again. RF_E_SHUTDOWN: the session was made before a fork.
+/// closing or shutting down something themselves, nor for what is queued and has no other worker left to run it (on an
+/// executor of your own: for nothing that is queued): that runs later. A shared executor goes on; the session's own
+/// ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It may be called again. RF_E_SHUTDOWN: the session
+/// was made before a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_close(session: *mut rf_session, close_mode: c_int) -> rf_status {
     status(|| {
