@@ -306,6 +306,128 @@ static void from_the_callback_of_a_cancelled_one(int mode) {
   rf_session_free(session);
 }
 
+/* ---- each waits for the other, who waits ---- */
+
+typedef struct ender {
+  pthread_barrier_t *both;
+  rf_session *session;   /* what it closes, */
+  rf_executor *executor; /* or else shuts down */
+  int *over;
+} ender;
+
+static void end_together(rf_future *future, void *user_data) {
+  ender *self = user_data;
+  (void)future;
+  pthread_barrier_wait(self->both);
+  if (self->session != NULL) CHECK_OK(rf_session_close(self->session, RF_CLOSE_WAIT));
+  else CHECK_OK(rf_executor_shutdown(self->executor, true, false));
+  INCREMENT(*self->over);
+}
+
+/* `one` runs the callback of the first, `two` that of the second, at the same time. */
+static void end_at_once(rf_session *one, rf_session *two, ender first, ender second) {
+  pthread_barrier_t both;
+  const char *gate = unique("at-once");
+  int over = 0;
+  CHECK_INT(0, pthread_barrier_init(&both, NULL, 2));
+  first.both = second.both = &both;
+  first.over = second.over = &over;
+  rf_future *futures[] = {get(one, gate_url(gate), NULL), get(two, gate_url(gate), NULL)};
+  CHECK_OK(rf_future_add_done_callback(futures[0], end_together, &first, NULL));
+  CHECK_OK(rf_future_add_done_callback(futures[1], end_together, &second, NULL));
+  gate_open(gate);
+  EVENTUALLY(LOAD(over) == 2);
+  CHECK_OK(rf_session_close(one, RF_CLOSE_WAIT));
+  CHECK_OK(rf_session_close(two, RF_CLOSE_WAIT));
+  for (int i = 0; i < 2; i++) rf_future_free(futures[i]);
+  pthread_barrier_destroy(&both);
+}
+
+static void two_that_end_each_other(void) {
+  /* Two sessions with pools of their own that close each other. */
+  rf_session *one = new_session(), *two = new_session();
+  end_at_once(one, two, (ender){.session = two}, (ender){.session = one});
+  rf_session_free(one);
+  rf_session_free(two);
+
+  /* The same on one pool; and one that closes a session where another one shuts the pool down. */
+  for (int shutdown = 0; shutdown < 2; shutdown++) {
+    rf_executor *executor = NULL;
+    CHECK_OK(rf_executor_new_threads(4, &executor));
+    one = session_on(executor);
+    two = session_on(executor);
+    end_at_once(one, two, (ender){.session = two}, shutdown ? (ender){.executor = executor} : (ender){.session = one});
+    rf_session_free(one);
+    rf_session_free(two);
+    rf_executor_free(executor);
+  }
+
+  /* Two pools that shut each other down. */
+  rf_executor *left = NULL, *right = NULL;
+  CHECK_OK(rf_executor_new_threads(2, &left));
+  CHECK_OK(rf_executor_new_threads(2, &right));
+  one = session_on(left);
+  two = session_on(right);
+  end_at_once(one, two, (ender){.executor = right}, (ender){.executor = left});
+  rf_session_free(one);
+  rf_session_free(two);
+  rf_executor_free(left);
+  rf_executor_free(right);
+}
+
+/* ---- on an executor of one's own, with one thread ---- */
+
+static struct {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  rf_task *tasks[QUEUED];
+  int first, last;
+} own = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static rf_status push(rf_task *task, void *user_data) {
+  (void)user_data;
+  pthread_mutex_lock(&own.lock);
+  own.tasks[own.last++] = task;
+  pthread_cond_signal(&own.changed);
+  pthread_mutex_unlock(&own.lock);
+  return RF_OK;
+}
+
+static void *run_all(void *unused) {
+  (void)unused;
+  for (int i = 0; i < QUEUED; i++) {
+    pthread_mutex_lock(&own.lock);
+    while (own.first == own.last) pthread_cond_wait(&own.changed, &own.lock);
+    rf_task *task = own.tasks[own.first++];
+    pthread_mutex_unlock(&own.lock);
+    rf_task_run(task);
+  }
+  return NULL;
+}
+
+/* What is queued runs after the callback that closes, on the same thread. */
+static void on_an_executor_of_ones_own(void) {
+  rf_executor_ops ops = {sizeof ops, push, NULL};
+  rf_executor *executor = NULL;
+  rf_future *futures[QUEUED];
+  pthread_t thread;
+  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
+  rf_session *session = session_on(executor);
+  other its = {session, RF_CLOSE_WAIT, 0};
+  for (int i = 0; i < QUEUED; i++) futures[i] = get(session, http("/hello"), NULL);
+  CHECK_OK(rf_future_add_done_callback(futures[0], close_other, &its, NULL));
+  CHECK_INT(0, pthread_create(&thread, NULL, run_all, NULL));
+  EVENTUALLY(LOAD(its.closed) == 1);
+  CHECK_OK(rf_session_close(session, RF_CLOSE_WAIT));
+  for (int i = 0; i < QUEUED; i++) {
+    CHECK_OK(rf_future_result(futures[i], 0, &(const rf_response *){NULL}));
+    rf_future_free(futures[i]);
+  }
+  pthread_join(thread, NULL);
+  rf_session_free(session);
+  rf_executor_free(executor);
+}
+
 int main(void) {
   alarm(110 * (unsigned)patience()); /* who waits for himself waits for ever */
   for (int way = 0; way < HOWS; way++) {
@@ -328,5 +450,7 @@ int main(void) {
     a_session_on_the_same_pool(2, mode);
     from_the_callback_of_a_cancelled_one(mode);
   }
+  two_that_end_each_other();
+  on_an_executor_of_ones_own();
   return finish();
 }

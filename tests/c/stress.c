@@ -238,11 +238,12 @@ static void called_back(rf_future *future, void *user_data) {
     if (one_in(&about->random, 20)) attach(future, about->home, about->kind, about->number, &about->random, false);
     /* somebody else's future, whose callbacks may then run in here, */
     if (depth == 1 && one_in(&about->random, 50)) handle_a_stranger(&about->random);
-    /* and the end of the session that this request belongs to. A callback closes no session but its own: two that
-       close each other's would wait for each other. */
-    if (depth == 1 && one_in(&about->random, 1000)) {
-      CHECK_OK(rf_session_close(about->home->session, (int)below(&about->random, 3)));
+    /* and the end of a session: its own, or any. */
+    if (one_in(&about->random, 1000)) {
+      home *any = visit(&about->random);
+      CHECK_OK(rf_session_close((one_in(&about->random, 2) ? about->home : any)->session, (int)below(&about->random, 3)));
       INCREMENT(seen.closed);
+      leave(any);
     }
   }
   depth--;
