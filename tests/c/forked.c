@@ -1,6 +1,7 @@
 /* fork(): in the child what was made before gives errors and never hangs, and what is made there works. */
 #include "check.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -8,6 +9,11 @@ static rf_session *session;
 static rf_executor *executor;
 static rf_future *slow, *queued, *done;
 static rf_completed *completed;
+
+static void never(rf_future *future, void *user_data) {
+  (void)user_data;
+  FAIL("called back for %p", (void *)future);
+}
 
 static void in_the_child(void) {
   const rf_response *response = NULL;
@@ -26,11 +32,21 @@ static void in_the_child(void) {
   CHECK(!over[0] && over[1]);
   CHECK(!rf_future_cancel(queued));
   CHECK(!rf_future_abort(slow));
+  CHECK_STATUS(RF_E_SHUTDOWN, rf_future_add_done_callback(slow, never, NULL, NULL));
   CHECK_STATUS(RF_E_SHUTDOWN, rf_completed_next(completed, RF_FOREVER, NULL, NULL));
+  CHECK_STATUS(RF_E_SHUTDOWN, rf_completed_add(completed, done));
+  CHECK_INT(-1, rf_completed_fd(completed));
   CHECK_STATUS(RF_E_SHUTDOWN, rf_session_get(session, http("/hello"), NULL, &future));
   CHECK_NULL(future);
   CHECK_STATUS(RF_E_SHUTDOWN, rf_session_close(session, RF_CLOSE_WAIT));
   CHECK_OK(rf_executor_shutdown(executor, true, true));
+  rf_completed_free(completed);
+  /* A queue of its own delivers, of what was made before, what was over: once. */
+  rf_future *const three[] = {done, slow, done};
+  CHECK_OK(rf_as_completed(three, 3, &completed));
+  CHECK_OK(rf_completed_next(completed, RF_FOREVER, &future, NULL));
+  CHECK(future == done);
+  CHECK_STATUS(RF_E_SHUTDOWN, rf_completed_next(completed, RF_FOREVER, NULL, NULL));
   rf_completed_free(completed);
   rf_future_free(slow);
   rf_future_free(queued);
@@ -48,6 +64,89 @@ static void in_the_child(void) {
   rf_options_free(options);
   CHECK_OK(rf_session_close(own, RF_CLOSE_WAIT));
   rf_session_free(own);
+}
+
+/* ---- fork() while threads wait ---- */
+
+static void *wait_for_result(void *session_) {
+  rf_future *future = get(session_, http("/hello"), NULL);
+  RESPONSE(future);
+  rf_future_free(future);
+  return NULL;
+}
+
+static void *wait_for_many(void *session_) {
+  bool over[2];
+  rf_future *both[] = {get(session_, http("/hello"), NULL), get(session_, http("/hello"), NULL)};
+  CHECK_OK(rf_wait(both, 2, RF_FOREVER, RF_ALL_COMPLETED, over));
+  rf_future_free(both[0]);
+  rf_future_free(both[1]);
+  return NULL;
+}
+
+static void *wait_for_next(void *session_) {
+  rf_future *future = get(session_, http("/hello"), NULL);
+  rf_completed *queue = NULL;
+  CHECK_OK(rf_as_completed(&future, 1, &queue));
+  CHECK_OK(rf_completed_next(queue, RF_FOREVER, NULL, NULL));
+  CHECK_STATUS(RF_END, rf_completed_next(queue, RF_FOREVER, NULL, NULL));
+  rf_completed_free(queue);
+  rf_future_free(future);
+  return NULL;
+}
+
+static void *wait_for_close(void *session_) {
+  rf_future *future = get(session_, http("/hello"), NULL);
+  CHECK_OK(rf_session_close(session_, RF_CLOSE_WAIT));
+  CHECK(rf_future_done(future));
+  rf_future_free(future);
+  return NULL;
+}
+
+enum { WAITS = 4 };
+static void *(*const waits[WAITS])(void *) = {wait_for_result, wait_for_many, wait_for_next, wait_for_close};
+
+/* Every kind of wait at once, each on a thread of its own: in the parent these are the threads that are forked away
+   from, in the child they stand where those stood. Closing needs a session that nobody else uses. */
+static void wait_in_all_ways(rf_session *shared, rf_session *closed, pthread_t all[WAITS]) {
+  for (int i = 0; i < WAITS; i++) {
+    CHECK_INT(0, pthread_create(&all[i], NULL, waits[i], waits[i] == wait_for_close ? closed : shared));
+  }
+}
+
+/* How often a program forks: few times where every fork takes long. */
+static int forks(void) { return patience() > 1 ? 10 : 200; }
+
+static void fork_while_others_wait(void) {
+  for (int turn = 0; turn < forks(); turn++) {
+    pthread_t all[WAITS];
+    rf_session *mine = new_session_workers(1), *closed = new_session_workers(1);
+    const char *gate = unique("waits");
+    /* Whoever waits does so behind these, until the gate opens. */
+    rf_future *first[] = {get(mine, gate_url(gate), NULL), get(closed, gate_url(gate), NULL)};
+    gate_wait(gate, 2);
+    wait_in_all_ways(mine, closed, all);
+    if (turn % 2 == 0) sleep_ms(2); /* now they wait; or they are on the way to it */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+      alarm(60 * (unsigned)patience()); /* a hang is a failure */
+      rf_session *own = new_session(), *other = new_session();
+      wait_in_all_ways(own, other, all);
+      for (int i = 0; i < WAITS; i++) CHECK_INT(0, pthread_join(all[i], NULL));
+      CHECK_OK(rf_session_close(own, RF_CLOSE_WAIT));
+      kill(getpid(), SIGKILL); /* as below */
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) FAIL("child %d of %d ended with %d", turn, forks(), status);
+    gate_open(gate);
+    for (int i = 0; i < WAITS; i++) CHECK_INT(0, pthread_join(all[i], NULL));
+    rf_future_free(first[0]);
+    rf_future_free(first[1]);
+    rf_session_free(mine);
+    rf_session_free(closed);
+  }
 }
 
 int main(void) {
@@ -98,5 +197,6 @@ int main(void) {
   rf_session_free(session);
   CHECK_OK(rf_executor_shutdown(executor, true, false));
   rf_executor_free(executor);
+  fork_while_others_wait();
   return finish();
 }
