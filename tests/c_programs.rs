@@ -2,8 +2,9 @@
 //! that cargo built for this test profile, and run against one local server. A program exits with
 //! 0, and prints nothing but what it measured.
 //!
-//! `CC`, `CXX`, `CFLAGS` and `CXXFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs under
-//! valgrind, and a leak or an invalid access fails it.
+//! `CC`, `CXX`, `CFLAGS`, `CXXFLAGS` and `LDFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs
+//! under valgrind, and a leak or an invalid access fails it. `RF_SANITIZER=thread` or `address` compiles the programs
+//! for that sanitizer; `RF_LIBRARY` then names the library that was, and `LDFLAGS` links the one runtime of both.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -212,8 +213,10 @@ fn library_directory() -> &'static Path {
         let test = env::current_exe().expect("the path of this test");
         let deps = test.parent().expect("deps");
         let profile = deps.parent().expect("the profile's directory");
-        let library = [deps.join(&name), profile.join(&name)]
+        let library = env::var_os("RF_LIBRARY")
+            .map(|path| root().join(path))
             .into_iter()
+            .chain([deps.join(&name), profile.join(&name)])
             .find(|path| path.exists())
             .unwrap_or_else(|| panic!("no {name} in {} or above", deps.display()));
         let directory = scratch().join("lib");
@@ -240,25 +243,36 @@ fn compile(name: &str, extension: &str, standard: &str) -> PathBuf {
 fn compile_to(name: &str, extension: &str, standard: &str, suffix: &str) -> PathBuf {
     let library = library_directory();
     let program = scratch().join(format!("{name}-{suffix}"));
-    let mut command = if extension == "c" { Command::new(cc()) } else { Command::new(cxx()) };
+    let compiler = || Command::new(if extension == "c" { cc() } else { cxx() });
+    // In two steps: a sanitizer that the linker hears of would bring a runtime of its own.
+    let object = program.with_extension("o");
+    let mut command = compiler();
     command.arg(format!("-std={standard}"));
     command.args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread"]);
+    command.args(sanitizer().map(|sanitizer| format!("-fsanitize={sanitizer}")));
     command.args(flags(if extension == "c" { "CFLAGS" } else { "CXXFLAGS" }));
     command.arg("-I").arg(root().join("include"));
-    command.arg(sources().join(format!("{name}.{extension}"))).arg("-o").arg(&program);
+    command.arg("-c").arg(sources().join(format!("{name}.{extension}"))).arg("-o").arg(&object);
+    succeeds(command);
+    let mut command = compiler();
+    command.arg("-pthread").arg(&object).arg("-o").arg(&program);
     command.arg("-L").arg(library).arg("-lrequests_futures");
     command.arg(format!("-Wl,-rpath,{}", library.display()));
     command.args(flags("LDFLAGS"));
+    succeeds(command);
+    program
+}
+
+fn succeeds(mut command: Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}.{extension} as {standard} does not compile:\n{said}");
-    program
+    assert!(output.status.success(), "{command:?}:\n{said}");
 }
 
 // ---- running ----
 
 const LIMIT: Duration = Duration::from_secs(120);
-const LIMIT_VALGRIND: Duration = Duration::from_secs(900);
+const LIMIT_CHECKED: Duration = Duration::from_secs(900);
 
 /// What a program must not inherit: it would change where requests go, or what is trusted.
 const PRIVATE: &[&str] = &[
@@ -304,6 +318,10 @@ fn valgrind() -> bool {
     env::var_os("RF_VALGRIND").is_some_and(|value| value == "1")
 }
 
+fn sanitizer() -> Option<String> {
+    env::var("RF_SANITIZER").ok()
+}
+
 /// Runs a program, and fails with what it said when it does not exit with 0 in time.
 fn run(name: &str, program: &Path) {
     let home = scratch().join("home");
@@ -319,18 +337,24 @@ fn run(name: &str, program: &Path) {
         if suppressions.exists() {
             command.arg(format!("--suppressions={}", suppressions.display()));
         }
-        command.arg(program).env("RF_TEST_SLOW", "1");
+        command.arg(program);
         command
     } else {
         Command::new(program)
     };
+    let checked = valgrind() || sanitizer().is_some();
+    if checked {
+        command.env("RF_TEST_SLOW", "1");
+        // Of a process with threads the sanitizer would not let a child make threads.
+        command.env("TSAN_OPTIONS", "die_after_fork=0");
+    }
     for variable in PRIVATE {
         command.env_remove(variable);
     }
     command.envs(server().iter().map(|(name, value)| (name, value))).env("HOME", home);
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
-    let limit = if valgrind() { LIMIT_VALGRIND } else { LIMIT };
+    let limit = if checked { LIMIT_CHECKED } else { LIMIT };
     let until = Instant::now() + limit;
     let mut child = match command.spawn() {
         Ok(child) => child,
