@@ -294,6 +294,9 @@ static inline int threads(void) {
     if (sscanf(line, "Threads: %d", &count) == 1) break;
   }
   if (file != NULL) fclose(file);
+#ifdef __SANITIZE_THREAD__
+  if (count > 1) count--; /* ThreadSanitizer's own, from the first thread on */
+#endif
   return count;
 }
 
