@@ -50,6 +50,9 @@ programs! {
     null_arguments_tasks,
     options_bodies,
     pool,
+    processes,
+    processes_ending,
+    processes_failing,
     proxies,
     real_proxies,
     redirects,
@@ -57,14 +60,15 @@ programs! {
     session,
     streaming,
     stress,
+    task_bytes,
     timeouts,
     tls,
     unix_resolve,
     wait,
 }
 
-/// What is compiled in several ways, by tests of its own.
-const SEVERAL_WAYS: &[&str] = &["header_languages"];
+/// What is compiled in several ways, by tests of its own, and what is no program.
+const NO_PROGRAMS: &[&str] = &["header_languages", "hook_library"];
 
 #[test]
 fn header_is_c() {
@@ -120,19 +124,20 @@ fn every_program_is_a_test() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     found.sort();
-    let mut listed: Vec<&str> = PROGRAMS.iter().chain(SEVERAL_WAYS).copied().collect();
+    let mut listed: Vec<&str> = PROGRAMS.iter().chain(NO_PROGRAMS).copied().collect();
     listed.sort_unstable();
     assert_eq!(found, listed, "the files of tests/c, and the list in tests/c_programs.rs");
 }
 
-/// null_arguments*.c must not forget a function that is added to the header.
+/// null_arguments*.c must not forget a function that is added to the header. One is not called: it takes no arguments,
+/// and is what a worker process does all its life with the standard input that it was given.
 #[test]
 fn null_arguments_knows_every_function() {
     let header = fs::read_to_string(root().join("include/requests_futures.h")).expect("the header");
     let tested = ["null_arguments.c", "null_arguments_tasks.c"]
         .map(|name| fs::read_to_string(sources().join(name)).expect(name))
         .concat();
-    let tested: Vec<&str> = words(&tested).collect();
+    let tested: Vec<&str> = words(&tested).chain(["rf_worker_main"]).collect();
     let missing: Vec<&str> = functions(&header).into_iter().filter(|name| !tested.contains(name)).collect();
     assert!(missing.is_empty(), "null_arguments*.c calls none of these: {missing:?}");
 }
@@ -241,32 +246,49 @@ fn compile(name: &str, extension: &str, standard: &str) -> PathBuf {
 
 /// The same, to a program with a suffix of its own: two tests must not write one file.
 fn compile_to(name: &str, extension: &str, standard: &str, suffix: &str) -> PathBuf {
-    let library = library_directory();
+    library_directory();
     let program = scratch().join(format!("{name}-{suffix}"));
-    let compiler = || Command::new(if extension == "c" { cc() } else { cxx() });
+    build(&format!("{name}.{extension}"), standard, &[], &program);
+    program
+}
+
+/// Compiles a file of tests/c as that standard.
+fn build(source: &str, standard: &str, more: &[&str], to: &Path) {
+    let library = library_directory();
+    let is_c = source.ends_with(".c");
+    let compiler = || Command::new(if is_c { cc() } else { cxx() });
     // In two steps: a sanitizer that the linker hears of would bring a runtime of its own.
-    let object = program.with_extension("o");
+    let object = to.with_extension("o");
     let mut command = compiler();
     command.arg(format!("-std={standard}"));
     command.args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread"]);
     command.args(sanitizer().map(|sanitizer| format!("-fsanitize={sanitizer}")));
-    command.args(flags(if extension == "c" { "CFLAGS" } else { "CXXFLAGS" }));
+    command.args(flags(if is_c { "CFLAGS" } else { "CXXFLAGS" })).args(more);
     command.arg("-I").arg(root().join("include"));
-    command.arg("-c").arg(sources().join(format!("{name}.{extension}"))).arg("-o").arg(&object);
+    command.arg("-c").arg(sources().join(source)).arg("-o").arg(&object);
     succeeds(command);
     let mut command = compiler();
-    command.arg("-pthread").arg(&object).arg("-o").arg(&program);
-    command.arg("-L").arg(library).arg("-lrequests_futures");
+    command.arg("-pthread").args(more).arg(&object).arg("-o").arg(to);
+    command.arg("-L").arg(library).arg("-lrequests_futures").arg("-ldl");
     command.arg(format!("-Wl,-rpath,{}", library.display()));
     command.args(flags("LDFLAGS"));
     succeeds(command);
-    program
 }
 
 fn succeeds(mut command: Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}:\n{said}");
+}
+
+/// The hooks that worker processes find by their names: a shared object, which links the library as the programs do.
+fn hook_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = library_directory().join(format!("libhook_library{}", env::consts::DLL_SUFFIX));
+        build("hook_library.c", "c99", &["-shared", "-fPIC"], &library);
+        library
+    })
 }
 
 // ---- running ----
@@ -352,6 +374,9 @@ fn run(name: &str, program: &Path) {
         command.env_remove(variable);
     }
     command.envs(server().iter().map(|(name, value)| (name, value))).env("HOME", home);
+    command.env("RF_TEST_HOOK_LIBRARY", hook_library());
+    // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
+    command.env("REQUESTS_FUTURES_WORKER", env!("CARGO_BIN_EXE_requests-futures-worker"));
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
     let limit = if checked { LIMIT_CHECKED } else { LIMIT };

@@ -730,3 +730,234 @@ pub fn body_of(request: &Request) -> SentBody {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Config, Session};
+    use std::collections::hash_map::RandomState;
+    use std::hash::{BuildHasher, Hasher};
+
+    /// Numbers by chance, the same for the same start: a failure can be repeated.
+    struct Chance(u64);
+
+    impl Chance {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn below(&mut self, end: usize) -> usize {
+            (self.next() % end as u64) as usize
+        }
+    }
+
+    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn Hook>, String> {
+        Err("there are no hooks".into())
+    }
+
+    fn a_task() -> Vec<u8> {
+        let session = Session::new(&Config::default()).expect("a session");
+        let part = Part::Data {
+            name: "part".into(),
+            filename: Some("f".into()),
+            content_type: None,
+            data: [1, 2, 3][..].into(),
+        };
+        let options = Options {
+            body: Some(BodySource::Form(vec![
+                Part::Field { name: "name".into(), value: "value".into() },
+                part,
+                Part::File { name: "file".into(), path: "relative".into(), content_type: None },
+            ])),
+            deadline: Some(Some(Duration::from_secs(60))),
+            sink: Some(Sink::File("out".into())),
+            ca_bundle: Some(Some("ca.pem".into())),
+            ..Options::default()
+        };
+        let request = Request {
+            session,
+            method: "POST".into(),
+            url: "http://127.0.0.1:1/path?query".into(),
+            defaults: Arc::default(),
+            options: Some(Arc::new(options)),
+            environment: Environment::snapshot(),
+            deadline: Some(Instant::now() + Duration::from_secs(60)),
+        };
+        encode_task(&request, false).unwrap_or_else(|error| panic!("{error}")).message
+    }
+
+    fn response(status: u16, history: Vec<Arc<Response>>, source: Option<Source>) -> Arc<Response> {
+        let head = format!("HTTP/1.1 {status} Fine\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\n");
+        let parts = Parts {
+            status,
+            head: Head::of_response(head.into_bytes()),
+            url: "http://127.0.0.1/".into(),
+            request_head: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_vec(),
+            request_body: Some(Arc::new(Owned::new(b"sent"))),
+            elapsed: Duration::from_millis(3),
+            history,
+            source,
+            control: None,
+        };
+        let response = Response::new(parts);
+        response.set_extra("extra", b"bytes");
+        response.set_encoding(Some("utf-8"));
+        Arc::new(response)
+    }
+
+    fn a_reply() -> Vec<u8> {
+        let first = response(302, Vec::new(), None);
+        let second = response(302, vec![first.clone()], None);
+        let body: Source = Box::new(&b"body"[..]);
+        let last = response(200, vec![first, second], Some(body));
+        let cookie = Cookie {
+            name: "name".into(),
+            value: "value".into(),
+            domain: "127.0.0.1".into(),
+            path: "/".into(),
+            expires_s: -1,
+            secure: false,
+            http_only: true,
+            host_only: true,
+        };
+        encode_reply(&Ok(last), vec![cookie], &None, &LastBody::Inside)
+    }
+
+    fn an_error() -> Vec<u8> {
+        let error = Error::new(ErrorKind::TooManyRedirects, "too many").at("http://127.0.0.1/");
+        let error = error.with_os_code(5).with_response(response(302, vec![response(301, Vec::new(), None)], None));
+        encode_reply(&Err(error), Vec::new(), &None, &LastBody::Inside)
+    }
+
+    /// Decodes it as what it may be, and looks at what comes out, as a program would.
+    fn look(message: &[u8]) -> bool {
+        let task = decode_task(message, None, no_hooks).is_ok();
+        let Ok(mut reply) = Reply::decode(message) else { return task };
+        let _ = (reply.follows(), reply.announced(), reply.take_cookies());
+        match reply.outcome(&None, None, None, &Arc::new(Control::new())) {
+            Ok(Ok(response)) => look_at(&response),
+            Ok(Err(error)) => {
+                assert!(!error.kind().name().is_empty());
+                error.about().iter().for_each(|response| look_at(response));
+            }
+            Err(Malformed) => {}
+        }
+        true
+    }
+
+    fn look_at(response: &Response) {
+        let _ = (response.status(), response.url().as_str().len(), response.head().word().as_str().len());
+        for (name, value) in response.head().iter() {
+            let _ = (name.as_str().len(), value.as_str().len());
+        }
+        let _ = response.carry();
+        let mut piece = [0; 100];
+        while matches!(response.read(&mut piece), Ok(1..)) {}
+        response.history().iter().for_each(|hop| look_at(hop));
+    }
+
+    /// With the check sum that belongs to it.
+    fn resealed(mut message: Vec<u8>) -> Vec<u8> {
+        if let Some(end) = message.len().checked_sub(CHECK_SUM) {
+            let sum = crc32fast::hash(&message[..end]);
+            message[end..].copy_from_slice(&sum.to_le_bytes());
+        }
+        message
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        let task = a_task();
+        let decoded = decode_task(&task, None, no_hooks).expect("a task").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((&*decoded.method, &*decoded.url), ("POST", "http://127.0.0.1:1/path?query"));
+        let here = env::current_dir().expect("a folder");
+        assert!(matches!(&decoded.options.sink, Some(Sink::File(path)) if Path::new(path) == here.join("out")));
+        let message = a_reply();
+        let reply = Reply::decode(&message).expect("a reply");
+        assert_eq!(reply.follows(), Follows::Nothing);
+        let outcome = reply.outcome(&None, None, None, &Arc::new(Control::new())).expect("an outcome");
+        let response = outcome.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((response.status(), response.history().len()), (200, 2));
+        // One hop is one response, wherever it is mentioned.
+        assert!(Arc::ptr_eq(&response.history()[0], &response.history()[1].history()[0]));
+        assert!(look(&an_error()));
+    }
+
+    #[test]
+    fn less_more_or_other_bytes_are_no_message() {
+        for message in [a_task(), a_reply(), an_error()] {
+            assert!(look(&message));
+            for end in 0..message.len() {
+                assert!(!look(&message[..end]), "the first {end} bytes");
+            }
+            assert!(!look(&[&message[..], b"\0"].concat()));
+            for at in 0..message.len() {
+                for bit in 0..8 {
+                    let mut changed = message.clone();
+                    changed[at] ^= 1 << bit;
+                    assert!(!look(&changed), "byte {at}, bit {bit}");
+                }
+            }
+        }
+        // A task is no reply, and a reply no task.
+        assert!(Reply::decode(&a_task()).is_err());
+        assert!(decode_task(&a_reply(), None, no_hooks).is_err());
+    }
+
+    /// A check sum keeps mistakes away, not somebody who makes it right again: nothing that comes of such bytes may stop
+    /// this process, or cost much more memory than they have themselves.
+    #[test]
+    fn bytes_with_a_right_check_sum_do_no_harm() {
+        let start = RandomState::new().build_hasher().finish() | 1;
+        let mut chance = Chance(start);
+        println!("chance begins with {start}");
+        let originals = [a_task(), a_reply(), an_error()];
+        let mut accepted = 0;
+        for round in 0..40_000 {
+            let mut message = originals[round % originals.len()].clone();
+            match chance.below(8) {
+                // Nothing but the header is right.
+                0 => {
+                    message.truncate(HEADER);
+                    message.extend((0..chance.below(200)).map(|_| chance.0 as u8).collect::<Vec<_>>());
+                    message.iter_mut().skip(HEADER).for_each(|byte| *byte = chance.next() as u8);
+                    message.extend([0; CHECK_SUM]);
+                }
+                // A piece is missing, or there twice.
+                1 => {
+                    let at = HEADER + chance.below(message.len() - HEADER);
+                    let end = at + chance.below(message.len() - at);
+                    message.drain(at..end);
+                }
+                2 => {
+                    let at = HEADER + chance.below(message.len() - HEADER);
+                    let end = at + chance.below((message.len() - at).min(64));
+                    let piece = message[at..end].to_vec();
+                    message.splice(at..at, piece);
+                }
+                // Single bytes are others: large numbers, mostly.
+                3..=5 => {
+                    for _ in 0..=chance.below(4) {
+                        let at = HEADER + chance.below(message.len() - HEADER);
+                        message[at] = [0xff, 0x80, 0x7f, 0, 1, chance.next() as u8][chance.below(6)];
+                    }
+                }
+                // A length that is as large as can be.
+                6 => {
+                    let at = HEADER + chance.below(message.len() - HEADER);
+                    message.splice(at..at, [0xff, 0xff, 0xff, 0xff, 0x0f]);
+                }
+                _ => {
+                    let at = HEADER + chance.below(message.len() - HEADER);
+                    message[at] ^= 1 << chance.below(8);
+                }
+            }
+            accepted += usize::from(look(&resealed(message)));
+        }
+        // Some changes make another message: a letter of a URL, for one.
+        assert!(accepted > 0);
+    }
+}

@@ -1,4 +1,4 @@
-/* null_arguments.c for executors of one's own and their tasks. */
+/* null_arguments.c for worker processes, executors of one's own and their tasks. */
 #include "check.h"
 
 static int drops;
@@ -16,6 +16,9 @@ static rf_status never_submit(rf_task *task, void *user_data) {
 static void executors(void) {
   rf_executor *executor;
   rf_executor_ops ops = {sizeof ops, never_submit, NULL};
+  NO(rf_executor_new_processes(1, NULL));
+  BAD_OUT(executor, rf_executor_new_processes(0, &executor));
+
   NO_OUT(executor, rf_executor_new_custom(NULL, NULL, count_drop, &executor));
   NO(rf_executor_new_custom(&ops, NULL, count_drop, NULL));
   ops.submit = NULL;
@@ -27,14 +30,31 @@ static void executors(void) {
 }
 
 static void no_task(void) {
+  uint8_t *bytes;
+  size_t length = 1;
+  uint8_t byte = 0;
   rf_task_run(NULL);
   rf_task_free(NULL);
+  NO_OUT(bytes, rf_task_encode(NULL, &bytes, &length));
+  CHECK_INT(0, length);
+  length = 1;
+  NO_OUT(bytes, rf_task_execute(NULL, 1, &bytes, &length));
+  CHECK_INT(0, length);
+  NO(rf_task_execute(&byte, 1, NULL, &length));
+  BAD_OUT(bytes, rf_task_execute(&byte, 1, &bytes, &length)); /* no task at all */
+  NO(rf_task_complete(NULL, &byte, 1));
+  rf_bytes_free(NULL, 0);
 }
 
-/* A task that is refused is still the library's, and its future fails. */
+/* What can only be asked of a task: as an executor that refuses it in the end. */
 static rf_status look_at_task(rf_task *task, void *user_data) {
-  CHECK(task != NULL);
+  uint8_t byte = 0;
+  size_t length = 1;
   *(int *)user_data += 1;
+  NO(rf_task_encode(task, NULL, &length));
+  CHECK_INT(0, length);
+  NO(rf_task_complete(task, NULL, 1)); /* it is still ours */
+  BAD(rf_task_complete(task, &byte, 1));
   return RF_E_RESOURCE;
 }
 

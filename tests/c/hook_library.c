@@ -1,0 +1,189 @@
+/* The hooks of the tests of worker processes, in a shared object: where a worker finds them by their names. Each does one
+   thing, well or badly. What a hook is to know comes as bytes, its user_data. */
+#include <requests_futures.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static rf_status note(const rf_response *response, const char *name, const char *text) {
+  return rf_response_set_extra(response, name, text, strlen(text));
+}
+
+static rf_status note_process(const rf_response *response, const char *name) {
+  char number[32];
+  snprintf(number, sizeof number, "%ld", (long)getpid());
+  return note(response, name, number);
+}
+
+/* ---- what hooks are for ---- */
+
+/* Tells which process it ran in. */
+EXPORTED rf_status tell_process(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)user_data;
+  return note_process(response, "process");
+}
+
+/* Keeps its user data. */
+EXPORTED rf_status keep_bytes(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call;
+  return note(response, "bytes", user_data != NULL ? user_data : "(none)");
+}
+
+/* Reads the body, and keeps what it has made of it. */
+EXPORTED rf_status parse(rf_hook_call *call, const rf_response *response, void *user_data) {
+  const rf_json *json = NULL;
+  const rf_error *error = NULL;
+  char members[32];
+  (void)user_data;
+  if (rf_response_json(response, &json, &error) != RF_OK) return rf_hook_fail(call, rf_error_message(error));
+  snprintf(members, sizeof members, "%zu", rf_json_size(json));
+  return note(response, "members", members);
+}
+
+EXPORTED rf_status take_for_latin1(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)user_data;
+  return rf_response_set_encoding(response, "iso-8859-1");
+}
+
+EXPORTED rf_status refuse(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)response, (void)user_data;
+  return rf_hook_fail(call, "refused over there");
+}
+
+EXPORTED rf_status replace(rf_hook_call *call, const rf_response *response, void *user_data) {
+  rf_response *other = NULL;
+  (void)response, (void)user_data;
+  if (rf_response_new(299, "text/plain; charset=utf-8", "another", 7, &other) != RF_OK) return RF_FAILED;
+  note(other, "by", "replace");
+  rf_status status = rf_hook_replace(call, other);
+  rf_response_free(other);
+  return status;
+}
+
+/* Puts a cookie into the session, and takes another out. */
+EXPORTED rf_status change_cookies(rf_hook_call *call, const rf_response *response, void *user_data) {
+  rf_session *session = rf_hook_session(call);
+  (void)user_data;
+  rf_session_clear_cookies(session, "old", NULL);
+  return rf_session_set_cookie(session, rf_response_url(response), "hooked=yes; Path=/");
+}
+
+/* Reads the first ten bytes of the body. */
+EXPORTED rf_status read_ten(rf_hook_call *call, const rf_response *response, void *user_data) {
+  uint8_t ten[10];
+  size_t length = 0;
+  (void)call, (void)user_data;
+  if (rf_response_read(response, ten, sizeof ten, &length, NULL) != RF_OK) return RF_FAILED;
+  return rf_response_set_extra(response, "ten", ten, length);
+}
+
+/* Asks for another URL, through the session that the request was submitted to. */
+EXPORTED rf_status ask_again(rf_hook_call *call, const rf_response *response, void *user_data) {
+  rf_future *future = NULL;
+  const rf_response *other = NULL;
+  (void)user_data;
+  if (rf_session_get(rf_hook_session(call), rf_response_url(response), NULL, &future) != RF_OK) return RF_FAILED;
+  rf_status status = rf_future_result(future, RF_FOREVER, &other);
+  if (status == RF_OK) status = note(response, "again", rf_response_text(other, NULL));
+  rf_future_free(future);
+  return status;
+}
+
+/* So long that another request meanwhile needs another worker. */
+EXPORTED rf_status hold_for_a_moment(rf_hook_call *call, const rf_response *response, void *user_data) {
+  struct timespec moment = {0, 300000000};
+  (void)call, (void)response, (void)user_data;
+  nanosleep(&moment, NULL);
+  return RF_OK;
+}
+
+EXPORTED rf_status in_background(rf_hook_call *call, rf_session *session, const rf_response *response,
+                                 void *user_data) {
+  (void)call, (void)user_data;
+  if (session == NULL) return RF_FAILED;
+  return note_process(response, "background");
+}
+
+/* ---- what nobody is to do ---- */
+
+EXPORTED rf_status crash(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  signal(SIGSEGV, SIG_DFL);
+  raise(SIGSEGV);
+  return RF_OK;
+}
+
+EXPORTED rf_status give_up(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  abort();
+}
+
+/* With the status that its bytes say. */
+EXPORTED rf_status leave(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response;
+  exit(atoi(user_data));
+}
+
+EXPORTED rf_status hang(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  for (;;) pause();
+}
+
+/* Never ends, and does not let itself be ended by a polite signal. */
+EXPORTED rf_status hang_stubbornly(rf_hook_call *call, const rf_response *response, void *user_data) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, NULL);
+  return hang(call, response, user_data);
+}
+
+/* Writes rubbish to every socket that it finds, and goes on as if nothing had happened. */
+EXPORTED rf_status write_rubbish(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  for (int descriptor = 3; descriptor < 256; descriptor++) {
+    send(descriptor, "rubbish, and more rubbish\n", 26, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  return RF_OK;
+}
+
+EXPORTED rf_status close_everything(rf_hook_call *call, const rf_response *response, void *user_data) {
+  for (int descriptor = 3; descriptor < 256; descriptor++) close(descriptor);
+  return hang(call, response, user_data);
+}
+
+/* Leaves a child behind, which has all that this process has, and dies. */
+EXPORTED rf_status die_and_leave_a_child(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  if (fork() == 0) {
+    /* Long enough to be noticed; nobody is to wait for it. */
+    close(1);
+    close(2);
+    sleep(20);
+    _exit(0);
+  }
+  raise(SIGKILL);
+  return RF_OK;
+}
+
+/* Crashes when the response says so in a header. */
+EXPORTED rf_status crash_if_told(rf_hook_call *call, const rf_response *response, void *user_data) {
+  const char *text = rf_response_text(response, NULL);
+  if (text != NULL && strstr(text, "crash") != NULL) return crash(call, response, user_data);
+  return note_process(response, "process");
+}
+
+/* ---- what has no name ---- */
+
+static rf_status static_hook(rf_hook_call *call, const rf_response *response, void *user_data) {
+  return tell_process(call, response, user_data);
+}
+EXPORTED rf_hook_fn hook_without_name(void);
+EXPORTED rf_hook_fn hook_without_name(void) { return static_hook; }
