@@ -69,6 +69,20 @@ static void the_environment_travels(void) {
   end_pool(pool);
 }
 
+/* What is left of the deadline counts there. */
+static void the_deadline_travels(void) {
+  pool pool = new_pool(1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 500 * patience()));
+  int64_t start = now_ms();
+  rf_future *future = get(pool.session, raw("/silent"), options);
+  CHECK_STR(raw("/silent"), rf_error_url(ERROR_OF(RF_ERROR_TIMEOUT, future)));
+  CHECK_RANGE(500, 5000 * patience(), now_ms() - start);
+  rf_future_free(future);
+  rf_options_free(options);
+  end_pool(pool);
+}
+
 static void defaults_and_cookies_travel(void) {
   pool pool = new_pool(2);
   rf_options *defaults = options_with_hook("tell_process"), *options = new_options();
@@ -349,6 +363,7 @@ int main(void) {
   every_request_ends_as_it_would_here();
   relative_paths_are_those_of_this_process();
   the_environment_travels();
+  the_deadline_travels();
   defaults_and_cookies_travel();
   sessions_stay_apart();
   background();
