@@ -46,8 +46,8 @@ CHARTS = [
     ("get1", "wall_us", "time"),
 ]
 
-WIDTH, LABEL, BAR, VALUE, LINE, HEAD, GAP = 470, 150, 210, 90, 17, 24, 18
-LONGEST = 2.2  # a longer bar is cut, with its figure beside it
+WIDTH, LABEL, BAR, LINE, HEAD, GAP = 490, 150, 205, 17, 24, 18
+LONGEST = 2.2  # a longer bar is cut; its figure says how long it is
 
 
 def amount(value, figure):
@@ -66,7 +66,7 @@ def group(title, bars, figure, reference, x, y):
         out.append(f'<text class="small" text-anchor="end" x="{x + LABEL - 6}" y="{line + 11}">{escape(label)}</text>')
         out.append(f'<rect class="{kind}" x="{x + LABEL}" y="{line + 1}" width="{length:.1f}" height="{LINE - 4}" rx="2"/>')
         text = f"{amount(value, figure)}  ({value / reference:.2f})"
-        out.append(f'<text class="small" x="{x + LABEL + length + 5:.1f}" y="{line + 11}">{text}</text>')
+        out.append(f'<text class="small" x="{x + LABEL + BAR + 8}" y="{line + 11}">{text}</text>')
     mark = x + LABEL + scale
     out.append(f'<line class="mark" x1="{mark:.1f}" x2="{mark:.1f}" y1="{top - 2}" y2="{top + len(bars) * LINE}"/>')
     return out, HEAD + len(bars) * LINE + GAP
@@ -90,15 +90,15 @@ def draw(about, records, workloads):
         body += lines
         bottoms[column] += height
     notes = [
-        f"per request; in brackets and as the dashed line: to libcurl's multi interface. {about['cpu']}, "
-        f"one core for the client, one for the server" if about["pinned"] else "per request; client and server on the same cores",
-        f"{about['date']}, " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()
-                                         if name in ("nginx", "libcurl", "go")) + f", commit {about['commit']}",
+        "For each request; in brackets, and as the dashed line, compared with libcurl's multi interface. Less is better.",
+        f"{about['cpu']}, " + ("one core for the client, one for the server" if about["pinned"] else "not pinned") + "; "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items() if name in ("nginx", "libcurl", "go"))
+        + f"; {about['date']}, commit {about['commit']}",
     ]
     bottom = max(bottoms) + 4
     for index, note in enumerate(notes):
         body.append(f'<text class="small" x="16" y="{bottom + 14 + index * 16}">{escape(note)}</text>')
-    height, width = bottom + 46, 16 + 2 * WIDTH + 30
+    height, width = bottom + 46, 16 + 2 * WIDTH
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">\n'
             f"<style>{STYLE}</style>\n<rect class=\"page\" width=\"{width}\" height=\"{height}\" rx=\"8\"/>\n"
             + "\n".join(body) + "\n</svg>\n")

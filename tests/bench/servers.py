@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -98,7 +99,7 @@ class Nginx:
         hosts = [f"    listen 127.0.0.{1 + i}:{self.port} backlog=16384;" for i in range(HOSTS)]
         with open(f"{self.directory}/nginx.conf", "w") as file:
             file.write(CONFIGURATION.format(directory=self.directory, listen="\n".join(hosts), tls=self.tls,
-                                            descriptors=19000))
+                                            descriptors=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20_000)))
         command = ["nginx", "-p", self.directory, "-c", f"{self.directory}/nginx.conf", "-e", f"{self.directory}/error.log"]
         self.process = subprocess.Popen(pinned(self.core) + command)
         wait_for(self.port, self.process)
@@ -109,7 +110,7 @@ class Nginx:
         self.process.wait()
 
     def version(self):
-        return subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip().rpartition(" ")[2]
+        return subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip().rpartition("/")[2]
 
     def url(self, path):
         return {
@@ -143,7 +144,7 @@ class LocalServer:
 
     def __enter__(self):
         if not os.path.exists(self.program):
-            raise RuntimeError(f"{self.program} is missing: cargo build --release --package local-server")
+            raise RuntimeError(f"{self.program} is missing: cargo build --release --workspace")
         # It runs a command with variables that name its ports, and ends with it.
         command = [self.program, "--", "sh", "-c", "env | grep ^RF_TEST_; echo; read end"]
         self.process = subprocess.Popen(pinned(self.core) + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

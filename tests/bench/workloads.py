@@ -85,7 +85,7 @@ class Goal:
     def of(self, figures):
         try:
             return self.value(figures)
-        except KeyError:
+        except (KeyError, TypeError):
             return None
 
 

@@ -40,6 +40,9 @@ static void set_up(struct transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  /* Large bodies: the largest buffers that libcurl takes. */
+  if (work.expect > 1000000) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L * 1024);
+  if (work.body > 1000000) curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 2048L * 1024);
   struct curl_slist *headers = NULL;
   if (work.fresh) headers = curl_slist_append(headers, "Connection: close");
   if (work.body > 0) {
