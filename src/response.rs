@@ -174,6 +174,14 @@ impl Response {
         }
     }
 
+    /// With this for its content. There is no source to read.
+    pub fn with_content(mut self, mut content: Vec<u8>) -> Response {
+        content.push(0);
+        self.content = OnceLock::from(content);
+        self.body.get_mut().state = BodyState::Kept;
+        self
+    }
+
     /// A response made by hand.
     pub fn made(status: u16, content_type: Option<&str>, body: &[u8]) -> Response {
         let mut head = format!("HTTP/1.1 {status} {}\r\n", crate::http::engine::reason(status));
@@ -192,11 +200,7 @@ impl Response {
             source: None,
             control: None,
         });
-        let mut content = body.to_vec();
-        content.push(0);
-        let _ = response.content.set(content);
-        response.body.lock().state = BodyState::Kept;
-        response
+        response.with_content(body.to_vec())
     }
 
     pub fn status(&self) -> u16 {

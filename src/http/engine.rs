@@ -484,6 +484,17 @@ impl RawBody {
         RawBody { framing: Framing::Engine(reader), failure: None }
     }
 
+    /// All of the body, if it came along with the head.
+    pub fn at_once(&mut self) -> Option<Vec<u8>> {
+        let Framing::Plain { line, left, .. } = &self.framing else { return None };
+        let left = usize::try_from(*left).ok()?;
+        if left > line.connection().map_or(0, |connection| connection.input().len()) {
+            return None;
+        }
+        let mut content = Vec::with_capacity(left + 1);
+        self.read_to_end(&mut content).ok().map(|_| content)
+    }
+
     fn fail(&mut self, error: Error) -> io::Error {
         self.failure = Some(error.clone());
         error.into_io()

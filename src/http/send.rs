@@ -399,20 +399,24 @@ impl Transfer<'_> {
             ("HEAD", _) | (_, 204 | 304) => None,
             _ => head.joined("content-encoding"),
         };
-        let watched = hop.meter.is_on();
-        let limit = self.settings.max_body;
-        let source: Source = if !watched && limit.is_none() && coding.is_none() {
-            Box::new(answer.body)
+        let mut body = answer.body;
+        let untouched = !hop.meter.is_on() && self.settings.max_body.is_none() && coding.is_none();
+        // A body that is here already needs no source, unless somebody may want to read it in pieces.
+        let whole = if untouched && self.takes_whole() { body.at_once() } else { None };
+        let source: Option<Source> = if whole.is_some() {
+            None
+        } else if untouched {
+            Some(Box::new(body))
         } else {
-            let metered = Metered { source: answer.body, meter: hop.meter.clone() };
+            let metered = Metered { source: body, meter: hop.meter.clone() };
             let decoded = decode::decoder(coding.as_deref().unwrap_or(""), metered);
-            let (control, limit) = (self.control.clone(), limit.unwrap_or(u64::MAX));
-            Box::new(Limited { source: decoded, control, limit, seen: 0 })
+            let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
+            Some(Box::new(Limited { source: decoded, control, limit, seen: 0 }))
         };
         // With room for the NUL that a string for C ends with.
         let mut url = String::with_capacity(hop.url.as_str().len() + 1);
         url.push_str(hop.url.as_str());
-        Response::new(Parts {
+        let response = Response::new(Parts {
             status: answer.status,
             head,
             url,
@@ -420,9 +424,19 @@ impl Transfer<'_> {
             request_body: hop.payload.sent_body(),
             elapsed,
             history: hop.history.clone(),
-            source: Some(source),
-            control: Some(self.control.clone()),
-        })
+            control: source.is_some().then(|| self.control.clone()),
+            source,
+        });
+        match whole {
+            Some(content) => response.with_content(content),
+            None => response,
+        }
+    }
+
+    /// Whether nobody but us reads a body before all of it is here.
+    fn takes_whole(&self) -> bool {
+        let settings = self.settings;
+        settings.stream != Some(true) && settings.hooks.is_empty() && settings.sink.is_none()
     }
 
     /// Where the hop goes; and the proxy that forwards it, when one does.
