@@ -3,7 +3,7 @@
 //! One buffer holds the bytes as they were, but for a NUL behind each name and each value, so that lending them
 //! to C costs nothing; the fields are ranges in it.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 #[derive(Clone, Copy)]
 struct Range {
@@ -65,27 +65,39 @@ impl Head {
         let range = |start: usize, end: usize| Range { start: start as u32, end: end as u32 };
         let mut fields = Vec::with_capacity(12);
         let mut first = None;
-        let mut regular = true;
+        // What spoils it is looked for in all of it at once: many bytes at a time.
+        let mut regular = raw.iter().fold(true, |fine, byte| fine & is_text(*byte));
+        let mut returns = raw.iter().filter(|byte| **byte == b'\r').count();
         let mut at = 0;
-        while let Some(length) = memchr(b'\n', &text[at..]) {
-            let whole = &text[at..at + length];
-            let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
+        for end in memchr_iter(b'\n', &text) {
+            let mut whole = &text[at..end];
+            if let [line @ .., b'\r'] = whole {
+                whole = line;
+                returns -= 1;
+            }
             let line = trim_end(whole);
             if first.is_none() {
                 let (start, end) = word(line);
                 first = Some(range(at + start, at + end));
-            } else if let Some(colon) = memchr(b':', line) {
-                let name = trim_end(&line[..colon]).len();
-                let value = &line[colon + 1..];
-                let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-                regular &= name == colon && is_token(&line[..name]) && is_value(&whole[colon + 1..]);
-                let start = at + colon + 1 + lead;
-                fields.push(Field { name: range(at, at + name), value: range(start, at + line.len()) });
+            } else if let Some(colon) = line.iter().position(|byte| !TOKEN[usize::from(*byte)]) {
+                // Nearly always it is the colon that ends the name.
+                let plain = line[colon] == b':' && colon > 0;
+                let colon = if plain { Some(colon) } else { memchr(b':', line) };
+                regular &= plain;
+                if let Some(colon) = colon {
+                    let name = trim_end(&line[..colon]).len();
+                    let value = &line[colon + 1..];
+                    let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+                    let start = at + colon + 1 + lead;
+                    fields.push(Field { name: range(at, at + name), value: range(start, at + line.len()) });
+                }
             } else {
                 regular &= whole.is_empty();
             }
-            at += length + 1;
+            at = end + 1;
         }
+        // A CR stands before an LF or is none of the standard's.
+        regular &= returns == 0;
         let word = first.unwrap_or(range(0, 0));
         let ends = fields.iter().flat_map(|field| [field.name.end, field.value.end]);
         for end in ends.chain([word.end]) {
@@ -188,9 +200,9 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-fn is_value(text: &[u8]) -> bool {
-    // All of it, whatever is found: so it is done for many bytes at once.
-    text.iter().fold(true, |fine, byte| fine & ((*byte >= b' ' && *byte != 0x7F) || *byte == b'\t'))
+/// What a head is made of, its line ends included.
+fn is_text(byte: u8) -> bool {
+    (byte >= b' ' && byte != 0x7F) || matches!(byte, b'\t' | b'\r' | b'\n')
 }
 
 /// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are.
@@ -234,6 +246,22 @@ mod tests {
         assert_eq!(head.word().as_str(), "");
         assert_eq!((head.get("a"), head.get("b")), (Some("café"), Some("café")));
         assert_eq!(Head::of_response(b"HTTP/1.1 200 \r\n\r\n".to_vec()).word().as_str(), "");
+    }
+
+    #[test]
+    fn a_head_is_regular_as_long_as_there_is_one_way_to_read_it() {
+        let is_regular = |fields: &[u8]| {
+            Head::of_response([b"HTTP/1.1 200 OK\r\n", fields, b"\r\n"].concat()).is_regular()
+        };
+        for fine in ["", "A: b\r\n", "A:\r\n", "A: b\nC: d \t\r\n", "X-a_b: \u{e9}: c\r\n"] {
+            assert!(is_regular(fine.as_bytes()), "{fine:?}");
+        }
+        for odd in ["A : b\r\n", ": b\r\n", "A b: c\r\n", "A\r\n", " A: b\r\n", "A: b\rc\r\n", "A: b\r\r\n"] {
+            assert!(!is_regular(odd.as_bytes()), "{odd:?}");
+        }
+        for odd in ["A: \u{1}\r\n", "A: \u{7f}\r\n", "A: b\0\r\n", "\u{e9}: b\r\n", " \r\n"] {
+            assert!(!is_regular(odd.as_bytes()), "{odd:?}");
+        }
     }
 
     #[test]

@@ -49,12 +49,31 @@ impl Connection {
     /// The length of the head, once all of it is here. On the way, a header that a server has folded becomes one
     /// line, with spaces for the line's end, as RFC 9112 asks of clients: the engine refuses such lines.
     pub fn head_length(&mut self) -> Option<usize> {
+        let input = &self.input[self.start..self.end];
+        let (mut at, mut folded, mut length) = (0, false, None);
+        for end in memchr::memchr_iter(b'\n', input) {
+            // An empty line ends the head. The first line is none of its fields.
+            if at > 0 {
+                if matches!(input[at..end], [] | [b'\r']) {
+                    length = Some(end + 1);
+                    break;
+                }
+                folded |= matches!(input.get(end + 1), Some(b' ' | b'\t'));
+            }
+            at = end + 1;
+        }
+        if folded {
+            self.unfold();
+        }
+        length
+    }
+
+    fn unfold(&mut self) {
         let input = &mut self.input[self.start..self.end];
         let mut at = 0;
         while let Some(end) = memchr::memchr(b'\n', &input[at..]).map(|found| at + found) {
-            // An empty line ends the head. The first line is none of its fields.
             if at > 0 && matches!(input[at..end], [] | [b'\r']) {
-                return Some(end + 1);
+                return;
             }
             if at > 0 && matches!(input.get(end + 1), Some(b' ' | b'\t')) {
                 input[end] = b' ';
@@ -64,7 +83,6 @@ impl Connection {
             }
             at = end + 1;
         }
-        None
     }
 
     pub fn consume(&mut self, amount: usize) {
