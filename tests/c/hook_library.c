@@ -116,7 +116,6 @@ EXPORTED rf_status in_background(rf_hook_call *call, rf_session *session, const 
 
 EXPORTED rf_status crash(rf_hook_call *call, const rf_response *response, void *user_data) {
   (void)call, (void)response, (void)user_data;
-  signal(SIGSEGV, SIG_DFL);
   raise(SIGSEGV);
   return RF_OK;
 }

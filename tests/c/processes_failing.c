@@ -33,7 +33,7 @@ static void one_that_dies_fails_its_request_and_is_replaced(void) {
   options = new_options();
   CHECK_OK(rf_options_add_hook_bytes(options, hook("leave"), "0", 2));
   check_breaks(pool, options, "exited with status 0");
-  check_breaks(pool, options_with_hook("close_everything"), "killed");
+  check_breaks(pool, options_with_hook("close_everything"), "closed its connection");
   end_pool(pool);
 }
 

@@ -27,6 +27,10 @@ const ABORT: Duration = Duration::from_millis(35);
 const ABORT_AMONG_OTHERS: Duration = Duration::from_secs(1);
 /// A request that has reached its deadline has this long to say so.
 const DEADLINE: Duration = Duration::from_millis(250);
+/// A process whose side of the connection is closed has this long to be dead.
+const EXIT: Duration = Duration::from_millis(100);
+/// How often it is looked for its death where nothing tells of that.
+const LOOK: Duration = Duration::from_millis(1);
 /// A process that is not needed any more has this long to end by itself.
 const END: Duration = Duration::from_secs(2);
 /// So many hosts are remembered of each process.
@@ -328,15 +332,25 @@ impl Child {
         let _ = process.wait();
     }
 
-    /// How it ended, for the end of a sentence. It has closed its side: what still lives of it is killed.
+    /// How it ended, for the end of a sentence. It has closed its side: one that still lives a moment later is killed.
     fn fate(&self) -> String {
         let mut process = self.process.lock();
-        let _ = process.kill();
-        match process.wait() {
-            Ok(status) => described(status),
-            // The program waits for its children by itself, or ignores them.
-            Err(_) => "died".into(),
+        let until = Instant::now() + EXIT;
+        loop {
+            match process.try_wait() {
+                Ok(Some(status)) => return described(status),
+                Ok(None) if !is_over(until) => {
+                    let look = if self.end.is_some() { until } else { Instant::now() + LOOK };
+                    channel::poll([self.end()], Some(look));
+                }
+                Ok(None) => break,
+                // The program waits for its children by itself, or ignores them.
+                Err(_) => return "died".into(),
+            }
         }
+        let _ = process.kill();
+        let _ = process.wait();
+        "closed its connection to this process, and was killed".into()
     }
 }
 

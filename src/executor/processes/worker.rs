@@ -93,6 +93,9 @@ fn greet() -> Option<(Channel, OwnedFd, i32)> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
         // A key that is meant for the program in the terminal is not meant for its workers: they end with it.
         libc::signal(libc::SIGINT, libc::SIG_IGN);
+        // The program's own handlers would let a signal pass that no fault has caused.
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        libc::signal(libc::SIGBUS, libc::SIG_DFL);
         let data = libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 3);
         let nothing = CString::from(c"/dev/null");
         let nothing = libc::open(nothing.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
