@@ -828,7 +828,8 @@ mod tests {
 
     fn an_error() -> Vec<u8> {
         let error = Error::new(ErrorKind::TooManyRedirects, "too many").at("http://127.0.0.1/");
-        let error = error.with_os_code(5).with_response(response(302, vec![response(301, Vec::new(), None)], None));
+        let error =
+            error.with_os_code(5).with_response(response(302, vec![response(301, Vec::new(), None)], None));
         encode_reply(&Err(error), Vec::new(), &None, &LastBody::Inside)
     }
 
@@ -871,10 +872,13 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let task = a_task();
-        let decoded = decode_task(&task, None, no_hooks).expect("a task").unwrap_or_else(|error| panic!("{error}"));
+        let decoded =
+            decode_task(&task, None, no_hooks).expect("a task").unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((&*decoded.method, &*decoded.url), ("POST", "http://127.0.0.1:1/path?query"));
         let here = env::current_dir().expect("a folder");
-        assert!(matches!(&decoded.options.sink, Some(Sink::File(path)) if Path::new(path) == here.join("out")));
+        assert!(
+            matches!(&decoded.options.sink, Some(Sink::File(path)) if Path::new(path) == here.join("out"))
+        );
         let message = a_reply();
         let reply = Reply::decode(&message).expect("a reply");
         assert_eq!(reply.follows(), Follows::Nothing);
