@@ -1,7 +1,6 @@
 //! The name of a function: which shared object exports it, and under which symbol. By it another process finds the
 //! same function.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::fmt;
 use std::mem;
@@ -12,7 +11,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// An exported function of a shared object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Symbol {
     pub object: PathBuf,
     /// What the linker wrote into the object to tell one build from another; empty where it did not.
@@ -107,8 +106,9 @@ impl Symbol {
 
     /// Finds the function in this process, where its object is loaded for good. The reason is part of a sentence.
     pub fn find(&self) -> Result<*const c_void, String> {
-        static FOUND: Mutex<Option<HashMap<Symbol, usize>>> = Mutex::new(None);
-        if let Some(address) = FOUND.lock().as_ref().and_then(|found| found.get(self)) {
+        /// A program has few hooks.
+        static FOUND: Mutex<Vec<(Symbol, usize)>> = Mutex::new(Vec::new());
+        if let Some((_, address)) = FOUND.lock().iter().find(|(symbol, _)| symbol == self) {
             return Ok(*address as *const c_void);
         }
         let shown = || format!("{} ({})", self.name, self.object.display());
@@ -120,7 +120,10 @@ impl Symbol {
             return Err(format!("{} is of another build there", shown()));
         }
         mem::forget(object);
-        FOUND.lock().get_or_insert_default().insert(self.clone(), address as usize);
+        let mut found = FOUND.lock();
+        if !found.iter().any(|(symbol, _)| symbol == self) {
+            found.push((self.clone(), address as usize));
+        }
         Ok(address)
     }
 }
