@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
+use crate::signal::Signal;
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
 pub const SLICE: Duration = Duration::from_millis(10);

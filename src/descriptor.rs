@@ -3,8 +3,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use parking_lot::Mutex;
-
 /// Readable while it is set. An eventfd where there is one, else a pipe with a byte in it.
 #[derive(Debug)]
 pub struct Flag {
@@ -75,31 +73,5 @@ impl Flag {
         let mut count = [0_u8; 8];
         // SAFETY: eight writable bytes. It does not block: they have been written.
         unsafe { libc::read(self.read.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
-}
-
-/// A flag for several threads. It is held for the length of a system call, so nobody waits long.
-#[derive(Debug)]
-pub struct Signal {
-    flag: Mutex<Flag>,
-    descriptor: RawFd,
-}
-
-impl Signal {
-    pub fn new() -> io::Result<Signal> {
-        let flag = Flag::new()?;
-        Ok(Signal { descriptor: flag.descriptor(), flag: Mutex::new(flag) })
-    }
-
-    pub fn descriptor(&self) -> RawFd {
-        self.descriptor
-    }
-
-    pub fn set(&self) {
-        self.flag.lock().set(true);
-    }
-
-    pub fn clear(&self) {
-        self.flag.lock().set(false);
     }
 }

@@ -21,6 +21,7 @@ pub mod monitor;
 pub mod options;
 pub mod response;
 pub mod session;
+pub mod signal;
 pub mod symbol;
 pub mod sync;
 pub mod terminated;

@@ -13,12 +13,12 @@ use super::channel::{self, Channel, Endless, Kind, Patience};
 use super::memory;
 use super::program::Program;
 use crate::control::Control;
-use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
 use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply};
 use crate::fork;
 use crate::response::Source;
 use crate::session::{Outcome, Request};
+use crate::signal::Signal;
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(30);

@@ -16,13 +16,13 @@ use parking_lot::{Condvar, Mutex};
 use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
 use crate::control::Control;
-use crate::descriptor::Signal;
 use crate::error::{Error, ErrorKind};
 use crate::executor::elsewhere::{Done, Job};
 use crate::executor::panic_text;
 use crate::executor::wire::{self, ErrorMessage, FindHook, LastBody};
 use crate::options::Borrowed;
 use crate::response::{BodyState, Refusal, Response};
+use crate::signal::Signal;
 
 /// What goes over in one piece of a body.
 const PIECE: usize = 64 * 1024;
