@@ -98,21 +98,28 @@ def library_directory(library, name):
     return directory
 
 
-def library_clients(library, prefix, title):
-    directory = library_directory(library, "so-" + (prefix.rstrip(":") or "new"))
+def library_clients(library, against):
+    """The same programs for both builds: which they load is a matter of where they look."""
+    directory = library_directory(library, "so-new")
     flags = [f"-I{ROOT}/include", f"-L{directory}", "-lrequests_futures"]
     program, pending = compile_c("library", "library.c", *flags), compile_c("pending", "pending.c", *flags)
-    environment = {"LD_LIBRARY_PATH": directory}
 
-    def client(name, what, program=program, kind=Client):
-        return kind(prefix + name, f"{title}, {what}", program, [f"mode={name}"], environment)
+    def ways(prefix, title, directory):
+        def client(name, what, program=program, kind=Client):
+            environment = {"LD_LIBRARY_PATH": directory}
+            return kind(prefix + name, f"{title}, {what}", program, [f"mode={name}"], environment)
 
-    return [
-        client("list", "list"),
-        client("completed", "as completed"),
-        client("callbacks", "callbacks"),
-        client("pending", "pending", pending, Pending),
-    ]
+        return [
+            client("list", "list"),
+            client("completed", "as completed"),
+            client("callbacks", "callbacks"),
+            client("pending", "pending", pending, Pending),
+        ]
+
+    clients = ways("", "this library", directory)
+    if against:
+        clients += ways("old:", "the other build", library_directory(against, "so-old"))
+    return clients
 
 
 def all_clients(library, against, python):
@@ -154,9 +161,7 @@ def all_clients(library, against, python):
         script = os.path.join(HERE, "clients", "requests_futures_client.py")
         return [Interpreted("python", "requests-futures", python, [script])]
 
-    clients.extend(library_clients(library, "", "this library"))
-    if against:
-        clients.extend(library_clients(against, "old:", "the other build"))
+    clients.extend(library_clients(library, against))
     attempt("libcurl multi", multi)
     attempt("libcurl easy", lambda: [Client("easy", "libcurl easy, a thread each", curl("curl_easy"))])
     attempt("the floor", lambda: [Floor("floor", "blocking sockets, no parsing", compile_c("sockets", "sockets.c"))])
