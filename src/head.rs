@@ -222,8 +222,7 @@ mod tests {
     #[test]
     fn a_response_head_keeps_case_order_and_repeats() {
         let head = Head::of_response(
-            b"HTTP/1.1 404 Not Found\r\nX-CaSe:  one \r\nSet-Cookie: a=1\r\nx-case: two\r\nEmpty:\r\n\r\n"
-                .to_vec(),
+            b"HTTP/1.1 404 Not Found\r\nX-CaSe:  one \r\nSet-Cookie: a=1\r\nx-case: two\r\nEmpty:\r\n\r\n",
         );
         assert_eq!(head.word().as_str(), "Not Found");
         assert_eq!(head.count(), 4);
@@ -242,10 +241,10 @@ mod tests {
 
     #[test]
     fn a_reason_may_be_missing_and_a_value_may_be_latin1() {
-        let head = Head::of_response(b"HTTP/1.1 200\r\nA: caf\xe9\r\nB: caf\xc3\xa9\r\n\r\n".to_vec());
+        let head = Head::of_response(b"HTTP/1.1 200\r\nA: caf\xe9\r\nB: caf\xc3\xa9\r\n\r\n");
         assert_eq!(head.word().as_str(), "");
         assert_eq!((head.get("a"), head.get("b")), (Some("café"), Some("café")));
-        assert_eq!(Head::of_response(b"HTTP/1.1 200 \r\n\r\n".to_vec()).word().as_str(), "");
+        assert_eq!(Head::of_response(b"HTTP/1.1 200 \r\n\r\n").word().as_str(), "");
     }
 
     #[test]
@@ -266,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_request_head_begins_with_its_method() {
-        let head = Head::of_request(b"PATCH /a?b HTTP/1.1\r\nHost: h\r\n\r\n".to_vec());
+        let head = Head::of_request(b"PATCH /a?b HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!((head.word().as_str(), head.get("HOST")), ("PATCH", Some("h")));
     }
 }

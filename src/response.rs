@@ -191,7 +191,7 @@ impl Response {
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         let response = Response::new(Parts {
             status,
-            head: Head::of_response(head.into_bytes()),
+            head: Head::of_response(head),
             url: String::new(),
             request_head: Vec::new(),
             request_body: None,
@@ -237,7 +237,7 @@ impl Response {
 
     /// The head of the request, as this hop sent it.
     pub fn request_head(&self) -> &Head {
-        self.request_head.get_or_init(|| Head::of_request(self.request_raw.clone()))
+        self.request_head.get_or_init(|| Head::of_request(&self.request_raw))
     }
 
     pub fn request_body(&self) -> Option<&[u8]> {
@@ -736,7 +736,7 @@ mod tests {
     fn streamed(body: &'static [u8]) -> Response {
         Response::new(Parts {
             status: 200,
-            head: Head::of_response(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+            head: Head::of_response(b"HTTP/1.1 200 OK\r\n\r\n"),
             url: "http://h/".into(),
             request_head: Vec::new(),
             request_body: None,

@@ -638,3 +638,52 @@ fn cut_short() -> Error {
 pub fn reason(status: u16) -> &'static str {
     ureq::http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(raw: &str, head_only: bool) -> Option<(u16, u64, bool)> {
+        let plain = Plain::of(&Head::of_response(raw), raw.as_bytes(), head_only)?;
+        Some((plain.status, plain.length, plain.keep))
+    }
+
+    #[test]
+    fn a_plain_head_says_how_long_its_body_is_and_whether_the_connection_lasts() {
+        let get = |raw| plain(raw, false);
+        assert_eq!(get("HTTP/1.1 200 OK\r\nA: b\r\ncontent-length: 5\r\n\r\n"), Some((200, 5, true)));
+        assert_eq!(get("HTTP/1.1 404\nContent-Length: 0\n\n"), Some((404, 0, true)));
+        let closing = "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 5\r\n\r\n";
+        // The engine is asked the first time, and what it said is remembered.
+        assert_eq!((get(closing), get(closing)), (Some((200, 5, false)), Some((200, 5, false))));
+        assert_eq!(get("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n"), Some((200, 5, false)));
+        let kept = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n";
+        assert_eq!(get(kept), Some((200, 5, true)));
+        assert_eq!(get("HTTP/1.1 204 No Content\r\n\r\n"), Some((204, 0, true)));
+        assert_eq!(get("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), Some((304, 0, true)));
+        assert_eq!(plain("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true), Some((200, 0, true)));
+    }
+
+    #[test]
+    fn a_head_that_leaves_a_doubt_is_the_engines() {
+        for fields in [
+            "",
+            "Transfer-Encoding: chunked\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 1234567890123456789\r\n",
+            "Content-Length: 5\r\nA : b\r\n",
+            "Content-Length: 5\r\nA\r\n",
+        ] {
+            assert_eq!(plain(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), false), None, "{fields:?}");
+        }
+        for line in
+            ["HTTP/1.1 101 Over", "HTTP/1.1 099 No", "HTTP/1.1 2000 No", "HTTP/2.0 200 OK", "ICY 200 OK", ""]
+        {
+            assert_eq!(plain(&format!("{line}\r\nContent-Length: 5\r\n\r\n"), false), None, "{line:?}");
+        }
+    }
+}
