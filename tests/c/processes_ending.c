@@ -479,6 +479,34 @@ static void a_fork_in_between(void) {
   end_pool(pool);
 }
 
+/* A child that lives on has all the sockets of this process; no worker waits for it to end. */
+static void a_forked_child_keeps_no_worker_alive(void) {
+  pool pool = new_pool(3);
+  const rf_response *response = NULL;
+  rf_future *futures[3];
+  const char *gate = unique("forked");
+  for (int i = 0; i < 3; i++) futures[i] = get(pool.session, text("%s?%d", gate_url(gate), i), NULL);
+  gate_wait(gate, 3);
+  gate_open(gate);
+  for (int i = 0; i < 3; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+  rf_future *stream = begin_stream(pool.session, http("/bytes/50000000"), &response);
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    for (;;) pause();
+  }
+  int64_t start = now_ms();
+  rf_future_free(stream);
+  CHECK_OK(rf_executor_shutdown(pool.executor, true, false));
+  CHECK_RANGE(0, 1500 * patience(), now_ms() - start);
+  kill(child, SIGKILL);
+  CHECK_INT(child, waitpid(child, NULL, 0));
+  end_pool(pool);
+}
+
 static int entries(const char *folder) {
   DIR *open = opendir(folder);
   int count = 0;
@@ -515,6 +543,7 @@ int main(int argc, char **argv) {
   closing_with_an_abort_ends_streams();
   a_dead_worker_breaks_its_streams_off();
   a_fork_in_between();
+  a_forked_child_keeps_no_worker_alive();
   workers_end_with_their_parent(argv[0]);
   workers_end_when_the_program_just_exits(argv[0]);
   EVENTUALLY(descriptors() == before);

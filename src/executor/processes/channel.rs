@@ -136,6 +136,12 @@ impl Channel {
         self.socket.as_raw_fd()
     }
 
+    /// Ends the conversation. Closing alone would not, while a child that was forked meanwhile has the socket as well.
+    pub fn hang_up(&self) {
+        // SAFETY: no pointers; the descriptor is open.
+        unsafe { libc::shutdown(self.descriptor(), libc::SHUT_RDWR) };
+    }
+
     fn flags(&self) -> libc::c_int {
         if self.is_patient { libc::MSG_DONTWAIT } else { 0 }
     }

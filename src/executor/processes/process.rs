@@ -285,6 +285,7 @@ impl Process {
     /// Tells the process that there is no more work. It is waited for when the result is dropped, unless bodies still
     /// come from it.
     pub fn end(self) -> impl Sized {
+        self.channel.hang_up();
         self.child
     }
 }
@@ -525,5 +526,8 @@ impl Read for Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         self.control.detach(self.channel.descriptor());
+        if !fork::is_inherited(self.child.made_in) {
+            self.channel.hang_up();
+        }
     }
 }
