@@ -64,13 +64,15 @@ pub fn serve(find_hook: FindHook) -> i32 {
     if data.send(Kind::Ready, ready.as_bytes(), None, &mut Endless).is_err() {
         return 1;
     }
+    // Zeroed once: a body passes through it, whole or piece by piece.
+    let mut buffer = vec![0; PIECE];
     let ended_well = loop {
         match data.receive(&mut Endless) {
             Ok(None) => break true,
             Ok(Some((Kind::Task, message))) => {
                 let message = message.to_vec();
                 let attachment = data.take_descriptor();
-                if !answer(&mut data, &work, &message, attachment, find_hook) {
+                if !answer(&mut data, &work, &message, attachment, find_hook, &mut buffer) {
                     break false;
                 }
             }
@@ -221,6 +223,7 @@ fn answer(
     message: &[u8],
     attachment: Option<OwnedFd>,
     find_hook: FindHook,
+    buffer: &mut [u8],
 ) -> bool {
     let control = Arc::new(Control::new());
     work.begin(&control);
@@ -249,7 +252,7 @@ fn answer(
             data.send(Kind::Reply, &reply, None, &mut Endless)
         }
         Ok(done) => match &done.outcome {
-            Ok(response) if is_passed_on => pass_on(data, done, response),
+            Ok(response) if is_passed_on => pass_on(data, done, response, buffer),
             Ok(response) if is_streamed && response.carry().open => {
                 stream(data, work, done, response, &control)
             }
@@ -262,8 +265,7 @@ fn answer(
 }
 
 /// Sends a response whose body nobody here has looked at: in one message when it is small, else as it comes in.
-fn pass_on(data: &Channel, done: &Done, response: &Response) -> std::io::Result<()> {
-    let mut buffer = vec![0; PIECE];
+fn pass_on(data: &Channel, done: &Done, response: &Response, buffer: &mut [u8]) -> std::io::Result<()> {
     let mut filled = 0;
     let (ended, failure) = loop {
         match response.read(&mut buffer[filled..]) {
@@ -284,8 +286,8 @@ fn pass_on(data: &Channel, done: &Done, response: &Response) -> std::io::Result<
         return data.send(Kind::Reply, &reply, None, &mut Endless);
     }
     data.send(Kind::Reply, &done.reply(&LastBody::WholeFollows), None, &mut Endless)?;
-    data.send(Kind::Piece, &buffer, None, &mut Endless)?;
-    send_pieces(data, response, &mut buffer)
+    data.send(Kind::Piece, buffer, None, &mut Endless)?;
+    send_pieces(data, response, buffer)
 }
 
 /// The rest of a body, as it comes in, and how it ended.
