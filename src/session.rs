@@ -432,7 +432,12 @@ impl Expires for RequestFuture {
     }
 
     fn expire(self: Arc<Self>) {
-        self.reject(Err(Control::past_deadline()));
+        let error = Control::past_deadline();
+        let error = match self.work() {
+            Some(request) => error.at(&request.url),
+            None => error,
+        };
+        self.reject(Err(error));
     }
 }
 

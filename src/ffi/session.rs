@@ -76,7 +76,7 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
 }
 
 /// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
-/// more, which is closed after use.
+/// more, which is closed after use. A streamed response has its connection in use until it is read, closed or freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
