@@ -271,7 +271,10 @@ fn build(source: &str, standard: &str, more: &[&str], to: &Path) {
     command.arg("-pthread").args(more).arg(&object).arg("-o").arg(to);
     command.arg("-L").arg(library).arg("-lrequests_futures").arg("-ldl");
     command.arg(format!("-Wl,-rpath,{}", library.display()));
-    command.args(flags("LDFLAGS"));
+    // What is linked into the program must not be there a second time.
+    if sanitizer().is_none() || !more.contains(&"-shared") {
+        command.args(flags("LDFLAGS"));
+    }
     succeeds(command);
 }
 
@@ -340,6 +343,13 @@ fn valgrind() -> bool {
     env::var_os("RF_VALGRIND").is_some_and(|value| value == "1")
 }
 
+/// The worker program of the library that is tested.
+fn worker() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_BIN_EXE_requests-futures-worker"));
+    env::var_os("RF_LIBRARY")
+        .map_or(own, |library| root().join(library).with_file_name("requests-futures-worker"))
+}
+
 fn sanitizer() -> Option<String> {
     env::var("RF_SANITIZER").ok()
 }
@@ -376,7 +386,7 @@ fn run(name: &str, program: &Path) {
     command.envs(server().iter().map(|(name, value)| (name, value))).env("HOME", home);
     command.env("RF_TEST_HOOK_LIBRARY", hook_library());
     // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
-    command.env("REQUESTS_FUTURES_WORKER", env!("CARGO_BIN_EXE_requests-futures-worker"));
+    command.env("REQUESTS_FUTURES_WORKER", worker());
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
     let limit = if checked { LIMIT_CHECKED } else { LIMIT };

@@ -302,8 +302,7 @@ fn who_waits_for_one_is_woken() {
 fn all_who_wait_for_one_are_woken() {
     in_orders_with_few_interruptions(|| {
         let future = pending();
-        let others =
-            [spawn(&future, |future| _ = run(future)), spawn(&future, |future| _ = future.cancel())];
+        let others = [spawn(&future, |future| _ = run(future)), spawn(&future, |future| _ = future.cancel())];
         let waiter = spawn(&future, |future| wait_one(future, Until::Forever).map(|_| future.state()));
         let outcome = wait_one(&future, Until::Forever).map(|outcome| &outcome.0);
         assert_eq!(outcome, Ok(what(&future).expect("is over")));
