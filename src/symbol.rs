@@ -26,6 +26,8 @@ pub enum Nameless {
     InExecutable(String),
     /// Its object does not export it: it is static, or hidden.
     NotExported(String),
+    /// Its object is loaded, but no longer where it was loaded from.
+    Gone(String),
     /// In no object that the loader knows.
     Unknown(String),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Nameless {
             Nameless::NotExported(function) => {
                 write!(f, "{function} is static or hidden: its shared object does not export it")
             }
+            Nameless::Gone(object) => write!(f, "the function is in {object}, which is no longer there"),
             Nameless::Unknown(function) => write!(f, "{function} is in no object that was loaded"),
         }
     }
@@ -96,8 +99,9 @@ impl Symbol {
         }
         let Some(name) = &place.name else { return Err(Nameless::NotExported(place.shown())) };
         // The name must lead back to the very function: another object's of that name would be another hook.
-        let object = place.object.canonicalize().map_err(|_| unknown())?;
-        let loaded = Object::open(&place.object, libc::RTLD_NOLOAD).map_err(|_| unknown())?;
+        let gone = || Nameless::Gone(place.object.display().to_string());
+        let object = place.object.canonicalize().map_err(|_| gone())?;
+        let loaded = Object::open(&place.object, libc::RTLD_NOLOAD).map_err(|_| gone())?;
         if loaded.function(name) != Some(address) {
             return Err(Nameless::NotExported(place.shown()));
         }

@@ -196,7 +196,7 @@ fn bytes_message<'a>(
 
 fn stays_here(what: &str, why: &str) -> Error {
     let text = format!(
-        "{what} cannot be sent to another process: {why}. See \u{201c}Worker processes\u{201d} in the README."
+        "{what} cannot be sent to another process: {why}. See \"Worker processes\" in the README."
     );
     Error::new(ErrorKind::NotTransferable, text)
 }

@@ -9,7 +9,7 @@ use super::types::{
     rf_write_fn,
 };
 use crate::log::Log;
-use crate::options::{Borrowed, Hook, HookCall, NamedHook, Output, Progress, Reader, Refused};
+use crate::options::{Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused};
 use crate::response::{Response, UserData};
 use crate::symbol::Symbol;
 use crate::terminated::Terminated;
@@ -83,7 +83,7 @@ pub(super) fn find_hook(named: &NamedHook, is_background: bool) -> Result<Arc<dy
     let function: rf_hook_fn = unsafe { std::mem::transmute(address) };
     Ok(match &named.data {
         Some(data) => {
-            let data = data.as_slice().into();
+            let data = Owned::new(data);
             Arc::new(HookWithBytes { function, data, name: Name::default() })
         }
         None => {
@@ -116,7 +116,7 @@ impl Hook for HookFunction {
 /// A hook whose user data is bytes of our own.
 pub(super) struct HookWithBytes {
     pub(super) function: rf_hook_fn,
-    pub(super) data: Box<[u8]>,
+    pub(super) data: Owned,
     pub(super) name: Name,
 }
 
@@ -125,13 +125,13 @@ impl Hook for HookWithBytes {
         let Some(function) = self.function else { return Ok(()) };
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
-        let data = self.data.as_ptr().cast_mut().cast();
+        let data = self.data.bytes().as_ptr().cast_mut().cast();
         // SAFETY: as above; the header says that the bytes are not to be changed.
         outcome(unsafe { function(call, response, data) }.into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
-        self.name.of(self.function.map(|function| function as *const c_void), Some(&self.data))
+        self.name.of(self.function.map(|function| function as *const c_void), Some(self.data.bytes()))
     }
 }
 

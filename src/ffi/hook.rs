@@ -42,7 +42,8 @@ pub unsafe extern "C" fn rf_hook_replace(
     })
 }
 
-/// The session that the request was submitted to, borrowed for the call; NULL for NULL.
+/// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
+/// copy, of which only cookies come back.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_hook_session(call: *mut rf_hook_call) -> *mut rf_session {
     value(null_mut(), || {

@@ -497,8 +497,9 @@ pub unsafe extern "C" fn rf_options_add_hook(
     )
 }
 
-/// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook is
-/// complete in itself: nothing in it points elsewhere.
+/// Adds a hook whose user_data points to a copy of `length` bytes, aligned as by malloc, which a NUL follows. The hook is
+/// not told the length: put it inside, or pass a string. It must not change them. Of hooks with user_data, only such a one
+/// can run in another process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_hook_bytes(
     options: *mut rf_options,
@@ -514,7 +515,7 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
     change(options, check, |options, data| {
         options.hooks.push(Arc::new(HookWithBytes {
             function: hook,
-            data: data.into(),
+            data: Owned::new(data),
             name: Name::default(),
         }));
     })

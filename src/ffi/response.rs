@@ -444,7 +444,8 @@ pub unsafe extern "C" fn rf_response_data(response: *const rf_response) -> *mut 
     unsafe { read(response, null_mut(), |response| Some(response.data() as *mut c_void)) }
 }
 
-/// Attaches something of yours, as a hook does with what it parsed. `drop`, which may be NULL, runs when something
+/// Attaches something of yours, as a hook does with what it parsed. It stays in this process: a hook in a worker
+/// process uses rf_response_set_extra. `drop`, which may be NULL, runs when something
 /// else is attached, or with the response.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_set_data(
@@ -474,7 +475,7 @@ pub unsafe extern "C" fn rf_response_extra(
     }
 }
 
-/// Attaches a copy of `length` bytes under a name. What was attached under it before stays where it is.
+/// Attaches a copy of `length` bytes under a name, in the place of what was there; pointers to that stay good.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_set_extra(
     response: *const rf_response,

@@ -329,7 +329,7 @@ pub unsafe extern "C" fn rf_session_clear_cookies(
     })
 }
 
-/// How many requests it runs at once; 0 for NULL.
+/// How many requests it runs at once; 0 for NULL, and on an executor of your own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_max_workers(session: *const rf_session) -> usize {
     // SAFETY: see rf_config_new.

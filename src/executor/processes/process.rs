@@ -26,7 +26,7 @@ const START: Duration = Duration::from_secs(30);
 const ABORT: Duration = Duration::from_millis(35);
 const ABORT_AMONG_OTHERS: Duration = Duration::from_secs(1);
 /// A request that has reached its deadline has this long to say so.
-const DEADLINE: Duration = Duration::from_millis(250);
+const DEADLINE: Duration = Duration::from_secs(1);
 /// A process whose side of the connection is closed has this long to be dead.
 const EXIT: Duration = Duration::from_millis(100);
 /// How often it is looked for its death where nothing tells of that.
