@@ -146,6 +146,21 @@ impl Shared {
         false
     }
 
+    /// A thread that was counted as coming could not be had. Those that run will come for its task; but a task may
+    /// have been left to it while they fell asleep: then one of them comes.
+    fn not_coming(&self) {
+        let mut roster = self.roster.lock();
+        roster.coming -= 1;
+        if self.queue.len() <= roster.coming {
+            return;
+        }
+        let Some(sleeper) = roster.sleeping.pop() else { return };
+        self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
+        roster.coming += 1;
+        drop(roster);
+        sleeper.wake();
+    }
+
     /// The channel was closed: workers leave when what is queued has run.
     fn wake_all(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
@@ -281,8 +296,7 @@ impl Executor for ThreadPool {
         }
         sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
         if shared.call_one() && self.spawn(None).is_err() {
-            // There is none to be had: those that run will come for the task.
-            shared.roster.lock().coming -= 1;
+            shared.not_coming();
         }
         Ok(())
     }
