@@ -163,10 +163,7 @@ impl Connection {
             if !interim || input.get(10..12).is_none_or(|rest| rest == b"01") {
                 return;
             }
-            let end = |pattern: &[u8]| {
-                input.windows(pattern.len()).position(|window| window == pattern).map(|at| at + pattern.len())
-            };
-            let Some(length) = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min() else { return };
+            let Some(length) = self.head_length() else { return };
             self.consume(length);
         }
     }
