@@ -77,8 +77,11 @@ impl Head {
             }
             let line = trim_end(whole);
             if first.is_none() {
-                let (start, end) = word(line);
-                first = Some(range(at + start, at + end));
+                // Empty lines before the first are passed over, as the standard asks.
+                if !line.is_empty() {
+                    let (start, end) = word(line);
+                    first = Some(range(at + start, at + end));
+                }
             } else if let Some(colon) = line.iter().position(|byte| !TOKEN[usize::from(*byte)]) {
                 // Nearly always it is the colon that ends the name.
                 let plain = line[colon] == b':' && colon > 0;
@@ -245,6 +248,7 @@ mod tests {
         assert_eq!(head.word().as_str(), "");
         assert_eq!((head.get("a"), head.get("b")), (Some("café"), Some("café")));
         assert_eq!(Head::of_response(b"HTTP/1.1 200 \r\n\r\n").word().as_str(), "");
+        assert_eq!(Head::of_response(b"\r\nHTTP/1.1 200 OK\r\n\r\n").word().as_str(), "OK");
     }
 
     #[test]
