@@ -93,7 +93,7 @@ pub fn receive(exchange: Exchange, head_only: bool) -> Result<Answer, Unanswered
             Err(error) => return Err(Unanswered { error, silent: !heard }),
         }
     }
-    receive_through_engine(line, head_only)
+    receive_through_engine(line, head_only, heard)
 }
 
 /// A head that leaves no doubt where its body ends.
@@ -228,7 +228,7 @@ fn run_engine(method: Method) -> Result<ureq::http::Response<ureq::Body>, ureq::
 }
 
 #[inline(never)]
-fn receive_through_engine(line: Line, head_only: bool) -> Result<Answer, Unanswered> {
+fn receive_through_engine(line: Line, head_only: bool, heard: bool) -> Result<Answer, Unanswered> {
     let wire = Wire { line: Some(line), shown: Vec::new(), progress: false, scratch: [0; 128] };
     RUN.with_borrow_mut(|run| *run = Run { wire: Some(wire), active: true, ..Run::default() });
     let result = run_engine(if head_only { Method::HEAD } else { Method::GET });
@@ -241,7 +241,7 @@ fn receive_through_engine(line: Line, head_only: bool) -> Result<Answer, Unanswe
             let head = Head::of_response(run.head);
             Ok(Answer { status, head, length, body: RawBody::framed(body.into_reader()) })
         }
-        Err(error) => Err(Unanswered { error: head_error(error), silent: !run.heard }),
+        Err(error) => Err(Unanswered { error: head_error(error), silent: !(heard || run.heard) }),
     }
 }
 
