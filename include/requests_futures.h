@@ -292,10 +292,12 @@ rf_status rf_set_log(rf_log_fn log, void *user_data, rf_drop_fn drop);
 typedef struct rf_executor_ops {
   // sizeof(rf_executor_ops), so that later versions can add functions.
   size_t size;
-  // Takes one task. RF_OK: the task is yours; run or free it exactly once, now or later, on any thread. Anything
-  // else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN.
+  // Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
+  // Anything else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN
+  // (RF_ERROR_NOT_TRANSFERABLE if rf_task_encode had refused it).
   rf_status (*submit)(rf_task *task, void *user_data);
-  // Called by rf_executor_shutdown. It may be NULL.
+  // Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
+  // return when what was taken is over, unless called on one of your own threads. It may be NULL.
   void (*shutdown)(bool wait, bool cancel_futures, void *user_data);
 } rf_executor_ops;
 
@@ -310,9 +312,10 @@ rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 // fails the request it ran with RF_ERROR_BROKEN_POOL and is replaced. Workers run the program
 // requests-futures-worker, which is looked for beside this library, in libexec/requests-futures next to its lib,
 // or where the environment variable REQUESTS_FUTURES_WORKER says; they inherit the environment, the working
-// folder and the standard output of this process as these are when they start, and end with it. They are children
-// of this process, so their end raises SIGCHLD in it. RF_E_INVALID: `max_workers` is 0. Free it with
-// rf_executor_free.
+// folder, the standard output and the standard error of this process as these are when they start, and end with
+// it. They are children of this process, so their end raises SIGCHLD in it. Each has connections of its own: the
+// numbers of rf_config_set_pool_maxsize and its like hold for each. That no worker can be started is the outcome
+// of the future, not of this call. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 rf_status rf_executor_new_processes(size_t max_workers, rf_executor **out);
 
 // The worker program's main function, which nothing else calls: it serves the process at the other end of the
@@ -341,30 +344,34 @@ rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_d
 // Runs a task on this thread, ends its future, and frees the task. NULL does nothing.
 void rf_task_run(rf_task *task);
 
-// Frees a task that was not run: its future is cancelled.
+// Frees a task that was not run: its future is cancelled. So is that of a task whose bytes were lost on the way.
 void rf_task_free(rf_task *task);
 
 // The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task
 // stays yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel
 // as absolute paths) and carry the version of their format; free them with rf_bytes_free. They may hold
-// passwords, and who executes them runs the hooks that they name: take them only from whom you trust.
+// passwords, and who executes them runs the hooks that they name: take them only from whom you trust. The future
+// stays pending until rf_task_complete: it can be cancelled meanwhile, though the request may be carried out
+// elsewhere, where nobody hears of that. What is left of a deadline counts on from rf_task_execute.
 //
 // RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook
 // that no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
 // (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
 // RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
-// cancelled. RF_E_NULL: an argument is NULL (`length` may be). RF_E_RESOURCE: no memory.
+// cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is NULL (`length` may be).
+// RF_E_RESOURCE: no memory.
 rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
-// rf_task_complete. What goes wrong with the request is in the outcome. Requests of one session that are executed
-// in one process share connections. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole
-// task of this version. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+// rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read
+// first. Requests of one session that are executed in one process share connections. Free the reply with
+// rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this version. RF_E_NULL: an argument is NULL
+// (`reply_length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
 
 // Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
 // task. A future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this
-// version; the task is still yours. RF_E_NULL: an argument is NULL.
+// version; the task is still yours: complete, run or free it. RF_E_NULL: an argument is NULL.
 rf_status rf_task_complete(rf_task *task, const uint8_t *reply, size_t length);
 
 // Frees bytes that rf_task_encode or rf_task_execute gave. NULL does nothing.
@@ -398,7 +405,8 @@ rf_status rf_config_set_pool_connections(rf_config *config, size_t hosts);
 rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_host);
 
 // Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
-// more, which is closed after use.
+// more, which is closed after use. A streamed response has its connection in use until it is read, closed or
+// freed.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
@@ -458,7 +466,7 @@ rf_status rf_session_set_cookie(rf_session *session, const char *url, const char
 // Forgets the cookies of that name (NULL: all) and domain (NULL: any).
 rf_status rf_session_clear_cookies(rf_session *session, const char *name, const char *domain);
 
-// How many requests it runs at once; 0 for NULL.
+// How many requests it runs at once; 0 for NULL, and on an executor of your own.
 size_t rf_session_max_workers(const rf_session *session);
 
 // Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
@@ -607,8 +615,9 @@ rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, 
 // Adds a hook. A request's hooks run instead of the session's, in the order added.
 rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_data, rf_drop_fn drop);
 
-// Adds a hook whose user data is a copy of `length` bytes, which the hook must not change. Such a hook is
-// complete in itself: nothing in it points elsewhere.
+// Adds a hook whose user_data points to a copy of `length` bytes, aligned as by malloc, which a NUL follows. The
+// hook is not told the length: put it inside, or pass a string. It must not change them. Of hooks with user_data,
+// only such a one can run in another process.
 rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const void *data, size_t length);
 
 // Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
@@ -640,7 +649,8 @@ rf_status rf_hook_fail(rf_hook_call *call, const char *message);
 // stays yours. The last call counts.
 rf_status rf_hook_replace(rf_hook_call *call, const rf_response *replacement);
 
-// The session that the request was submitted to, borrowed for the call; NULL for NULL.
+// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
+// copy, of which only cookies come back.
 rf_session *rf_hook_session(rf_hook_call *call);
 
 // ---- Futures ---------------------------------------------------------------------------------------------
@@ -650,8 +660,8 @@ rf_session *rf_hook_session(rf_hook_call *call);
 
 // Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
 // future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
-// thread is a worker of the pool that has to run the future, and no other worker is left to do so. RF_E_INVALID:
-// a negative time.
+// thread is a worker of the pool that has to run the future, and no other worker is left to do so (an executor of
+// your own is not looked into). RF_E_INVALID: a negative time.
 rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
 
 // Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it
@@ -665,8 +675,9 @@ bool rf_future_cancel(rf_future *future);
 // Cancels a pending future and stops a running one: its connection is shut down, and it fails with
 // RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had
 // finished; a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and
-// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. Not
-// for signal handlers.
+// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. A
+// hook or another function of yours that does not return is only ended in a worker process. Not for signal
+// handlers.
 bool rf_future_abort(rf_future *future);
 
 // Whether it was cancelled.
@@ -715,14 +726,16 @@ rf_status rf_as_completed(rf_future *const *futures, size_t count, rf_completed 
 rf_status rf_completed_add(rf_completed *completed, rf_future *future);
 
 // Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is
-// over. RF_END: none is left. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
-// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the
-// queue keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after
-// its future was delivered. `*index` says which it was, in the order added. Both may be NULL.
+// over. RF_END: none is left, until rf_completed_add adds one. RF_E_DEADLOCK: as for rf_future_result. `*future`
+// is borrowed. While you hold a handle of your own, that keeps it (and in any case it lives until the next call
+// on this queue). Without one the queue keeps it, and its response, until rf_completed_free: for long lists keep
+// each handle, and free it after its future was delivered. `*index` says which it was, in the order added. Both
+// may be NULL.
 rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
 
 // A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as
-// well. It belongs to the queue: neither read nor close it. -1 for NULL, or when no descriptor could be had.
+// well: after RF_END stop watching it, and watch it again after rf_completed_add. It belongs to the queue:
+// neither read nor close it. -1 for NULL, or when no descriptor could be had.
 int rf_completed_fd(const rf_completed *completed);
 
 // Frees the queue. The futures go on.
@@ -840,14 +853,15 @@ rf_status rf_response_close(const rf_response *response);
 // What rf_response_set_data attached; NULL before that.
 void *rf_response_data(const rf_response *response);
 
-// Attaches something of yours, as a hook does with what it parsed. `drop`, which may be NULL, runs when something
-// else is attached, or with the response.
+// Attaches something of yours, as a hook does with what it parsed. It stays in this process: a hook in a worker
+// process uses rf_response_set_extra. `drop`, which may be NULL, runs when something else is attached, or with
+// the response.
 rf_status rf_response_set_data(const rf_response *response, void *data, rf_drop_fn drop);
 
 // The bytes attached under this name, with their length; NULL: none. A NUL follows them.
 const uint8_t *rf_response_extra(const rf_response *response, const char *name, size_t *length);
 
-// Attaches a copy of `length` bytes under a name. What was attached under it before stays where it is.
+// Attaches a copy of `length` bytes under a name, in the place of what was there; pointers to that stay good.
 rf_status rf_response_set_extra(const rf_response *response, const char *name, const void *data, size_t length);
 
 // Makes a response by hand, for hooks that replace one and for tests. `content_type` may be NULL. RF_E_INVALID:

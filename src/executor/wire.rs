@@ -195,9 +195,8 @@ fn bytes_message<'a>(
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
-    let text = format!(
-        "{what} cannot be sent to another process: {why}. See \"Worker processes\" in the README."
-    );
+    let text =
+        format!("{what} cannot be sent to another process: {why}. See \"Worker processes\" in the README.");
     Error::new(ErrorKind::NotTransferable, text)
 }
 
