@@ -628,7 +628,7 @@ impl<'a> Reply<'a> {
     /// How long the body that follows was said to be.
     pub fn announced(&self) -> Option<usize> {
         let response = self.message.responses.last()?;
-        let head = Head::of_response(response.head.to_vec());
+        let head = Head::of_response(&response.head);
         let coded = head.get("content-encoding").is_some();
         head.get("content-length").filter(|_| !coded)?.trim().parse().ok()
     }
@@ -662,7 +662,7 @@ impl<'a> Reply<'a> {
             let open = source.is_some();
             let parts = Parts {
                 status: response.status,
-                head: Head::of_response(response.head.into_owned()),
+                head: Head::of_response(&response.head),
                 url: response.url.into_owned(),
                 request_head: response.request_head.into_owned(),
                 request_body: match response.request_body {
