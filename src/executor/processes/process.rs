@@ -329,7 +329,10 @@ impl Child {
 
     fn kill(&self) {
         let mut process = self.process.lock();
-        let _ = process.kill();
+        // Of one that has ended the number may be another's by now, where the program waits for its children itself.
+        if channel::poll([self.end()], Some(Instant::now())).is_none() {
+            let _ = process.kill();
+        }
         let _ = process.wait();
     }
 
