@@ -46,6 +46,14 @@ impl Connection {
         &self.input[self.start..self.end]
     }
 
+    /// Of a head that has arrived: the engine is to read it as one of HTTP/1.1.
+    pub fn take_as_1_1(&mut self) {
+        let input = &mut self.input[self.start..self.end];
+        if input.starts_with(b"HTTP/1.0 ") {
+            input[7] = b'1';
+        }
+    }
+
     /// The length of the head, once all of it is here. On the way, a header that a server has folded becomes one
     /// line, with spaces for the line's end, as RFC 9112 asks of clients: the engine refuses such lines.
     pub fn head_length(&mut self) -> Option<usize> {

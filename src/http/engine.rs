@@ -81,6 +81,13 @@ pub fn receive(exchange: Exchange, head_only: bool) -> Result<Answer, Unanswered
                     let body = RawBody::plain(line, plain.length, plain.keep);
                     return Ok(Answer { status: plain.status, head, body, length: Some(plain.length) });
                 }
+                // RFC 9112, 6.1: whoever sends this is confused about where his answers end.
+                let chunked = head.get("Transfer-Encoding").is_some();
+                let is_old = connection.input().starts_with(b"HTTP/1.0 ");
+                if chunked && (is_old || head.get("Content-Length").is_some()) {
+                    connection.take_as_1_1();
+                    line.close = true;
+                }
             }
             break;
         }

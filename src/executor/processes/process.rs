@@ -446,7 +446,11 @@ impl Patience for Watch {
             let wake = self.wake.descriptor();
             match channel::poll([(socket, events), (wake, libc::POLLIN), self.child.end()], self.until) {
                 Some([ready, ..]) if ready != 0 => return Ok(()),
-                Some([_, 0, _]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // Its last words may have come between the looks at the two.
+                Some([_, 0, _]) => match channel::poll([(socket, events)], Some(Instant::now())) {
+                    Some(_) => return Ok(()),
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                },
                 Some(_) => self.wake.clear(),
                 None if self.until.is_some_and(is_over) => return Err(io::ErrorKind::TimedOut.into()),
                 None => {}
