@@ -293,7 +293,72 @@ static void retries(void) {
   CHECK_INT(1, tries(0, "GET", 1, false));
 }
 
+/* Servers that are not sure where their answers end, each after a harmless answer on the same connection. */
+static const struct {
+  const char *answer, *body, *reason;
+  bool kept;
+} odd_answers[] = {
+    {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nodd\r\n0\r\n\r\n", "odd", "OK", false},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nodd\r\n0\r\n\r\n", "odd", "OK", false},
+    {"HTTP/1.1 103 Early\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "OK", true},
+    {"\r\nHTTP/1.1 200 Fine\r\nContent-Length: 3\r\n\r\nodd", "odd", "Fine", true},
+};
+enum { ODD = sizeof odd_answers / sizeof *odd_answers };
+
+static void answer_oddly(wire_connection *connection, void *user_data) {
+  (void)user_data;
+  while (wire_next(connection)) {
+    char path[32];
+    for (size_t i = 0; i < ODD; i++) {
+      sprintf(path, "GET /%zu ", i);
+      if (wire_asks(connection, path)) wire_say(connection, odd_answers[i].answer);
+    }
+    if (wire_asks(connection, "GET /plain ")) wire_answer(connection, "200 OK", "", "plain");
+  }
+}
+
+static void odd_framing(void) {
+  for (size_t i = 0; i < ODD; i++) {
+    wire *server = wire_start(answer_oddly, NULL);
+    rf_session *session = new_session_workers(1);
+    char path[32];
+    sprintf(path, "/%zu", i);
+    for (int round = 0; round < 2; round++) {
+      fetch(session, wire_url(server, "/plain"));
+      rf_future *future = get(session, wire_url(server, path), NULL);
+      CHECK_STR(odd_answers[i].body, (const char *)rf_response_content(RESPONSE(future), NULL));
+      CHECK_STR(odd_answers[i].reason, rf_response_reason(RESPONSE(future)));
+      rf_future_free(future);
+    }
+    CHECK_INT(odd_answers[i].kept ? 1 : 2, wire_connections(server));
+    rf_session_free(session);
+    wire_stop(server);
+  }
+}
+
+/* It had said something: who knows what it did with the request. */
+static void interim_and_gone(wire_connection *connection, void *user_data) {
+  (void)user_data;
+  if (wire_next(connection)) wire_answer(connection, "200 OK", "", "plain");
+  if (wire_next(connection)) wire_say(connection, "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+static void not_sent_twice_after_an_interim_answer(void) {
+  wire *server = wire_start(interim_and_gone, NULL);
+  rf_session *session = new_session_workers(1);
+  fetch(session, wire_url(server, "/"));
+  rf_future *future = request(session, "POST", wire_url(server, "/"), NULL);
+  ERROR_OF(RF_ERROR_CONNECTION, future);
+  rf_future_free(future);
+  CHECK_INT(2, wire_requests(server));
+  rf_session_free(session);
+  wire_stop(server);
+}
+
 int main(void) {
+  odd_framing();
+  not_sent_twice_after_an_interim_answer();
   kept_alive();
   idle_connections_are_limited();
   defaults();
