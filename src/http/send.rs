@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use super::adapter::{Route, Via};
 use super::auth;
 use super::body::Payload;
@@ -593,20 +595,18 @@ fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth>
         .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
 }
 
-/// The home in which this thread has just found no netrc file. Nearly nobody has one, and to ask the file system for
+/// The home in which a netrc file has just been looked for in vain. Nearly nobody has one, and to ask the file system for
 /// every request would cost more than parsing its answer.
-#[derive(Default)]
 struct NoNetrc {
     home: Option<PathBuf>,
     until: Option<Instant>,
 }
 
 /// How long a file that appears may go unnoticed.
-const NO_NETRC_FOR: Duration = Duration::from_millis(1);
+const NO_NETRC_FOR: Duration = Duration::from_millis(10);
 
-thread_local! {
-    static NO_NETRC: RefCell<NoNetrc> = const { RefCell::new(NoNetrc { home: None, until: None }) };
-}
+/// Only ever tried: who finds it locked, as a forked child may for good, looks at the files.
+static NO_NETRC: Mutex<NoNetrc> = Mutex::new(NoNetrc { home: None, until: None });
 
 impl NoNetrc {
     fn holds(&self) -> bool {
@@ -616,7 +616,7 @@ impl NoNetrc {
 
 fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     let file = variables.and_then(|variables| variables.netrc.as_deref());
-    if file.is_none() && NO_NETRC.with_borrow(NoNetrc::holds) {
+    if file.is_none() && NO_NETRC.try_lock().is_some_and(|known| known.holds()) {
         return None;
     }
     let home = if file.is_none() { environment::home() } else { None };
@@ -626,7 +626,9 @@ fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     );
     let Some(path) = candidates.into_iter().find(|path| path.is_file()) else {
         if file.is_none() {
-            NO_NETRC.set(NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) });
+            if let Some(mut known) = NO_NETRC.try_lock() {
+                *known = NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) };
+            }
         }
         return None;
     };
