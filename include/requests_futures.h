@@ -412,7 +412,9 @@ rf_status rf_config_set_pool_block(rf_config *config, bool block);
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
 // gives nonsense before the response's head is complete. What may have been carried out is tried again only where
 // that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline
-// limits all of them. The outcome is that of the last. Default: 0.
+// limits all of them. A kept connection that ends without a byte of answer was closed while it lay idle: the
+// request is sent once more, on a new one, whatever its method, and that is no try. The outcome is that of the
+// last. Default: 0.
 rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
 
 // Frees a configuration. Sessions built from it are not affected.

@@ -85,6 +85,8 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
 /// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
 /// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
 /// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline limits all of them.
+/// A kept connection that ends without a byte of answer was closed while it lay idle: the request is sent once more, on a
+/// new one, whatever its method, and that is no try.
 /// The outcome is that of the last. Default: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retries: u32) -> rf_status {
