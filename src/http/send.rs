@@ -625,10 +625,10 @@ fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
         home.as_deref().map(std::path::Path::as_os_str),
     );
     let Some(path) = candidates.into_iter().find(|path| path.is_file()) else {
-        if file.is_none() {
-            if let Some(mut known) = NO_NETRC.try_lock() {
-                *known = NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) };
-            }
+        if file.is_none()
+            && let Some(mut known) = NO_NETRC.try_lock()
+        {
+            *known = NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) };
         }
         return None;
     };
