@@ -82,8 +82,12 @@ impl Control {
 
     /// From now on an abort shuts this socket down. The caller detaches it before it closes it.
     pub fn attach(&self, socket: RawFd) {
-        *self.attached.lock() = Attached::Socket(socket);
-        // An abort that came before the line above saw no socket: make up for it.
+        self.reach(Attached::Socket(socket));
+    }
+
+    fn reach(&self, attached: Attached) {
+        *self.attached.lock() = attached;
+        // An abort that came before the line above did not see it: make up for that.
         if self.is_aborted() {
             self.abort();
         }
@@ -99,10 +103,7 @@ impl Control {
 
     /// From now on an abort sets this.
     pub fn attach_signal(&self, signal: &Arc<Signal>) {
-        *self.attached.lock() = Attached::Signal(signal.clone());
-        if self.is_aborted() {
-            self.abort();
-        }
+        self.reach(Attached::Signal(signal.clone()));
     }
 
     /// An abort leaves this alone from now on, if it is what was attached last.

@@ -117,15 +117,14 @@ pub fn encode_task(request: &Request, may_attach: bool) -> Result<EncodedTask, E
     let none = Options::default();
     let options = request.options.as_deref();
     let own = options.unwrap_or(&none);
-    let mut attachment = None;
+    let mut attachment: Option<Arc<dyn Borrowed>> = None;
     let body = match &own.body {
         None => None,
         Some(BodySource::Bytes(bytes)) => {
-            let bytes: Arc<dyn Borrowed> = bytes.clone();
-            Some(bytes_message(own, bytes, may_attach, &mut attachment))
+            Some(bytes_message(bytes.bytes(), may_attach, || attachment = Some(bytes.clone())))
         }
         Some(BodySource::Borrowed(bytes)) => {
-            Some(bytes_message(own, bytes.clone(), may_attach, &mut attachment))
+            Some(bytes_message(bytes.bytes(), may_attach, || attachment = Some(bytes.clone())))
         }
         Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
         Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text))),
@@ -177,21 +176,12 @@ pub fn encode_task(request: &Request, may_attach: bool) -> Result<EncodedTask, E
     Ok(EncodedTask { message, attachment })
 }
 
-fn bytes_message<'a>(
-    own: &'a Options,
-    bytes: Arc<dyn Borrowed>,
-    may_attach: bool,
-    attachment: &mut Option<Arc<dyn Borrowed>>,
-) -> BodyMessage<'a> {
-    if may_attach && bytes.bytes().len() >= LARGE {
-        *attachment = Some(bytes);
+fn bytes_message(bytes: &[u8], may_attach: bool, attach: impl FnOnce()) -> BodyMessage<'_> {
+    if may_attach && bytes.len() >= LARGE {
+        attach();
         return BodyMessage::Attached;
     }
-    BodyMessage::Bytes(Cow::Borrowed(match &own.body {
-        Some(BodySource::Bytes(bytes)) => bytes.bytes(),
-        Some(BodySource::Borrowed(bytes)) => bytes.bytes(),
-        _ => &[],
-    }))
+    BodyMessage::Bytes(Cow::Borrowed(bytes))
 }
 
 fn stays_here(what: &str, why: &str) -> Error {

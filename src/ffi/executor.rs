@@ -33,6 +33,22 @@ pub struct rf_executor_ops {
     pub shutdown: Option<unsafe extern "C" fn(wait: bool, cancel_futures: bool, user_data: *mut c_void)>,
 }
 
+unsafe fn new_pool(
+    max_workers: usize,
+    out: *mut *mut rf_executor,
+    make: impl FnOnce(usize) -> Arc<dyn Executor>,
+) -> rf_status {
+    status(|| {
+        // SAFETY: the caller vouches for its pointers.
+        let out = unsafe { Out::required(out, std::ptr::null_mut()) }?;
+        if max_workers == 0 {
+            return Err(rf_status::RF_E_INVALID);
+        }
+        out.set(handle::give(ExecutorBox(make(max_workers))));
+        Ok(())
+    })
+}
+
 /// Makes a pool of up to `max_workers` threads, which start as they are needed. The threads block all signals.
 /// RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
@@ -40,15 +56,8 @@ pub unsafe extern "C" fn rf_executor_new_threads(
     max_workers: usize,
     out: *mut *mut rf_executor,
 ) -> rf_status {
-    status(|| {
-        // SAFETY: the caller vouches for its pointers, here and below.
-        let out = unsafe { Out::required(out, std::ptr::null_mut()) }?;
-        if max_workers == 0 {
-            return Err(rf_status::RF_E_INVALID);
-        }
-        out.set(handle::give(ExecutorBox(Arc::new(ThreadPool::new(max_workers)))));
-        Ok(())
-    })
+    // SAFETY: the caller vouches for its pointers.
+    unsafe { new_pool(max_workers, out, |count| Arc::new(ThreadPool::new(count))) }
 }
 
 /// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its hooks run in one of
@@ -65,15 +74,8 @@ pub unsafe extern "C" fn rf_executor_new_processes(
     max_workers: usize,
     out: *mut *mut rf_executor,
 ) -> rf_status {
-    status(|| {
-        // SAFETY: see rf_executor_new_threads.
-        let out = unsafe { Out::required(out, std::ptr::null_mut()) }?;
-        if max_workers == 0 {
-            return Err(rf_status::RF_E_INVALID);
-        }
-        out.set(handle::give(ExecutorBox(Arc::new(ProcessPool::new(max_workers)))));
-        Ok(())
-    })
+    // SAFETY: the caller vouches for its pointers.
+    unsafe { new_pool(max_workers, out, |count| Arc::new(ProcessPool::new(count))) }
 }
 
 /// The worker program's main function, which nothing else calls: it serves the process at the other end of the standard
@@ -130,7 +132,7 @@ pub unsafe extern "C" fn rf_executor_new_custom(
     out: *mut *mut rf_executor,
 ) -> rf_status {
     status(|| {
-        // SAFETY: see rf_executor_new_threads.
+        // SAFETY: see new_pool.
         let out = unsafe { Out::required(out, std::ptr::null_mut()) }?;
         if ops.is_null() {
             return Err(rf_status::RF_E_NULL);
