@@ -96,15 +96,6 @@ static inline bool is_zombie(long process) {
   return behind != NULL && strncmp(behind, ") Z", 3) == 0;
 }
 
-static inline int descriptors(void) {
-  DIR *open = opendir("/proc/self/fd");
-  int count = 0;
-  if (open == NULL) return 0;
-  while (readdir(open) != NULL) count++;
-  closedir(open);
-  return count;
-}
-
 /* Ends it, and finds no process left. */
 static inline void end_pool(pool pool) {
   CHECK_OK(rf_session_close(pool.session, RF_CLOSE_WAIT));

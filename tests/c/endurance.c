@@ -2,7 +2,6 @@
    how many (10,000); CI takes more. */
 #include "check.h"
 
-#include <dirent.h>
 
 static long resident_kb(void) {
   long pages = 0, resident = 0;
@@ -11,15 +10,6 @@ static long resident_kb(void) {
   if (fscanf(file, "%ld %ld", &pages, &resident) != 2) resident = 0;
   fclose(file);
   return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static int descriptors(void) {
-  DIR *dir = opendir("/proc/self/fd");
-  int count = 0;
-  if (dir == NULL) return 0;
-  while (readdir(dir) != NULL) count++;
-  closedir(dir);
-  return count;
 }
 
 int main(void) {

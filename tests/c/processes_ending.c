@@ -553,7 +553,7 @@ int main(int argc, char **argv) {
   a_forked_child_keeps_no_worker_alive();
   workers_end_with_their_parent(argv[0]);
   workers_end_when_the_program_just_exits(argv[0]);
-  EVENTUALLY(descriptors() == before);
+  CHECK_INT(before, descriptors());
   CHECK_INT(0, children());
   CHECK_INT(0, entries(folder));
   rmdir(folder);
