@@ -1,5 +1,6 @@
 //! A lock around something that threads wait for changes of.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -19,8 +20,11 @@ pub struct Monitor<T> {
 
 struct Inside<T> {
     value: T,
-    /// How many threads wait. To notify costs a system call, so it is done when somebody listens.
+    /// How many threads wait and have nobody on the way to wake them. To notify costs a system call, so it is done when
+    /// somebody listens who was not notified before.
     waiting: usize,
+    /// How many have been notified and do not have the lock back yet.
+    coming: usize,
 }
 
 /// The lock is held while this lives.
@@ -31,7 +35,7 @@ pub struct MonitorGuard<'a, T> {
 
 impl<T> Monitor<T> {
     pub fn new(value: T) -> Monitor<T> {
-        Monitor { inside: Mutex::new(Inside { value, waiting: 0 }), changed: Condvar::new() }
+        Monitor { inside: Mutex::new(Inside { value, waiting: 0, coming: 0 }), changed: Condvar::new() }
     }
 
     pub fn lock(&self) -> MonitorGuard<'_, T> {
@@ -58,14 +62,23 @@ impl<'a, T> MonitorGuard<'a, T> {
             },
         };
         let mut inside = result.unwrap_or_else(PoisonError::into_inner);
-        inside.waiting -= 1;
+        // Whichever thread it is: one that waits on stands for the one that came back.
+        if inside.coming > 0 {
+            inside.coming -= 1;
+        } else {
+            inside.waiting -= 1;
+        }
         MonitorGuard { inside, changed }
     }
 
     /// Lets go of the lock, then wakes one of those who wait.
     pub fn notify_one(self) {
-        let MonitorGuard { inside, changed } = self;
+        let MonitorGuard { mut inside, changed } = self;
         let heard = inside.waiting > 0;
+        if heard {
+            inside.waiting -= 1;
+            inside.coming += 1;
+        }
         drop(inside);
         if heard {
             changed.notify_one();
@@ -74,10 +87,11 @@ impl<'a, T> MonitorGuard<'a, T> {
 
     /// Lets go of the lock, then wakes all who wait.
     pub fn notify_all(self) {
-        let MonitorGuard { inside, changed } = self;
-        let heard = inside.waiting > 0;
+        let MonitorGuard { mut inside, changed } = self;
+        let heard = mem::take(&mut inside.waiting);
+        inside.coming += heard;
         drop(inside);
-        if heard {
+        if heard > 0 {
             changed.notify_all();
         }
     }
@@ -153,7 +167,7 @@ mod tests {
         let mut guard = monitor.lock();
         for until in [Until::Now, Until::after_millis(Some(2)), Until::Forever.or_soon()] {
             guard = guard.wait(until);
-            assert_eq!((*guard, guard.inside.waiting), (0, 0));
+            assert_eq!((*guard, guard.inside.waiting, guard.inside.coming), (0, 0, 0));
         }
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -164,7 +178,7 @@ mod tests {
             while *guard == 0 {
                 guard = guard.wait(Until::Forever);
             }
-            assert_eq!(guard.inside.waiting, 0);
+            assert_eq!((guard.inside.waiting, guard.inside.coming), (0, 0));
         });
     }
 

@@ -390,6 +390,33 @@ fn a_change_that_all_are_told_wakes_all() {
     });
 }
 
+/// Telling one is enough where each change is for one: nobody is told twice, and nobody sleeps beside what is there.
+#[test]
+fn a_change_that_one_is_told_is_taken() {
+    in_orders_with_few_interruptions(|| {
+        let there = Arc::new(Monitor::new(0));
+        let give = |there: &Monitor<usize>| {
+            let mut count = there.lock();
+            *count += 1;
+            count.notify_one();
+        };
+        let take = |there: &Monitor<usize>| {
+            let mut count = there.lock();
+            while *count == 0 {
+                count = count.wait(Until::Forever);
+            }
+            *count -= 1;
+        };
+        let threads = [there.clone(), there.clone()].map(|there| thread::spawn(move || take(&there)));
+        let other = there.clone();
+        let giver = thread::spawn(move || give(&other));
+        give(&there);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        giver.join().unwrap();
+        assert_eq!(*there.lock(), 0);
+    });
+}
+
 // ---- queues ----
 
 type Queue = Arc<Completed<Job>>;
