@@ -70,6 +70,13 @@ class FewSockets(Client):
         return workload.in_flight <= 64 and not workload.connections
 
 
+class Asked(Client):
+    """Takes part where a workload names it."""
+
+    def can(self, workload):
+        return self.plain_name in workload.clients
+
+
 class Interpreted(FewSockets):
     interpreted = True
 
@@ -113,6 +120,7 @@ def library_clients(library, against):
             client("list", "list"),
             client("completed", "as completed"),
             client("callbacks", "callbacks"),
+            client("processes", "worker processes", kind=Asked),
             client("pending", "pending", pending, Pending),
         ]
 

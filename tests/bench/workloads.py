@@ -63,6 +63,8 @@ WORKLOADS = [
              connections=1000, warm=1000, warm_path="slow", clients=("list", "completed", "callbacks", "multi")),
     Workload("hosts", "GET of 13 bytes, 64 in flight, 1,000 connections to 100 hosts", "hello", 64, 30_000, hosts=100,
              connections=1000, warm=1000, warm_path="slow", clients=("list", "completed", "callbacks", "multi")),
+    *(Workload(f"workers{count}", f"GET of 13 bytes, {count} in flight, by threads and by worker processes", "hello", count,
+               20_000, warm=200, server="any", clients=("list", "processes")) for count in (1, 2, 4)),
     Workload("wait2000", "GET answered after 3 s, 2,000 in flight", "wait", 2000, 2000, expect=-1, warm=1,
              figure="memory_kb", server="local-server", warm_path="hello", requests_fixed=True),
     Workload("wait10000", "GET answered after 3 s, 10,000 in flight", "wait", 10_000, 10_000, expect=-1, warm=1,
@@ -120,6 +122,13 @@ def behind(figures):
     return figures["get64"]["callbacks"]["wall_us"] / figures["get64"]["easy"]["wall_us"]
 
 
+def over_threads(workload):
+    def value(figures):
+        return figures[workload]["processes"]["cpu_us"] - figures[workload]["list"]["cpu_us"]
+
+    return value
+
+
 GOALS = [
     to_multi("CPU of a GET, 8 in flight", "get8", 0.80),
     to_multi("CPU of a GET, 64 in flight", "get64", 0.85),
@@ -136,6 +145,8 @@ GOALS = [
     Goal("system calls of a pooled GET, hand-over excepted", 3.05, "get8", calls_beside_futex),
     Goal("futex calls of a GET while the queue is never empty", 1, "get8", lambda f: f["get8"]["list"]["futex_calls"]),
     Goal("time of callbacks that resubmit, 64 in flight, to libcurl easy", 1.1, "get64", behind),
+    *(Goal(f"CPU of a GET by {count} worker process{'es' if count > 1 else ''} beyond threads, us", 60, f"workers{count}",
+           over_threads(f"workers{count}")) for count in (1, 2, 4)),
     Goal("submitting, 10 pending, us", 1, "pending", lambda f: f["pending"]["10"]["submit_us"]),
     Goal("submitting, 1,000,000 pending, us", 1, "pending", lambda f: f["pending"]["1000000"]["submit_us"]),
     Goal("a pending future beyond its URL, bytes", 1024, "pending",

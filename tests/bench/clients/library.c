@@ -1,7 +1,8 @@
-/* This library, used through its header in three ways.
+/* This library, used through its header in four ways.
    mode=list: everything is submitted, then taken from rf_completed: the queue is never empty.
    mode=completed: as many are submitted as are to be in flight, and one more for each that rf_completed delivers.
-   mode=callbacks: the callback of a request that is over submits the next. */
+   mode=callbacks: the callback of a request that is over submits the next.
+   mode=processes: a list, run by as many worker processes as are to be in flight. */
 #include "client.h"
 
 #include <pthread.h>
@@ -94,10 +95,16 @@ static long run_callbacks(long requests, int window) {
 
 int main(int argc, char **argv) {
   work = work_from(argc, argv);
-  bool callbacks = strcmp(work.mode, "callbacks") == 0, list = strcmp(work.mode, "list") == 0;
+  bool callbacks = strcmp(work.mode, "callbacks") == 0, processes = strcmp(work.mode, "processes") == 0;
+  bool list = processes || strcmp(work.mode, "list") == 0;
   int workers = work.connections > work.in_flight ? work.connections : work.in_flight;
   rf_config *config;
+  rf_executor *executor = NULL;
   ok(rf_config_new(&config));
+  if (processes) {
+    ok(rf_executor_new_processes((size_t)workers, &executor));
+    ok(rf_config_set_executor(config, executor));
+  }
   ok(rf_config_set_max_workers(config, (size_t)workers));
   if (work.hosts > 1) {
     ok(rf_config_set_pool_connections(config, (size_t)work.hosts));
@@ -121,5 +128,6 @@ int main(int argc, char **argv) {
   rf_options_free(options);
   ok(rf_session_close(session, RF_CLOSE_WAIT));
   rf_session_free(session);
+  rf_executor_free(executor);
   return 0;
 }
