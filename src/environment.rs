@@ -107,17 +107,14 @@ pub fn home() -> Option<PathBuf> {
     std::env::home_dir()
 }
 
-/// Whether [`home`] would still say what it said before. Costs less than to ask it.
-pub fn is_home(known: Option<&Path>) -> bool {
+/// Whether HOME, which [`home`] goes by, still has this value. Costs less than to ask for the value.
+pub fn is_home_variable(known: Option<&OsStr>) -> bool {
     // SAFETY: the name is a C string, and the program leaves its environment alone while it is read; nothing borrowed
     // outlives this function.
-    let now = unsafe {
+    unsafe {
         let value = libc::getenv(c"HOME".as_ptr());
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
-    };
-    match now {
-        Some(now) if !now.is_empty() => known.is_some_and(|known| known.as_os_str().as_bytes() == now),
-        _ => known == home().as_deref(),
+        let now = (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes());
+        now == known.map(OsStr::as_bytes)
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::auth::basic;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
+use crate::url::percent_decode;
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +125,7 @@ impl Proxy {
         };
         let credentials = userinfo.filter(|text| !text.is_empty() && *text != ":").map(|text| {
             let (user, password) = text.split_once(':').unwrap_or((text, ""));
-            (percent_decoded(user), percent_decoded(password))
+            (percent_decode(user), percent_decode(password))
         });
         Ok(Proxy { scheme, host, port, credentials })
     }
@@ -222,31 +223,6 @@ fn read_host(host: &str) -> Option<String> {
     // The deny list again, because mapping can bring forth what was looked for above: "／" becomes "/".
     let host = idna::domain_to_ascii_cow(host.as_bytes(), idna::AsciiDenyList::URL).ok()?;
     (!host.is_empty()).then(|| host.into_owned())
-}
-
-/// Decodes `%XX`; anything else, a lone `%` too, stays as it is. Bytes that are not UTF-8 are ISO-8859-1.
-fn percent_decoded(text: &str) -> String {
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        let escaped = match behind {
-            [high, low, ..] if byte == b'%' => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        match escaped {
-            Some((high, low)) => {
-                decoded.push(high << 4 | low);
-                rest = &behind[2..];
-            }
-            None => {
-                decoded.push(byte);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8(decoded)
-        .unwrap_or_else(|error| error.as_bytes().iter().map(|byte| *byte as char).collect())
 }
 
 /// The proxy for one hop to `scheme://host:port`, or `None`: direct.

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -595,10 +595,11 @@ fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth>
         .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
 }
 
-/// The home in which a netrc file has just been looked for in vain. Nearly nobody has one, and to ask the file system for
-/// every request would cost more than parsing its answer.
+/// That a netrc file has just been looked for in vain. Nearly nobody has one, and to ask the file system for every request
+/// would cost more than parsing its answer.
 struct NoNetrc {
-    home: Option<PathBuf>,
+    /// What HOME was.
+    home: Option<OsString>,
     until: Option<Instant>,
 }
 
@@ -609,14 +610,23 @@ const NO_NETRC_FOR: Duration = Duration::from_millis(10);
 static NO_NETRC: Mutex<NoNetrc> = Mutex::new(NoNetrc { home: None, until: None });
 
 impl NoNetrc {
-    fn holds(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until) && environment::is_home(self.home.as_deref())
+    /// Whether there is still none. When it is time to look again, one is told to do so, and the others go on.
+    fn holds(&mut self) -> bool {
+        let Some(until) = self.until.filter(|_| environment::is_home_variable(self.home.as_deref())) else {
+            return false;
+        };
+        let now = Instant::now();
+        let holds = now < until;
+        if !holds {
+            self.until = Some(now + NO_NETRC_FOR);
+        }
+        holds
     }
 }
 
 fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     let file = variables.and_then(|variables| variables.netrc.as_deref());
-    if file.is_none() && NO_NETRC.try_lock().is_some_and(|known| known.holds()) {
+    if file.is_none() && NO_NETRC.try_lock().is_some_and(|mut known| known.holds()) {
         return None;
     }
     let home = if file.is_none() { environment::home() } else { None };
@@ -624,16 +634,15 @@ fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
         file.map(std::path::Path::as_os_str),
         home.as_deref().map(std::path::Path::as_os_str),
     );
-    let Some(path) = candidates.into_iter().find(|path| path.is_file()) else {
-        if file.is_none()
-            && let Some(mut known) = NO_NETRC.try_lock()
-        {
-            *known = NoNetrc { home, until: Some(Instant::now() + NO_NETRC_FOR) };
-        }
-        return None;
-    };
+    let path = candidates.into_iter().find(|path| path.is_file());
+    if file.is_none()
+        && let Some(mut known) = NO_NETRC.try_lock()
+    {
+        let until = path.is_none().then(|| Instant::now() + NO_NETRC_FOR);
+        *known = NoNetrc { home: std::env::var_os("HOME"), until };
+    }
     let mut contents = String::new();
-    std::fs::File::open(path).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
+    std::fs::File::open(path?).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
     netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
 }
 
