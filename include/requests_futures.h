@@ -25,8 +25,8 @@
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
  *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
- *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work, and new
- *              sessions and executors can be made.
+ *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work (a queue of
+ *              rf_as_completed does in any case), and new sessions and executors can be made.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -580,7 +580,8 @@ rf_status rf_options_set_max_redirects(rf_options *options, uint32_t limit);
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted.
+// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it
+// is sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
 rf_status rf_options_set_trust_env(rf_options *options, bool trust);
 
 // Whether the server's certificate is verified. Default: true.

@@ -31,7 +31,7 @@ pub enum WaitError {
 /// Waits for one future.
 pub fn wait_one<W: Work>(future: &Future<W>, until: Until) -> Result<&W::Outcome, WaitError> {
     if !future.is_done() {
-        wait_many(&[future], until, ReturnWhen::AllCompleted, |_| false)?;
+        wait_many(&[future], until, ReturnWhen::AllCompleted, |_| false, &mut [false])?;
     }
     Ok(future.outcome().expect("a future that is over has an outcome"))
 }
@@ -68,14 +68,7 @@ struct Progress {
 
 impl<W: Work> Waiter<W> for Gate<W> {
     fn finished(&self, future: &Future<W>, _index: usize) {
-        let enough = match self.when {
-            ReturnWhen::FirstCompleted => true,
-            // A cancelled future is over, but it is no exception.
-            ReturnWhen::FirstException => {
-                future.state() == State::Finished && future.outcome().is_some_and(self.failed)
-            }
-            ReturnWhen::AllCompleted => false,
-        };
+        let enough = is_enough(future, self.when, self.failed);
         let mut progress = self.progress.lock();
         progress.open -= 1;
         if !progress.enough && (enough || progress.open == 0) {
@@ -85,26 +78,57 @@ impl<W: Work> Waiter<W> for Gate<W> {
     }
 }
 
-/// Waits until enough of the futures are over. `failed` tells an exception from a result. On a worker of a future's own
-/// pool it notices when nobody is left to run it.
+/// Waits until enough of the futures are over, and says in `done` which are: it is that which decides about the result.
+/// `failed` tells an exception from a result. On a worker of a future's own pool it notices when nobody is left to run it.
 pub fn wait_many<W: Work, F: Borrow<Future<W>>>(
+    futures: &[F],
+    until: Until,
+    when: ReturnWhen,
+    failed: fn(&W::Outcome) -> bool,
+    done: &mut [bool],
+) -> Result<(), WaitError> {
+    let result = match until {
+        _ if futures.iter().any(|future| future.borrow().is_orphaned()) => Err(WaitError::Orphaned),
+        Until::Now => Err(WaitError::TimedOut),
+        Until::At(_) | Until::Forever => wait_at_gate(futures, until, when, failed),
+    };
+    let (mut open, mut enough) = (futures.len(), false);
+    for (future, done) in futures.iter().map(Borrow::borrow).zip(done) {
+        *done = future.is_done();
+        if *done {
+            open -= 1;
+            enough |= is_enough(future, when, failed);
+        }
+    }
+    if enough || open == 0 { Ok(()) } else { result }
+}
+
+/// Whether this one, which is over, is enough by itself.
+fn is_enough<W: Work>(future: &Future<W>, when: ReturnWhen, failed: fn(&W::Outcome) -> bool) -> bool {
+    match when {
+        ReturnWhen::FirstCompleted => true,
+        // A cancelled future is over, but it is no exception.
+        ReturnWhen::FirstException => {
+            future.state() == State::Finished && future.outcome().is_some_and(failed)
+        }
+        ReturnWhen::AllCompleted => false,
+    }
+}
+
+fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
     futures: &[F],
     until: Until,
     when: ReturnWhen,
     failed: fn(&W::Outcome) -> bool,
 ) -> Result<(), WaitError> {
     let futures = || futures.iter().map(Borrow::borrow);
-    if futures().any(Future::is_orphaned) {
-        return Err(WaitError::Orphaned);
-    }
     let open = futures().len();
     let progress = Monitor::new(Progress { open, enough: open == 0 });
     let gate = Arc::new(Gate { progress, when, failed });
     let waiter: Arc<dyn Waiter<W>> = gate.clone();
-    let looks = matches!(until, Until::Now);
     for (index, future) in futures().enumerate() {
         // What is over already counts at once; all are looked at, so that the answer is the same in any order.
-        if future.is_done() || !looks && !future.add_waiter(&waiter, index) {
+        if !future.add_waiter(&waiter, index) {
             waiter.finished(future, index);
         }
     }
@@ -129,10 +153,8 @@ pub fn wait_many<W: Work, F: Borrow<Future<W>>>(
         };
     }
     drop(progress);
-    if !looks {
-        for future in futures().filter(|future| !future.is_done()) {
-            future.remove_waiter(&waiter);
-        }
+    for future in futures().filter(|future| !future.is_done()) {
+        future.remove_waiter(&waiter);
     }
     result
 }
@@ -356,7 +378,7 @@ mod tests {
     #[test]
     fn enough_are_over_when_the_condition_says_so() {
         let futures: Vec<_> = (0..3).map(|_| pending()).collect();
-        let wait = |when| wait_many(&futures, Until::Now, when, Result::is_err);
+        let wait = |when| wait_many(&futures, Until::Now, when, Result::is_err, &mut [false; 3]);
         let late = Err(WaitError::TimedOut);
         assert_eq!(wait(ReturnWhen::FirstCompleted), late);
         futures[0].cancel();
@@ -369,7 +391,7 @@ mod tests {
         futures[2].cancel();
         assert_eq!(wait(ReturnWhen::AllCompleted), Ok(()));
         assert_eq!(
-            wait_many::<Job, Arc<_>>(&[], Until::Now, ReturnWhen::AllCompleted, Result::is_err),
+            wait_many::<Job, Arc<_>>(&[], Until::Now, ReturnWhen::AllCompleted, Result::is_err, &mut []),
             Ok(())
         );
     }

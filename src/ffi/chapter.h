@@ -25,8 +25,8 @@
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
  *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
- *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work, and new
- *              sessions and executors can be made.
+ *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work (a queue of
+ *              rf_as_completed does in any case), and new sessions and executors can be made.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.

@@ -375,7 +375,8 @@ pub unsafe extern "C" fn rf_options_set_proxy(
 }
 
 /// Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted.
+/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it is sent;
+/// with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_trust_env(options: *mut rf_options, trust: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.trust_env = Some(trust))

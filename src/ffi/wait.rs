@@ -50,12 +50,12 @@ pub unsafe extern "C" fn rf_wait(
         let until = until(timeout_ms)?;
         // SAFETY: as above.
         let futures = unsafe { self::futures(futures, count) }?;
-        let result = wait_many(&futures, until, when, Result::is_err);
-        for (index, future) in futures.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { done.add(index).write(future.is_done()) };
-        }
-        Ok(result?)
+        let done = match count {
+            0 => &mut [],
+            // SAFETY: as above; all of it was written to.
+            _ => unsafe { std::slice::from_raw_parts_mut(done, count) },
+        };
+        Ok(wait_many(&futures, until, when, Result::is_err, done)?)
     })
 }
 

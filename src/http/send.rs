@@ -123,12 +123,7 @@ impl<'a> Hop<'a> {
         let payload = Payload::prepare(settings.body.as_ref())?;
         check_framing(&headers, &payload)?;
         let credentials = credentials(request, settings, &url);
-        if let Some(Auth::Basic(user, password) | Auth::Digest(user, password)) = &credentials {
-            check_header("Authorization", &format!("x{user}{password}"))?;
-        }
-        if let Some(Auth::Bearer(token)) = &credentials {
-            check_header("Authorization", &auth::bearer(token))?;
-        }
+        check_credentials(credentials.as_ref())?;
         Ok(Hop {
             method: request.method.clone(),
             url,
@@ -595,38 +590,40 @@ fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth>
         .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
 }
 
-/// That a netrc file has just been looked for in vain. Nearly nobody has one, and to ask the file system for every request
-/// would cost more than parsing its answer.
-struct NoNetrc {
-    /// What HOME was.
-    home: Option<OsString>,
+/// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than parsing
+/// its answer, so one that was not there is not looked for again for a moment, once there are many requests.
+struct NetrcLooks {
+    /// It was not there the last time, when HOME was this.
+    missing_in: Option<Option<OsString>>,
+    /// The end of this moment, and how many requests there were in it.
     until: Option<Instant>,
+    requests: u32,
 }
 
-/// How long a file that appears may go unnoticed.
-const NO_NETRC_FOR: Duration = Duration::from_millis(10);
+const MOMENT: Duration = Duration::from_millis(10);
+/// So many requests of a moment look: what a program does one after the other is never out of date.
+const LOOKING: u32 = 8;
 
 /// Only ever tried: who finds it locked, as a forked child may for good, looks at the files.
-static NO_NETRC: Mutex<NoNetrc> = Mutex::new(NoNetrc { home: None, until: None });
+static NETRC_LOOKS: Mutex<NetrcLooks> = Mutex::new(NetrcLooks { missing_in: None, until: None, requests: 0 });
 
-impl NoNetrc {
-    /// Whether there is still none. When it is time to look again, one is told to do so, and the others go on.
-    fn holds(&mut self) -> bool {
-        let Some(until) = self.until.filter(|_| environment::is_home_variable(self.home.as_deref())) else {
-            return false;
-        };
+impl NetrcLooks {
+    /// Whether this request can do without a look.
+    fn is_known_to_miss(&mut self) -> bool {
         let now = Instant::now();
-        let holds = now < until;
-        if !holds {
-            self.until = Some(now + NO_NETRC_FOR);
+        if self.until.is_none_or(|until| until <= now) {
+            self.until = Some(now + MOMENT);
+            self.requests = 0;
         }
-        holds
+        self.requests += 1;
+        self.requests > LOOKING
+            && self.missing_in.as_ref().is_some_and(|home| environment::is_home_variable(home.as_deref()))
     }
 }
 
 fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     let file = variables.and_then(|variables| variables.netrc.as_deref());
-    if file.is_none() && NO_NETRC.try_lock().is_some_and(|mut known| known.holds()) {
+    if file.is_none() && NETRC_LOOKS.try_lock().is_some_and(|mut looks| looks.is_known_to_miss()) {
         return None;
     }
     let home = if file.is_none() { environment::home() } else { None };
@@ -636,10 +633,9 @@ fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     );
     let path = candidates.into_iter().find(|path| path.is_file());
     if file.is_none()
-        && let Some(mut known) = NO_NETRC.try_lock()
+        && let Some(mut looks) = NETRC_LOOKS.try_lock()
     {
-        let until = path.is_none().then(|| Instant::now() + NO_NETRC_FOR);
-        *known = NoNetrc { home: std::env::var_os("HOME"), until };
+        looks.missing_in = path.is_none().then(|| std::env::var_os("HOME"));
     }
     let mut contents = String::new();
     std::fs::File::open(path?).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
@@ -656,11 +652,29 @@ fn check_header(name: &str, value: &str) -> Result<(), Error> {
     if value.chars().next().is_some_and(char::is_whitespace) {
         return invalid("its value begins with white space");
     }
-    // All of it, whatever is found: so it is done for many bytes at once.
-    if value.bytes().fold(false, |broken, byte| broken | matches!(byte, b'\r' | b'\n' | 0)) {
+    if breaks_lines(value) {
         return invalid("its value holds a line break or a NUL");
     }
     Ok(())
+}
+
+fn breaks_lines(value: &str) -> bool {
+    // All of it, whatever is found: so it is done for many bytes at once.
+    value.bytes().fold(false, |broken, byte| broken | matches!(byte, b'\r' | b'\n' | 0))
+}
+
+/// What is wrong is said without the values: they are secrets.
+fn check_credentials(credentials: Option<&Auth>) -> Result<(), Error> {
+    let whose = match credentials {
+        Some(Auth::Basic(user, _) | Auth::Digest(user, _)) if breaks_lines(user) => "the user name",
+        Some(Auth::Basic(_, password) | Auth::Digest(_, password)) if breaks_lines(password) => {
+            "the password"
+        }
+        Some(Auth::Bearer(token)) if breaks_lines(token) => "the token",
+        _ => return Ok(()),
+    };
+    let text = format!("Invalid credentials: {whose} holds a line break or a NUL");
+    Err(Error::new(ErrorKind::InvalidHeader, text))
 }
 
 /// A length or coding that was given by hand must be that of the body.

@@ -103,6 +103,47 @@ static void precedence(void) {
   rf_session_free(session);
 }
 
+/* ~/.netrc is what it is when a request is sent, however short a time before it was made or removed. */
+static void a_netrc_that_comes_and_goes(void) {
+  const char *before = text("%s", env("HOME")), *home = text("%s/%s", env("RF_TEST_DIR"), unique("home"));
+  const char *netrc = text("%s/.netrc", home);
+  CHECK_INT(0, mkdir(home, 0700));
+  CHECK_INT(0, setenv("HOME", home, 1));
+  rf_session *session = new_session();
+  for (int i = 0; i < 5; i++) {
+    CHECK_STR("", sent(session, http("/get"), NULL));
+    FILE *file = fopen(netrc, "w");
+    CHECK(file != NULL);
+    fprintf(file, "machine 127.0.0.1 login net password rc\n");
+    fclose(file);
+    CHECK_STR("Basic bmV0OnJj", sent(session, http("/get"), NULL));
+    CHECK_INT(0, remove(netrc));
+    CHECK_STR("", sent(session, http("/get"), NULL));
+    sleep_ms(15); /* only many requests in a short time may hear of it a moment later */
+  }
+  rf_session_free(session);
+  CHECK_INT(0, setenv("HOME", before, 1));
+  CHECK_INT(0, rmdir(home));
+}
+
+/* A line break is an error that names no secret. */
+static void what_breaks_lines(void) {
+  rf_session *session = new_session();
+  rf_options *all[] = {basic("us\ner", "secret"), basic("user", "sec\rret"), new_options(), new_options()};
+  CHECK_OK(rf_options_set_auth_digest(all[2], "user", "secret\n"));
+  CHECK_OK(rf_options_set_auth_bearer(all[3], "sec\r\nret"));
+  static const char *const whose[] = {"the user name", "the password", "the password", "the token"};
+  for (size_t i = 0; i < 4; i++) {
+    rf_future *future = get(session, http("/get"), all[i]);
+    const char *message = rf_error_message(ERROR_OF(RF_ERROR_INVALID_HEADER, future));
+    CHECK_HAS(text("%s holds a line break", whose[i]), message);
+    CHECK(strstr(message, "sec") == NULL);
+    rf_future_free(future);
+    rf_options_free(all[i]);
+  }
+  rf_session_free(session);
+}
+
 static void digest(void) {
   static const char *const algorithms[] = {"MD5",      "SHA",      "SHA-256",      "SHA-512",
                                            "MD5-sess", "SHA-sess", "SHA-256-sess", "SHA-512-sess"};
@@ -211,6 +252,8 @@ int main(void) {
   basic_and_bearer();
   from_the_url();
   precedence();
+  a_netrc_that_comes_and_goes();
+  what_breaks_lines();
   digest();
   digest_rules();
   digest_among_many();

@@ -347,6 +347,21 @@ static void many_takers(void) {
   rf_session_free(session);
 }
 
+/* What is said to be over, and the status, are of one moment. */
+static void the_status_agrees_with_what_is_over(void) {
+  rf_session *session = new_session();
+  static const int modes[] = {RF_FIRST_COMPLETED, RF_FIRST_EXCEPTION, RF_ALL_COMPLETED};
+  for (int i = 0; i < 600; i++) {
+    rf_future *future = get(session, http("/hello"), NULL);
+    for (bool done = false; !done;) {
+      rf_status status = rf_wait(&future, 1, i % 2, modes[i % 3], &done);
+      CHECK_STATUS(done ? RF_OK : RF_TIMEOUT, status);
+    }
+    rf_future_free(future);
+  }
+  rf_session_free(session);
+}
+
 int main(void) {
   first_completed();
   first_exception();
@@ -357,5 +372,6 @@ int main(void) {
   handles_may_go_first();
   descriptor();
   many_takers();
+  the_status_agrees_with_what_is_over();
   return finish();
 }

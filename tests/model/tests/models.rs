@@ -316,10 +316,10 @@ fn who_waits_for_two_is_woken(when: ReturnWhen, enough: fn(&[JobFuture; 2]) -> b
         let both = [pending(), pending()];
         let worker = spawn(&both[0], |future| run_with(future, Outcome(What::Error, None)));
         let canceller = spawn(&both[1], |future| future.cancel());
-        assert_eq!(wait_many(&both, Until::Forever, when, failed), Ok(()));
+        assert_eq!(wait_many(&both, Until::Forever, when, failed, &mut [false; 2]), Ok(()));
         assert!(enough(&both));
         assert!(worker.join().unwrap() && canceller.join().unwrap());
-        assert_eq!(wait_many(&both, Until::Now, ReturnWhen::AllCompleted, failed), Ok(()));
+        assert_eq!(wait_many(&both, Until::Now, ReturnWhen::AllCompleted, failed, &mut [false; 2]), Ok(()));
     });
 }
 
@@ -345,7 +345,10 @@ fn who_waits_for_the_same_twice_is_woken() {
         let future = pending();
         let worker = spawn(&future, run);
         let twice = [future.clone(), future];
-        assert_eq!(wait_many(&twice, Until::Forever, ReturnWhen::AllCompleted, failed), Ok(()));
+        assert_eq!(
+            wait_many(&twice, Until::Forever, ReturnWhen::AllCompleted, failed, &mut [false; 2]),
+            Ok(())
+        );
         assert!(worker.join().unwrap());
     });
 }
