@@ -161,7 +161,7 @@ static void failing(void) {
     start = now_ms();
     CHECK(rf_future_abort(future));
     ERROR_OF(RF_ERROR_ABORTED, future);
-    CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+    CHECK_RANGE(0, 300 * patience(), now_ms() - start);
     rf_future_free(future);
     rf_options_free(options);
   }

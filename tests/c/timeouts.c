@@ -162,7 +162,7 @@ static void aborting(void) {
     int64_t start = now_ms();
     CHECK(rf_future_abort(future));
     ERROR_OF(RF_ERROR_ABORTED, future);
-    if (now_ms() - start > 2000 * patience()) FAIL("%s: %d ms", places[i], (int)(now_ms() - start));
+    if (now_ms() - start > 300 * patience()) FAIL("%s: %d ms", places[i], (int)(now_ms() - start));
     rf_future_free(future);
   }
   /* While it sends. */
@@ -176,7 +176,7 @@ static void aborting(void) {
   int64_t start = now_ms();
   CHECK(rf_future_abort(future));
   ERROR_OF(RF_ERROR_ABORTED, future);
-  CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+  CHECK_RANGE(0, 300 * patience(), now_ms() - start);
   rf_future_free(future);
   rf_options_free(options);
 }
