@@ -127,8 +127,9 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
     let gate = Arc::new(Gate { progress, when, failed });
     let waiter: Arc<dyn Waiter<W>> = gate.clone();
     for (index, future) in futures().enumerate() {
-        // What is over already counts at once; all are looked at, so that the answer is the same in any order.
-        if !future.add_waiter(&waiter, index) {
+        // What is over already counts at once, without its lock: after a fork nobody may be there to let go of that. All
+        // are looked at, so that the answer is the same in any order.
+        if future.is_done() || !future.add_waiter(&waiter, index) {
             waiter.finished(future, index);
         }
     }
