@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::error::{Error, ErrorKind};
+use crate::lock::Mutex;
 use crate::signal::Signal;
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.

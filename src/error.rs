@@ -222,6 +222,11 @@ impl Error {
         }
     }
 
+    /// There is no memory for `what`, whose size the other side has chosen.
+    pub fn out_of_memory(what: impl fmt::Display) -> Error {
+        Error::new(Request, format!("Out of memory: {what}")).with_os_code(libc::ENOMEM)
+    }
+
     pub fn cancelled() -> Error {
         Error::new(Cancelled, "the future was cancelled")
     }

@@ -1,21 +1,25 @@
 //! fork(): the child has a copy of everything but the threads, and of locks as the threads left them.
 //!
-//! So what was made before a fork is of no use after it, and must not even be locked. Whatever waits for threads
-//! remembers the generation it was made in, and refuses in another.
+//! So what was made before a fork is of no use after it, and must not even be locked. An object remembers the generation
+//! that it was made in, and refuses in another. What the whole process shares is a [`PerProcess`], of which the child
+//! makes one of its own.
 
-use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// How many forks lie between the first process and this one.
+/// How many forks lie between the first process and this one; no more than a name for this process.
 pub fn generation() -> u32 {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
+    // Not a Once: a child that was forked while another thread was inside it would wait for that thread. To register
+    // the handler twice does no harm.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.load(Ordering::Acquire) {
         // SAFETY: the handler only changes an atomic, which is allowed in the child of a threaded process. The
         // library is never unloaded, so the handler stays where it is.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    });
+        REGISTERED.store(true, Ordering::Release);
+    }
     GENERATION.load(Ordering::Relaxed)
 }
 
@@ -26,4 +30,96 @@ extern "C" fn in_child() {
 /// Whether what was made in that generation was inherited by a fork.
 pub fn is_inherited(made_in: u32) -> bool {
     made_in != GENERATION.load(Ordering::Relaxed)
+}
+
+/// A value that all threads of a process share. It is made at the first use, and anew in a forked child: no lock of the
+/// parent's, which a thread that is not here may hold, is ever met there.
+pub struct PerProcess<T: 'static> {
+    current: AtomicPtr<Instance<T>>,
+    make: fn(Option<&T>) -> T,
+}
+
+struct Instance<T> {
+    made_in: u32,
+    value: T,
+    /// That of the parent. It is never dropped: a thread that is not here may have left it half changed.
+    _inherited: *mut Instance<T>,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    /// `make` is given what a forked child has inherited; it must not wait for a lock of that. Two threads may make one
+    /// at the same time, of which one is dropped.
+    pub const fn new(make: fn(Option<&T>) -> T) -> PerProcess<T> {
+        PerProcess { current: AtomicPtr::new(ptr::null_mut()), make }
+    }
+
+    pub fn get(&'static self) -> &'static T {
+        let generation = generation();
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: NULL, or an instance that was published whole and is never freed.
+        match unsafe { current.as_ref() } {
+            Some(instance) if instance.made_in == generation => &instance.value,
+            inherited => self.renew(generation, current, inherited.map(|instance| &instance.value)),
+        }
+    }
+
+    #[cold]
+    fn renew(&'static self, generation: u32, current: *mut Instance<T>, inherited: Option<&T>) -> &'static T {
+        let value = (self.make)(inherited);
+        let made = Box::leak(Box::new(Instance { made_in: generation, value, _inherited: current }));
+        let made: *mut Instance<T> = made;
+        match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: it was just made, and from now on it is never freed.
+            Ok(_) => unsafe { &(*made).value },
+            Err(other) => {
+                // SAFETY: nobody else has seen what was just made; the other one was published whole.
+                unsafe {
+                    free(made);
+                    &(*other).value
+                }
+            }
+        }
+    }
+}
+
+/// Frees an instance that lost the race to be the one of its process.
+#[allow(clippy::disallowed_methods)]
+unsafe fn free<T>(instance: *mut Instance<T>) {
+    // SAFETY: the caller vouches that it came from a box and that nobody else knows it.
+    drop(unsafe { Box::from_raw(instance) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    #[test]
+    fn all_threads_of_a_process_share_one_value() {
+        static SHARED: PerProcess<AtomicUsize> = PerProcess::new(|_| AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| SHARED.get().fetch_add(1, Ordering::SeqCst));
+            }
+        });
+        assert_eq!(SHARED.get().load(Ordering::SeqCst), 8);
+    }
+
+    #[test]
+    fn a_forked_child_makes_a_value_of_its_own_from_the_inherited_one() {
+        static SHARED: PerProcess<u32> = PerProcess::new(|before| before.map_or(1, |before| before + 1));
+        assert_eq!(*SHARED.get(), 1);
+        // SAFETY: the child only looks at a number and ends.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(i32::from(*SHARED.get() != 2));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            assert_eq!(status, 0);
+        }
+        assert_eq!(*SHARED.get(), 1);
+    }
 }

@@ -15,9 +15,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use crate::control::Control;
+use crate::deadlock::{Running, Way};
 use crate::fork;
 use crate::monitor::lock;
 use crate::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::thread;
 
 /// What a future stands for until it runs, and what comes of it.
 pub trait Work: Send + Sized + 'static {
@@ -105,11 +107,26 @@ pub struct Future<W: Work> {
     user_data: AtomicUsize,
     /// Which executor it was given to, for the detection of deadlocks.
     home: u64,
+    /// The thread that runs it (see [`thread::token`]), for the same; 0 while none does.
+    runner: AtomicUsize,
     /// How many handles the user has.
     handles: AtomicUsize,
     /// The generation of processes that it was made in.
     made_in: u32,
     core: Mutex<Core<W>>,
+}
+
+/// While it lives, this thread runs the future.
+pub struct RunsHere<'a, W: Work> {
+    runner: &'a AtomicUsize,
+    _running: Running,
+    _held: Option<<W::Ticket as Ticket>::Held>,
+}
+
+impl<W: Work> Drop for RunsHere<'_, W> {
+    fn drop(&mut self) {
+        self.runner.store(0, Ordering::Release);
+    }
 }
 
 /// What a queue learns about a future that it wants to have.
@@ -136,6 +153,7 @@ impl<W: Work> Future<W> {
             outcome: OnceLock::new(),
             user_data: AtomicUsize::new(user_data),
             home,
+            runner: AtomicUsize::new(0),
             handles: AtomicUsize::new(0),
             made_in: fork::generation(),
             core: Mutex::new(Core {
@@ -234,8 +252,20 @@ impl<W: Work> Future<W> {
     }
 
     /// Marks this thread as the one that runs the future, for as long as the result lives.
-    pub fn hold(&self) -> Option<<W::Ticket as Ticket>::Held> {
-        lock(&self.core).ticket.as_ref().map(Ticket::hold)
+    pub fn hold(&self) -> RunsHere<'_, W> {
+        self.runner.store(thread::token(), Ordering::Release);
+        let held = lock(&self.core).ticket.as_ref().map(Ticket::hold);
+        RunsHere { runner: &self.runner, _running: Running::begin(), _held: held }
+    }
+
+    /// What has to happen before it is over, as far as that is known. `all_blocked`: nobody is left to run what was given
+    /// to this executor and has not begun.
+    pub fn way(&self, all_blocked: Option<u64>) -> Way {
+        match (self.state(), self.runner.load(Ordering::Acquire)) {
+            (State::Pending, _) if all_blocked == Some(self.home) => Way::Never,
+            (State::Running, runner) if runner != 0 => Way::By(runner),
+            _ => Way::Open,
+        }
     }
 
     /// Ends a running future.

@@ -21,8 +21,8 @@ pub struct Head {
     /// Of a response: the reason. Of a request: the method.
     word: Range,
     fields: Vec<Field>,
-    /// Every line behind the first is a name, a colon and a value, as the standard writes them.
-    regular: bool,
+    /// A field that tells where the body ends was there, but not as the standard writes it.
+    malformed_framing: Option<&'static str>,
 }
 
 /// Text that a NUL follows in memory.
@@ -64,9 +64,7 @@ impl Head {
         let mut text = text.into_bytes();
         let range = |start: usize, end: usize| Range { start: start as u32, end: end as u32 };
         let mut fields = Vec::with_capacity(12);
-        let mut first = None;
-        // What spoils it is looked for in all of it at once: many bytes at a time.
-        let mut regular = raw.iter().fold(true, |fine, byte| fine & is_text(*byte));
+        let (mut first, mut malformed_framing) = (None, None);
         let mut returns = raw.iter().filter(|byte| **byte == b'\r').count();
         let mut at = 0;
         for end in memchr_iter(b'\n', &text) {
@@ -83,36 +81,42 @@ impl Head {
                     first = Some(range(at + start, at + end));
                 }
             } else if let Some(colon) = line.iter().position(|byte| !TOKEN[usize::from(*byte)]) {
-                // Nearly always it is the colon that ends the name.
-                let plain = line[colon] == b':' && colon > 0;
-                let colon = if plain { Some(colon) } else { memchr(b':', line) };
-                regular &= plain;
-                if let Some(colon) = colon {
-                    let name = trim_end(&line[..colon]).len();
+                if line[colon] == b':' && colon > 0 {
                     let value = &line[colon + 1..];
                     let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                     let start = at + colon + 1 + lead;
-                    fields.push(Field { name: range(at, at + name), value: range(start, at + line.len()) });
+                    fields.push(Field { name: range(at, at + colon), value: range(start, at + line.len()) });
+                } else {
+                    // What is no field is left out, unless somebody else may take it for one that matters.
+                    malformed_framing = malformed_framing.or_else(|| framing_name(line));
                 }
-            } else {
-                regular &= whole.is_empty();
             }
             at = end + 1;
         }
-        // A CR stands before an LF or is none of the standard's.
-        regular &= returns == 0;
+        // What C or a line's reader would take for an end is none inside of a value (RFC 9110, 5.5).
+        if returns > 0 || memchr(0, &text).is_some() {
+            let values = fields.iter().map(|field| field.value).chain(first);
+            for value in values {
+                for byte in &mut text[value.start as usize..value.end as usize] {
+                    if matches!(*byte, b'\r' | 0) {
+                        *byte = b' ';
+                    }
+                }
+            }
+        }
         let word = first.unwrap_or(range(0, 0));
         let ends = fields.iter().flat_map(|field| [field.name.end, field.value.end]);
         for end in ends.chain([word.end]) {
             text[end as usize] = 0;
         }
         let text = String::from_utf8(text).expect("NULs took the place of ASCII bytes");
-        Head { text, word, fields, regular }
+        Head { text, word, fields, malformed_framing }
     }
 
-    /// Whether all of it is as the standard writes a head: nothing in it can be read in two ways.
-    pub fn is_regular(&self) -> bool {
-        self.regular
+    /// The name of a field that tells where the body ends, if there was one that is not written as the standard says: what
+    /// it says is not believed, and not passed over either.
+    pub fn malformed_framing(&self) -> Option<&'static str> {
+        self.malformed_framing
     }
 
     /// Its lines, behind this start line, as [`Head::of_response`] takes them.
@@ -203,9 +207,12 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-/// What a head is made of, its line ends included.
-fn is_text(byte: u8) -> bool {
-    (byte >= b' ' && byte != 0x7F) || matches!(byte, b'\t' | b'\r' | b'\n')
+/// The field that a line which is none may be taken for, if that tells where a body ends.
+fn framing_name(line: &[u8]) -> Option<&'static str> {
+    let name = line[..memchr(b':', line)?].trim_ascii();
+    ["Content-Length", "Transfer-Encoding", "Connection"]
+        .into_iter()
+        .find(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are.
@@ -251,19 +258,49 @@ mod tests {
         assert_eq!(Head::of_response(b"\r\nHTTP/1.1 200 OK\r\n\r\n").word().as_str(), "OK");
     }
 
+    fn fields(lines: &[u8]) -> Vec<(String, String)> {
+        let head = Head::of_response([b"HTTP/1.1 200 OK\r\n", lines, b"\r\n"].concat());
+        head.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect()
+    }
+
     #[test]
-    fn a_head_is_regular_as_long_as_there_is_one_way_to_read_it() {
-        let is_regular = |fields: &[u8]| {
-            Head::of_response([b"HTTP/1.1 200 OK\r\n", fields, b"\r\n"].concat()).is_regular()
-        };
-        for fine in ["", "A: b\r\n", "A:\r\n", "A: b\nC: d \t\r\n", "X-a_b: \u{e9}: c\r\n"] {
-            assert!(is_regular(fine.as_bytes()), "{fine:?}");
+    fn a_line_that_is_no_field_is_left_out_and_the_others_stay() {
+        for odd in
+            ["X Foo: 1", "Server : x", "PHP Warning: oops", ": v", "no colon", "", " A: b", "\u{e9}: b"]
+        {
+            let found = fields(format!("A: b\r\n{odd}\r\nC: d\n").as_bytes());
+            if !odd.is_empty() {
+                assert_eq!(found, [("A".into(), "b".into()), ("C".into(), "d".into())], "{odd:?}");
+            }
         }
-        for odd in ["A : b\r\n", ": b\r\n", "A b: c\r\n", "A\r\n", " A: b\r\n", "A: b\rc\r\n", "A: b\r\r\n"] {
-            assert!(!is_regular(odd.as_bytes()), "{odd:?}");
+    }
+
+    #[test]
+    fn a_value_keeps_everything_but_what_would_end_it() {
+        for (line, value) in [
+            (&b"A: b\rc\r\n"[..], "b c"),
+            (b"A: b\0c\r\n", "b c"),
+            (b"A: b\x01\x7fc\r\n", "b\x01\x7fc"),
+            (b"A: b\r\r\n", "b"),
+            (b"A:\t b: c \t\r\n", "b: c"),
+            (b"A: \xe9\r\n", "\u{e9}"),
+        ] {
+            assert_eq!(fields(line), [("A".into(), value.into())], "{line:?}");
         }
-        for odd in ["A: \u{1}\r\n", "A: \u{7f}\r\n", "A: b\0\r\n", "\u{e9}: b\r\n", " \r\n"] {
-            assert!(!is_regular(odd.as_bytes()), "{odd:?}");
+    }
+
+    #[test]
+    fn a_malformed_field_that_tells_where_the_body_ends_is_not_passed_over() {
+        for (line, name) in [
+            ("content-length : 5", Some("Content-Length")),
+            (" Transfer-Encoding: chunked", Some("Transfer-Encoding")),
+            ("Connection\t: close", Some("Connection")),
+            ("Content Length: 5", None),
+            ("X-Content-Length : 5", None),
+            ("Content-Length 5", None),
+        ] {
+            let head = Head::of_response(format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n"));
+            assert_eq!(head.malformed_framing(), name, "{line:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! deliver it. Nothing but [`ffi`] knows C; nothing but `http::engine` knows the HTTP engine.
 
 pub mod control;
+pub mod deadlock;
 pub mod descriptor;
 pub mod environment;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod future;
 pub mod head;
 pub mod http;
 pub mod json;
+pub mod lock;
 pub mod log;
 pub mod monitor;
 pub mod options;
@@ -26,6 +28,7 @@ pub mod symbol;
 pub mod sync;
 pub mod terminated;
 pub mod text;
+pub mod thread;
 pub mod timer;
 pub mod url;
 pub mod wait;

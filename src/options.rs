@@ -4,13 +4,15 @@
 //! a request brings its own, and what is sent is the one over the other. All of it is a snapshot: submitting
 //! shares the set as it is, and whoever changes it afterwards changes a copy.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::lock::{Mutex, MutexGuard};
+use crate::monitor::{Monitor, Until};
 use crate::response::Response;
 use crate::session::Session;
 use crate::symbol::Symbol;
@@ -114,14 +116,28 @@ pub trait Reader: Send {
 /// A reader that several requests may share, one after the other: whoever finds it touched rewinds it first.
 pub struct SharedReader {
     reader: Mutex<Box<dyn Reader>>,
+    /// A wait for this can be ended, other than a wait for the lock.
+    in_use: Monitor<bool>,
     touched: AtomicBool,
     can_rewind: bool,
+}
+
+/// The reader, for one request alone.
+pub struct ReaderGuard<'a> {
+    shared: &'a SharedReader,
+    /// None only while it is dropped.
+    reader: Option<MutexGuard<'a, Box<dyn Reader>>>,
 }
 
 impl SharedReader {
     pub fn new(reader: Box<dyn Reader>) -> SharedReader {
         let can_rewind = reader.can_rewind();
-        SharedReader { reader: Mutex::new(reader), touched: AtomicBool::new(false), can_rewind }
+        SharedReader {
+            reader: Mutex::new(reader),
+            in_use: Monitor::new(false),
+            touched: AtomicBool::new(false),
+            can_rewind,
+        }
     }
 
     /// Whether anything was taken from it.
@@ -138,16 +154,38 @@ impl SharedReader {
     }
 
     /// The reader, once no other request uses it. An error of `go_on`, asked now and then, ends the wait.
-    pub fn lock<E>(
-        &self,
-        mut go_on: impl FnMut() -> Result<(), E>,
-    ) -> Result<parking_lot::MutexGuard<'_, Box<dyn Reader>>, E> {
-        loop {
-            if let Some(reader) = self.reader.try_lock_for(crate::control::SLICE) {
-                return Ok(reader);
-            }
+    pub fn lock<E>(&self, mut go_on: impl FnMut() -> Result<(), E>) -> Result<ReaderGuard<'_>, E> {
+        let mut in_use = self.in_use.lock();
+        while *in_use {
             go_on()?;
+            in_use = in_use.wait(Until::Forever.or_soon());
         }
+        *in_use = true;
+        drop(in_use);
+        Ok(ReaderGuard { shared: self, reader: Some(self.reader.lock()) })
+    }
+}
+
+impl Deref for ReaderGuard<'_> {
+    type Target = Box<dyn Reader>;
+
+    fn deref(&self) -> &Box<dyn Reader> {
+        self.reader.as_ref().expect("held as long as the guard lives")
+    }
+}
+
+impl DerefMut for ReaderGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Box<dyn Reader> {
+        self.reader.as_mut().expect("held as long as the guard lives")
+    }
+}
+
+impl Drop for ReaderGuard<'_> {
+    fn drop(&mut self) {
+        self.reader = None;
+        let mut in_use = self.shared.in_use.lock();
+        *in_use = false;
+        in_use.notify_one();
     }
 }
 

@@ -5,18 +5,19 @@ use std::cell::RefCell;
 use std::io::Read;
 use std::mem;
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::head::Head;
 use crate::json::Document;
+use crate::lock::Mutex;
+use crate::monitor::{Monitor, MonitorGuard, Until};
 use crate::terminated::Terminated;
 use crate::text;
+use crate::thread;
 
 /// The body of a message that was sent, as far as it lies in memory.
 pub type SentBody = Option<Arc<dyn crate::options::Borrowed>>;
@@ -30,9 +31,8 @@ pub struct Response {
     request_body: SentBody,
     elapsed: Duration,
     history: Vec<Arc<Response>>,
-    body: Mutex<Body>,
-    /// Whoever had the source in hand has put it back.
-    free: Condvar,
+    /// Notified when whoever had the source in hand has put it back.
+    body: Monitor<Body>,
     /// What ends a read that is under way, while there is something to read.
     reins: Mutex<Option<Arc<Control>>>,
     /// The whole body, once it was read in one piece. A NUL follows its last byte.
@@ -66,8 +66,8 @@ pub type Source = Box<dyn Read + Send>;
 
 struct Body {
     source: Option<Source>,
-    /// Who has the source in hand.
-    reader: Option<ThreadId>,
+    /// Which thread has the source in hand.
+    reader: Option<usize>,
     state: BodyState,
     failure: Option<Error>,
     /// How much of the content `read` has delivered.
@@ -158,8 +158,7 @@ impl Response {
             request_body: parts.request_body,
             elapsed: parts.elapsed,
             history: parts.history,
-            body: Mutex::new(body),
-            free: Condvar::new(),
+            body: Monitor::new(body),
             reins: Mutex::new(parts.control),
             content: OnceLock::new(),
             encoding: Mutex::default(),
@@ -178,7 +177,7 @@ impl Response {
     pub fn with_content(mut self, mut content: Vec<u8>) -> Response {
         content.push(0);
         self.content = OnceLock::from(content);
-        self.body.get_mut().state = BodyState::Kept;
+        self.body.lock().state = BodyState::Kept;
         self
     }
 
@@ -277,13 +276,13 @@ impl Response {
     // source out and leaves word who he is; the lock is not held meanwhile. Others wait, he himself is refused.
 
     /// The body, once nobody reads it.
-    fn free_body(&self) -> Result<MutexGuard<'_, Body>, Refusal> {
+    fn free_body(&self) -> Result<MonitorGuard<'_, Body>, Refusal> {
         let mut body = self.body.lock();
         while let Some(reader) = body.reader {
-            if reader == thread::current().id() {
+            if reader == thread::token() {
                 return Err(Refusal::State);
             }
-            self.free.wait(&mut body);
+            body = body.wait(Until::Forever);
         }
         Ok(body)
     }
@@ -292,7 +291,7 @@ impl Response {
     /// end, `ended` changes the state before anyone else can see the body.
     fn with_source(
         &self,
-        mut body: MutexGuard<'_, Body>,
+        mut body: MonitorGuard<'_, Body>,
         read: impl FnOnce(&mut Source) -> std::io::Result<Progress>,
         ended: impl FnOnce(&mut Body),
     ) -> Result<(), Refusal> {
@@ -300,16 +299,16 @@ impl Response {
             ended(&mut body);
             return Ok(());
         };
-        body.reader = Some(thread::current().id());
+        body.reader = Some(thread::token());
         drop(body);
         let result = read(&mut source);
         let mut body = self.body.lock();
         body.reader = None;
-        self.free.notify_all();
         let outcome = match result {
             _ if body.state == BodyState::Closed => Err(Refusal::State),
             Ok(Progress::More) => {
                 body.source = Some(source);
+                body.notify_all();
                 return Ok(());
             }
             Ok(Progress::End) => {
@@ -323,7 +322,7 @@ impl Response {
             }
         };
         // The connection goes back, or is closed, with the source: not under the lock.
-        drop(body);
+        body.notify_all();
         drop(source);
         self.reins.lock().take();
         outcome
@@ -801,7 +800,7 @@ mod tests {
     fn threads_that_ask_for_the_content_at_once_all_get_it() {
         for _ in 0..200 {
             let response = streamed(b"hello");
-            thread::scope(|scope| {
+            std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| assert_eq!(response.content().ok(), Some(&b"hello"[..])));
                 }

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 use crate::control::Control;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::executor::threads::{Blocked, Closing, ThreadPool};
+use crate::executor::threads::{Blocked, Closing, ThreadPool, is_worker};
 use crate::executor::{Executor, Refusal, Task};
 use crate::fork;
 use crate::future::{Future, State, Ticket, Work};
@@ -117,8 +117,9 @@ impl Session {
                 base.shared.clone()
             }
             None => {
-                // A pool of connections smaller than the pool of threads would open and close all the time.
-                let size = if owns_executor { POOL_SIZE.max(executor.max_workers()) } else { POOL_SIZE };
+                // A pool of connections smaller than the pool of threads would open and close all the time. An executor
+                // of the user's own, whose size is not known, says 0.
+                let size = POOL_SIZE.max(executor.max_workers());
                 Arc::new(Shared {
                     defaults: Mutex::new(Arc::new(Options::session_defaults())),
                     jar: Jar::default(),
@@ -345,9 +346,13 @@ impl Session {
     }
 }
 
+/// By its session and slot.
+type HeldFuture = (Weak<Session>, usize);
+
 thread_local! {
-    /// The futures (by their session and slot) that this thread runs or tells about, innermost last.
-    static HELD: RefCell<Vec<(Weak<Session>, usize)>> = const { RefCell::new(Vec::new()) };
+    /// The futures that this thread runs or tells about, innermost last. Without a destructor,
+    /// so that destructors of other thread-locals and atexit handlers can still ask.
+    static HELD: ManuallyDrop<RefCell<Vec<HeldFuture>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
 /// Tells the sessions of the futures that this thread runs or tells about that it is going to wait in a close or a
@@ -377,8 +382,21 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.with(|held| held.borrow_mut().pop());
+        // A worker keeps the room for the next one.
+        let is_last = HELD.with(|held| {
+            let mut held = held.borrow_mut();
+            held.pop();
+            held.is_empty()
+        });
+        if is_last && !is_worker() {
+            let_go_of_held();
+        }
     }
+}
+
+/// Gives back the memory in which this thread remembers what it holds, which is nothing.
+pub fn let_go_of_held() {
+    HELD.with(|held| held.take());
 }
 
 /// A line in the session's books.

@@ -3,9 +3,8 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use parking_lot::Mutex;
-
 use crate::descriptor::Flag;
+use crate::lock::Mutex;
 
 /// The lock is held for the length of a system call, so nobody waits long.
 #[derive(Debug)]

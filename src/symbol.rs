@@ -7,7 +7,8 @@ use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use parking_lot::Mutex;
+use crate::fork::PerProcess;
+use crate::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// An exported function of a shared object.
@@ -111,8 +112,8 @@ impl Symbol {
     /// Finds the function in this process, where its object is loaded for good. The reason is part of a sentence.
     pub fn find(&self) -> Result<*const c_void, String> {
         /// A program has few hooks.
-        static FOUND: Mutex<Vec<(Symbol, usize)>> = Mutex::new(Vec::new());
-        if let Some((_, address)) = FOUND.lock().iter().find(|(symbol, _)| symbol == self) {
+        static FOUND: PerProcess<Mutex<Vec<(Symbol, usize)>>> = PerProcess::new(|_| Mutex::default());
+        if let Some((_, address)) = FOUND.get().lock().iter().find(|(symbol, _)| symbol == self) {
             return Ok(*address as *const c_void);
         }
         let shown = || format!("{} ({})", self.name, self.object.display());
@@ -124,7 +125,7 @@ impl Symbol {
             return Err(format!("{} is of another build there", shown()));
         }
         mem::forget(object);
-        let mut found = FOUND.lock();
+        let mut found = FOUND.get().lock();
         if !found.iter().any(|(symbol, _)| symbol == self) {
             found.push((self.clone(), address as usize));
         }

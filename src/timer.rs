@@ -5,11 +5,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::executor::threads::with_signals_blocked;
-use crate::fork;
+use crate::fork::PerProcess;
+use crate::monitor::{Monitor, MonitorGuard, Until};
+use crate::thread::with_signals_blocked;
 
 /// What can be told that its time is over.
 pub trait Expires: Send + Sync {
@@ -54,9 +55,8 @@ impl Eq for Entry {}
 
 #[derive(Default)]
 struct Timer {
-    /// The generation of processes that `running` speaks of.
-    made_in: u32,
     entries: BinaryHeap<Entry>,
+    /// Whether a thread waits for the first entry, or is on its way to do so.
     running: bool,
     /// How many were asked for and are not over.
     needed: usize,
@@ -64,26 +64,14 @@ struct Timer {
     sweep_at: usize,
 }
 
-/// The standard library's lock and condition: parking_lot keeps those who wait in a table, and a thread that waits for
-/// good, as this one does, would stand in the table of a forked child, where it is not.
-static TIMER: LazyLock<(Mutex<Timer>, Condvar)> = LazyLock::new(Default::default);
-
-fn locked(timer: &Mutex<Timer>) -> MutexGuard<'_, Timer> {
-    // Nothing in here leaves the state half changed.
-    timer.lock().unwrap_or_else(PoisonError::into_inner)
-}
+static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
 /// Has `what` expire at that time, unless it is over by then. Without a thread it does not: whoever runs it later
 /// finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
-    let (timer, changed) = &*TIMER;
     // Whoever was looked at is let go without the lock: it may be for the last time.
     let mut alive = Vec::new();
-    let mut timer = locked(timer);
-    if timer.made_in != fork::generation() {
-        // The thread stayed behind in the parent, and so did everything that it was to wait for.
-        *timer = Timer { made_in: fork::generation(), ..Timer::default() };
-    }
+    let mut timer = TIMER.get().lock();
     if timer.entries.len() >= timer.sweep_at.max(256) {
         let entries = std::mem::take(&mut timer.entries);
         timer.entries = entries.into_iter().filter(|entry| entry.is_needed(&mut alive)).collect();
@@ -93,47 +81,54 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
     if !timer.running {
-        timer.running = start();
+        start(timer);
     } else if first {
-        changed.notify_one();
+        timer.notify_one();
+    } else {
+        drop(timer);
     }
-    drop(timer);
     drop(alive);
 }
 
-fn start() -> bool {
-    with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_ok()
+/// Starts the thread, without the lock: that may take long.
+fn start(mut timer: MonitorGuard<'_, Timer>) {
+    timer.running = true;
+    drop(timer);
+    if with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_err() {
+        TIMER.get().lock().running = false;
+    }
 }
 
 /// One of those that `expire_at` was called for is over. With the last one the thread ends.
 pub fn forget() {
-    let (timer, changed) = &*TIMER;
-    let mut timer = locked(timer);
+    let mut timer = TIMER.get().lock();
     timer.needed = timer.needed.saturating_sub(1);
     if timer.needed == 0 {
         timer.entries = BinaryHeap::new();
-        changed.notify_one();
+        timer.notify_one();
     }
 }
 
 fn run() {
-    let (timer, changed) = &*TIMER;
-    let mut guard = locked(timer);
-    while let Some(entry) = guard.entries.peek() {
-        let at = entry.at;
-        let left = at.saturating_duration_since(Instant::now());
-        if !left.is_zero() {
-            guard = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+    let mut timer = TIMER.get().lock();
+    while let Some(entry) = timer.entries.peek() {
+        let until = Until::At(entry.at);
+        if !until.has_passed() {
+            timer = timer.wait(until);
             continue;
         }
-        let due = guard.entries.pop();
+        let due = timer.entries.pop();
         // Callbacks run in here: not under the lock, and not on the thread that the others wait for.
-        guard.running = !guard.entries.is_empty() && start();
-        drop(guard);
+        if timer.entries.is_empty() {
+            timer.running = false;
+            drop(timer);
+        } else {
+            start(timer);
+        }
         if let Some(what) = due.and_then(|entry| entry.what.upgrade()) {
             what.expire();
         }
         return;
     }
-    guard.running = false;
+    timer.running = false;
 }

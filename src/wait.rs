@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
+use crate::deadlock::{self, Inside, Way};
 use crate::descriptor::Flag;
 use crate::executor::threads::Blocked;
 use crate::fork;
@@ -36,22 +37,31 @@ pub fn wait_one<W: Work>(future: &Future<W>, until: Until) -> Result<&W::Outcome
     Ok(future.outcome().expect("a future that is over has an outcome"))
 }
 
-/// Whether a worker that waits for these would wait for ever: `any` of them is enough to be stuck, or all are
-/// needed.
-fn is_stuck<'a, W: Work>(
-    blocked: &Blocked,
-    mut open: impl Iterator<Item = &'a Future<W>>,
-    any: bool,
-) -> bool {
-    let hopeless = |future: &Future<W>| future.home() == blocked.home() && future.state() == State::Pending;
-    if !blocked.all() {
-        return false;
+/// Looks whether a wait can never end. There is one on threads that others may have to wait for.
+struct Watch {
+    /// On a worker: those who wait are not there to run what is pending.
+    blocked: Option<Blocked>,
+    inside: Option<Inside>,
+}
+
+impl Watch {
+    fn new(blocked: Option<Blocked>) -> Option<Watch> {
+        let inside = Inside::here();
+        (blocked.is_some() || inside.is_some()).then_some(Watch { blocked, inside })
     }
-    if any {
-        return open.any(hopeless);
+
+    /// Whether waiting for `all` of these, or for one, would never end.
+    fn is_stuck<'a, W: Work>(&mut self, all: bool, open: impl Iterator<Item = &'a Future<W>>) -> bool {
+        let all_blocked = self.blocked.as_ref().filter(|blocked| blocked.all()).map(Blocked::home);
+        if self.inside.is_none() && all_blocked.is_none() {
+            return false;
+        }
+        let ways: Vec<Way> = open.map(|future| future.way(all_blocked)).collect();
+        match &mut self.inside {
+            Some(inside) => inside.is_stuck(all, ways),
+            None => deadlock::is_stuck(all, &ways, |way| way == Way::Never),
+        }
     }
-    // None open at all is no reason: what has just finished is about to be told.
-    open.next().is_some_and(hopeless) && open.all(hopeless)
 }
 
 /// One thread stands before it. Those who finish what it waits for count, and the one who makes it enough opens.
@@ -133,7 +143,7 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
             waiter.finished(future, index);
         }
     }
-    let blocked = futures().find_map(|future| Blocked::on(future.home()));
+    let mut watch = Watch::new(futures().find_map(|future| Blocked::on(future.home())));
     let mut result = Ok(());
     let mut progress = gate.progress.lock();
     while !progress.enough {
@@ -141,11 +151,11 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
             result = Err(WaitError::TimedOut);
             break;
         }
-        progress = match &blocked {
+        progress = match &mut watch {
             None => progress.wait(until),
-            Some(blocked) => {
+            Some(watch) => {
                 let open = futures().filter(|future| !future.is_done());
-                if is_stuck(blocked, open, when == ReturnWhen::AllCompleted) {
+                if watch.is_stuck(when == ReturnWhen::AllCompleted, open) {
                     result = Err(WaitError::Deadlock);
                     break;
                 }
@@ -276,7 +286,7 @@ impl<W: Work> Completed<W> {
         until: Until,
         orphan: impl Fn(&Future<W>) -> bool,
     ) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
-        let mut blocked = None;
+        let mut watch = None;
         let mut queue = self.usable()?.lock();
         loop {
             if let Some(place) = queue.ready.pop_front() {
@@ -303,14 +313,14 @@ impl<W: Work> Completed<W> {
             if until.has_passed() {
                 return Err(WaitError::TimedOut);
             }
-            if blocked.is_none() {
-                blocked = Blocked::here();
+            if watch.is_none() {
+                watch = Watch::new(Blocked::here());
             }
-            queue = match &blocked {
+            queue = match &mut watch {
                 None => queue.wait(until),
-                Some(blocked) => {
+                Some(watch) => {
                     let open = queue.places.iter().flatten().map(|(future, _)| &**future);
-                    if is_stuck(blocked, open, false) {
+                    if watch.is_stuck(false, open.filter(|future| !future.is_done())) {
                         return Err(WaitError::Deadlock);
                     }
                     queue.wait(until.or_soon())

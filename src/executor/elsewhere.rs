@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::wire::{self, EncodedTask, FindHook, ForeignTask, LastBody, Malformed};
 use crate::control::Control;
 use crate::error::Error;
+use crate::fork::PerProcess;
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
 use crate::http::cookies::{Cookie, Jar};
+use crate::lock::Mutex;
 use crate::options::Borrowed;
 use crate::response::SentBody;
 use crate::session::{Identity, Outcome, Request, Session};
@@ -33,12 +33,12 @@ struct Known {
 const MOST: usize = 16;
 
 /// The most recent last.
-static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+static KNOWN: PerProcess<Mutex<Vec<Known>>> = PerProcess::new(|_| Mutex::default());
 
 /// The session is of this process: what is encoded here and executed here uses the same connections.
 pub fn remember(session: &Session) {
     let identity = session.identity();
-    let mut known = KNOWN.lock();
+    let mut known = KNOWN.get().lock();
     if known.iter().any(|one| one.session == identity) {
         return;
     }
@@ -49,7 +49,7 @@ pub fn remember(session: &Session) {
 }
 
 fn find(session: Identity, settings: AdapterSettings) -> Kept {
-    let mut known = KNOWN.lock();
+    let mut known = KNOWN.get().lock();
     if let Some(at) = known.iter().position(|one| one.session == session) {
         let one = known.remove(at);
         if let (Some(adapter), Some(digest)) = (one.adapter.upgrade(), one.digest.upgrade()) {

@@ -9,17 +9,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::thread::{self, JoinHandle, Thread};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use parking_lot::{Mutex, RwLock};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
 use crate::fork;
+use crate::lock::{Mutex, RwLock};
 use crate::monitor::{Monitor, Until};
+use crate::session;
+use crate::thread::with_signals_blocked;
 
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -87,8 +89,10 @@ struct Crew {
 }
 
 thread_local! {
-    /// The pool that this thread works for.
-    static HOME: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    /// The pool that this thread works for; its worker takes it out at the end. Without a destructor, so that destructors
+    /// of other thread-locals and atexit handlers can still ask.
+    static HOME: ManuallyDrop<RefCell<Option<Arc<Shared>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
     /// How many closes and shutdowns this thread is inside of.
     static CLOSING: Cell<usize> = const { Cell::new(0) };
 }
@@ -233,23 +237,8 @@ impl ThreadPool {
     }
 }
 
-/// Starts a thread in which every signal is blocked: signals belong to the program, not to us.
 fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     with_signals_blocked(|| thread::Builder::new().name(format!("rf-worker-{number}")).spawn(body))
-}
-
-/// Threads inherit the mask of the thread that starts them, so there is no moment without it.
-pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are plain data that the calls fill in; the mask of this thread is put back.
-    unsafe {
-        let mut all: libc::sigset_t = mem::zeroed();
-        let mut before: libc::sigset_t = mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let result = start();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
-        result
-    }
 }
 
 fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
@@ -266,6 +255,7 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
         task.run_by(&*shared.runner);
     }
     HOME.with(|home| home.borrow_mut().take());
+    session::let_go_of_held();
     let mut crew = shared.crew.lock();
     crew.live -= 1;
     crew.gone.push(number);
@@ -341,6 +331,11 @@ impl Drop for ThreadPool {
             self.close();
         }
     }
+}
+
+/// Whether this thread is a worker of some pool.
+pub fn is_worker() -> bool {
+    HOME.with(|home| home.borrow().is_some())
 }
 
 /// Held by a thread while it closes or shuts down. Of two workers that do, each may be what the other waits for, so

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounded, Channel};
@@ -15,8 +15,9 @@ use super::proxy::{self, HandshakeError, Proxy, ProxyScheme};
 use super::socket::{Limits, Socket};
 use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
-use crate::control::SLICE;
+use crate::control::Control;
 use crate::error::{Error, ErrorKind};
+use crate::monitor::{Monitor, MonitorGuard, Until};
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -87,9 +88,8 @@ pub struct Adapter {
 
 struct Pool {
     settings: AdapterSettings,
-    hosts: Mutex<Hosts>,
-    /// A connection came back or was closed, for those who wait under `pool_block`.
-    freed: Condvar,
+    /// Notified when a connection came back or was closed, for those who wait under `pool_block`.
+    hosts: Monitor<Hosts>,
 }
 
 #[derive(Default)]
@@ -108,23 +108,27 @@ struct Host {
 
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
-        let pool = Pool { settings, hosts: Mutex::default(), freed: Condvar::new() };
+        let pool = Pool { settings, hosts: Monitor::default() };
         Adapter { settings, tls: TlsConfigs::default(), pool: Arc::new(pool) }
     }
 
-    /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one.
+    /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one, for which `connect`
+    /// is the time. That begins when its place in the pool is there.
     pub fn connection(
         &self,
         route: &Arc<Route>,
-        limits: &Limits,
+        control: &Control,
+        connect: Option<Duration>,
         fresh: bool,
     ) -> Result<(Connection, Lease), Error> {
-        let (idle, lease) = self.pool.take(route, limits, fresh)?;
+        let (idle, lease) = self.pool.take(route, control, fresh)?;
         if let Some(connection) = idle {
-            connection.attach(limits.control);
+            connection.attach(control);
             return Ok((connection, lease));
         }
-        Ok((Connection::new(self.dial(route, limits)?), lease))
+        let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
+        let limits = Limits { control, silence: None, connect, connecting: true };
+        Ok((Connection::new(self.dial(route, &limits)?), lease))
     }
 
     /// Closes what rests and keeps nothing from now on.
@@ -245,7 +249,7 @@ impl Pool {
     fn take(
         self: &Arc<Self>,
         route: &Arc<Route>,
-        limits: &Limits,
+        control: &Control,
         fresh: bool,
     ) -> Result<(Option<Connection>, Lease), Error> {
         let mut hosts = self.hosts.lock();
@@ -254,8 +258,9 @@ impl Pool {
             let idle = if fresh { None } else { host.idle.pop() };
             let full = self.settings.pool_block && host.in_use >= self.settings.pool_maxsize;
             if idle.is_none() && full {
-                self.freed.wait_for(&mut hosts, SLICE);
-                limits.control.check()?;
+                control.check()?;
+                let deadline = control.deadline().map_or(Until::Forever, Until::At);
+                hosts = hosts.wait(deadline.or_soon());
                 continue;
             }
             host.in_use += 1;
@@ -269,6 +274,15 @@ impl Pool {
             drop(connection);
             drop(lease);
             hosts = self.hosts.lock();
+        }
+    }
+}
+
+impl Pool {
+    /// A place is free. Who waits may wait for another host's: all look.
+    fn freed(&self, hosts: MonitorGuard<'_, Hosts>) {
+        if self.settings.pool_block {
+            hosts.notify_all();
         }
     }
 }
@@ -324,10 +338,7 @@ impl Lease {
         } else {
             Some(connection)
         };
-        drop(hosts);
-        if pool.settings.pool_block {
-            pool.freed.notify_one();
-        }
+        pool.freed(hosts);
         drop(surplus);
     }
 }
@@ -342,9 +353,6 @@ impl Drop for Lease {
         if let Some(host) = hosts.table.get_mut(&self.route) {
             host.in_use = host.in_use.saturating_sub(1);
         }
-        drop(hosts);
-        if pool.settings.pool_block {
-            pool.freed.notify_one();
-        }
+        pool.freed(hosts);
     }
 }

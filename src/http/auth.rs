@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
-use parking_lot::Mutex;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use crate::form::random_hex;
+use crate::lock::Mutex;
 use crate::url::Url;
 
 /// The value of an `Authorization` header for Basic. Latin-1 as in requests; what that cannot hold, and

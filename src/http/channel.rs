@@ -97,11 +97,28 @@ impl Channel {
         if self.layers.is_empty() {
             return self.socket.receive_into(content, most, limits);
         }
-        let filled = content.len();
-        content.resize(filled + most.min(RECORDS), 0);
-        let received = self.receive(&mut content[filled..], limits);
-        content.truncate(filled + received.as_ref().unwrap_or(&0));
-        received
+        receive_behind(content, most, |room| self.receive(room, limits))
+    }
+
+    /// The same without waiting; None for nothing.
+    pub fn receive_into_now(&mut self, content: &mut Vec<u8>, most: usize) -> Result<Option<usize>, Error> {
+        let mut nothing = false;
+        let received = receive_behind(content, most, |room| {
+            let received = self.receive_now(room)?;
+            nothing = received.is_none();
+            Ok(received.unwrap_or(0))
+        })?;
+        Ok((!nothing).then_some(received))
+    }
+
+    /// Nothing was written from now on.
+    pub fn forget_written(&self) {
+        self.socket.written.set(false);
+    }
+
+    /// Whether anything was written since then.
+    pub fn has_written(&self) -> bool {
+        self.socket.written.get()
     }
 
     /// Sends all of it. When the channel is full and the peer has something to say, and `listening`, it returns
@@ -128,17 +145,18 @@ impl Channel {
             *slice = IoSlice::new(piece);
         }
         let mut left = &mut slices[..pieces.len()];
-        let mut sent = 0;
+        let (mut sent, mut wait) = (0, None);
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match self.socket.send_now(left) {
                 Ok(count) => {
                     sent += count;
+                    wait = None;
                     IoSlice::advance_slices(&mut left, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.wait_to_send(listening, limits)?;
+                    self.socket.wait_to_send(listening, &mut wait, limits)?;
                     if listening && self.has_news() {
                         return Ok(Sent::Some(sent));
                     }
@@ -203,6 +221,19 @@ impl Channel {
             layer.connection.process_new_packets().map_err(|error| tls::failure(&error, &layer.host))?;
         }
     }
+}
+
+/// Receives behind what `content` holds, into memory that it has reserved.
+fn receive_behind(
+    content: &mut Vec<u8>,
+    most: usize,
+    receive: impl FnOnce(&mut [u8]) -> Result<usize, Error>,
+) -> Result<usize, Error> {
+    let filled = content.len();
+    content.resize(filled + most.min(RECORDS), 0);
+    let received = receive(&mut content[filled..]);
+    content.truncate(filled + received.as_ref().unwrap_or(&0));
+    received
 }
 
 /// What lies under a layer, as std's traits for rustls. Our errors travel inside `io::Error`.
@@ -307,13 +338,16 @@ fn write_through(
 
 /// How many bytes went: all, unless it is `listening` and the peer has something to say.
 fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) -> Result<usize, Error> {
-    let mut sent = 0;
+    let (mut sent, mut wait) = (0, None);
     while sent < data.len() {
         match socket.send_now(&[IoSlice::new(&data[sent..])]) {
-            Ok(count) => sent += count,
+            Ok(count) => {
+                sent += count;
+                wait = None;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.wait_to_send(listening, limits)?;
+                socket.wait_to_send(listening, &mut wait, limits)?;
                 if listening && !socket.is_silent() {
                     break;
                 }

@@ -8,9 +8,9 @@ use crate::error::Error;
 /// The input buffer of a connection that has nothing to do.
 const SMALL: usize = 4 * 1024;
 /// It grows to this while a body arrives faster than it is read.
-const LARGE: usize = 64 * 1024;
-/// A head that does not fit is refused by the engine before the buffer reaches this.
-const HEAD_LIMIT: usize = 256 * 1024;
+pub const LARGE: usize = 64 * 1024;
+/// A head is no longer than this.
+pub const HEAD_LIMIT: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub struct Connection {
@@ -18,15 +18,50 @@ pub struct Connection {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// How far the input was looked through for the end of a head.
+    scan: HeadScan,
+    /// Sending has failed for this reason: what the server had said before may have arrived, but more will not come.
+    unsent: Option<Error>,
     /// The last receive left no room: more is on its way than the buffer holds.
     flooded: bool,
     /// How many requests it has carried before.
     pub served: u32,
 }
 
+/// The line of a head that comes next, and whether a line before it was folded.
+#[derive(Clone, Copy, Debug, Default)]
+struct HeadScan {
+    line: usize,
+    folded: bool,
+}
+
 impl Connection {
     pub fn new(channel: Channel) -> Connection {
-        Connection { channel, input: Vec::new(), start: 0, end: 0, flooded: false, served: 0 }
+        Connection {
+            channel,
+            input: Vec::new(),
+            start: 0,
+            end: 0,
+            scan: HeadScan::default(),
+            unsent: None,
+            flooded: false,
+            served: 0,
+        }
+    }
+
+    /// A request begins: nothing of it was written.
+    pub fn begin(&self) {
+        self.channel.forget_written();
+    }
+
+    /// Whether anything of the request was written.
+    pub fn has_written(&self) -> bool {
+        self.channel.has_written()
+    }
+
+    /// From now on only what has arrived is received. After that there is this error.
+    pub fn fail_sending(&mut self, error: Error) {
+        self.unsent = Some(error);
     }
 
     pub fn channel(&mut self) -> &mut Channel {
@@ -46,31 +81,45 @@ impl Connection {
         &self.input[self.start..self.end]
     }
 
-    /// Of a head that has arrived: the engine is to read it as one of HTTP/1.1.
-    pub fn take_as_1_1(&mut self) {
-        let input = &mut self.input[self.start..self.end];
-        if input.starts_with(b"HTTP/1.0 ") {
-            input[7] = b'1';
+    /// Takes away empty lines before a head, as the standard asks; how many bytes that were.
+    pub fn skip_empty_lines(&mut self) -> usize {
+        let mut skipped = 0;
+        loop {
+            let count = match self.input() {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] => 2,
+                _ => return skipped,
+            };
+            self.consume(count);
+            skipped += count;
         }
     }
 
-    /// The length of the head, once all of it is here. On the way, a header that a server has folded becomes one
-    /// line, with spaces for the line's end, as RFC 9112 asks of clients: the engine refuses such lines.
+    /// The length of the head, once all of it is here. On the way, a field that a server has folded becomes one
+    /// line, with spaces for the line's end, as RFC 9112 asks of clients.
     pub fn head_length(&mut self) -> Option<usize> {
+        let HeadScan { mut line, mut folded } = self.scan;
         let input = &self.input[self.start..self.end];
-        let (mut at, mut folded, mut length) = (0, false, None);
-        for end in memchr::memchr_iter(b'\n', input) {
+        let (mut length, mut last) = (None, line);
+        let first = line;
+        for end in memchr::memchr_iter(b'\n', &input[first..]).map(|found| first + found) {
             // An empty line ends the head. The first line is none of its fields.
-            if at > 0 {
-                if matches!(input[at..end], [] | [b'\r']) {
+            if line > 0 {
+                if matches!(input[line..end], [] | [b'\r']) {
                     length = Some(end + 1);
                     break;
                 }
                 folded |= matches!(input.get(end + 1), Some(b' ' | b'\t'));
             }
-            at = end + 1;
+            (last, line) = (line, end + 1);
         }
-        if folded {
+        // A line is looked at again while nobody knows how the next one begins.
+        self.scan = match length {
+            Some(_) => HeadScan::default(),
+            None if line == input.len() => HeadScan { line: last, folded },
+            None => HeadScan { line, folded },
+        };
+        if folded && length.is_some() {
             self.unfold();
         }
         length
@@ -103,7 +152,11 @@ impl Connection {
     /// Receives once; 0 at the end.
     pub fn fill(&mut self, limits: &Limits) -> Result<usize, Error> {
         self.make_room();
-        let received = self.channel.receive(&mut self.input[self.end..], limits)?;
+        let input = &mut self.input[self.end..];
+        let received = match &self.unsent {
+            None => self.channel.receive(input, limits)?,
+            Some(error) => self.channel.receive_now(input)?.ok_or_else(|| error.clone())?,
+        };
         self.end += received;
         self.flooded = self.end == self.input.len();
         Ok(received)
@@ -111,7 +164,10 @@ impl Connection {
 
     /// Receives once, not into the input, which is empty; 0 at the end.
     pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
-        self.channel.receive(buffer, limits)
+        match &self.unsent {
+            None => self.channel.receive(buffer, limits),
+            Some(error) => self.channel.receive_now(buffer)?.ok_or_else(|| error.clone()),
+        }
     }
 
     /// The same, behind what `content` holds, into memory that it has reserved: at most `most` bytes.
@@ -121,7 +177,10 @@ impl Connection {
         most: usize,
         limits: &Limits,
     ) -> Result<usize, Error> {
-        self.channel.receive_into(content, most, limits)
+        match &self.unsent {
+            None => self.channel.receive_into(content, most, limits),
+            Some(error) => self.channel.receive_into_now(content, most)?.ok_or_else(|| error.clone()),
+        }
     }
 
     /// Sends all of it; false when the server answered before that and wants no more, or hung up. Whoever reads
@@ -161,19 +220,6 @@ impl Connection {
         let received = self.channel.receive_now(&mut self.input[self.end..])?;
         self.end += received.unwrap_or(0);
         Ok(received)
-    }
-
-    /// Takes the heads of interim answers (1xx) away: they are not the answer. 101 is: it ends HTTP here.
-    pub fn skip_interim(&mut self) {
-        loop {
-            let input = self.input();
-            let interim = input.starts_with(b"HTTP/1.") && input.get(8..10) == Some(b" 1");
-            if !interim || input.get(10..12).is_none_or(|rest| rest == b"01") {
-                return;
-            }
-            let Some(length) = self.head_length() else { return };
-            self.consume(length);
-        }
     }
 
     fn make_room(&mut self) {

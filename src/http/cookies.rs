@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cookie_store::{CookieDomain, CookieExpiration};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::lock::Mutex;
 use crate::url::{Scheme, Url};
 
 /// A cookie as the jar holds it.

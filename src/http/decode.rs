@@ -4,15 +4,21 @@
 //! goes straight to the reader above. So a decompression bomb costs its reader's buffer and the window of
 //! its coding (32 KB for gzip and deflate, 16 MB for br, 8 MB for zstd), however far it expands.
 //!
-//! The end of the coded data is not the end of the body: what follows is read to its end and ignored, as the
-//! connection below is of use to the next request only then, and a body cut short is noticed only then.
+//! The end of the coded data is not the end of the body: what follows is read to its end and ignored (but for br, where
+//! it is an error), as the connection below is of use to the next request only then, and a body cut short is noticed only
+//! then. How much a layer takes in without giving anything out is bounded: empty members, headers without end, and what
+//! follows the end could otherwise keep it busy for hours, for a few bytes on the wire.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation, OutBuffer};
+
+use crate::control::Control;
+use crate::error::Error;
 
 /// The most codings that are undone on top of each other; as many as urllib3 undoes. Each one multiplies what
 /// a bomb can cost in time.
@@ -23,6 +29,12 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// How much coded data a layer holds.
 const BUFFER: usize = 16 * 1024;
+
+/// The most coded data that a layer takes in without giving anything out.
+const BARREN: usize = 1024 * 1024;
+
+/// The most that a layer gives out between two looks at the clock.
+const STEP: usize = 256 * 1024;
 
 /// What is wrong with a coded body: the inner error of an [`io::Error`] of kind `InvalidData`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,8 +66,13 @@ impl From<Broken> for io::Error {
 }
 
 /// A reader of what `source` is before `content_encoding` was applied: the value of the header, or several
-/// joined with commas. With a coding among them that is unknown nothing is undone.
-pub fn decoder<R: Read + Send + 'static>(content_encoding: &str, source: R) -> Decoded<R> {
+/// joined with commas. With a coding among them that is unknown nothing is undone. What stops the request stops
+/// every layer, however little comes out of it.
+pub fn decoder<R: Read + Send + 'static>(
+    content_encoding: &str,
+    source: R,
+    control: &Arc<Control>,
+) -> Decoded<R> {
     let codings = codings(content_encoding).unwrap_or_default();
     if codings.is_empty() {
         return Decoded { body: Body::Plain(source), failure: None };
@@ -68,7 +85,7 @@ pub fn decoder<R: Read + Send + 'static>(content_encoding: &str, source: R) -> D
     // Named in the order in which they were applied: the last one is the outermost.
     let mut layers: Box<dyn Read + Send> = Box::new(source);
     for coding in codings.into_iter().rev() {
-        layers = Box::new(Layer::new(coding, layers));
+        layers = Box::new(Layer::new(coding, layers, control.clone()));
     }
     Decoded { body: Body::Coded(layers), failure: None }
 }
@@ -168,7 +185,9 @@ impl Coding {
             // Meant to have zlib's header; some servers send it without.
             (Coding::Deflate, None) => Some(Engine::Inflate(Decompress::new(has_zlib_header(coded)))),
             (Coding::Brotli, None) => Some(Engine::brotli()),
-            (Coding::Deflate | Coding::Brotli, Some(_)) => None,
+            (Coding::Deflate, Some(_)) => None,
+            // As curl and urllib3 have it.
+            (Coding::Brotli, Some(_)) => return Err(self.broken("there is more behind its end")),
             (Coding::Zstd, None) => Some(Engine::zstd().map_err(|error| self.broken(error.to_string()))?),
             // Frames follow each other, in the same memory; anything else is an error, as in urllib3.
             (Coding::Zstd, Some(engine)) => Some(engine),
@@ -273,6 +292,9 @@ struct Layer<S> {
     /// Whether the source has ended.
     ended: bool,
     phase: Phase,
+    control: Arc<Control>,
+    /// How much was taken in since something was given out.
+    barren: usize,
 }
 
 enum Phase {
@@ -285,9 +307,20 @@ enum Phase {
 }
 
 impl<S: Read> Layer<S> {
-    fn new(coding: Coding, source: S) -> Layer<S> {
+    fn new(coding: Coding, source: S, control: Arc<Control>) -> Layer<S> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Layer { coding, source, buffer, start: 0, end: 0, ended: false, phase: Phase::Between(None) }
+        let phase = Phase::Between(None);
+        Layer { coding, source, buffer, start: 0, end: 0, ended: false, phase, control, barren: 0 }
+    }
+
+    /// Takes so much of the buffer.
+    fn take(&mut self, count: usize) -> io::Result<()> {
+        self.start += count;
+        self.barren += count;
+        if self.barren > BARREN {
+            return Err(self.coding.broken(format!("nothing came of {BARREN} bytes")));
+        }
+        Ok(())
     }
 
     /// Reads more behind what is left in the buffer, of which there is little whenever this is called.
@@ -307,7 +340,10 @@ impl<S: Read> Read for Layer<S> {
         if out.is_empty() {
             return Ok(0);
         }
+        let most = out.len().min(STEP);
+        let out = &mut out[..most];
         loop {
+            self.control.check().map_err(Error::into_io)?;
             match &mut self.phase {
                 Phase::Between(previous) => {
                     let coded = &self.buffer[self.start..self.end];
@@ -333,8 +369,8 @@ impl<S: Read> Read for Layer<S> {
                     if stuck && (self.ended || !coded.is_empty()) {
                         return Err(self.coding.broken("the data is cut short"));
                     }
-                    self.start += step.consumed;
                     *full = step.produced == out.len();
+                    self.take(step.consumed)?;
                     if step.complete {
                         let ended = std::mem::replace(&mut self.phase, Phase::After);
                         if let Phase::Inside { engine, .. } = ended {
@@ -342,11 +378,12 @@ impl<S: Read> Read for Layer<S> {
                         }
                     }
                     if step.produced > 0 {
+                        self.barren = 0;
                         return Ok(step.produced);
                     }
                 }
                 Phase::After => {
-                    self.start = self.end;
+                    self.take(self.end - self.start)?;
                     if self.ended {
                         return Ok(0);
                     }
@@ -367,6 +404,10 @@ mod tests {
     use flate2::Compression;
 
     use super::*;
+
+    fn decoder<R: Read + Send + 'static>(content_encoding: &str, source: R) -> Decoded<R> {
+        super::decoder(content_encoding, source, &Arc::default())
+    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
@@ -573,7 +614,7 @@ mod tests {
 
     #[test]
     fn garbage_after_the_end_is_ignored() {
-        for (name, encode) in ENCODERS.into_iter().filter(|(name, _)| *name != "zstd") {
+        for (name, encode) in ENCODERS.into_iter().filter(|(name, _)| !matches!(*name, "zstd" | "br")) {
             for garbage in [&b"\0"[..], b"\x1F", b"\0\0\0\0", b"garbage", b"\x1F\x8Bx", &[7; 100_000]] {
                 let coded = [&encode(b"body"), garbage].concat();
                 assert_eq!(decoded(name, &coded).unwrap(), b"body", "{name}");
@@ -585,13 +626,16 @@ mod tests {
             }
         }
         assert_broken(decoded("zstd", &[&zstd(b"body"), &b"garbage"[..]].concat()), "zstd", "garbage");
+        for behind in [&b"garbage"[..], &br(b"second")] {
+            assert_broken(decoded("br", &[&br(b"body")[..], behind].concat()), "br", "more behind its end");
+        }
         assert_broken(decoded("gzip", &[&gzip(b"body"), &b"\x1F\x8B"[..]].concat()), "gzip", "half a magic");
     }
 
     #[test]
     fn the_source_is_read_to_its_end() {
         for (name, encode) in ENCODERS {
-            let garbage = if name == "zstd" { vec![] } else { vec![7; 40_000] };
+            let garbage = if matches!(name, "zstd" | "br") { vec![] } else { vec![7; 40_000] };
             let behind = [&encode(b"body")[..], &garbage].concat();
             for (name, coded) in [(name.to_owned(), behind.clone()), (format!("{name}, gzip"), gzip(&behind))]
             {
@@ -718,6 +762,39 @@ mod tests {
                 assert_eq!(buffer, [0; 1000]);
             }
             assert!(given.load(Ordering::Relaxed) <= BUFFER, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_comes_of_ends_soon() {
+        let empty = gzip(b"").repeat(100_000);
+        let nested = |layers: usize| (0..layers).fold(empty.clone(), |coded, _| gzip(&coded));
+        for layers in 0..4 {
+            let name = vec!["gzip"; layers + 1].join(", ");
+            assert_broken(decoded(&name, &nested(layers)), "gzip", "empty members");
+        }
+        let behind = [&gzip(b"body")[..], &vec![7; 2 * BARREN]].concat();
+        assert_broken(decoded("gzip, gzip", &gzip(&behind)), "gzip", "garbage without end");
+    }
+
+    #[test]
+    fn a_deadline_and_an_abort_end_every_layer() {
+        let zeros = gzip(&gzip(&vec![0; 64 << 20]));
+        for stopped in [true, false] {
+            let control = Arc::new(Control::new());
+            let mut reader =
+                super::super::decode::decoder("gzip, gzip", io::Cursor::new(zeros.clone()), &control);
+            let mut piece = [0; 100];
+            assert_eq!(reader.read(&mut piece).unwrap(), 100);
+            if stopped {
+                control.abort()
+            } else {
+                control.set_deadline(std::time::Instant::now())
+            }
+            let error = Error::from_io(reader.read(&mut piece).unwrap_err()).unwrap();
+            let expected =
+                if stopped { crate::error::ErrorKind::Aborted } else { crate::error::ErrorKind::Timeout };
+            assert_eq!(error.kind(), expected);
         }
     }
 

@@ -1,51 +1,61 @@
 //! Name look-ups that can be given up.
 //!
-//! getaddrinfo(3) blocks and cannot be interrupted, so a name is looked up on a thread of its own, and the
-//! request waits for the answer for as long as it likes. Requests that ask for the same name at the same time
-//! share one look-up.
+//! getaddrinfo(3) blocks and cannot be interrupted, so names are looked up on threads of their own, and a request waits
+//! for the answer for as long as it likes. There are few such threads, however many names nobody answers for: a look-up
+//! for which none is free waits for its turn, and is forgotten when no request waits for it any more. Requests that ask
+//! for the same name at the same time share one look-up.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock};
-
-use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread;
 
 use super::socket::Limits;
-use crate::control::SLICE;
 use crate::error::{Error, ErrorKind};
-use crate::executor::threads::with_signals_blocked;
-use crate::fork;
+use crate::fork::PerProcess;
+use crate::monitor::Monitor;
+use crate::thread::with_signals_blocked;
+
+/// The most threads that look names up.
+const MOST_THREADS: usize = 16;
 
 type Answer = Result<Vec<IpAddr>, String>;
 
-#[derive(Default)]
 struct Lookup {
-    answer: Mutex<Option<Answer>>,
-    done: Condvar,
+    host: String,
+    /// Notified with the answer.
+    answer: Monitor<Option<Answer>>,
 }
 
-/// By generation of processes and name: a look-up that was under way when this process was forked never ends here.
-type Names = HashMap<(u32, String), Arc<Lookup>>;
+#[derive(Default)]
+struct Lookups {
+    by_name: HashMap<String, Entry>,
+    /// Those that no thread has taken yet.
+    queue: VecDeque<Arc<Lookup>>,
+    threads: usize,
+}
 
-static UNDER_WAY: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
+struct Entry {
+    lookup: Arc<Lookup>,
+    /// How many requests wait for it.
+    waiting: usize,
+}
+
+static LOOKUPS: PerProcess<Monitor<Lookups>> = PerProcess::new(|_| Monitor::default());
 
 /// The addresses of a host, in the system's order of preference.
 pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    // A zone (fe80::1%eth0) is the system's to understand, and costs no look-up.
-    if host.contains('%') {
-        return scoped(host, port);
+    if let Some(address) = scoped(host, port)? {
+        return Ok(vec![address]);
     }
-    let lookup = join(host)?;
-    let mut answer = lookup.answer.lock();
+    let lookup = Waiting::begin(host)?;
+    let mut answer = lookup.0.answer.lock();
     while answer.is_none() {
-        limits.control.check()?;
-        if limits.connect.is_some_and(|(until, _)| std::time::Instant::now() >= until) {
-            return Err(limits.timed_out());
-        }
-        lookup.done.wait_for(&mut answer, SLICE);
+        answer = answer.wait(limits.next_look()?);
     }
     match answer.as_ref() {
         Some(Ok(addresses)) if !addresses.is_empty() => {
@@ -60,40 +70,96 @@ fn unknown(host: &str, text: &str) -> Error {
     Error::new(ErrorKind::Connection, format!("Failed to resolve '{host}' ({text})"))
 }
 
-fn scoped(host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-    match (host, port).to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(unknown(host, &error.to_string())),
+/// An IPv6 address with a zone (fe80::1%eth0): the zone is the system's to understand, and costs no look-up.
+fn scoped(host: &str, port: u16) -> Result<Option<SocketAddr>, Error> {
+    match host.split_once('%') {
+        Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => {
+            let mut found =
+                (host, port).to_socket_addrs().map_err(|error| unknown(host, &error.to_string()))?;
+            Ok(found.next())
+        }
+        _ => Ok(None),
     }
 }
 
-/// The look-up of this name that is under way, or a new one.
-fn join(host: &str) -> Result<Arc<Lookup>, Error> {
-    let key = (fork::generation(), host.to_string());
-    let mut under_way = UNDER_WAY.lock();
-    if let Some(lookup) = under_way.get(&key) {
-        return Ok(lookup.clone());
+/// A request that waits for a look-up.
+struct Waiting(Arc<Lookup>);
+
+impl Waiting {
+    /// Joins the look-up of this name that is under way, or begins one.
+    fn begin(host: &str) -> Result<Waiting, Error> {
+        let mut lookups = LOOKUPS.get().lock();
+        if let Some(entry) = lookups.by_name.get_mut(host) {
+            entry.waiting += 1;
+            return Ok(Waiting(entry.lookup.clone()));
+        }
+        let lookup = Arc::new(Lookup { host: host.into(), answer: Monitor::default() });
+        lookups.by_name.insert(host.into(), Entry { lookup: lookup.clone(), waiting: 1 });
+        lookups.queue.push_back(lookup.clone());
+        let starts = lookups.threads < MOST_THREADS;
+        lookups.threads += usize::from(starts);
+        // To start a thread may take long, so it is done without the lock.
+        drop(lookups);
+        let waiting = Waiting(lookup);
+        if starts && let Err(error) = start() {
+            let mut lookups = LOOKUPS.get().lock();
+            lookups.threads -= 1;
+            // Others will come to it, if there are any.
+            if lookups.threads == 0 {
+                return Err(Error::os(
+                    ErrorKind::Connection,
+                    format!("No thread to resolve '{host}'"),
+                    &error,
+                ));
+            }
+        }
+        Ok(waiting)
     }
-    let lookup = Arc::new(Lookup::default());
-    let (name, mine) = (key.clone(), lookup.clone());
-    let ask = move || {
-        let answer: Answer = match (name.1.as_str(), 0).to_socket_addrs() {
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut lookups = LOOKUPS.get().lock();
+        let lookups = &mut *lookups;
+        // One that is over is not there any more, or another one of that name is.
+        let Some(entry) = lookups.by_name.get_mut(&self.0.host) else { return };
+        if !Arc::ptr_eq(&entry.lookup, &self.0) {
+            return;
+        }
+        entry.waiting -= 1;
+        if entry.waiting == 0
+            && let Some(at) = lookups.queue.iter().position(|lookup| Arc::ptr_eq(lookup, &self.0))
+        {
+            lookups.queue.remove(at);
+            lookups.by_name.remove(&self.0.host);
+        }
+    }
+}
+
+fn start() -> io::Result<()> {
+    with_signals_blocked(|| thread::Builder::new().name("rf-resolver".into()).spawn(work)).map(drop)
+}
+
+/// Takes look-ups until none is left.
+fn work() {
+    loop {
+        let mut lookups = LOOKUPS.get().lock();
+        let Some(lookup) = lookups.queue.pop_front() else {
+            lookups.threads -= 1;
+            if lookups.by_name.is_empty() {
+                // Nothing is kept of look-ups, not even the room for them.
+                (lookups.by_name, lookups.queue) = (HashMap::new(), VecDeque::new());
+            }
+            return;
+        };
+        drop(lookups);
+        let answer: Answer = match (lookup.host.as_str(), 0).to_socket_addrs() {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
             Err(error) => Err(error.to_string()),
         };
-        let mut under_way = UNDER_WAY.lock();
-        under_way.remove(&name);
-        if under_way.is_empty() {
-            // Nothing is kept of a look-up, not even the room for it.
-            *under_way = HashMap::new();
-        }
-        drop(under_way);
-        *mine.answer.lock() = Some(answer);
-        mine.done.notify_all();
-    };
-    with_signals_blocked(|| std::thread::Builder::new().name("rf-resolver".into()).spawn(ask)).map_err(
-        |error| Error::os(ErrorKind::Connection, format!("No thread to resolve '{host}'"), &error),
-    )?;
-    under_way.insert(key, lookup.clone());
-    Ok(lookup)
+        LOOKUPS.get().lock().by_name.remove(&lookup.host);
+        let mut waiting = lookup.answer.lock();
+        *waiting = Some(answer);
+        waiting.notify_all();
+    }
 }

@@ -14,16 +14,17 @@ use super::adapter::{Route, Via};
 use super::auth;
 use super::body::Payload;
 use super::decode;
-use super::engine::{self, Answer, Exchange, Unanswered};
 use super::netrc;
 use super::output::OutputFile;
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{self, Proxy, ProxyScheme};
+use super::receive::{self, Answer, Exchange, Unanswered};
 use super::socket::Limits;
 use super::tls::TlsSettings;
 use crate::control::Control;
 use crate::environment::{self, Environment};
 use crate::error::{Error, ErrorKind};
+use crate::fork::PerProcess;
 use crate::form;
 use crate::head::is_token;
 use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
@@ -80,8 +81,8 @@ struct Hop<'a> {
 /// How an attempt went wrong.
 struct Failure {
     error: Error,
-    /// The connection had carried a request before, and ended without a byte of answer to this one.
-    stale: bool,
+    /// The connection had carried a request before.
+    reused: bool,
     /// Something of the request was sent.
     sent: bool,
     /// Nothing came back.
@@ -170,6 +171,12 @@ impl<'a> Hop<'a> {
         }
         self.url = url;
         Ok(())
+    }
+
+    /// Whether carrying it out twice does no harm (RFC 9110, 9.2.2).
+    fn is_repeatable(&self) -> bool {
+        matches!(&*self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+            || self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Idempotency-Key"))
     }
 
     /// The request's head as it goes over the wire.
@@ -311,10 +318,10 @@ impl Transfer<'_> {
                 Err(failure) => failure,
             };
             self.control.check()?;
-            if failure.stale && !fresh && hop.payload.can_rewind() {
+            let may_repeat = hop.payload.can_rewind() && (!failure.sent || hop.is_repeatable());
+            if failure.is_stale() && !fresh && may_repeat {
                 // The server closed the connection while it lay idle. That is nobody's failure.
-                fresh = true;
-            } else if retries > 0 && is_retryable(&failure, &hop.method) && hop.payload.can_rewind() {
+            } else if retries > 0 && failure.may_pass() && may_repeat {
                 retries -= 1;
             } else {
                 let error = match (failure.error.kind(), &forward) {
@@ -325,6 +332,8 @@ impl Transfer<'_> {
                 };
                 return Err(error.at(hop.url.as_str()));
             }
+            // The other connections that rest have rested as long.
+            fresh |= failure.reused;
             hop.payload.rewind(self.control)?;
         };
         let elapsed = started.elapsed();
@@ -341,17 +350,13 @@ impl Transfer<'_> {
         fresh: bool,
     ) -> Result<Answer, Failure> {
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
-        let limits = Limits { control: self.control, silence: read, connect, connecting: true };
         let adapter = &self.request.session.shared().adapter;
-        let (mut connection, lease) = adapter.connection(route, &limits, fresh).map_err(|error| Failure {
-            error,
-            stale: false,
-            sent: false,
-            silent: false,
-        })?;
+        let (mut connection, lease) = adapter
+            .connection(route, self.control, connect, fresh)
+            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
-        let limits = Limits { connect: None, connecting: false, ..limits };
+        connection.begin();
+        let limits = Limits { control: self.control, silence: read, connect: None, connecting: false };
         let mut unsent = None;
         let sent = hop
             .meter
@@ -361,25 +366,28 @@ impl Transfer<'_> {
             Ok(whole) => whole,
             // It hung up while it was written to. What it said before that is worth reading.
             Err(error) if error.kind() == ErrorKind::Connection => {
+                connection.fail_sending(error.clone());
                 unsent = Some(error);
                 false
             }
             Err(error) => {
                 connection.detach(self.control);
-                return Err(Failure { error, stale: false, sent: true, silent: true });
+                return Err(Failure { error, reused: false, sent: true, silent: true });
             }
         };
+        let sent = connection.has_written();
         let exchange = Exchange {
             connection,
             lease,
             control: self.control.clone(),
             silence: read,
             close: close || !whole,
+            head_only: *hop.method == *"HEAD",
         };
-        engine::receive(exchange, *hop.method == *"HEAD").map_err(|Unanswered { error, silent }| Failure {
-            stale: reused && silent && error.kind() == ErrorKind::Connection,
+        receive::receive(exchange).map_err(|Unanswered { error, silent }| Failure {
             error: if error.kind() == ErrorKind::Connection { unsent.unwrap_or(error) } else { error },
-            sent: true,
+            reused,
+            sent,
             silent,
         })
     }
@@ -397,7 +405,11 @@ impl Transfer<'_> {
             _ => head.joined("content-encoding"),
         };
         let mut body = answer.body;
-        let untouched = !hop.meter.is_on() && self.settings.max_body.is_none() && coding.is_none();
+        let transfer_codings = answer.transfer_codings.join(",");
+        let untouched = !hop.meter.is_on()
+            && self.settings.max_body.is_none()
+            && coding.is_none()
+            && transfer_codings.is_empty();
         // A body that is here already needs no source, unless somebody may want to read it in pieces.
         let whole = if untouched && self.takes_whole() { body.at_once() } else { None };
         let source: Option<Source> = if whole.is_some() {
@@ -406,7 +418,8 @@ impl Transfer<'_> {
             Some(Box::new(body))
         } else {
             let metered = Metered { source: body, meter: hop.meter.clone() };
-            let decoded = decode::decoder(coding.as_deref().unwrap_or(""), metered);
+            let transferred = decode::decoder(&transfer_codings, metered, self.control);
+            let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, self.control);
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
             Some(Box::new(Limited { source: decoded, control, limit, seen: 0 }))
         };
@@ -472,14 +485,16 @@ impl Transfer<'_> {
             (None, Via::Unix(_)) if !secure => ("", 0),
             _ => (url.host(), url.port()),
         };
-        let route = LAST_ROUTE.with_borrow_mut(|last| match last {
-            Some(last)
-                if (last.secure, last.port) == (secure, port)
-                    && (&*last.host, &last.via, &last.tls) == (host, &via, &tls) =>
-            {
-                last.clone()
-            }
-            _ => last.insert(Arc::new(Route { secure, host: host.into(), port, via, tls })).clone(),
+        let is_same = |last: &Route| {
+            (last.secure, last.port) == (secure, port)
+                && (&*last.host, &last.via, &last.tls) == (host, &via, &tls)
+        };
+        // Where a thread's locals are gone, at its very end, a route is made each time.
+        let last = LAST_ROUTE.try_with(|last| last.borrow().as_ref().filter(|last| is_same(last)).cloned());
+        let route = last.ok().flatten().unwrap_or_else(|| {
+            let made = Arc::new(Route { secure, host: host.into(), port, via, tls });
+            let _ = LAST_ROUTE.try_with(|last| last.replace(Some(made.clone())));
+            made
         });
         Ok((route, forward))
     }
@@ -565,12 +580,17 @@ fn proxy_failure(error: &Error, proxy: &Proxy) -> Error {
         .with_os_code(error.os_code())
 }
 
-fn is_retryable(failure: &Failure, method: &str) -> bool {
-    let kind = failure.error.kind();
-    let may_pass =
-        (kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl) || kind == ErrorKind::ReadTimeout;
-    let harmless = matches!(method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE");
-    may_pass && (!failure.sent || harmless)
+impl Failure {
+    /// Whether a connection that had served before has ended without a byte of answer.
+    fn is_stale(&self) -> bool {
+        self.reused && self.silent && self.error.kind() == ErrorKind::Connection
+    }
+
+    /// Whether it may be other the next time.
+    fn may_pass(&self) -> bool {
+        let kind = self.error.kind();
+        (kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl) || kind == ErrorKind::ReadTimeout
+    }
 }
 
 thread_local! {
@@ -604,8 +624,9 @@ const MOMENT: Duration = Duration::from_millis(10);
 /// So many requests of a moment look: what a program does one after the other is never out of date.
 const LOOKING: u32 = 8;
 
-/// Only ever tried: who finds it locked, as a forked child may for good, looks at the files.
-static NETRC_LOOKS: Mutex<NetrcLooks> = Mutex::new(NetrcLooks { missing_in: None, until: None, requests: 0 });
+/// Only ever tried: who finds it locked looks at the files.
+static NETRC_LOOKS: PerProcess<Mutex<NetrcLooks>> =
+    PerProcess::new(|_| Mutex::new(NetrcLooks { missing_in: None, until: None, requests: 0 }));
 
 impl NetrcLooks {
     /// Whether this request can do without a look.
@@ -623,7 +644,7 @@ impl NetrcLooks {
 
 fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     let file = variables.and_then(|variables| variables.netrc.as_deref());
-    if file.is_none() && NETRC_LOOKS.try_lock().is_some_and(|mut looks| looks.is_known_to_miss()) {
+    if file.is_none() && NETRC_LOOKS.get().try_lock().is_some_and(|mut looks| looks.is_known_to_miss()) {
         return None;
     }
     let home = if file.is_none() { environment::home() } else { None };
@@ -633,7 +654,7 @@ fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
     );
     let path = candidates.into_iter().find(|path| path.is_file());
     if file.is_none()
-        && let Some(mut looks) = NETRC_LOOKS.try_lock()
+        && let Some(mut looks) = NETRC_LOOKS.get().try_lock()
     {
         looks.missing_in = path.is_none().then(|| std::env::var_os("HOME"));
     }

@@ -1,5 +1,6 @@
 //! A stream socket whose every wait ends: with data, with a time-out, with the deadline, or with an abort.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::{Control, SLICE};
 use crate::error::{Error, ErrorKind};
+use crate::monitor::Until;
 
 /// What bounds the waits of one phase of a request.
 #[derive(Clone, Copy)]
@@ -20,24 +22,29 @@ pub struct Limits<'a> {
 }
 
 impl Limits<'_> {
-    /// How long the next wait may last; None: for ever. An error when there is no time left.
-    fn next_wait(&self) -> Result<Option<Duration>, Error> {
-        let mut wait = if self.connecting { None } else { self.silence };
-        if let Some((until, _)) = self.connect {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(self.timed_out());
-            }
-            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+    /// Begins a wait. An error when there is no time left for one.
+    pub fn wait(&self) -> Result<Wait, Error> {
+        let silence = if self.connecting { None } else { self.silence };
+        let connect = self.connect.map(|(until, _)| until);
+        let fixed = [connect, self.control.deadline()].into_iter().flatten().min();
+        if fixed.is_none() && silence.is_none() {
+            return Ok(Wait { until: None, left: None });
         }
-        if let Some(deadline) = self.control.deadline() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Control::past_deadline());
-            }
-            wait = Some(wait.map_or(left, |wait| wait.min(left)));
+        let now = Instant::now();
+        if fixed.is_some_and(|fixed| fixed <= now) {
+            return Err(self.timed_out());
         }
-        Ok(wait)
+        let quiet = silence.and_then(|silence| now.checked_add(silence));
+        let until = [fixed, quiet].into_iter().flatten().min();
+        Ok(Wait { until, left: until.map(|until| until - now) })
+    }
+
+    /// How long somebody may sleep who is not woken by an abort. An error when there is a reason to give up.
+    pub fn next_look(&self) -> Result<Until, Error> {
+        if self.control.is_aborted() {
+            return Err(Error::aborted());
+        }
+        Ok(self.wait()?.until.map_or(Until::Forever, Until::At).or_soon())
     }
 
     /// The error of a wait that ended with its time.
@@ -68,6 +75,32 @@ impl Limits<'_> {
     }
 }
 
+/// One wait, from its beginning to the first of what ends it: the silence, the connect time-out, the deadline. A signal
+/// that interrupts it does not make it longer.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    until: Option<Instant>,
+    /// What was left when this was last asked for; None: it lasts as long as it takes.
+    left: Option<Duration>,
+}
+
+impl Wait {
+    /// After an interruption: what is left now. An error when that is nothing.
+    fn go_on(&mut self, limits: &Limits) -> Result<(), Error> {
+        if limits.control.is_aborted() {
+            return Err(Error::aborted());
+        }
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(limits.timed_out());
+            }
+            self.left = Some(left);
+        }
+        Ok(())
+    }
+}
+
 /// Seconds as Python shows a float.
 fn seconds(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
@@ -79,6 +112,8 @@ pub struct Socket {
     descriptor: OwnedFd,
     /// What SO_RCVTIMEO stands at.
     receive_timeout: Option<Duration>,
+    /// Whether something was sent since this was last made false.
+    pub written: Cell<bool>,
 }
 
 impl Socket {
@@ -115,18 +150,18 @@ impl Socket {
         limits: &Limits,
         mut receive: impl FnMut(&Socket) -> io::Result<usize>,
     ) -> Result<usize, Error> {
+        let mut wait = limits.wait()?;
         loop {
-            let wait = limits.next_wait()?;
-            if wait != self.receive_timeout {
-                set_receive_timeout(self.descriptor(), wait)
+            if wait.left != self.receive_timeout {
+                set_receive_timeout(self.descriptor(), wait.left)
                     .map_err(|error| limits.failed("Cannot set a socket's time-out", &error))?;
-                self.receive_timeout = wait;
+                self.receive_timeout = wait.left;
             }
             match receive(self) {
                 // After an abort an end is the shutdown of our own side.
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
                 Ok(received) => return Ok(received),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(limits.timed_out()),
                 Err(error) => return Err(limits.failed("Connection aborted", &error)),
             }
@@ -153,29 +188,46 @@ impl Socket {
     /// Sends from several pieces in one call, without waiting; how many bytes went.
     pub fn send_now(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
-        if let [piece] = pieces {
+        let count = if let [piece] = pieces {
             // SAFETY: the piece is readable for its whole length during the call.
-            let count = unsafe { libc::send(self.descriptor(), piece.as_ptr().cast(), piece.len(), flags) };
-            return usize::try_from(count).map_err(|_| io::Error::last_os_error());
-        }
-        // SAFETY: all zeroes are an empty message.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = pieces.as_ptr().cast_mut().cast();
-        message.msg_iovlen = pieces.len() as _;
-        // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
-        let count = unsafe { libc::sendmsg(self.descriptor(), &message, flags) };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+            unsafe { libc::send(self.descriptor(), piece.as_ptr().cast(), piece.len(), flags) }
+        } else {
+            // SAFETY: all zeroes are an empty message.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = pieces.as_ptr().cast_mut().cast();
+            message.msg_iovlen = pieces.len() as _;
+            // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
+            unsafe { libc::sendmsg(self.descriptor(), &message, flags) }
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.written.set(true);
+        Ok(count)
     }
 
-    /// Waits until it can send again, or, if `or_receive`, until there is something to read.
-    pub fn wait_to_send(&self, or_receive: bool, limits: &Limits) -> Result<(), Error> {
+    /// Waits until it can send again, or, if `or_receive`, until there is something to read. `wait` began when the
+    /// socket last took something; it is begun here where there is none.
+    pub fn wait_to_send(
+        &self,
+        or_receive: bool,
+        wait: &mut Option<Wait>,
+        limits: &Limits,
+    ) -> Result<(), Error> {
         let events = if or_receive { libc::POLLOUT | libc::POLLIN } else { libc::POLLOUT };
-        match poll(self.descriptor(), events, limits.next_wait()?) {
-            _ if limits.control.is_aborted() => Err(Error::aborted()),
-            Ok(true) => Ok(()),
-            Ok(false) => Err(limits.timed_out()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(limits.failed("Connection aborted", &error)),
+        let wait = match wait {
+            Some(wait) => {
+                wait.go_on(limits)?;
+                wait
+            }
+            None => wait.insert(limits.wait()?),
+        };
+        loop {
+            match poll(self.descriptor(), events, wait.left) {
+                _ if limits.control.is_aborted() => return Err(Error::aborted()),
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(limits.timed_out()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
+                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+            }
         }
     }
 
@@ -204,7 +256,7 @@ impl Socket {
                 }
             }
             // An abort has no socket to shut down here: several may be under way.
-            let wait = limits.next_wait()?.map_or(SLICE, |wait| wait.min(SLICE));
+            let wait = limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE));
             // One at a time: the others are still there at the next look.
             if let Some(index) = poll_all(&attempts, wait) {
                 let (descriptor, address) = attempts.remove(index);
@@ -232,7 +284,7 @@ impl Socket {
         {
             set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
         }
-        Ok(Socket { descriptor, receive_timeout: None })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false) })
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -253,10 +305,10 @@ impl Socket {
                 return Err(failed(error));
             }
             limits.control.check()?;
-            std::thread::sleep(limits.next_wait()?.map_or(SLICE, |wait| wait.min(SLICE)));
+            std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        Ok(Socket { descriptor, receive_timeout: None })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false) })
     }
 }
 

@@ -1,9 +1,8 @@
 //! TLS: what a request asks of it, the configuration that comes of that, and the handshake.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -11,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::error::{Error, ErrorKind};
+use crate::fork::PerProcess;
+use crate::lock::Mutex;
 use crate::options::Certificate;
 
 /// The TLS settings of a request. Connections are pooled by them.
@@ -42,15 +43,15 @@ impl TlsConfigs {
     }
 }
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+static PROVIDER: PerProcess<Arc<CryptoProvider>> =
+    PerProcess::new(|_| Arc::new(rustls::crypto::ring::default_provider()));
 
-static SYSTEM_ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+static SYSTEM_ROOTS: PerProcess<OnceLock<Arc<RootCertStore>>> = PerProcess::new(|_| OnceLock::new());
 
 /// The system's roots, or Mozilla's where the system has none. A system that cannot tell at this moment is asked again
 /// the next time.
 fn system_roots() -> Result<Arc<RootCertStore>, Error> {
-    if let Some(roots) = SYSTEM_ROOTS.get() {
+    if let Some(roots) = SYSTEM_ROOTS.get().get() {
         return Ok(roots.clone());
     }
     let mut roots = RootCertStore::empty();
@@ -67,11 +68,11 @@ fn system_roots() -> Result<Arc<RootCertStore>, Error> {
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    Ok(SYSTEM_ROOTS.get_or_init(|| Arc::new(roots)).clone())
+    Ok(SYSTEM_ROOTS.get().get_or_init(|| Arc::new(roots)).clone())
 }
 
 fn build(settings: &TlsSettings) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
+    let builder = ClientConfig::builder_with_provider(PROVIDER.get().clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(ErrorKind::Ssl, format!("No TLS version can be used: {error}")))?;
     // A bundle that does not load is an error even where nothing is verified: it was asked for.
@@ -83,7 +84,7 @@ fn build(settings: &TlsSettings) -> Result<ClientConfig, Error> {
     let builder = if settings.verify {
         builder.with_root_certificates(roots)
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(PROVIDER.clone())))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(PROVIDER.get().clone())))
     };
     let mut config = match &settings.certificate {
         None => builder.with_no_client_auth(),

@@ -13,13 +13,12 @@ pub mod worker;
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use self::process::{Process, Trouble};
 use super::threads::ThreadPool;
 use super::{Executor, Refusal, Runner, Task, elsewhere};
 use crate::control::Control;
 use crate::fork;
+use crate::lock::Mutex;
 use crate::session::{Outcome, Request};
 
 pub struct ProcessPool {

@@ -7,8 +7,6 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::channel::{self, Channel, Endless, Kind, Patience};
 use super::memory;
 use super::program::Program;
@@ -16,6 +14,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply};
 use crate::fork;
+use crate::lock::Mutex;
 use crate::response::Source;
 use crate::session::{Outcome, Request};
 use crate::signal::Signal;

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
 use crate::control::Control;
@@ -20,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::executor::elsewhere::{Done, Job};
 use crate::executor::panic_text;
 use crate::executor::wire::{self, ErrorMessage, FindHook, LastBody};
+use crate::monitor::{Monitor, Until};
 use crate::options::Borrowed;
 use crate::response::{BodyState, Refusal, Response};
 use crate::signal::Signal;
@@ -33,8 +32,7 @@ const GRACE: Duration = Duration::from_millis(200);
 
 /// What this process does at this moment.
 struct Work {
-    now: Mutex<Now>,
-    changed: Condvar,
+    now: Monitor<Now>,
     /// The list of streams is another.
     news: Signal,
 }
@@ -54,7 +52,7 @@ struct Now {
 pub fn serve(find_hook: FindHook) -> i32 {
     let Some((mut data, control, parent)) = greet() else { return 1 };
     let Ok(news) = Signal::new() else { return 1 };
-    let work = Arc::new(Work { now: Mutex::default(), changed: Condvar::new(), news });
+    let work = Arc::new(Work { now: Monitor::default(), news });
     let watched = work.clone();
     let watcher = thread::Builder::new().name("rf-watcher".into());
     if watcher.spawn(move || watch(&watched, &control, parent)).is_err() {
@@ -81,7 +79,7 @@ pub fn serve(find_hook: FindHook) -> i32 {
     };
     let mut now = work.now.lock();
     while !now.streams.is_empty() {
-        work.changed.wait(&mut now);
+        now = now.wait(Until::Forever);
     }
     i32::from(!ended_well)
 }
@@ -197,8 +195,9 @@ impl Work {
 
     /// Before the descriptor is closed.
     fn remove_stream(&self, to: RawFd) {
-        self.now.lock().streams.retain(|(other, _)| *other != to);
-        self.changed.notify_all();
+        let mut now = self.now.lock();
+        now.streams.retain(|(other, _)| *other != to);
+        now.notify_all();
         self.news.set();
     }
 

@@ -8,15 +8,21 @@
 //! The files are the library's, not copies. What they are made of comes from [`sync`]; what they only touch is
 //! reduced to what they need.
 
+#[path = "../../../src/deadlock.rs"]
+pub mod deadlock;
 #[path = "../../../src/descriptor.rs"]
 pub mod descriptor;
 #[path = "../../../src/fork.rs"]
 pub mod fork;
 #[path = "../../../src/future.rs"]
 pub mod future;
+#[path = "../../../src/lock.rs"]
+pub mod lock;
 #[path = "../../../src/monitor.rs"]
 pub mod monitor;
 pub mod sync;
+#[path = "../../../src/thread.rs"]
+pub mod thread;
 #[path = "../../../src/wait.rs"]
 pub mod wait;
 

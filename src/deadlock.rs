@@ -1,0 +1,135 @@
+//! Waits that can never end because the threads that have to end them wait as well: a hook that waits for its own future,
+//! or two hooks that wait for each other.
+//!
+//! A thread that waits while it runs a future writes down what it waits for, and looks again from time to time. One that
+//! waits for a future of its own is stuck at once. A circle through other threads has to be seen twice, with every
+//! thread of it having looked in between: one that was just let go of may not have taken its entry back yet.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+
+use crate::fork::PerProcess;
+use crate::lock::Mutex;
+use crate::thread;
+
+thread_local! {
+    /// How many futures this thread runs at this moment.
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// While it lives, this thread runs a future.
+pub struct Running(());
+
+impl Running {
+    pub fn begin() -> Running {
+        RUNNING.set(RUNNING.get() + 1);
+        Running(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.set(RUNNING.get() - 1);
+    }
+}
+
+/// What has to happen before a future is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing is known to stand in its way.
+    Open,
+    /// This thread, which runs it, has to go on.
+    By(usize),
+    /// Nobody is left to run it.
+    Never,
+}
+
+struct Entry {
+    thread: usize,
+    /// Whether all have to be over, or one of them.
+    all: bool,
+    ways: Vec<Way>,
+    /// How often the thread has looked.
+    looks: u64,
+}
+
+static WAITING: PerProcess<Mutex<Vec<Entry>>> = PerProcess::new(|_| Mutex::default());
+
+/// A thread that waits while it runs a future.
+pub struct Inside {
+    thread: usize,
+    looks: u64,
+    /// The circle that was seen, with how often its threads had looked by then.
+    suspected: Option<Vec<(usize, u64)>>,
+}
+
+impl Inside {
+    /// None on a thread that runs no future: there it is nobody's business how long it waits.
+    pub fn here() -> Option<Inside> {
+        (RUNNING.get() > 0).then(|| Inside { thread: thread::token(), looks: 0, suspected: None })
+    }
+
+    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end.
+    pub fn is_stuck(&mut self, all: bool, ways: Vec<Way>) -> bool {
+        let thread = self.thread;
+        if is_stuck(all, &ways, |way| way == Way::Never || way == Way::By(thread)) {
+            return true;
+        }
+        self.looks += 1;
+        let entry = Entry { thread, all, ways, looks: self.looks };
+        let mut waiting = WAITING.get().lock();
+        match waiting.iter_mut().find(|entry| entry.thread == thread) {
+            Some(known) => *known = entry,
+            None => waiting.push(entry),
+        }
+        // All are stuck until there is a way out for one of them.
+        let mut stuck: HashSet<usize> = waiting.iter().map(|entry| entry.thread).collect();
+        loop {
+            let ends = |way| match way {
+                Way::Open => false,
+                Way::By(thread) => stuck.contains(&thread),
+                Way::Never => true,
+            };
+            let free = waiting
+                .iter()
+                .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, ends));
+            match free {
+                Some(entry) => stuck.remove(&entry.thread),
+                None => break,
+            };
+        }
+        if !stuck.contains(&thread) {
+            self.suspected = None;
+            return false;
+        }
+        let looks: Vec<(usize, u64)> = waiting
+            .iter()
+            .filter(|entry| stuck.contains(&entry.thread))
+            .map(|entry| (entry.thread, entry.looks))
+            .collect();
+        match &self.suspected {
+            Some(before) => before
+                .iter()
+                .all(|(thread, then)| looks.iter().any(|(other, now)| other == thread && now > then)),
+            None => {
+                self.suspected = Some(looks);
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if self.looks > 0 {
+            WAITING.get().lock().retain(|entry| entry.thread != self.thread);
+        }
+    }
+}
+
+/// Whether what goes these ways, `all` of it or the first of it, is never over.
+pub fn is_stuck(all: bool, ways: &[Way], never: impl Fn(Way) -> bool) -> bool {
+    // None at all is no reason: what has just finished is about to be told.
+    let mut ways = ways.iter().copied();
+    if all { ways.any(never) } else { ways.len() > 0 && ways.all(never) }
+}

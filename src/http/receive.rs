@@ -1,0 +1,294 @@
+//! The response to a request that was sent: its head, and where its body ends.
+//!
+//! What a server may do otherwise than the standard says is decided here. Strict is only what tells where a message ends
+//! (RFC 9112, 6.3); a line of the head that is no field is left out, and the response stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::adapter::Lease;
+use super::connection::{Connection, HEAD_LIMIT};
+use super::engine;
+use super::framing::{Framing, InUse, RawBody};
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
+use crate::head::Head;
+
+/// A request that was sent, waiting for its answer.
+pub struct Exchange {
+    pub connection: Connection,
+    pub lease: Lease,
+    pub control: Arc<Control>,
+    pub silence: Option<Duration>,
+    /// The connection must not be used again, whatever the server says.
+    pub close: bool,
+    /// The request was a HEAD: no body follows.
+    pub head_only: bool,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub head: Head,
+    pub body: RawBody,
+    /// The length that the server announced.
+    pub length: Option<u64>,
+    /// The codings of the transfer, other than chunks, in the order in which they were applied.
+    pub transfer_codings: Vec<String>,
+}
+
+/// A failure, and whether the server had said anything before it.
+pub struct Unanswered {
+    pub error: Error,
+    pub silent: bool,
+}
+
+/// A head has no more fields than this.
+pub const FIELD_LIMIT: usize = 1000;
+/// So many interim responses (1xx) may come before the response, of so many bytes in all.
+const INTERIM_LIMIT: usize = 100;
+const INTERIM_BYTES: usize = 64 * 1024;
+
+/// Receives the head of the response.
+pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
+    let Exchange { connection, lease, control, silence, close, head_only } = exchange;
+    let mut in_use = InUse::new(connection, lease, control, silence, close);
+    let mut heard = !in_use.parts().0.input().is_empty();
+    match receive_head(&mut in_use, &mut heard) {
+        Ok((start, head)) => {
+            answer(start, head, in_use, head_only).map_err(|error| Unanswered { error, silent: false })
+        }
+        Err(error) => Err(Unanswered { error, silent: !heard }),
+    }
+}
+
+/// The line that a response begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct StatusLine {
+    /// Of HTTP/1.
+    minor: u8,
+    status: u16,
+}
+
+impl StatusLine {
+    /// None: it is no status line.
+    fn parse(line: &[u8]) -> Option<StatusLine> {
+        let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', rest @ ..] = line else {
+            return None;
+        };
+        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+        let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..] = &rest[spaces..] else {
+            return None;
+        };
+        if !matches!(after.first(), None | Some(b' ' | b'\r' | b'\n')) {
+            return None;
+        }
+        let status = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
+        Some(StatusLine { minor: *minor - b'0', status })
+    }
+
+    /// Whether another head follows. 101 ends HTTP here, and is the response.
+    fn is_interim(self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+}
+
+fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Head), Error> {
+    let nonsense = |what: &str| Error::new(ErrorKind::Connection, format!("Connection aborted: {what}"));
+    let (mut interim, mut interim_bytes) = (0, 0);
+    loop {
+        let (connection, limits) = in_use.parts();
+        interim_bytes += connection.skip_empty_lines();
+        let Some(length) = connection.head_length() else {
+            let input = connection.input();
+            if *input != *b"\r" && !b"HTTP/1.".starts_with(&input[..input.len().min(7)]) {
+                return Err(nonsense("what the server sent is no response of HTTP/1"));
+            }
+            if input.len() >= HEAD_LIMIT || interim_bytes > INTERIM_BYTES {
+                return Err(nonsense(&format!("the head of the response is longer than {HEAD_LIMIT} bytes")));
+            }
+            let received = connection.fill(&limits)?;
+            if received == 0 {
+                return Err(nonsense(&match connection.input().len() {
+                    0 => "the server closed the connection without a response".into(),
+                    count => format!(
+                        "the server closed the connection inside the head of the response, after {count} bytes"
+                    ),
+                }));
+            }
+            *heard = true;
+            continue;
+        };
+        let raw = &connection.input()[..length];
+        let Some(start) = StatusLine::parse(raw) else {
+            return Err(nonsense("what the server sent does not begin with a status line of HTTP/1"));
+        };
+        if start.is_interim() {
+            interim += 1;
+            interim_bytes += length;
+            connection.consume(length);
+            if interim > INTERIM_LIMIT || interim_bytes > INTERIM_BYTES {
+                return Err(nonsense(&format!(
+                    "the server sent more than {INTERIM_LIMIT} interim responses, or more than {INTERIM_BYTES} \
+                     bytes of them"
+                )));
+            }
+            continue;
+        }
+        let head = Head::of_response(raw);
+        connection.consume(length);
+        if head.count() > FIELD_LIMIT {
+            return Err(nonsense(&format!("the head of the response has more than {FIELD_LIMIT} fields")));
+        }
+        return Ok((start, head));
+    }
+}
+
+fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Result<Answer, Error> {
+    let StatusLine { minor, status } = start;
+    let has_body = !head_only && !matches!(status, 101 | 204 | 304);
+    let End { framing, doubtful, transfer_codings } = match end_of_body(&head, minor) {
+        end if has_body => end?,
+        // What has no body needs no length. But who says nonsense of one is not believed the next time.
+        end => End {
+            framing: Framing::Length(0),
+            doubtful: end.map_or(true, |end| end.doubtful),
+            transfer_codings: Vec::new(),
+        },
+    };
+    let length = match framing {
+        Framing::Length(length) => Some(length),
+        _ => None,
+    };
+    let keep = !doubtful
+        && status != 101
+        && framing.leaves_connection()
+        && engine::keeps_alive(minor, head.all("Connection").map(|value| value.as_str()));
+    Ok(Answer { status, head, length, transfer_codings, body: RawBody::new(in_use, framing, keep) })
+}
+
+/// Where a body ends.
+struct End {
+    framing: Framing,
+    /// Whoever sent this is confused about where messages end: nothing that comes after it is believed.
+    doubtful: bool,
+    transfer_codings: Vec<String>,
+}
+
+/// RFC 9112, 6.3.
+fn end_of_body(head: &Head, minor: u8) -> Result<End, Error> {
+    let invalid = |what: String| Err(Error::new(ErrorKind::InvalidHeader, what));
+    if let Some(name) = head.malformed_framing() {
+        return invalid(format!("The response's {name} is malformed: where the body ends cannot be told"));
+    }
+    let mut codings =
+        list(head, "Transfer-Encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    if let Some(first) = codings.next() {
+        let mut codings: Vec<String> =
+            std::iter::once(first).chain(codings).map(str::to_ascii_lowercase).collect();
+        let is_chunked = codings.last().is_some_and(|last| last == "chunked");
+        if is_chunked {
+            codings.pop();
+        }
+        let known = |coding: &&String| matches!(coding.as_str(), "gzip" | "x-gzip" | "deflate");
+        if let Some(unknown) = codings.iter().find(|coding| !known(coding)) {
+            return invalid(format!("The response has a Transfer-Encoding that cannot be undone: {unknown}"));
+        }
+        return Ok(End {
+            framing: if is_chunked { Framing::chunked() } else { Framing::UntilClose },
+            // 6.1: HTTP/1.0 knows no chunks, and a length beside them is one too many.
+            doubtful: minor == 0 || head.get("Content-Length").is_some(),
+            transfer_codings: codings,
+        });
+    }
+    let mut length = None;
+    for value in list(head, "Content-Length") {
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(number) = value.parse::<u64>().ok().filter(|_| digits) else {
+            return invalid(format!("The response's Content-Length is no number: {value:?}"));
+        };
+        if length.is_some_and(|length| length != number) {
+            let text = "The response has more than one Content-Length, and they contradict each other";
+            return invalid(text.into());
+        }
+        length = Some(number);
+    }
+    match length {
+        Some(length) => {
+            Ok(End { framing: Framing::Length(length), doubtful: false, transfer_codings: Vec::new() })
+        }
+        None if head.get("Content-Length").is_some() => {
+            invalid("The response's Content-Length is empty".into())
+        }
+        None => Ok(End { framing: Framing::UntilClose, doubtful: false, transfer_codings: Vec::new() }),
+    }
+}
+
+/// The elements of a field that is a list.
+fn list<'a>(head: &'a Head, name: &'a str) -> impl Iterator<Item = &'a str> {
+    head.all(name)
+        .flat_map(|value| value.as_str().split(','))
+        .map(|element| element.trim_matches([' ', '\t']))
+        .filter(|element| !element.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(fields: &str) -> Result<(Option<u64>, bool, Vec<String>), ErrorKind> {
+        let head = Head::of_response(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+        end_of_body(&head, 1).map_err(|error| error.kind()).map(|end| {
+            let length = match end.framing {
+                Framing::Length(length) => Some(length),
+                _ => None,
+            };
+            (length, end.doubtful, end.transfer_codings)
+        })
+    }
+
+    #[test]
+    fn a_status_line_has_a_version_and_three_digits() {
+        let parse = |line: &str| StatusLine::parse(line.as_bytes()).map(|start| (start.minor, start.status));
+        assert_eq!(parse("HTTP/1.1 200 OK\r\n"), Some((1, 200)));
+        assert_eq!(parse("HTTP/1.0  404\n"), Some((0, 404)));
+        assert_eq!(parse("HTTP/1.1 999"), Some((1, 999)));
+        for line in
+            ["HTTP/1.1 099 No", "HTTP/1.1 2000 No", "HTTP/2.0 200 OK", "ICY 200 OK", "", "HTTP/1.1 20"]
+        {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_digits_and_may_be_said_twice() {
+        assert_eq!(end("A: b\r\ncontent-length: 5\r\n"), Ok((Some(5), false, vec![])));
+        assert_eq!(end("Content-Length: 5, 5\r\nContent-Length: 5\r\n"), Ok((Some(5), false, vec![])));
+        assert_eq!(end(""), Ok((None, false, vec![])));
+        for odd in ["+5", "5x", "-1", "5, 6", "", "0x5", "99999999999999999999", "5 5"] {
+            assert_eq!(end(&format!("Content-Length: {odd}\r\n")), Err(ErrorKind::InvalidHeader), "{odd:?}");
+        }
+        assert_eq!(end("Content-Length : 5\r\n"), Err(ErrorKind::InvalidHeader));
+    }
+
+    #[test]
+    fn transfer_encoding_goes_before_a_length_and_casts_doubt_on_the_connection() {
+        assert_eq!(end("Transfer-Encoding: Chunked\r\n"), Ok((None, false, vec![])));
+        assert_eq!(end("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), Ok((None, true, vec![])));
+        assert_eq!(end("Transfer-Encoding: gzip, chunked\r\n"), Ok((None, false, vec!["gzip".into()])));
+        assert_eq!(
+            end("Transfer-Encoding: gzip\r\nContent-Length: 5\r\n"),
+            Ok((None, true, vec!["gzip".into()]))
+        );
+        assert_eq!(end("Transfer-Encoding: identity\r\nContent-Length: 5\r\n"), Ok((Some(5), false, vec![])));
+        for odd in
+            ["xchunked", "chunked, gzip, chunked", "chunked, chunked", "gzip, chunked;a=b", "br, chunked"]
+        {
+            assert_eq!(
+                end(&format!("Transfer-Encoding: {odd}\r\n")),
+                Err(ErrorKind::InvalidHeader),
+                "{odd:?}"
+            );
+        }
+    }
+}
