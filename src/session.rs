@@ -8,12 +8,14 @@ use std::mem::{self, ManuallyDrop};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use crate::lock::Mutex;
 
 use crate::control::Control;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::executor::threads::{Blocked, Closing, ThreadPool, is_worker};
+use crate::executor::threads::{Blocked, Closing, ThreadPool};
 use crate::executor::{Executor, Refusal, Task};
 use crate::fork;
 use crate::future::{Future, State, Ticket, Work};
@@ -350,16 +352,17 @@ impl Session {
 type HeldFuture = (Weak<Session>, usize);
 
 thread_local! {
-    /// The futures that this thread runs or tells about, innermost last. Without a destructor,
-    /// so that destructors of other thread-locals and atexit handlers can still ask.
-    static HELD: ManuallyDrop<RefCell<Vec<HeldFuture>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+    /// The futures that this thread runs or tells about, innermost last. Without a destructor, so that destructors of other
+    /// thread-locals and atexit handlers can still ask; and without memory of its own while they are few.
+    static HELD: ManuallyDrop<RefCell<SmallVec<[HeldFuture; 4]>>> =
+        const { ManuallyDrop::new(RefCell::new(SmallVec::new_const())) };
 }
 
 /// Tells the sessions of the futures that this thread runs or tells about that it is going to wait in a close or a
 /// shutdown. True when there are any.
 pub fn announce_closing() -> bool {
     // Not under the borrow: letting go of a session may run what the user gave it.
-    let held: Vec<_> = HELD.with(|held| held.borrow().clone());
+    let held = HELD.with(|held| held.borrow().clone());
     for (session, slot) in &held {
         if let Some(session) = session.upgrade() {
             let mut books = session.books.lock();
@@ -382,21 +385,17 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A worker keeps the room for the next one.
-        let is_last = HELD.with(|held| {
+        HELD.with(|held| {
             let mut held = held.borrow_mut();
-            held.pop();
-            held.is_empty()
+            let future = held.pop();
+            if held.is_empty() && held.spilled() {
+                *held = SmallVec::new();
+            }
+            drop(held);
+            // Letting go of a session may run what the user gave it.
+            drop(future);
         });
-        if is_last && !is_worker() {
-            let_go_of_held();
-        }
     }
-}
-
-/// Gives back the memory in which this thread remembers what it holds, which is nothing.
-pub fn let_go_of_held() {
-    HELD.with(|held| held.take());
 }
 
 /// A line in the session's books.

@@ -20,7 +20,6 @@ use super::{Executor, Here, Refusal, Runner, Task, next_id};
 use crate::fork;
 use crate::lock::{Mutex, RwLock};
 use crate::monitor::{Monitor, Until};
-use crate::session;
 use crate::thread::with_signals_blocked;
 
 pub struct ThreadPool {
@@ -255,7 +254,6 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
         task.run_by(&*shared.runner);
     }
     HOME.with(|home| home.borrow_mut().take());
-    session::let_go_of_held();
     let mut crew = shared.crew.lock();
     crew.live -= 1;
     crew.gone.push(number);
@@ -331,11 +329,6 @@ impl Drop for ThreadPool {
             self.close();
         }
     }
-}
-
-/// Whether this thread is a worker of some pool.
-pub fn is_worker() -> bool {
-    HOME.with(|home| home.borrow().is_some())
 }
 
 /// Held by a thread while it closes or shuts down. Of two workers that do, each may be what the other waits for, so

@@ -21,7 +21,7 @@ pub struct Connection {
     /// How far the input was looked through for the end of a head.
     scan: HeadScan,
     /// Sending has failed for this reason: what the server had said before may have arrived, but more will not come.
-    unsent: Option<Error>,
+    unsent: Option<Box<Error>>,
     /// The last receive left no room: more is on its way than the buffer holds.
     flooded: bool,
     /// How many requests it has carried before.
@@ -61,7 +61,7 @@ impl Connection {
 
     /// From now on only what has arrived is received. After that there is this error.
     pub fn fail_sending(&mut self, error: Error) {
-        self.unsent = Some(error);
+        self.unsent = Some(Box::new(error));
     }
 
     pub fn channel(&mut self) -> &mut Channel {
@@ -155,7 +155,7 @@ impl Connection {
         let input = &mut self.input[self.end..];
         let received = match &self.unsent {
             None => self.channel.receive(input, limits)?,
-            Some(error) => self.channel.receive_now(input)?.ok_or_else(|| error.clone())?,
+            Some(error) => self.channel.receive_now(input)?.ok_or_else(|| (**error).clone())?,
         };
         self.end += received;
         self.flooded = self.end == self.input.len();
@@ -166,7 +166,7 @@ impl Connection {
     pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
         match &self.unsent {
             None => self.channel.receive(buffer, limits),
-            Some(error) => self.channel.receive_now(buffer)?.ok_or_else(|| error.clone()),
+            Some(error) => self.channel.receive_now(buffer)?.ok_or_else(|| (**error).clone()),
         }
     }
 
@@ -179,7 +179,7 @@ impl Connection {
     ) -> Result<usize, Error> {
         match &self.unsent {
             None => self.channel.receive_into(content, most, limits),
-            Some(error) => self.channel.receive_into_now(content, most)?.ok_or_else(|| error.clone()),
+            Some(error) => self.channel.receive_into_now(content, most)?.ok_or_else(|| (**error).clone()),
         }
     }
 

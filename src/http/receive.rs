@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::adapter::Lease;
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
@@ -147,7 +149,8 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
 fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Result<Answer, Error> {
     let StatusLine { minor, status } = start;
     let has_body = !head_only && !matches!(status, 101 | 204 | 304);
-    let End { framing, doubtful, transfer_codings } = match end_of_body(&head, minor) {
+    let fields = FramingFields::of(&head);
+    let End { framing, doubtful, transfer_codings } = match end_of_body(&head, &fields, minor) {
         end if has_body => end?,
         // What has no body needs no length. But who says nonsense of one is not believed the next time.
         end => End {
@@ -163,7 +166,8 @@ fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Resu
     let keep = !doubtful
         && status != 101
         && framing.leaves_connection()
-        && engine::keeps_alive(minor, head.all("Connection").map(|value| value.as_str()));
+        && engine::keeps_alive(minor, fields.connection.iter().copied());
+    drop(fields);
     Ok(Answer { status, head, length, transfer_codings, body: RawBody::new(in_use, framing, keep) })
 }
 
@@ -175,14 +179,37 @@ struct End {
     transfer_codings: Vec<String>,
 }
 
+/// What a head says of its message and of its connection.
+#[derive(Default)]
+struct FramingFields<'a> {
+    lengths: SmallVec<[&'a str; 2]>,
+    codings: SmallVec<[&'a str; 2]>,
+    connection: SmallVec<[&'a str; 2]>,
+}
+
+impl<'a> FramingFields<'a> {
+    fn of(head: &'a Head) -> FramingFields<'a> {
+        let mut found = FramingFields::default();
+        for (name, value) in head.iter() {
+            let (name, value) = (name.as_str(), value.as_str());
+            match name.len() {
+                10 if name.eq_ignore_ascii_case("Connection") => found.connection.push(value),
+                14 if name.eq_ignore_ascii_case("Content-Length") => found.lengths.push(value),
+                17 if name.eq_ignore_ascii_case("Transfer-Encoding") => found.codings.push(value),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
 /// RFC 9112, 6.3.
-fn end_of_body(head: &Head, minor: u8) -> Result<End, Error> {
+fn end_of_body(head: &Head, fields: &FramingFields<'_>, minor: u8) -> Result<End, Error> {
     let invalid = |what: String| Err(Error::new(ErrorKind::InvalidHeader, what));
     if let Some(name) = head.malformed_framing() {
         return invalid(format!("The response's {name} is malformed: where the body ends cannot be told"));
     }
-    let mut codings =
-        list(head, "Transfer-Encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let mut codings = list(&fields.codings).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
     if let Some(first) = codings.next() {
         let mut codings: Vec<String> =
             std::iter::once(first).chain(codings).map(str::to_ascii_lowercase).collect();
@@ -197,12 +224,17 @@ fn end_of_body(head: &Head, minor: u8) -> Result<End, Error> {
         return Ok(End {
             framing: if is_chunked { Framing::chunked() } else { Framing::UntilClose },
             // 6.1: HTTP/1.0 knows no chunks, and a length beside them is one too many.
-            doubtful: minor == 0 || head.get("Content-Length").is_some(),
+            doubtful: minor == 0 || !fields.lengths.is_empty(),
             transfer_codings: codings,
         });
     }
+    if let [value] = fields.lengths[..]
+        && let Some(length) = plain_number(value)
+    {
+        return Ok(End { framing: Framing::Length(length), doubtful: false, transfer_codings: Vec::new() });
+    }
     let mut length = None;
-    for value in list(head, "Content-Length") {
+    for value in list(&fields.lengths) {
         let digits = value.bytes().all(|byte| byte.is_ascii_digit());
         let Some(number) = value.parse::<u64>().ok().filter(|_| digits) else {
             return invalid(format!("The response's Content-Length is no number: {value:?}"));
@@ -217,17 +249,22 @@ fn end_of_body(head: &Head, minor: u8) -> Result<End, Error> {
         Some(length) => {
             Ok(End { framing: Framing::Length(length), doubtful: false, transfer_codings: Vec::new() })
         }
-        None if head.get("Content-Length").is_some() => {
-            invalid("The response's Content-Length is empty".into())
-        }
+        None if !fields.lengths.is_empty() => invalid("The response's Content-Length is empty".into()),
         None => Ok(End { framing: Framing::UntilClose, doubtful: false, transfer_codings: Vec::new() }),
     }
 }
 
-/// The elements of a field that is a list.
-fn list<'a>(head: &'a Head, name: &'a str) -> impl Iterator<Item = &'a str> {
-    head.all(name)
-        .flat_map(|value| value.as_str().split(','))
+/// A number as nearly every length is written.
+fn plain_number(text: &str) -> Option<u64> {
+    let digits = matches!(text.len(), 1..=18) && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.bytes().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}
+
+/// The elements of a field that is a list, and may be there more than once.
+fn list<'a>(values: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    values
+        .iter()
+        .flat_map(|value| value.split(','))
         .map(|element| element.trim_matches([' ', '\t']))
         .filter(|element| !element.is_empty())
 }
@@ -238,7 +275,7 @@ mod tests {
 
     fn end(fields: &str) -> Result<(Option<u64>, bool, Vec<String>), ErrorKind> {
         let head = Head::of_response(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-        end_of_body(&head, 1).map_err(|error| error.kind()).map(|end| {
+        end_of_body(&head, &FramingFields::of(&head), 1).map_err(|error| error.kind()).map(|end| {
             let length = match end.framing {
                 Framing::Length(length) => Some(length),
                 _ => None,

@@ -203,6 +203,8 @@ static void close_at_the_second(wire_connection *connection, void *unused) {
   wire_next(connection);
 }
 
+/* What is repeatable is sent again, once, and nobody sees it. What is not fails when the connection ended in the moment of
+   its use, unless nothing of it was written or the end was noticed before; an Idempotency-Key makes it repeatable. */
 static void stale_connections(void) {
   wire_fn const all[] = {close_at_once, close_soon, close_at_the_second};
   static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
@@ -211,6 +213,7 @@ static void stale_connections(void) {
     rf_session *session = new_session_workers(1);
     rf_options *options = new_options();
     CHECK_OK(rf_options_set_body(options, "can be sent again", 17));
+    CHECK_OK(rf_options_set_header(options, "idempotency-key", "1"));
     for (int round = 0; round < 40; round++) {
       const char *method = methods[round % 5];
       rf_future *future = request(session, method, wire_url(server, "/"), round % 5 == 0 ? NULL : options);
@@ -222,6 +225,36 @@ static void stale_connections(void) {
     rf_session_free(session);
     wire_stop(server);
   }
+  static const char *const once[] = {"POST", "PATCH"};
+  for (size_t i = 0; i < 2; i++) {
+    wire *server = wire_start(close_at_the_second, NULL);
+    rf_session *session = new_session_workers(1);
+    rf_future *future = get(session, wire_url(server, "/"), NULL);
+    RESPONSE(future);
+    rf_future_free(future);
+    future = request(session, once[i], wire_url(server, "/"), NULL);
+    CHECK_HAS("without a response", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+    rf_future_free(future);
+    CHECK_INT(2, wire_requests(server));
+    rf_session_free(session);
+    wire_stop(server);
+  }
+  /* A retry after a kept connection failed uses a fresh one: the others that were kept are no better. */
+  rf_config *config = NULL;
+  rf_session *retrying = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_retries(config, 1));
+  CHECK_OK(rf_session_new(config, &retrying));
+  rf_config_free(config);
+  wire *twice = wire_start(close_at_the_second, NULL);
+  fetch_at_once(retrying, wire_url(twice, "/"), 4);
+  int before = wire_requests(twice);
+  rf_future *again = get(retrying, wire_url(twice, "/"), NULL);
+  RESPONSE(again);
+  CHECK_INT(before + 2, wire_requests(twice));
+  rf_future_free(again);
+  rf_session_free(retrying);
+  wire_stop(twice);
   /* The same of the local server, with many at once: closed while idle, closed with an RST, a 408 unasked. */
   static const char *const paths[] = {"/idle-close?ms=5", "/idle-rst?ms=5", "/idle-408?ms=5"};
   for (size_t i = 0; i < 3; i++) {

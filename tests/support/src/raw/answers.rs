@@ -227,6 +227,17 @@ fn route(wire: &mut Wire, request: &mut Request) -> Answered {
         }
         "/echo" => sized(wire, "application/octet-stream", &request.raw),
         "/bomb" => bomb(wire, query),
+        "/bomb-barren" => {
+            let layers = query.number("layers", 2u64)?;
+            let packed = bomb::barren(layers, query.number("tail", 0u8)? == 1);
+            let coding = vec!["gzip"; layers as usize + 1].join(", ");
+            let length = packed.len();
+            wire.send(
+                format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n")
+                    .as_bytes(),
+            )?;
+            say(wire, &packed, After::Keep)
+        }
         "/bomb-chain" => {
             let packed = bomb::chain();
             let length = packed.len();

@@ -118,6 +118,20 @@ pub fn chain() -> &'static [u8] {
     })
 }
 
+/// What keeps a decoder busy and gives nothing: "body" in gzip, behind it a hundred thousand empty members or, as a `tail`,
+/// 64 MiB that are no member; all of it compressed `layers` times more.
+pub fn barren(layers: u64, tail: bool) -> Vec<u8> {
+    let member = |content: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        // Into memory: there is nothing to fail.
+        let _ = encoder.write_all(content);
+        encoder.finish().unwrap_or_default()
+    };
+    let mut packed = member(b"body");
+    packed.extend(if tail { vec![0; 64 << 20] } else { member(b"").repeat(100_000) });
+    (0..layers).fold(packed, |packed, _| member(&packed))
+}
+
 pub const fn default_size() -> u64 {
     DEFAULT_SIZE
 }
