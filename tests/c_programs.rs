@@ -43,6 +43,8 @@ programs! {
     errors,
     executor,
     forked,
+    forked_busy,
+    forked_slowly,
     framing,
     futures,
     hooks,
