@@ -52,30 +52,41 @@ pub fn charset_of(content_type: &str) -> Option<String> {
 /// The text that `bytes` spell in `encoding`, or in the detected one without. What cannot be decoded becomes
 /// U+FFFD; a name that nobody knows means UTF-8.
 pub fn decode(bytes: &[u8], encoding: Option<&str>) -> String {
-    match encoding {
-        Some(label) => Charset::named(label).unwrap_or(Charset::Utf8).decode(bytes),
-        None => match plain(bytes) {
-            Some(text) => owned(text),
-            None => Charset::named(detect(bytes)).unwrap_or(Charset::Utf8).decode(bytes),
+    let label = match encoding {
+        Some(label) => label,
+        None => match look(bytes) {
+            Look::Plain(text) => return owned(text),
+            Look::Named(name) => name,
         },
+    };
+    Charset::named(label).unwrap_or(Charset::Utf8).decode(bytes)
+}
+
+/// The name of the encoding that `bytes` are most likely in: by byte order mark, by the zeros of ASCII in two
+/// or four bytes, else `ascii` or `utf-8` when they are valid, else by their statistics. [`decode`] knows every
+/// name this gives, and goes by the same look.
+pub fn detect(bytes: &[u8]) -> &'static str {
+    match look(bytes) {
+        // Nothing says nothing: it will do as the web's default.
+        Look::Plain("") => "utf-8",
+        Look::Plain(text) if text.is_ascii() => "ascii",
+        Look::Plain(_) => "utf-8",
+        Look::Named(name) => name,
     }
 }
 
-/// The name of the encoding that `bytes` are most likely in: by byte order mark, else `ascii` or `utf-8` when
-/// they are valid, else by their statistics. [`decode`] knows every name this gives.
-pub fn detect(bytes: &[u8]) -> &'static str {
-    if let Some(name) = marked(bytes) {
-        return name;
-    }
-    if let Some(name) = wide(bytes) {
-        return name;
-    }
-    match plain(bytes) {
-        // Nothing says nothing: it will do as the web's default.
-        Some("") => "utf-8",
-        Some(text) if text.is_ascii() => "ascii",
-        Some(_) => "utf-8",
-        None => guess(bytes),
+/// What bytes look like of which nobody said what they are.
+enum Look<'b> {
+    /// The text itself, as it is UTF-8.
+    Plain(&'b str),
+    /// The name of another encoding.
+    Named(&'static str),
+}
+
+fn look(bytes: &[u8]) -> Look<'_> {
+    match marked(bytes).or_else(|| wide(bytes)) {
+        Some(name) => Look::Named(name),
+        None => plain(bytes).map_or_else(|| Look::Named(guess(bytes)), Look::Plain),
     }
 }
 
@@ -95,11 +106,8 @@ fn wide(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// `bytes` as they are when they are unmarked UTF-8, and not ASCII that switches to Japanese by escapes.
+/// `bytes` as they are when they are UTF-8, and not ASCII that switches to Japanese by escapes.
 fn plain(bytes: &[u8]) -> Option<&str> {
-    if marked(bytes).is_some() {
-        return None;
-    }
     // Faster than the standard library's, and lends the bytes out or gives up at the first fault.
     let Cow::Borrowed(text) = UTF_8.decode_without_bom_handling_and_without_replacement(bytes)? else {
         return None;
@@ -472,6 +480,23 @@ mod tests {
         assert_eq!(detect(&bytes), "windows-1251");
         bytes.extend_from_slice(&vec![0xE0; 64 << 20]);
         assert_ne!(detect(&bytes), "utf-8");
+    }
+
+    #[test]
+    fn ascii_in_two_or_four_bytes_is_detected_and_decoded_alike() {
+        let text = "plain ASCII";
+        for (name, zeros) in [("utf-16-le", 1), ("utf-16-be", 1), ("utf-32-le", 3), ("utf-32-be", 3)] {
+            let unit = |byte: u8| {
+                let mut unit = vec![0; zeros + 1];
+                unit[if name.ends_with("be") { zeros } else { 0 }] = byte;
+                unit
+            };
+            let bytes: Vec<u8> = text.bytes().flat_map(unit).collect();
+            assert_eq!(detect(&bytes), name);
+            assert_eq!(decode(&bytes, None), text, "{name}");
+        }
+        // Zeros elsewhere are zeros.
+        assert_eq!((detect(b"ab\0c"), decode(b"ab\0c", None).as_str()), ("ascii", "ab\0c"));
     }
 
     #[test]

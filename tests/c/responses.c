@@ -316,12 +316,39 @@ static void made_by_hand(void) {
   rf_response_free(response);
 }
 
+/* What looks like an encoding is decoded as that one. */
+static void wide_ascii(void) {
+  static const struct {
+    const char *name, *bytes;
+    size_t length;
+  } all[] = {{"utf-16-le", "h\0i\0!\0", 6},
+             {"utf-16-be", "\0h\0i\0!", 6},
+             {"utf-32-le", "h\0\0\0i\0\0\0!\0\0\0", 12},
+             {"utf-32-be", "\0\0\0h\0\0\0i\0\0\0!", 12}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    rf_response *response = NULL;
+    size_t length = 0;
+    CHECK_OK(rf_response_new(200, NULL, all[i].bytes, all[i].length, &response));
+    CHECK_STR(all[i].name, rf_response_apparent_encoding(response));
+    CHECK_STR("hi!", rf_response_text(response, &length));
+    CHECK_INT(3, length);
+    rf_response_free(response);
+  }
+}
+
 static void links(void) {
   rf_session *session = new_session();
   rf_future *future = get(session, http("/link-header?page=1"), NULL);
   CHECK_STR(http("/link-header?page=2"), rf_response_link(RESPONSE(future), "next"));
   CHECK_STR(http("/link-header?page=3"), rf_response_link(RESPONSE(future), "last"));
   CHECK_NULL(rf_response_link(RESPONSE(future), "prev"));
+  rf_future_free(future);
+  /* Link: <u>; title="x\", <v>; y"; rel="up Next" */
+  future = get(session, raw("/header?line=Link:%20%3Cu%3E;%20title=%22x%5C%22,%20%3Cv%3E;%20y%22;%20rel=%22up%20Next%22"),
+               NULL);
+  CHECK_STR("u", rf_response_link(RESPONSE(future), "next"));
+  CHECK_STR("u", rf_response_link(RESPONSE(future), "UP"));
+  CHECK_NULL(rf_response_link(RESPONSE(future), "v"));
   rf_future_free(future);
   rf_session_free(session);
 }
@@ -337,6 +364,7 @@ int main(void) {
   elapsed();
   data_and_handles();
   made_by_hand();
+  wide_ascii();
   links();
   return finish();
 }
