@@ -31,6 +31,11 @@
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
  *
+ *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
+ *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose
+ *              rf_error_os_code is ENOMEM, begins with "Out of memory". Where there is not even enough for the small
+ *              objects that every call needs, the process is aborted.
+ *
  *   Enums      Are int where they are arguments: a value out of range is RF_E_INVALID.
  *
  *   Callbacks  Come as (function, user_data, drop). `drop` runs exactly once, after the last call of the function,
@@ -778,11 +783,12 @@ rf_status rf_response_header_at(const rf_response *response, size_t index, const
 
 // The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its
 // end, from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or
-// closed, or it broke off. A body that went to an output is empty here.
+// closed, or it broke off or does not fit in memory, of which rf_response_read then gives the error. A body that
+// went to an output is empty here.
 const uint8_t *rf_response_content(const rf_response *response, size_t *length);
 
 // The body as UTF-8, with its length in bytes, decoded by rf_response_encoding, or by what the bytes look like
-// where that is NULL. NULL: as rf_response_content.
+// where that is NULL. NULL: as rf_response_content, or there is no memory for the text.
 const char *rf_response_text(const rf_response *response, size_t *length);
 
 // The encoding that rf_response_text uses: what was set, or what the Content-Type says or implies. NULL:
@@ -797,8 +803,9 @@ rf_status rf_response_set_encoding(const rf_response *response, const char *enco
 const char *rf_response_apparent_encoding(const rf_response *response);
 
 // The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse (`*error`
-// is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
-// (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body was read in part or closed.
+// is an RF_ERROR_JSON_DECODE that names line and column), there is no memory for the document, it broke off, or
+// it was read to its end before (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the
+// body was read in part or closed.
 rf_status rf_response_json(const rf_response *response, const rf_json **out, const rf_error **error);
 
 // RF_FAILED when the status is 4xx or 5xx; `*error`, which belongs to the response, is then an RF_ERROR_HTTP.
@@ -845,7 +852,8 @@ rf_status rf_response_read(const rf_response *response, uint8_t *buffer, size_t 
     const rf_error **error);
 
 // Reads the next line of the body, which ends with LF, CRLF or CR, without its end. A NUL follows it. `*line`
-// lives until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read.
+// lives until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read. There
+// being no memory for a line is a failure as well; of a streamed body nothing more can be read then.
 rf_status rf_response_read_line(const rf_response *response, const char **line, size_t *length,
     const rf_error **error);
 

@@ -222,7 +222,7 @@ impl Error {
         }
     }
 
-    /// There is no memory for `what`, whose size the other side has chosen.
+    /// There is no memory for `what`, whose size somebody else has chosen.
     pub fn out_of_memory(what: impl fmt::Display) -> Error {
         Error::new(Request, format!("Out of memory: {what}")).with_os_code(libc::ENOMEM)
     }
@@ -283,6 +283,13 @@ mod tests {
         assert_eq!(ErrorKind::from_code(0), None);
         assert_eq!(ErrorKind::from_code(23), None);
         assert_eq!(ErrorKind::from_code(107), None);
+    }
+
+    #[test]
+    fn out_of_memory_says_so_and_has_the_systems_code() {
+        let error = Error::out_of_memory("the body of 734003200 bytes");
+        assert_eq!((error.kind(), error.os_code()), (Request, libc::ENOMEM));
+        assert_eq!(error.message().as_str(), "Out of memory: the body of 734003200 bytes");
     }
 
     #[test]

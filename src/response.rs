@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::head::Head;
-use crate::json::Document;
+use crate::json::{Document, Failure};
 use crate::lock::Mutex;
 use crate::monitor::{Monitor, MonitorGuard, Until};
 use crate::terminated::Terminated;
@@ -41,7 +41,7 @@ pub struct Response {
     encoding: Mutex<Option<Option<String>>>,
     /// Strings made on demand and lent out: they live as long as the response.
     lent: Mutex<Vec<Terminated>>,
-    texts: Mutex<Vec<(String, Box<str>)>>,
+    texts: Mutex<Vec<(String, String)>>,
     documents: Mutex<Vec<(Option<String>, Box<Parsed>)>>,
     /// Errors lent out, beside those of documents. They stay where they are when the list grows.
     #[allow(clippy::vec_box)]
@@ -49,7 +49,7 @@ pub struct Response {
     bad_status: OnceLock<Option<Box<Error>>>,
     data: Mutex<Option<Data>>,
     extras: Mutex<Vec<(String, Box<[u8]>)>>,
-    lines: Mutex<Vec<Box<[u8]>>>,
+    lines: Mutex<Vec<Vec<u8>>>,
 }
 
 type Parsed = Result<Document, Error>;
@@ -356,7 +356,13 @@ impl Response {
         }
         let content = RefCell::new(Vec::new());
         let read = |source: &mut Source| {
-            source.read_to_end(&mut content.borrow_mut())?;
+            let content = &mut *content.borrow_mut();
+            source.read_to_end(content).map_err(|error| match error.kind() {
+                std::io::ErrorKind::OutOfMemory => no_room_after(content.len()).into_io(),
+                _ => error,
+            })?;
+            // For the NUL.
+            content.try_reserve_exact(1).map_err(|_| no_room_after(content.len()).into_io())?;
             Ok(Progress::End)
         };
         self.with_source(body, read, |body| {
@@ -463,6 +469,10 @@ impl Response {
             }
             searched = pending.len();
             let mut piece = [0; 8 * 1024];
+            // Before they are read: what has been read must not be lost.
+            if pending.try_reserve(piece.len()).is_err() {
+                return Err(self.line_too_long(pending, after_return));
+            }
             match self.read(&mut piece) {
                 Ok(0) => {
                     self.body.lock().after_return = after_return;
@@ -475,10 +485,29 @@ impl Response {
         }
     }
 
+    /// There is no memory for more of a line. What is left of a body that comes from a connection begins in the
+    /// middle of it, so it fails from now on; a body that lies in memory can still be read in pieces.
+    fn line_too_long(&self, pending: Vec<u8>, after_return: bool) -> Refusal {
+        let error = Error::out_of_memory(format_args!("a line of more than {} bytes", pending.len()))
+            .at(self.url.as_str());
+        let mut body = self.body.lock();
+        body.after_return = after_return;
+        if matches!(body.state, BodyState::Kept | BodyState::Consumed) {
+            body.line = pending;
+            return Refusal::Failed(error);
+        }
+        body.failure = Some(error.clone());
+        let source = body.source.take();
+        drop(body);
+        // The connection is closed with the source: not under the lock.
+        drop(source);
+        self.reins.lock().take();
+        Refusal::Failed(error)
+    }
+
     fn lend_line(&self, mut line: Vec<u8>) -> (*const u8, usize) {
         let length = line.len();
         line.push(0);
-        let line = line.into_boxed_slice();
         let address = line.as_ptr();
         let mut lines = self.lines.lock();
         // A stream can go on for ever: of its lines only the last is kept.
@@ -543,7 +572,7 @@ impl Response {
         self.content().ok().map(|content| self.lend(text::detect(content)))
     }
 
-    /// The body as UTF-8: address and length. A NUL follows.
+    /// The body as UTF-8: address and length. A NUL follows. None: there is no content, or no memory for the text.
     pub fn text(&self) -> Option<(*const u8, usize)> {
         let content = self.content().ok()?;
         let encoding = self.encoding();
@@ -553,9 +582,8 @@ impl Response {
             return Some((text.as_ptr(), text.len() - 1));
         }
         // The name comes from the server or from the user; a text in it is a copy, in any case.
-        let mut made = text::decode(content, encoding.as_deref());
+        let mut made = text::decode(content, encoding.as_deref()).ok()?;
         made.push('\0');
-        let made = made.into_boxed_str();
         let lent = (made.as_ptr(), made.len() - 1);
         texts.push((key, made));
         Some(lent)
@@ -581,13 +609,18 @@ impl Response {
         let at = match documents.iter().position(|(other, _)| *other == charset) {
             Some(at) => at,
             None => {
-                let parsed = match &charset {
-                    None => Document::parse(content, None),
-                    Some(name) => Document::parse_text(&text::decode(content, Some(name))),
+                let parsed = match Document::parse(content, charset.as_deref()) {
+                    Ok(document) => Ok(document),
+                    Err(Failure::Syntax(error)) => {
+                        Err(Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str()))
+                    }
+                    // Not kept: there may be memory the next time.
+                    Err(Failure::OutOfMemory) => {
+                        let what = format_args!("the JSON document of {} bytes", content.len());
+                        let error = Error::out_of_memory(what).at(self.url.as_str());
+                        return Err(JsonRefusal::Failed(self.lend_error(error)));
+                    }
                 };
-                let parsed = parsed.map_err(|error| {
-                    Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str())
-                });
                 documents.push((charset, Box::new(parsed)));
                 documents.len() - 1
             }
@@ -669,10 +702,17 @@ impl Response {
             body.line = carried.line;
             body.after_return = carried.after_return;
             if let Some(content) = carried.content {
-                let mut content = content.into_owned();
-                body.delivered = carried.delivered.min(content.len());
-                content.push(0);
-                let _ = response.content.set(content);
+                let length = content.len();
+                match with_nul(content) {
+                    Ok(content) => {
+                        body.delivered = carried.delivered.min(length);
+                        let _ = response.content.set(content);
+                    }
+                    Err(error) => {
+                        body.state = BodyState::Untouched;
+                        body.failure = Some(error.at(response.url.as_str()));
+                    }
+                }
             } else if body.state == BodyState::Kept {
                 // Whoever sent this is not one of us.
                 body.state = BodyState::Consumed;
@@ -713,6 +753,31 @@ impl Response {
 pub enum JsonRefusal {
     State,
     Failed(*const Error),
+}
+
+/// The memory for a body ended after so many bytes of it.
+fn no_room_after(bytes: usize) -> Error {
+    Error::out_of_memory(format_args!("the body, of which {bytes} bytes have arrived"))
+}
+
+/// A body that came in one piece, as `content` holds it.
+fn with_nul(content: Cow<'_, [u8]>) -> Result<Vec<u8>, Error> {
+    let length = content.len();
+    let no_room = |_| Error::out_of_memory(format_args!("the body of {length} bytes"));
+    let mut owned = match content {
+        Cow::Owned(mut bytes) => {
+            bytes.try_reserve_exact(1).map_err(no_room)?;
+            bytes
+        }
+        Cow::Borrowed(bytes) => {
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(length + 1).map_err(no_room)?;
+            copy.extend_from_slice(bytes);
+            copy
+        }
+    };
+    owned.push(0);
+    Ok(owned)
 }
 
 fn consumed() -> Error {

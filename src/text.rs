@@ -6,9 +6,11 @@
 //! `utf-8` keeps a byte order mark as U+FEFF while `utf-8-sig` drops it.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874, WINDOWS_1254};
+use encoding_rs::mem::convert_latin1_to_str_partial;
+use encoding_rs::{CoderResult, Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874, WINDOWS_1254};
 
 /// How much of a body the guess looks at, from its first byte above 127: more does not make it better, and
 /// a guess must not cost more than the decoding it is for.
@@ -50,8 +52,10 @@ pub fn charset_of(content_type: &str) -> Option<String> {
 }
 
 /// The text that `bytes` spell in `encoding`, or in the detected one without. What cannot be decoded becomes
-/// U+FFFD; a name that nobody knows means UTF-8.
-pub fn decode(bytes: &[u8], encoding: Option<&str>) -> String {
+/// U+FFFD; a name that nobody knows means UTF-8. There is room for a NUL behind it, so that the one that the C
+/// side needs takes no second copy. Whoever sent the bytes decides how long it is, so it is an error when it
+/// does not fit in memory.
+pub fn decode(bytes: &[u8], encoding: Option<&str>) -> Result<String, TryReserveError> {
     let label = match encoding {
         Some(label) => label,
         None => match look(bytes) {
@@ -59,7 +63,9 @@ pub fn decode(bytes: &[u8], encoding: Option<&str>) -> String {
             Look::Named(name) => name,
         },
     };
-    Charset::named(label).unwrap_or(Charset::Utf8).decode(bytes)
+    let mut text = Charset::named(label).unwrap_or(Charset::Utf8).decode(bytes)?;
+    text.try_reserve_exact(1)?;
+    Ok(text)
 }
 
 /// The name of the encoding that `bytes` are most likely in: by byte order mark, by the zeros of ASCII in two
@@ -133,10 +139,11 @@ fn guess(bytes: &[u8]) -> &'static str {
 }
 
 /// A copy with room for the NUL that the C side puts behind it, so that this does not copy once more.
-fn owned(text: &str) -> String {
-    let mut copy = String::with_capacity(text.len() + 1);
+fn owned(text: &str) -> Result<String, TryReserveError> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len() + 1)?;
     copy.push_str(text);
-    copy
+    Ok(copy)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,7 +204,7 @@ impl Charset {
         })
     }
 
-    fn decode(self, bytes: &[u8]) -> String {
+    fn decode(self, bytes: &[u8]) -> Result<String, TryReserveError> {
         match self {
             Charset::Utf8 => utf8(bytes),
             Charset::Utf8Sig => utf8(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)),
@@ -219,9 +226,9 @@ impl Charset {
             Charset::Ascii => {
                 let replaced =
                     |byte: &u8| if byte.is_ascii() { *byte as char } else { char::REPLACEMENT_CHARACTER };
-                bytes.iter().map(replaced).collect()
+                collect(bytes, replaced)
             }
-            Charset::Latin1 => text(encoding_rs::mem::decode_latin1(bytes)),
+            Charset::Latin1 => latin1(bytes),
             Charset::Iso(encoding) => iso(encoding, bytes),
             Charset::Web(encoding) => web(encoding, bytes),
         }
@@ -269,50 +276,103 @@ fn web_label(name: &str) -> Option<String> {
     Some(label.to_owned())
 }
 
-fn text(decoded: Cow<'_, str>) -> String {
-    match decoded {
-        Cow::Borrowed(text) => owned(text),
-        Cow::Owned(text) => text,
+/// How many units are decoded between two looks at the memory.
+const UNITS: usize = 4096;
+
+/// One character for each unit.
+fn collect<T>(units: &[T], character: impl Fn(&T) -> char) -> Result<String, TryReserveError> {
+    let mut text = String::new();
+    // What is ASCII needs no more than this.
+    text.try_reserve_exact(units.len() + 3 * units.len().min(UNITS) + 1)?;
+    for units in units.chunks(UNITS) {
+        text.try_reserve(4 * units.len())?;
+        text.extend(units.iter().map(&character));
     }
+    Ok(text)
+}
+
+fn latin1(bytes: &[u8]) -> Result<String, TryReserveError> {
+    // In bytes, of which a vector register adds many at once.
+    let high = |bytes: &[u8]| usize::from(bytes.iter().map(|byte| byte >> 7).sum::<u8>());
+    let more = bytes.chunks(255).map(high).sum::<usize>();
+    if more == 0 {
+        return utf8(bytes);
+    }
+    let mut text = String::new();
+    text.try_reserve_exact(bytes.len() + more + 1)?;
+    // Zeros are valid UTF-8, and there is room for every byte.
+    let mut zeros = [0; 2 * UNITS];
+    let buffer = str::from_utf8_mut(&mut zeros).unwrap_or_default();
+    for bytes in bytes.chunks(UNITS) {
+        let (_, length) = convert_latin1_to_str_partial(bytes, buffer);
+        text.push_str(&buffer[..length]);
+    }
+    Ok(text)
 }
 
 /// One validation and one copy when the bytes are valid: encoding_rs lends them out unchanged.
-fn utf8(bytes: &[u8]) -> String {
-    web(UTF_8, bytes)
+fn utf8(bytes: &[u8]) -> Result<String, TryReserveError> {
+    match UTF_8.decode_without_bom_handling_and_without_replacement(bytes) {
+        Some(Cow::Borrowed(text)) => owned(text),
+        _ => web(UTF_8, bytes),
+    }
 }
 
-fn web(encoding: &'static Encoding, bytes: &[u8]) -> String {
-    text(encoding.decode_without_bom_handling(bytes).0)
+fn web(encoding: &'static Encoding, bytes: &[u8]) -> Result<String, TryReserveError> {
+    let mut text = String::new();
+    text.try_reserve_exact(bytes.len() + 1)?;
+    append(&mut text, encoding, bytes)?;
+    Ok(text)
 }
 
-fn iso(encoding: &'static Encoding, bytes: &[u8]) -> String {
-    let control = |byte: &u8| (0x80..=0x9F).contains(byte);
-    let mut text = String::with_capacity(bytes.len() + 1);
-    for run in bytes.chunk_by(|a, b| control(a) == control(b)) {
-        if control(&run[0]) {
-            text.extend(run.iter().map(|byte| *byte as char));
-        } else {
-            text.push_str(&encoding.decode_without_bom_handling(run).0);
+/// Appends what `bytes` spell.
+fn append(text: &mut String, encoding: &'static Encoding, bytes: &[u8]) -> Result<(), TryReserveError> {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut rest = bytes;
+    loop {
+        // What is left takes at least as many bytes in most encodings, and the decoder wants some to begin with.
+        text.try_reserve(rest.len().max(16))?;
+        let (result, read, _) = decoder.decode_to_string(rest, text, true);
+        rest = &rest[read..];
+        if result == CoderResult::InputEmpty {
+            return Ok(());
         }
     }
-    text
 }
 
-fn utf32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> String {
+fn iso(encoding: &'static Encoding, bytes: &[u8]) -> Result<String, TryReserveError> {
+    let control = |byte: &u8| (0x80..=0x9F).contains(byte);
+    let mut text = String::new();
+    text.try_reserve_exact(bytes.len() + 1)?;
+    for run in bytes.chunk_by(|a, b| control(a) == control(b)) {
+        if control(&run[0]) {
+            text.try_reserve(2 * run.len())?;
+            text.extend(run.iter().map(|byte| *byte as char));
+        } else {
+            append(&mut text, encoding, run)?;
+        }
+    }
+    Ok(text)
+}
+
+fn utf32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> Result<String, TryReserveError> {
     let (units, rest) = bytes.as_chunks::<4>();
-    let mut text = String::with_capacity(units.len() + 1);
-    text.extend(
-        units.iter().map(|bytes| char::from_u32(unit(*bytes)).unwrap_or(char::REPLACEMENT_CHARACTER)),
-    );
+    let mut text =
+        collect(units, |bytes| char::from_u32(unit(*bytes)).unwrap_or(char::REPLACEMENT_CHARACTER))?;
     if !rest.is_empty() {
+        text.try_reserve(char::REPLACEMENT_CHARACTER.len_utf8())?;
         text.push(char::REPLACEMENT_CHARACTER);
     }
-    text
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(bytes: &[u8], encoding: Option<&str>) -> String {
+        super::decode(bytes, encoding).unwrap()
+    }
 
     fn charset(content_type: &str) -> Option<String> {
         charset_of(content_type)
@@ -497,6 +557,23 @@ mod tests {
         }
         // Zeros elsewhere are zeros.
         assert_eq!((detect(b"ab\0c"), decode(b"ab\0c", None).as_str()), ("ascii", "ab\0c"));
+    }
+
+    #[test]
+    fn what_grows_while_it_is_decoded_is_whole() {
+        for length in [0, 1, 15, 16, 17, UNITS - 1, UNITS, UNITS + 1, 3 * UNITS + 5] {
+            let bytes: Vec<u8> = (0..length).map(|n| 0xC0 | (n % 64) as u8).collect();
+            let latin: String = bytes.iter().map(|byte| *byte as char).collect();
+            assert_eq!(decode(&bytes, Some("latin1")), latin);
+            assert_eq!(decode(&bytes, Some("cp1252")), latin);
+            assert_eq!(decode(&bytes, Some("ascii")), "\u{FFFD}".repeat(length));
+            assert_eq!(decode(&vec![0xFF; length], Some("utf-8")), "\u{FFFD}".repeat(length));
+            let wide: Vec<u8> = "\u{20AC}".repeat(length).encode_utf16().flat_map(u16::to_le_bytes).collect();
+            assert_eq!(decode(&wide, Some("utf-16-le")), "\u{20AC}".repeat(length));
+            let wide: Vec<u8> =
+                "\u{1F600}".repeat(length).chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+            assert_eq!(decode(&wide, Some("utf-32-le")), "\u{1F600}".repeat(length));
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ programs! {
     hooks,
     json,
     long_list,
+    memory,
     null_arguments,
     null_arguments_tasks,
     options_bodies,

@@ -31,6 +31,11 @@
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
  *
+ *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
+ *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose
+ *              rf_error_os_code is ENOMEM, begins with "Out of memory". Where there is not even enough for the small
+ *              objects that every call needs, the process is aborted.
+ *
  *   Enums      Are int where they are arguments: a value out of range is RF_E_INVALID.
  *
  *   Callbacks  Come as (function, user_data, drop). `drop` runs exactly once, after the last call of the function,

@@ -142,7 +142,8 @@ unsafe fn with_length<T>(found: Option<(*const T, usize)>, length: *mut usize) -
 
 /// The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its end,
 /// from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or closed, or it
-/// broke off. A body that went to an output is empty here.
+/// broke off or does not fit in memory, of which rf_response_read then gives the error. A body that went to an output
+/// is empty here.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_content(response: *const rf_response, length: *mut usize) -> *const u8 {
     // SAFETY: see read.
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn rf_response_content(response: *const rf_response, lengt
 }
 
 /// The body as UTF-8, with its length in bytes, decoded by rf_response_encoding, or by what the bytes look like
-/// where that is NULL. NULL: as rf_response_content.
+/// where that is NULL. NULL: as rf_response_content, or there is no memory for the text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_text(response: *const rf_response, length: *mut usize) -> *const c_char {
     // SAFETY: see read.
@@ -192,8 +193,9 @@ pub unsafe extern "C" fn rf_response_apparent_encoding(response: *const rf_respo
 }
 
 /// The body as JSON: `*out` and all below it live as long as the response. RF_FAILED: it does not parse
-/// (`*error` is an RF_ERROR_JSON_DECODE that names line and column), it broke off, or it was read to its end before
-/// (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body was read in part or closed.
+/// (`*error` is an RF_ERROR_JSON_DECODE that names line and column), there is no memory for the document, it broke off,
+/// or it was read to its end before (RF_ERROR_STREAM_CONSUMED); the error belongs to the response. RF_E_STATE: the body
+/// was read in part or closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_json(
     response: *const rf_response,
@@ -403,7 +405,8 @@ pub unsafe extern "C" fn rf_response_read(
 }
 
 /// Reads the next line of the body, which ends with LF, CRLF or CR, without its end. A NUL follows it. `*line` lives
-/// until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read.
+/// until the next line is read. RF_END: that was the last. RF_FAILED, RF_E_STATE: as rf_response_read. There being no
+/// memory for a line is a failure as well; of a streamed body nothing more can be read then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_read_line(
     response: *const rf_response,

@@ -11,7 +11,7 @@ use super::socket::Limits;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::form::{self, Multipart, Segment};
-use crate::json::Document;
+use crate::json::{Document, Failure};
 use crate::options::{BodySource, Borrowed, Owned, Part, SharedReader};
 
 /// A body that is ready to be sent.
@@ -56,8 +56,13 @@ impl Payload {
             BodySource::Bytes(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Borrowed(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Json(text) => {
-                Document::parse_text(text).map_err(|error| {
-                    Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
+                Document::parse_text(text).map_err(|failure| match failure {
+                    Failure::Syntax(error) => {
+                        Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
+                    }
+                    Failure::OutOfMemory => {
+                        Error::out_of_memory(format_args!("the JSON body of {} bytes", text.len()))
+                    }
                 })?;
                 Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some("application/json".into())))
             }

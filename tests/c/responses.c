@@ -344,8 +344,8 @@ static void links(void) {
   CHECK_NULL(rf_response_link(RESPONSE(future), "prev"));
   rf_future_free(future);
   /* Link: <u>; title="x\", <v>; y"; rel="up Next" */
-  future = get(session, raw("/header?line=Link:%20%3Cu%3E;%20title=%22x%5C%22,%20%3Cv%3E;%20y%22;%20rel=%22up%20Next%22"),
-               NULL);
+  const char *link = "%3Cu%3E;%20title=%22x%5C%22,%20%3Cv%3E;%20y%22;%20rel=%22up%20Next%22";
+  future = get(session, raw(text("/header?line=Link:%%20%s", link)), NULL);
   CHECK_STR("u", rf_response_link(RESPONSE(future), "next"));
   CHECK_STR("u", rf_response_link(RESPONSE(future), "UP"));
   CHECK_NULL(rf_response_link(RESPONSE(future), "v"));
