@@ -580,8 +580,8 @@ rf_status rf_options_set_allow_redirects(rf_options *options, bool allow);
 rf_status rf_options_set_max_redirects(rf_options *options, uint32_t limit);
 
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
-// "https://example.org" or "all://example.org". The URL's scheme is http, https, socks4, socks4a, socks5 or
-// socks5h. NULL: direct.
+// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's
+// scheme is http, https, socks4, socks4a, socks5 or socks5h. NULL: direct.
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
@@ -640,8 +640,8 @@ rf_status rf_options_set_user_data(rf_options *options, void *user_data);
 // Connects every hop of the request to a Unix socket. The URL gives Host and path; https works over it.
 rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
 
-// Connects to `address`, an IPv4 or IPv6 address, for this host and port. Host header and certificate stay the
-// name's. RF_E_INVALID: it is no address, or the port is 0.
+// Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port.
+// Host header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
 
 // ---- Inside a hook ---------------------------------------------------------------------------------------

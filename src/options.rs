@@ -4,6 +4,7 @@
 //! a request brings its own, and what is sent is the one over the other. All of it is a snapshot: submitting
 //! shares the set as it is, and whoever changes it afterwards changes a copy.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use crate::monitor::{Monitor, Until};
 use crate::response::Response;
 use crate::session::Session;
 use crate::symbol::Symbol;
+use crate::url::{canonical_host, same_host};
 
 /// One header as it was set: None takes a default out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -353,12 +355,19 @@ impl Options {
     }
 
     pub fn set_proxy(&mut self, key: &str, url: Option<&str>) {
-        set_pair(&mut self.proxies, key, url.map(Into::into));
+        // A host has one form here, so that each way to write it sets and takes out the same.
+        let key = match key.split_once("://") {
+            Some((scheme, host)) => {
+                let host = canonical_host(host).unwrap_or(Cow::Borrowed(host));
+                format!("{}://{host}", scheme.to_ascii_lowercase())
+            }
+            None => key.to_ascii_lowercase(),
+        };
+        set_pair(&mut self.proxies, &key, url.map(Into::into));
     }
 
     pub fn set_resolve(&mut self, resolve: Resolve) {
-        self.resolve.retain(|old| old.host != resolve.host || old.port != resolve.port);
-        self.resolve.push(resolve);
+        set_resolve(&mut self.resolve, resolve);
     }
 
     /// This set laid over `base`. What takes something out stays in the result, for [`Options::settle`].
@@ -402,8 +411,7 @@ impl Options {
         }
         let mut resolve = base.resolve.clone();
         for one in &self.resolve {
-            resolve.retain(|old| old.host != one.host || old.port != one.port);
-            resolve.push(one.clone());
+            set_resolve(&mut resolve, one.clone());
         }
         Options {
             headers,
@@ -468,6 +476,11 @@ fn set_pair<T>(list: &mut Vec<(String, T)>, name: &str, value: T) {
     }
 }
 
+fn set_resolve(list: &mut Vec<Resolve>, new: Resolve) {
+    list.retain(|old| old.port != new.port || !same_host(&old.host, &new.host));
+    list.push(new);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -512,6 +525,33 @@ mod tests {
         );
         over.query = Some(Query::Raw("x=y".into()));
         assert_eq!(over.over(&base).query, Some(Query::Raw("x=y".into())));
+    }
+
+    #[test]
+    fn each_way_to_write_a_host_names_the_same_one() {
+        let mut options = Options::default();
+        let to =
+            |host: &str, last: u8| Resolve { host: host.into(), port: 80, address: [127, 0, 0, last].into() };
+        options.set_resolve(to("b\u{fc}cher.example", 1));
+        options.set_resolve(to("other.example", 2));
+        let mut over = Options::default();
+        over.set_resolve(to("XN--BCHER-kva.example", 3));
+        let hosts =
+            |options: &Options| options.resolve.iter().map(|one| one.address.to_string()).collect::<Vec<_>>();
+        assert_eq!(hosts(&over.over(&options)), ["127.0.0.2", "127.0.0.3"]);
+        over.set_resolve(to("b\u{fc}cher.example", 4));
+        assert_eq!(hosts(&over), ["127.0.0.4"]);
+
+        let base = Options { proxies: Vec::new(), ..Options::default() };
+        let mut update = Options::default();
+        update.set_proxy("ALL://B\u{fc}cher.example", Some("http://p"));
+        update.set_proxy("HTTP", Some("http://p"));
+        let base = update.over(&base).settle();
+        assert_eq!(base.proxies.len(), 2);
+        let mut update = Options::default();
+        update.set_proxy("all://b\u{fc}cher.example", None);
+        update.set_proxy("http", None);
+        assert!(update.over(&base).settle().proxies.is_empty());
     }
 
     #[test]

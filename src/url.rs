@@ -54,8 +54,9 @@ pub struct Url {
     target_end: usize,
     port: u16,
     userinfo: Option<Box<(String, String)>>,
-    /// An IPv6 host with its zone as the system wants it (`fe80::1%eth0`); the text has `%25` there.
-    scoped_host: Option<Box<str>>,
+    /// An IPv6 host that the text writes in another way: its zone is as the system wants it (`fe80::1%eth0`, where
+    /// the text has `%25`), and of the forms of one address (`0:0::1`) there is one.
+    ipv6_host: Option<Box<str>>,
 }
 
 impl Url {
@@ -78,10 +79,11 @@ impl Url {
         self.scheme
     }
 
-    /// The host to connect to: lower-cased, without brackets, an IPv6 zone after a plain `%`.
+    /// The host to connect to: lower-cased, IDNA-encoded, without brackets, an IPv6 address in its shortest form and
+    /// its zone after a plain `%`. One host has one such form, see [`canonical_host`].
     pub fn host(&self) -> &str {
-        if let Some(scoped) = &self.scoped_host {
-            return scoped;
+        if let Some(host) = &self.ipv6_host {
+            return host;
         }
         let host = &self.text[self.host_start()..self.host_end];
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
@@ -96,8 +98,7 @@ impl Url {
         } else {
             &self.text[self.host_end..self.authority_end]
         };
-        if self.scoped_host.is_some() {
-            let address = host.split('%').next().unwrap_or(host);
+        if let Some((address, _)) = host.split_once('%').filter(|_| host.starts_with('[')) {
             return Cow::Owned(format!("{address}]{port}"));
         }
         if host.ends_with('.') {
@@ -147,8 +148,12 @@ impl Url {
         self.userinfo.as_deref().map(|(user, password)| (user.as_str(), password.as_str()))
     }
 
+    pub fn same_host(&self, other: &Url) -> bool {
+        same_host(self.host(), other.host())
+    }
+
     pub fn same_origin(&self, other: &Url) -> bool {
-        self.scheme == other.scheme && self.port == other.port && self.host() == other.host()
+        self.scheme == other.scheme && self.port == other.port && self.same_host(other)
     }
 
     /// Whether credentials meant for this URL may go to `next`: the same origin, or the step from http to
@@ -158,7 +163,17 @@ impl Url {
             && self.port == 80
             && next.scheme == Scheme::Https
             && next.port == 443;
-        self.same_origin(next) || (upgraded && self.host() == next.host())
+        self.same_origin(next) || (upgraded && self.same_host(next))
+    }
+
+    /// This URL with the host and port that a `Host` header names in the place of its own. None: it names none.
+    pub fn with_authority(&self, authority: &str) -> Option<Url> {
+        let authority = authority.trim_matches([' ', '\t']);
+        // Nothing in it may end the authority before it is over, or stand before the host.
+        if authority.contains('@') || authority.contains(AUTHORITY_END) {
+            return None;
+        }
+        Url::parse(&format!("{}://{authority}{}", self.scheme.as_str(), self.target())).ok()
     }
 
     /// This URL with more query. What is encoded already stays as it is; nothing else can slip through,
@@ -503,7 +518,7 @@ fn parse_plain(input: &str) -> Option<Url> {
         target_end: target_end + usize::from(bare),
         port,
         userinfo: None,
-        scoped_host: None,
+        ipv6_host: None,
     })
 }
 
@@ -545,7 +560,7 @@ fn parse_general(input: &str) -> Result<Url, Error> {
     text.push_str(scheme.as_str());
     text.push_str("://");
     let host_start = text.len();
-    let scoped_host = normalize_host(&mut text, host, input)?;
+    let ipv6_host = normalize_host(&mut text, host, input)?;
     let host_end = text.len();
     if let Some(port) = port {
         text.push(':');
@@ -580,7 +595,7 @@ fn parse_general(input: &str) -> Result<Url, Error> {
         target_end,
         port: port.unwrap_or(scheme.default_port()),
         userinfo,
-        scoped_host,
+        ipv6_host,
     })
 }
 
@@ -639,7 +654,42 @@ fn split_port<'a>(host_port: &'a str, input: &str) -> Result<(&'a str, Option<u1
 /// A label's limit in the DNS.
 const MAX_LABEL: usize = 63;
 
-/// Writes the host as it stands in the URL; gives the scoped form of an IPv6 address that has a zone.
+/// A host as [`Url::host`] has it, however it was written: in capitals, in Unicode, with or without the brackets of an
+/// IPv6 address. None: no URL can name such a host.
+///
+/// A dot at the end stays: `example.com.` is another name than `example.com`, which a resolver may complete. Requests
+/// and browsers tell the two apart as well.
+pub fn canonical_host(host: &str) -> Option<Cow<'_, str>> {
+    let is_plain = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(|byte| is(byte, PLAIN_HOST))
+    };
+    if host.split('.').all(is_plain) {
+        return Some(Cow::Borrowed(host));
+    }
+    let mut written = String::with_capacity(host.len() + 8);
+    let ipv6_host = if host.contains(':') && !host.starts_with('[') {
+        normalize_host(&mut written, &format!("[{host}]"), host)
+    } else {
+        normalize_host(&mut written, host, host)
+    };
+    Some(Cow::Owned(match ipv6_host.ok()? {
+        Some(host) => host.into(),
+        None => written.trim_start_matches('[').trim_end_matches(']').to_owned(),
+    }))
+}
+
+/// Whether two names, written in whatever way, are one host. What no URL can name is no host but itself.
+pub fn same_host(one: &str, other: &str) -> bool {
+    one == other
+        || matches!((canonical_host(one), canonical_host(other)), (Some(one), Some(other)) if one == other)
+}
+
+/// Whether a canonical host is this canonical domain, or a name below it.
+pub fn is_within_domain(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+}
+
+/// Writes the host as it stands in the URL; gives the form to connect to where it differs.
 fn normalize_host(out: &mut String, host: &str, input: &str) -> Result<Option<Box<str>>, Error> {
     if host.is_empty() {
         return Err(no_host(input));
@@ -677,10 +727,11 @@ fn normalize_ipv6(out: &mut String, literal: &str) -> Option<Option<Box<str>>> {
         Some((address, zone)) => (address, Some(zone)),
         None => (literal, None),
     };
-    address.parse::<Ipv6Addr>().ok()?;
+    let shortest = address.parse::<Ipv6Addr>().ok()?.to_string();
+    let written = address.to_ascii_lowercase();
     out.push('[');
-    out.push_str(&address.to_ascii_lowercase());
-    let mut scoped = None;
+    out.push_str(&written);
+    let mut host = (shortest != written).then(|| shortest.clone());
     if let Some(zone) = zone {
         // RFC 6874 has `%25`; a bare `%` is taken too.
         let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
@@ -690,10 +741,10 @@ fn normalize_ipv6(out: &mut String, literal: &str) -> Option<Option<Box<str>>> {
         }
         out.push_str("%25");
         out.push_str(zone);
-        scoped = Some(format!("{}%{zone}", address.to_ascii_lowercase()).into_boxed_str());
+        host = Some(format!("{shortest}%{zone}"));
     }
     out.push(']');
-    Some(scoped)
+    Some(host.map(String::into_boxed_str))
 }
 
 fn push_reg_name(out: &mut String, host: &str) -> Result<(), Error> {
@@ -1192,6 +1243,99 @@ mod tests {
                 (header, port, shown),
                 "{input}"
             );
+        }
+    }
+
+    #[test]
+    fn one_host_has_one_form_however_it_is_written() {
+        for (written, canonical) in [
+            ("example.com", "example.com"),
+            ("EXAMPLE.Com", "example.com"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("B\u{dc}cher.EXAMPLE", "xn--bcher-kva.example"),
+            ("\u{ff41}.example", "a.example"),
+            ("a%7cb.example", "a%7Cb.example"),
+            ("example.com.", "example.com."),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("[0:0::0001]", "::1"),
+            ("FD00::A", "fd00::a"),
+            ("[FE80:0::1%25eth0]", "fe80::1%eth0"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(canonical_host(written).as_deref(), Some(canonical), "{written}");
+            assert_eq!(
+                canonical_host(canonical).as_deref(),
+                Some(canonical),
+                "a second time changes nothing"
+            );
+            assert!(same_host(written, canonical) && same_host(canonical, written), "{written}");
+            let bare_ipv6 = written.contains(':') && !written.starts_with('[');
+            let url = if bare_ipv6 { format!("http://[{written}]/") } else { format!("http://{written}/") };
+            assert_eq!(Url::parse(&url).unwrap().host(), canonical, "URLs have the same");
+        }
+        for none in
+            ["", ".", ".example.com", "a..b", "a b", "*.example.com", "\u{2603}.net", "[", "]", "a:80", "a/b"]
+        {
+            assert_eq!(
+                canonical_host(none).as_deref(),
+                if none == "a/b" { Some("a%2Fb") } else { None },
+                "{none:?}"
+            );
+        }
+        for (one, other) in
+            [("example.com", "example.com."), ("a.example", "example"), ("::1", "::2"), ("a b", "a")]
+        {
+            assert!(!same_host(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_host_stands_in_the_url_as_it_was_given() {
+        let url = Url::parse("http://[0:0::1]:81/").unwrap();
+        assert_eq!(
+            (url.as_str(), url.host(), &*url.host_header()),
+            ("http://[0:0::1]:81/", "::1", "[0:0::1]:81")
+        );
+        let url = Url::parse("http://[FE80:0::1%25eth0]/").unwrap();
+        assert_eq!((url.as_str(), &*url.host_header()), ("http://[fe80:0::1%25eth0]/", "[fe80:0::1]"));
+        assert!(
+            Url::parse("http://[::1]/").unwrap().keeps_credentials(&Url::parse("https://[0::1]/").unwrap())
+        );
+        assert_eq!(Url::parse("http://a%7cb.example/").unwrap().host_header(), "a%7Cb.example");
+    }
+
+    #[test]
+    fn a_domain_holds_itself_and_the_names_below_it() {
+        for (host, domain, within) in [
+            ("example.com", "example.com", true),
+            ("www.example.com", "example.com", true),
+            ("notexample.com", "example.com", false),
+            ("com", "example.com", false),
+        ] {
+            assert_eq!(is_within_domain(host, domain), within, "{host} {domain}");
+        }
+    }
+
+    #[test]
+    fn a_host_header_takes_the_place_of_the_authority() {
+        let url = Url::parse("https://127.0.0.1:8443/a?b").unwrap();
+        for (header, expected) in [
+            ("a.example", Some("https://a.example/a?b")),
+            ("A.Example:81", Some("https://a.example:81/a?b")),
+            ("[::1]:81", Some("https://[::1]:81/a?b")),
+            (" a.example\t", Some("https://a.example/a?b")),
+            ("", None),
+            ("a@b", None),
+            ("a/b", None),
+            ("a?b", None),
+            ("a#b", None),
+            ("a\\b", None),
+            ("a b", None),
+            ("a:b", None),
+        ] {
+            assert_eq!(url.with_authority(header).as_ref().map(Url::as_str), expected, "{header:?}");
         }
     }
 

@@ -361,7 +361,7 @@ pub unsafe extern "C" fn rf_options_set_max_redirects(options: *mut rf_options, 
 }
 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
-/// "https://example.org" or "all://example.org". The URL's scheme is http, https, socks4, socks4a, socks5 or
+/// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's scheme is http, https, socks4, socks4a, socks5 or
 /// socks5h. NULL: direct.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_proxy(
@@ -571,7 +571,7 @@ pub unsafe extern "C" fn rf_options_set_unix_socket(
     change(options, check, |options, path| options.unix_socket = Some(path.into()))
 }
 
-/// Connects to `address`, an IPv4 or IPv6 address, for this host and port. Host header and certificate stay the
+/// Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port. Host header and certificate stay the
 /// name's. RF_E_INVALID: it is no address, or the port is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_resolve(

@@ -5,6 +5,8 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
+use crate::url::same_host;
+
 /// The files that may hold the credentials, the first that exists counting. `netrc` is the value of `NETRC`,
 /// `home` that of `HOME`; what they were when the request was submitted is for the caller to know.
 pub fn candidates(netrc: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
@@ -30,8 +32,9 @@ pub fn lookup(contents: &str, host: &str) -> Option<(String, String)> {
     let contents = contents.replace("\r\n", "\n").replace('\r', "\n");
     let entries = parse(&contents)?;
     // The last one of a name counts.
-    let named = |name: &str| entries.iter().rev().find(|entry| entry.machine == name);
-    let entry = named(host).or_else(|| named(DEFAULT))?;
+    let last = |wanted: &dyn Fn(&Entry) -> bool| entries.iter().rev().find(|entry| wanted(entry));
+    let entry =
+        last(&|entry| same_host(&entry.machine, host)).or_else(|| last(&|entry| entry.machine == DEFAULT))?;
     let login = if entry.login.is_empty() { &entry.account } else { &entry.login };
     if login.is_empty() && entry.password.is_empty() {
         return None;
@@ -152,8 +155,24 @@ mod tests {
         assert_eq!(lookup(file, "a"), pair("u", "p"));
         assert_eq!(lookup(file, "b"), pair("v", "q"));
         assert_eq!(lookup(file, "c"), pair("w", "r"));
-        assert_eq!(lookup("machine a login u password p", "A"), None);
         assert_eq!(lookup("machine a login u password p machine a login v password q", "a"), pair("v", "q"));
+    }
+
+    #[test]
+    fn a_machine_is_the_same_host_as_in_urls() {
+        for (machine, host) in [
+            ("A.Example", "a.example"),
+            ("B\u{dc}cher.example", "xn--bcher-kva.example"),
+            ("[0:0::1]", "::1"),
+            ("::1", "::1"),
+        ] {
+            assert_eq!(
+                lookup(&format!("machine {machine} login u password p"), host),
+                pair("u", "p"),
+                "{machine}"
+            );
+        }
+        assert_eq!(lookup("machine a.example login u password p", "b.a.example"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::auth::basic;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::url::percent_decode;
+use crate::url::{canonical_host, is_within_domain, percent_decode, same_host};
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -259,9 +259,8 @@ fn lookup<'a>(source: &'a [(String, Option<String>)], scheme: &str, host: &str) 
     let general = |name: &str| find(&|key| key.eq_ignore_ascii_case(name));
     let precise = |name: &str| {
         find(&|key| {
-            key.split_once("://").is_some_and(|(before, behind)| {
-                before.eq_ignore_ascii_case(name) && without_brackets(behind).eq_ignore_ascii_case(host)
-            })
+            key.split_once("://")
+                .is_some_and(|(before, behind)| before.eq_ignore_ascii_case(name) && same_host(behind, host))
         })
     };
     precise(scheme).or_else(|| general(scheme)).or_else(|| precise("all")).or_else(|| general("all"))
@@ -333,9 +332,7 @@ fn names_host(entry: &str, host: &str, port: u16) -> bool {
         Some(_) => return false,
         None => entry,
     };
-    let Some(before) = host.len().checked_sub(name.len()) else { return false };
-    let (before, end) = host.as_bytes().split_at(before);
-    end.eq_ignore_ascii_case(name.as_bytes()) && matches!(before.last(), None | Some(b'.'))
+    canonical_host(name).is_some_and(|name| is_within_domain(host, &name))
 }
 
 pub(super) fn without_brackets(host: &str) -> &str {
@@ -793,6 +790,21 @@ mod tests {
     }
 
     #[test]
+    fn the_host_of_a_key_is_the_same_host_as_in_urls() {
+        for (key, host) in [
+            ("http://b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("all://B\u{dc}CHER.example", "xn--bcher-kva.example"),
+            ("http://[0:0::1]", "::1"),
+            ("http://::1", "::1"),
+        ] {
+            let request = [(key.to_owned(), Some("http://p".to_owned()))];
+            let proxy = select("http", host, 80, &request, None, &[]).unwrap();
+            assert_eq!(proxy.map(|proxy| proxy.host).as_deref(), Some("p"), "{key}");
+            assert_eq!(select("http", "other.example", 80, &request, None, &[]).unwrap(), None, "{key}");
+        }
+    }
+
+    #[test]
     fn a_key_without_a_value_means_direct() {
         assert_eq!(chosen("http=-", "http=e", "http=s"), "-");
         assert_eq!(chosen("http=", "http=e", "http=s"), "-");
@@ -872,6 +884,8 @@ mod tests {
             ("[fd00::5]", "[fd00::]/8"),
             ("[fe80::1%eth0]", "fe80::/10"),
             ("example.com", " * "),
+            ("xn--bcher-kva.example", "b\u{fc}cher.example"),
+            ("www.xn--bcher-kva.example:81", ".B\u{dc}cher.Example:81"),
         ] {
             let place = if place == "::1" { "[::1]" } else { place };
             assert!(excepted(place, list), "{place} {list:?}");
@@ -904,6 +918,7 @@ mod tests {
             ("[::1]", "]"),
             ("example.com", "10.0.0.0/8"),
             ("exämple", "\u{a4}mple"),
+            ("xn--bcher-kva.example", "cher.example"),
         ] {
             assert!(!excepted(place, list), "{place} {list:?}");
         }

@@ -30,7 +30,7 @@ use crate::head::is_token;
 use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
 use crate::response::{Parts, Refusal, Response, Source};
 use crate::session::{Outcome, Request};
-use crate::url::{Scheme, Url};
+use crate::url::{Scheme, Url, same_host};
 
 /// Sends the request and everything that follows from its answers.
 pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
@@ -162,9 +162,9 @@ impl<'a> Hop<'a> {
         if !self.url.keeps_credentials(&url) {
             drop(&["Authorization"]);
             // The same host by another scheme or port is no other host to netrc: its password stays here as well.
-            self.credentials = if self.url.host() == url.host() { None } else { netrc(url.host()) };
+            self.credentials = if self.url.same_host(&url) { None } else { netrc(url.host()) };
         }
-        if self.url.host() != url.host() {
+        if !self.url.same_host(&url) {
             // A Host given by hand named the server of the hop it was given for.
             drop(&["Host"]);
             self.own_cookies = &[];
@@ -465,7 +465,7 @@ impl Transfer<'_> {
                     .settings
                     .resolve
                     .iter()
-                    .find(|one| one.port == url.port() && one.host.eq_ignore_ascii_case(url.host()))
+                    .find(|one| one.port == url.port() && same_host(&one.host, url.host()))
                 {
                     Some(resolve) => Via::Address(resolve.address),
                     None => Via::Direct,

@@ -103,6 +103,26 @@ static void precedence(void) {
   rf_session_free(session);
 }
 
+/* A machine is the host that a URL names, however it is written. */
+static void a_machine_in_two_spellings(void) {
+  const char *netrc = text("%s/%s", env("RF_TEST_DIR"), unique("netrc"));
+  FILE *file = fopen(netrc, "w");
+  CHECK(file != NULL);
+  fprintf(file, "machine B\xC3\x9C" "cher.EXAMPLE login net password rc\n");
+  fclose(file);
+  setenv("NETRC", netrc, 1);
+  rf_session *session = new_session();
+  rf_options *options = new_options();
+  const char *port = env("RF_TEST_HTTP_PORT");
+  CHECK_OK(rf_options_set_resolve(options, "xn--bcher-kva.example", (uint16_t)atoi(port), "127.0.0.1"));
+  CHECK_STR("Basic bmV0OnJj", sent(session, text("http://b\xC3\xBC" "cher.example:%s/get", port), options));
+  CHECK_STR("Basic bmV0OnJj", sent(session, text("http://xn--bcher-kva.example:%s/get", port), options));
+  unsetenv("NETRC");
+  remove(netrc);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
 /* ~/.netrc is what it is when a request is sent, however short a time before it was made or removed. */
 static void a_netrc_that_comes_and_goes(void) {
   const char *before = text("%s", env("HOME")), *home = text("%s/%s", env("RF_TEST_DIR"), unique("home"));
@@ -252,6 +272,7 @@ int main(void) {
   basic_and_bearer();
   from_the_url();
   precedence();
+  a_machine_in_two_spellings();
   a_netrc_that_comes_and_goes();
   what_breaks_lines();
   digest();

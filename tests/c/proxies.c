@@ -62,6 +62,14 @@ static void names(void) {
          "by_address");
 }
 
+static bool went_through(rf_session *session, const char *url, const rf_options *options) {
+  int64_t before = stat_of("http", "requests");
+  rf_future *future = get(session, url, options);
+  RESPONSE(future);
+  rf_future_free(future);
+  return stat_of("http", "requests") > before;
+}
+
 /* scheme://host before scheme before all://host before all. */
 static void keys(void) {
   rf_session *session = new_session();
@@ -93,6 +101,33 @@ static void keys(void) {
   future = get(session, http("/get"), NULL);
   RESPONSE(future);
   rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+/* A key and no_proxy name the host that a URL names, however they write it. */
+static void one_host_in_two_spellings(void) {
+  static const char upper[] = "B\xC3\x9C" "cher.example", lower[] = "b\xC3\xBC" "cher.example";
+  const char *url = text("http://%s:%s/get", lower, env("RF_TEST_HTTP_PORT"));
+  rf_session *session = new_session();
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_resolve(options, lower, (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+  CHECK(!went_through(session, url, options));
+  CHECK_OK(rf_options_set_proxy(options, text("all://%s", upper), env("RF_TEST_PROXY")));
+  CHECK(went_through(session, url, options));
+  CHECK_OK(rf_options_set_proxy(options, text("ALL://%s", lower), NULL)); /* the same key */
+  CHECK(!went_through(session, url, options));
+
+  rf_options *resolve = new_options();
+  CHECK_OK(rf_options_set_resolve(resolve, lower, (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+  setenv("http_proxy", env("RF_TEST_PROXY"), 1);
+  setenv("no_proxy", "127.0.0.1", 1);
+  CHECK(went_through(session, url, resolve));
+  setenv("no_proxy", text("127.0.0.1,.%s", upper), 1);
+  CHECK(!went_through(session, url, resolve));
+  unsetenv("http_proxy");
+  unsetenv("no_proxy");
+  rf_options_free(resolve);
   rf_options_free(options);
   rf_session_free(session);
 }
@@ -168,14 +203,6 @@ static void failing(void) {
   rf_session_free(session);
 }
 
-static bool went_through(rf_session *session, const char *url, const rf_options *options) {
-  int64_t before = stat_of("http", "requests");
-  rf_future *future = get(session, url, options);
-  RESPONSE(future);
-  rf_future_free(future);
-  return stat_of("http", "requests") > before;
-}
-
 static void environment(void) {
   static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY", "HTTP_PROXY"};
   rf_options *untrusting = new_options();
@@ -232,6 +259,7 @@ int main(void) {
   kinds_of_proxy();
   names();
   keys();
+  one_host_in_two_spellings();
   failing();
   environment();
   credentials();

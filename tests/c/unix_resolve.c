@@ -86,6 +86,11 @@ static void resolving(void) {
   future = get(session, text("http://WWW.Example.TEST:%d/get", port), options); /* in any case */
   RESPONSE(future);
   rf_future_free(future);
+  /* However either of them writes the name. */
+  CHECK_OK(rf_options_set_resolve(options, "B\xC3\x9C" "cher.example", (uint16_t)port, "127.0.0.1"));
+  future = get(session, text("http://b\xC3\xBC" "cher.EXAMPLE:%d/get", port), options);
+  CHECK_STR(text("xn--bcher-kva.example:%d", port), json_string(RESPONSE(future), "/headers/Host"));
+  rf_future_free(future);
   /* That port alone. */
   future = get(session, "http://www.example.test:1/get", options);
   ERROR_OF(RF_ERROR_CONNECTION, future);
