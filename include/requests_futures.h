@@ -467,10 +467,11 @@ rf_status rf_session_delete(rf_session *session, const char *url, const rf_optio
 rf_status rf_session_cookies(const rf_session *session, rf_cookies **out);
 
 // Stores a cookie as if a response from `url` had set it: `set_cookie` is what follows "Set-Cookie:".
-// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set.
+// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set: a Secure one over http, say.
 rf_status rf_session_set_cookie(rf_session *session, const char *url, const char *set_cookie);
 
-// Forgets the cookies of that name (NULL: all) and domain (NULL: any).
+// Forgets the cookies of that name (NULL: all) and domain (NULL: any), which may be written in any way that a URL
+// may.
 rf_status rf_session_clear_cookies(rf_session *session, const char *name, const char *domain);
 
 // How many requests it runs at once; 0 for NULL, and on an executor of your own.
@@ -549,8 +550,8 @@ rf_status rf_options_add_part(rf_options *options, const char *name, const char 
 // may be NULL.
 rf_status rf_options_add_file(rf_options *options, const char *name, const char *path, const char *content_type);
 
-// Sets a cookie for this request and its redirects on the same host. It wins over the session's of that name and
-// is not stored.
+// Sets a cookie for this request and its redirects on the same host. It goes out whatever the limits of the
+// session's cookies, wins over the session's of that name and is not stored.
 rf_status rf_options_set_cookie(rf_options *options, const char *name, const char *value);
 
 // Authenticates with HTTP Basic.
@@ -890,8 +891,18 @@ void rf_response_free(rf_response *response);
 // ---- Cookies ---------------------------------------------------------------------------------------------
 //
 // A snapshot: cookies as they were when it was asked for.
+//
+// They follow RFC 6265: domains and paths, Secure, expiry; public suffixes are refused. So are, as in RFC 6265bis and
+// curl: Secure cookies that come over http, whatever over http would replace or shadow a Secure one, and names that
+// begin with `__Secure-` or `__Host-` (in any case) without what that promises. Names and values go back octet for
+// octet, quotes and backslashes included.
+//
+// Limits: 4,096 bytes for a name and its value together, 1,024 for an attribute (a longer one counts as not there),
+// 180 cookies for a domain and 3,000 for a session, of which the oldest go. The header that goes out has at most
+// 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are left out.
 
-// A view of one cookie. Its strings live as long as the snapshot.
+// A view of one cookie. Its strings live as long as the snapshot. Name, value and path are shown as UTF-8, or as
+// ISO-8859-1 what is not UTF-8.
 typedef struct rf_cookie {
   // Its name.
   const char *name;
@@ -917,7 +928,8 @@ size_t rf_cookies_count(const rf_cookies *cookies);
 // One of them. RF_E_INVALID: `index` is too large.
 rf_status rf_cookies_at(const rf_cookies *cookies, size_t index, struct rf_cookie *out);
 
-// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none.
+// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none. The
+// domain may be written in any way that a URL may.
 const char *rf_cookies_get(const rf_cookies *cookies, const char *name, const char *domain);
 
 // Frees a snapshot.

@@ -3,6 +3,8 @@
 //! One buffer holds the bytes as they were, but for a NUL behind each name and each value, so that lending them
 //! to C costs nothing; the fields are ranges in it.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr_iter};
 
 #[derive(Clone, Copy)]
@@ -23,6 +25,8 @@ pub struct Head {
     fields: Vec<Field>,
     /// A field that tells where the body ends was there, but not as the standard writes it.
     malformed_framing: Option<&'static str>,
+    /// The fields whose lines were not UTF-8.
+    recoded: Vec<u32>,
 }
 
 /// Text that a NUL follows in memory.
@@ -55,10 +59,14 @@ impl Head {
 
     fn parse(raw: &[u8], word: impl Fn(&[u8]) -> (usize, usize)) -> Head {
         let mut text = String::with_capacity(raw.len() + 1);
-        match std::str::from_utf8(raw) {
-            Ok(raw) => text.push_str(raw),
+        let recoded_lines = match std::str::from_utf8(raw) {
+            Ok(raw) => {
+                text.push_str(raw);
+                Vec::new()
+            }
             Err(_) => push_latin1_lines(&mut text, raw),
-        }
+        };
+        let mut recoded = Vec::new();
         // Whatever ends a name or a value has a byte behind it, so that a NUL always finds its place.
         text.push('\n');
         let mut text = text.into_bytes();
@@ -85,6 +93,9 @@ impl Head {
                     let value = &line[colon + 1..];
                     let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                     let start = at + colon + 1 + lead;
+                    if recoded_lines.binary_search(&at).is_ok() {
+                        recoded.push(fields.len() as u32);
+                    }
                     fields.push(Field { name: range(at, at + colon), value: range(start, at + line.len()) });
                 } else {
                     // What is no field is left out, unless somebody else may take it for one that matters.
@@ -110,7 +121,7 @@ impl Head {
             text[end as usize] = 0;
         }
         let text = String::from_utf8(text).expect("NULs took the place of ASCII bytes");
-        Head { text, word, fields, malformed_framing }
+        Head { text, word, fields, malformed_framing, recoded }
     }
 
     /// The name of a field that tells where the body ends, if there was one that is not written as the standard says: what
@@ -124,9 +135,10 @@ impl Head {
         let mut lines = Vec::with_capacity(start.len() + self.text.len() + 8);
         lines.extend_from_slice(start.as_bytes());
         lines.extend_from_slice(b"\r\n");
-        for (name, value) in self.iter() {
-            for piece in [name.as_str(), ": ", value.as_str(), "\r\n"] {
-                lines.extend_from_slice(piece.as_bytes());
+        for (index, field) in self.fields.iter().enumerate() {
+            let (name, value) = (self.octets(index, field.name), self.octets(index, field.value));
+            for piece in [&*name, b": ", &*value, b"\r\n"] {
+                lines.extend_from_slice(piece);
             }
         }
         lines
@@ -154,11 +166,29 @@ impl Head {
 
     /// The values of a name in any case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Lent<'a>> {
+        self.named(name).map(|(_, field)| self.lend(field.value))
+    }
+
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a Field)> {
         self.fields
             .iter()
-            .filter(move |field| (field.name.end - field.name.start) as usize == name.len())
-            .filter(move |field| self.lend(field.name).as_str().eq_ignore_ascii_case(name))
-            .map(|field| self.lend(field.value))
+            .enumerate()
+            .filter(move |(_, field)| (field.name.end - field.name.start) as usize == name.len())
+            .filter(move |(_, field)| self.lend(field.name).as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// A part of a field as it came.
+    fn octets(&self, index: usize, range: Range) -> Cow<'_, [u8]> {
+        let text = self.lend(range).as_str();
+        if self.recoded.binary_search(&(index as u32)).is_ok() {
+            return Cow::Owned(text.chars().map(|c| c as u8).collect());
+        }
+        Cow::Borrowed(text.as_bytes())
+    }
+
+    /// The values of a name in any case, with the octets that went over the wire.
+    pub fn all_octets<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+        self.named(name).map(|(index, field)| self.octets(index, field.value))
     }
 
     /// The first value of a name.
@@ -215,14 +245,19 @@ fn framing_name(line: &[u8]) -> Option<&'static str> {
         .find(|framing| framing.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are.
-fn push_latin1_lines(text: &mut String, raw: &[u8]) {
+/// Lines that are not UTF-8 are taken as ISO-8859-1, the others as they are. Returns where the former begin.
+fn push_latin1_lines(text: &mut String, raw: &[u8]) -> Vec<usize> {
+    let mut recoded = Vec::new();
     for line in raw.split_inclusive(|byte| *byte == b'\n') {
         match std::str::from_utf8(line) {
             Ok(line) => text.push_str(line),
-            Err(_) => text.extend(line.iter().map(|byte| char::from(*byte))),
+            Err(_) => {
+                recoded.push(text.len());
+                text.extend(line.iter().map(|byte| char::from(*byte)));
+            }
         }
     }
+    recoded
 }
 
 #[cfg(test)]
@@ -261,6 +296,20 @@ mod tests {
     fn fields(lines: &[u8]) -> Vec<(String, String)> {
         let head = Head::of_response([b"HTTP/1.1 200 OK\r\n", lines, b"\r\n"].concat());
         head.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect()
+    }
+
+    #[test]
+    fn the_octets_of_a_value_are_those_that_came() {
+        let raw = b"HTTP/1.1 200 OK\r\nA: caf\xe9 \r\nb: caf\xc3\xa9\r\na:\t\xc2\xa0x\r\nA: y\r\n\r\n";
+        let head = Head::of_response(raw);
+        let octets = |head: &Head| head.all_octets("A").map(Cow::into_owned).collect::<Vec<_>>();
+        let expected: [&[u8]; 3] = [b"caf\xe9", b"\xc2\xa0x", b"y"];
+        assert_eq!(octets(&head), expected);
+        assert_eq!(head.all_octets("b").next().as_deref(), Some(&b"caf\xc3\xa9"[..]));
+        // Written down and read again, as for another process, they still are.
+        let again = Head::of_response(head.lines("HTTP/1.1 200 OK"));
+        assert_eq!(octets(&again), expected);
+        assert_eq!((again.get("a"), again.get("b")), (Some("café"), Some("café")));
     }
 
     #[test]

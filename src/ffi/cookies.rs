@@ -1,6 +1,15 @@
 //! ## Cookies
 //!
 //! A snapshot: cookies as they were when it was asked for.
+//!
+//! They follow RFC 6265: domains and paths, Secure, expiry; public suffixes are refused. So are, as in RFC 6265bis and
+//! curl: Secure cookies that come over http, whatever over http would replace or shadow a Secure one, and names that
+//! begin with `__Secure-` or `__Host-` (in any case) without what that promises. Names and values go back octet for
+//! octet, quotes and backslashes included.
+//!
+//! Limits: 4,096 bytes for a name and its value together, 1,024 for an attribute (a longer one counts as not there),
+//! 180 cookies for a domain and 3,000 for a session, of which the oldest go. The header that goes out has at most
+//! 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are left out.
 
 use std::ffi::c_char;
 use std::ptr::null;
@@ -8,7 +17,7 @@ use std::ptr::null;
 use super::boundary::{Out, nothing, optional_text, status, text, value};
 use super::handle;
 use super::types::{rf_cookies, rf_status};
-use crate::http::cookies::Cookie;
+use crate::http::cookies::{Cookie, is_of_domain, shown};
 use crate::terminated::Terminated;
 
 /// What stands behind rf_cookies.
@@ -31,10 +40,10 @@ impl Cookies {
             cookies
                 .into_iter()
                 .map(|cookie| Entry {
-                    name: Terminated::new(cookie.name),
-                    value: Terminated::new(cookie.value),
+                    name: Terminated::new(shown(&cookie.name)),
+                    value: Terminated::new(shown(&cookie.value)),
                     domain: Terminated::new(cookie.domain),
-                    path: Terminated::new(cookie.path),
+                    path: Terminated::new(shown(&cookie.path)),
                     expires_s: cookie.expires_s,
                     secure: cookie.secure,
                     http_only: cookie.http_only,
@@ -45,7 +54,8 @@ impl Cookies {
     }
 }
 
-/// A view of one cookie. Its strings live as long as the snapshot.
+/// A view of one cookie. Its strings live as long as the snapshot. Name, value and path are shown as UTF-8, or as
+/// ISO-8859-1 what is not UTF-8.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct rf_cookie {
@@ -111,7 +121,8 @@ pub unsafe extern "C" fn rf_cookies_at(
     })
 }
 
-/// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none.
+/// The value of the first cookie of that name and domain (NULL: any), borrowed from the snapshot; NULL: none. The domain
+/// may be written in any way that a URL may.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_cookies_get(
     cookies: *const rf_cookies,
@@ -122,10 +133,9 @@ pub unsafe extern "C" fn rf_cookies_get(
         // SAFETY: see rf_cookies_count.
         let (cookies, name, domain) =
             unsafe { (handle::peek(cookies).ok()?, text(name).ok()?, optional_text(domain).ok()?) };
-        let domain = domain.map(|domain| domain.trim_start_matches('.'));
         let found = cookies.0.iter().find(|cookie| {
             cookie.name.as_str() == name
-                && domain.is_none_or(|domain| cookie.domain.as_str().eq_ignore_ascii_case(domain))
+                && domain.is_none_or(|domain| is_of_domain(cookie.domain.as_str(), domain))
         })?;
         Some(found.value.as_ptr().cast())
     })

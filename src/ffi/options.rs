@@ -271,7 +271,8 @@ pub unsafe extern "C" fn rf_options_add_file(
     })
 }
 
-/// Sets a cookie for this request and its redirects on the same host. It wins over the session's of that name and
+/// Sets a cookie for this request and its redirects on the same host. It goes out whatever the limits of the session's
+/// cookies, wins over the session's of that name and
 /// is not stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_cookie(

@@ -285,8 +285,8 @@ pub unsafe extern "C" fn rf_response_cookies(
         let response = unsafe { handle::peek(response) }?;
         let jar = Jar::default();
         if let Ok(url) = Url::parse(response.url().as_str()) {
-            for line in response.head().all("set-cookie") {
-                jar.store(&url, line.as_str().as_bytes());
+            for line in response.head().all_octets("set-cookie") {
+                jar.set(&url, line);
             }
         }
         out.set(handle::give(Cookies::new(jar.snapshot())));

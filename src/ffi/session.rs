@@ -300,7 +300,7 @@ pub unsafe extern "C" fn rf_session_cookies(
 }
 
 /// Stores a cookie as if a response from `url` had set it: `set_cookie` is what follows "Set-Cookie:".
-/// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set.
+/// RF_E_INVALID: the URL is none, or the cookie is not one that `url` may set: a Secure one over http, say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_set_cookie(
     session: *mut rf_session,
@@ -315,7 +315,7 @@ pub unsafe extern "C" fn rf_session_set_cookie(
     })
 }
 
-/// Forgets the cookies of that name (NULL: all) and domain (NULL: any).
+/// Forgets the cookies of that name (NULL: all) and domain (NULL: any), which may be written in any way that a URL may.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_clear_cookies(
     session: *mut rf_session,

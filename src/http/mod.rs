@@ -17,6 +17,7 @@ pub mod progress;
 pub mod proxy;
 pub mod receive;
 pub mod send;
+mod set_cookie;
 pub mod socket;
 pub mod socks;
 pub mod tls;

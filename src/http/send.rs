@@ -180,31 +180,32 @@ impl<'a> Hop<'a> {
     }
 
     /// The request's head as it goes over the wire.
-    fn head(&self, cookie: Option<&str>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
+    fn head(&self, cookie: Option<&[u8]>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
         // A forward proxy is told the whole URL.
         let target = if proxy.is_some() { self.url.without_fragment() } else { self.url.target() };
         let given: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let added = [cookie, authorization].iter().flatten().map(|value| value.len() + 20).sum::<usize>();
+        let added = [cookie, authorization.map(str::as_bytes)];
+        let added = added.iter().flatten().map(|value| value.len() + 20).sum::<usize>();
         let mut head = Vec::with_capacity(self.method.len() + target.len() + given + added + 128);
         for piece in [&self.method, " ", target, " HTTP/1.1\r\n"] {
             head.extend_from_slice(piece.as_bytes());
         }
-        let mut line = |name: &str, value: &str| {
-            for piece in [name, ": ", value, "\r\n"] {
-                head.extend_from_slice(piece.as_bytes());
+        let mut line = |name: &str, value: &[u8]| {
+            for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(piece);
             }
         };
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         if !has("Host") {
             // In the absolute form the target's authority stands as it was given, and Host says the same.
             match proxy {
-                Some(_) => line("Host", self.url.authority()),
-                None => line("Host", &self.url.host_header()),
+                Some(_) => line("Host", self.url.authority().as_bytes()),
+                None => line("Host", self.url.host_header().as_bytes()),
             }
         }
         for (name, value) in &self.headers {
             if authorization.is_none() || !name.eq_ignore_ascii_case("Authorization") {
-                line(name, value);
+                line(name, value.as_bytes());
             }
         }
         if let Some(cookie) = cookie {
@@ -213,17 +214,17 @@ impl<'a> Hop<'a> {
         match self.payload.length() {
             Some(0) if self.payload.is_nothing() && matches!(&*self.method, "GET" | "HEAD") => {}
             _ if has("Content-Length") || has("Transfer-Encoding") => {}
-            Some(length) => line("Content-Length", &length.to_string()),
-            None => line("Transfer-Encoding", "chunked"),
+            Some(length) => line("Content-Length", length.to_string().as_bytes()),
+            None => line("Transfer-Encoding", b"chunked"),
         }
         if let Some(content_type) = self.payload.content_type.as_ref().filter(|_| !has("Content-Type")) {
-            line("Content-Type", content_type);
+            line("Content-Type", content_type.as_bytes());
         }
         if let Some(authorization) = authorization {
-            line("Authorization", authorization);
+            line("Authorization", authorization.as_bytes());
         }
         if let Some(authorization) = proxy.and_then(Proxy::authorization) {
-            line("Proxy-Authorization", &authorization);
+            line("Proxy-Authorization", authorization.as_bytes());
         }
         head.extend_from_slice(b"\r\n");
         head
@@ -276,8 +277,8 @@ impl Transfer<'_> {
         let mut answered = false;
         loop {
             let response = self.exchange(hop, authorization.as_deref())?;
-            for value in response.head().all("Set-Cookie") {
-                session.jar.store(&hop.url, value.as_str().as_bytes());
+            for value in response.head().all_octets("Set-Cookie") {
+                session.jar.set(&hop.url, value);
             }
             let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
             if answered || !(400..500).contains(&response.status()) {

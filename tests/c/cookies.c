@@ -193,6 +193,148 @@ static void read_when_sent(void) {
   rf_session_free(one);
 }
 
+/* A Max-Age that is no number is not there: Expires counts, or nothing does. */
+static void a_max_age_that_is_no_number(void) {
+  static const char past[] = "Expires=Thu,%2001%20Jan%201970%2000:00:00%20GMT";
+  visit(http(text("/set-cookie?raw=a=1;%%20Max-Age=;%%20%s", past)), NULL);
+  visit(http(text("/set-cookie?raw=a=1;%%20Max-Age=-;%%20%s", past)), NULL);
+  visit(http(text("/set-cookie?raw=a=1;%%20Max-Age=9s;%%20%s", past)), NULL);
+  CHECK_INT(0, stored());
+  visit(http("/set-cookie?raw=a=1;%20Max-Age=-&raw=b=2;%20Max-Age=;%20Path=/"), NULL);
+  CHECK_STR("a=1; b=2", cookies_at(http("/get")));
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
+static rf_options *resolving(const char *const *hosts, size_t count) {
+  rf_options *options = new_options();
+  for (size_t i = 0; i < count; i++) {
+    CHECK_OK(rf_options_set_resolve(options, hosts[i], (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+    CHECK_OK(rf_options_set_resolve(options, hosts[i], (uint16_t)atoi(env("RF_TEST_HTTPS_PORT")), "127.0.0.1"));
+  }
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  return options;
+}
+
+/* Whatever a URL may call a host, its cookies go back to it. */
+static void hosts_with_odd_names(void) {
+  static const char *const hosts[] = {"node.9", "foo.09", "a%7cb.example", "b\xC3\xBC" "cher.example"};
+  rf_options *options = resolving(hosts, 4);
+  CHECK_OK(rf_session_update(session, options));
+  rf_options_free(options);
+  for (size_t i = 0; i < 4; i++) {
+    const char *base = text("http://%s:%s", hosts[i], env("RF_TEST_HTTP_PORT"));
+    visit(text("%s/set-cookie?raw=a=%zu", base, i), NULL);
+    CHECK_STR(text("a=%zu", i), cookies_at(text("%s/get", base)));
+    CHECK_INT(i + 1, stored());
+  }
+  /* A domain is the same host as in URLs: in the attribute, when it is looked for, when it is cleared. */
+  const char *below = text("http://shop.b\xC3\xBC" "cher.example:%s", env("RF_TEST_HTTP_PORT"));
+  static const char *const shop[] = {"shop.xn--bcher-kva.example"};
+  options = resolving(shop, 1);
+  visit(text("%s/set-cookie?raw=d=1;%%20Domain=B%%C3%%9Ccher.example", below), options);
+  rf_options_free(options);
+  CHECK_STR("a=3; d=1", cookies_at(text("http://xn--bcher-kva.example:%s/get", env("RF_TEST_HTTP_PORT"))));
+  rf_cookies *cookies = NULL;
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  CHECK_STR("1", rf_cookies_get(cookies, "d", ".B\xC3\x9C" "cher.example"));
+  CHECK_STR("1", rf_cookies_get(cookies, "d", "xn--bcher-kva.EXAMPLE"));
+  rf_cookies_free(cookies);
+  CHECK_OK(rf_session_clear_cookies(session, NULL, "B\xC3\x9C" "cher.example"));
+  CHECK_INT(3, stored());
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
+/* What goes over the wire goes back over it, UTF-8 or not, quoted or not; only spaces and tabs are trimmed. */
+static void octets_go_back_as_they_came(void) {
+  visit(raw("/header?line=Set-Cookie:%20a=%FC&line=Set-Cookie:%20b=%C3%BC&line=Set-Cookie:%20c=%C2%A0x%C2%85"
+            "&line=Set-Cookie:%20d=%22x%5C%22%20y%22%20;%20Path=/&line=Set-Cookie:%20%FCe=%A0"),
+        NULL);
+  rf_future *future = get(session, raw("/echo"), NULL);
+  size_t length = 0;
+  const uint8_t *sent = rf_response_content(RESPONSE(future), &length);
+  CHECK_HAS("\r\nCookie: a=\xFC; b=\xC3\xBC; c=\xC2\xA0x\xC2\x85; d=\"x\\\" y\"; \xFC" "e=\xA0\r\n", (const char *)sent);
+  rf_future_free(future);
+
+  /* Shown as UTF-8 where it is that, and else as ISO-8859-1. */
+  rf_cookies *cookies = NULL;
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  CHECK_STR("\xC3\xBC", rf_cookies_get(cookies, "a", NULL));
+  CHECK_STR("\xC3\xBC", rf_cookies_get(cookies, "b", NULL));
+  CHECK_STR("\"x\\\" y\"", rf_cookies_get(cookies, "d", NULL));
+  CHECK_STR("\xC2\xA0", rf_cookies_get(cookies, "\xC3\xBC" "e", NULL));
+  rf_cookies_free(cookies);
+  CHECK_OK(rf_session_clear_cookies(session, "\xC3\xBC" "e", NULL));
+  CHECK_INT(4, stored());
+
+  /* The same when a response is asked. */
+  future = get(session, raw("/header?line=Set-Cookie:%20f=%FC"), NULL);
+  CHECK_OK(rf_response_cookies(RESPONSE(future), &cookies));
+  CHECK_STR("\xC3\xBC", rf_cookies_get(cookies, "f", NULL));
+  rf_cookies_free(cookies);
+  rf_future_free(future);
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
+/* A Secure cookie is https's own: http neither sets nor replaces nor shadows it; prefixes keep what they promise. */
+static void what_secure_means(void) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  CHECK_OK(rf_session_update(session, options));
+  rf_options_free(options);
+  const char *tls = env("RF_TEST_HTTPS");
+  visit(http("/set-cookie?raw=a=1;%20Secure&raw=__Host-a=1;%20Secure;%20Path=/&raw=__secure-a=1"), NULL);
+  CHECK_INT(0, stored());
+  CHECK_STATUS(RF_E_INVALID, rf_session_set_cookie(session, http("/"), "a=1; Secure"));
+
+  visit(text("%s/set-cookie?raw=__Host-a=1;%%20Path=/&raw=__HOST-b=1;%%20Secure;%%20Path=/get&raw=__Secure-c=1", tls), NULL);
+  CHECK_INT(0, stored());
+  visit(text("%s/set-cookie?raw=__Host-a=1;%%20Secure;%%20Path=/&raw=__Secure-c=1;%%20Secure", tls), NULL);
+  CHECK_STR("__Host-a=1; __Secure-c=1", cookies_at(text("%s/get", tls)));
+  CHECK_STR("", cookies_at(http("/get")));
+
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+  visit(text("%s/set-cookie?raw=login=secret;%%20Secure;%%20Path=/anything", tls), NULL);
+  visit(http("/set-cookie?raw=login=evil;%20Path=/anything"), NULL);
+  visit(http("/set-cookie?raw=login=evil;%20Path=/anything/deep"), NULL);
+  visit(http("/set-cookie?raw=login=;%20Path=/anything;%20Max-Age=0"), NULL);
+  CHECK_STR("login=secret", cookies_at(text("%s/anything/deep", tls)));
+  CHECK_STR("", cookies_at(http("/anything/deep")));
+  visit(http("/set-cookie?raw=login=other;%20Path=/get"), NULL); /* another place */
+  CHECK_STR("login=other", cookies_at(http("/get")));
+  visit(text("%s/set-cookie?raw=login=;%%20Path=/anything;%%20Max-Age=0", tls), NULL);
+  CHECK_STR("", cookies_at(text("%s/anything", tls)));
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
+/* The Cookie header stays below 8 KB: long paths and old cookies come first, the last ones are left out. */
+static void a_short_header(void) {
+  static char line[1200];
+  for (int i = 0; i < 40; i++) {
+    int length = snprintf(line, sizeof line, "c%02d=", i);
+    memset(line + length, 'x', 994);
+    snprintf(line + length + 994, sizeof line - (size_t)length - 994, "; Path=%s", i == 39 ? "/get" : "/");
+    CHECK_OK(rf_session_set_cookie(session, http("/"), line));
+  }
+  CHECK_INT(40, stored());
+  rf_future *future = get(session, http("/get"), NULL);
+  const char *header = rf_response_request_header(RESPONSE(future), "Cookie");
+  CHECK_RANGE(7000, 8189 - 8, strlen(header));
+  CHECK(strncmp(header, "c39=x", 5) == 0);
+  CHECK_HAS("; c00=x", header);
+  CHECK_HAS("; c06=x", header);
+  CHECK(strstr(header, "c07=") == NULL);
+  rf_future_free(future);
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+  /* One of more than 4,096 bytes is none. */
+  static char large[4200];
+  memset(large, 'z', 4097);
+  large[1] = '=';
+  CHECK_OK(rf_session_set_cookie(session, http("/"), large));
+  large[4097] = 'z';
+  CHECK_STATUS(RF_E_INVALID, rf_session_set_cookie(session, http("/"), large));
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
 int main(void) {
   session = new_session();
   kept_and_sent();
@@ -203,6 +345,11 @@ int main(void) {
   by_hand();
   of_a_request();
   read_when_sent();
+  a_max_age_that_is_no_number();
+  hosts_with_odd_names();
+  octets_go_back_as_they_came();
+  what_secure_means();
+  a_short_header();
   rf_session_free(session);
   return finish();
 }
