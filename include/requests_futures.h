@@ -505,7 +505,8 @@ rf_status rf_options_clone(const rf_options *options, rf_options **out);
 // Frees options. Requests submitted with them are not affected.
 void rf_options_free(rf_options *options);
 
-// Sets a header in the place of those of that name in any case. A value of NULL takes a default out.
+// Sets a header in the place of those of that name in any case. A value of NULL takes a default out. A Host given
+// here is also the host by which cookies are sent and stored; a redirect to another host drops it.
 rf_status rf_options_set_header(rf_options *options, const char *name, const char *value);
 
 // Adds a header beside those of that name.

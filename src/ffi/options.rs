@@ -76,7 +76,8 @@ fn change<T, Replaced>(
     })
 }
 
-/// Sets a header in the place of those of that name in any case. A value of NULL takes a default out.
+/// Sets a header in the place of those of that name in any case. A value of NULL takes a default out. A Host given here
+/// is also the host by which cookies are sent and stored; a redirect to another host drops it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_header(
     options: *mut rf_options,

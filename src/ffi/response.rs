@@ -13,7 +13,7 @@ use super::cookies::Cookies;
 use super::handle;
 use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_response, rf_status};
 use crate::head::Head;
-use crate::http::cookies::Jar;
+use crate::http::cookies::{Jar, cookie_url};
 use crate::response::{JsonRefusal, Refusal, Response};
 use crate::url::Url;
 
@@ -285,6 +285,7 @@ pub unsafe extern "C" fn rf_response_cookies(
         let response = unsafe { handle::peek(response) }?;
         let jar = Jar::default();
         if let Ok(url) = Url::parse(response.url().as_str()) {
+            let url = cookie_url(&url, response.request_head().get("host"));
             for line in response.head().all_octets("set-cookie") {
                 jar.set(&url, line);
             }

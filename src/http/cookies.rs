@@ -82,6 +82,17 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The URL by which cookies are chosen and stored: a `Host` that was sent with the request names the host in the place
+/// of the one that was connected to.
+pub fn cookie_url<'a>(url: &'a Url, host: Option<&str>) -> Cow<'a, Url> {
+    match host {
+        Some(host) if host != url.host_header() && host != url.authority() => {
+            url.with_authority(host).map_or(Cow::Borrowed(url), Cow::Owned)
+        }
+        _ => Cow::Borrowed(url),
+    }
+}
+
 /// The cookies of a session; shared freely.
 pub struct Jar {
     /// Whether there might be a cookie. Most sessions never see one, and pay one load per request.
@@ -641,6 +652,30 @@ mod tests {
             assert_eq!(names(&sent).len(), if fits { 9 } else { 8 }, "{length}");
             assert!(!fits || sent.len() == 8189, "{}", sent.len());
         }
+    }
+
+    #[test]
+    fn a_host_given_by_hand_is_the_cookies_host() {
+        let connected = url("https://127.0.0.1:8443/a/b?c");
+        let jar = Jar::new();
+        assert!(jar.set(&cookie_url(&connected, Some("www.a.example:81")), "a=1; Domain=a.example; Secure"));
+        assert!(jar.set(&cookie_url(&connected, Some("[::1]:8443")), "b=1"));
+        let sent = |host: Option<&str>| {
+            jar.header(&cookie_url(&connected, host), &[]).map(|header| String::from_utf8(header).unwrap())
+        };
+        assert_eq!(sent(Some("a.example")).as_deref(), Some("a=1"));
+        assert_eq!(sent(Some("[::1]")).as_deref(), Some("b=1"));
+        assert_eq!((sent(Some("b.example")), sent(None)), (None, None));
+        // What names no host, or the same, changes nothing.
+        for host in ["", "a b", "a@b", "127.0.0.1:8443"] {
+            assert_eq!(cookie_url(&connected, Some(host)).as_str(), connected.as_str(), "{host:?}");
+        }
+        let scoped = url("http://[fe80::1%25eth0]/");
+        assert_eq!(
+            cookie_url(&scoped, Some("[fe80::1]")).host(),
+            "fe80::1%eth0",
+            "the header that is sent for it"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::adapter::{Route, Via};
 use super::auth;
 use super::body::Payload;
+use super::cookies;
 use super::decode;
 use super::netrc;
 use super::output::OutputFile;
@@ -179,6 +180,12 @@ impl<'a> Hop<'a> {
             || self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Idempotency-Key"))
     }
 
+    /// What cookies are chosen and stored by.
+    fn cookie_url(&self) -> Cow<'_, Url> {
+        let host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Host"));
+        cookies::cookie_url(&self.url, host.map(|(_, value)| *value))
+    }
+
     /// The request's head as it goes over the wire.
     fn head(&self, cookie: Option<&[u8]>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
         // A forward proxy is told the whole URL.
@@ -278,7 +285,7 @@ impl Transfer<'_> {
         loop {
             let response = self.exchange(hop, authorization.as_deref())?;
             for value in response.head().all_octets("Set-Cookie") {
-                session.jar.set(&hop.url, value);
+                session.jar.set(&hop.cookie_url(), value);
             }
             let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
             if answered || !(400..500).contains(&response.status()) {
@@ -303,7 +310,7 @@ impl Transfer<'_> {
         let (route, forward) = self.route(&hop.url)?;
         let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             true => None,
-            false => shared.jar.header(&hop.url, hop.own_cookies),
+            false => shared.jar.header(&hop.cookie_url(), hop.own_cookies),
         };
         let head = hop.head(cookie.as_deref(), authorization, forward.as_ref());
         let close = hop.headers.iter().any(|(name, value)| {

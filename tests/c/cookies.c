@@ -335,6 +335,37 @@ static void a_short_header(void) {
   CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
 }
 
+/* A Host given by hand is the cookies' host, when they are stored and when they are sent. */
+static void a_host_given_by_hand(void) {
+  rf_options *a = new_options(), *b = new_options();
+  CHECK_OK(rf_options_set_header(a, "Host", "www.a.example:81"));
+  CHECK_OK(rf_options_set_header(b, "host", "b.example"));
+  rf_future *future = get(session, http("/set-cookie?raw=a=1;%20Domain=a.example"), a);
+  rf_cookies *cookies = NULL;
+  CHECK_OK(rf_response_cookies(RESPONSE(future), &cookies));
+  CHECK_STR("1", rf_cookies_get(cookies, "a", "a.example"));
+  rf_cookies_free(cookies);
+  rf_future_free(future);
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  CHECK_STR("1", rf_cookies_get(cookies, "a", "a.example"));
+  rf_cookies_free(cookies);
+  CHECK_STR("", cookies_at(http("/get")));
+  future = get(session, http("/get"), b);
+  CHECK_NULL(rf_response_request_header(RESPONSE(future), "Cookie"));
+  rf_future_free(future);
+  /* A redirect on the server keeps it, one to another server does not. */
+  future = get(session, http("/redirect-to?url=/get"), a);
+  CHECK_STR("a=1", rf_response_request_header(RESPONSE(future), "Cookie"));
+  rf_future_free(future);
+  future = get(session, http(text("/redirect-to?url=http://localhost:%s/get", env("RF_TEST_HTTP_PORT"))), a);
+  CHECK_NULL(rf_response_request_header(RESPONSE(future), "Cookie"));
+  CHECK_STR("a=1", rf_response_request_header(rf_response_history_at(RESPONSE(future), 0), "Cookie"));
+  rf_future_free(future);
+  rf_options_free(a);
+  rf_options_free(b);
+  CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
+}
+
 int main(void) {
   session = new_session();
   kept_and_sent();
@@ -350,6 +381,7 @@ int main(void) {
   octets_go_back_as_they_came();
   what_secure_means();
   a_short_header();
+  a_host_given_by_hand();
   rf_session_free(session);
   return finish();
 }
