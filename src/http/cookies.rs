@@ -198,6 +198,22 @@ impl Jar {
         (!header.is_empty()).then_some(header)
     }
 
+    /// All that requests to this URL's host may get, whatever their path and scheme, oldest first: what a request that
+    /// runs elsewhere needs, its redirects on the host included.
+    pub fn of_host(&self, url: &Url) -> Vec<Cookie> {
+        if !self.used.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let now = now();
+        let store = self.store.lock();
+        let found = domains_of(url.host())
+            .filter_map(|domain| store.domains.get(domain))
+            .flatten()
+            .filter(|stored| stored.cookie.goes_to_host(url) && !stored.cookie.is_expired(now))
+            .collect();
+        oldest_first(found)
+    }
+
     /// All that have not expired, oldest first.
     pub fn snapshot(&self) -> Vec<Cookie> {
         if !self.used.load(Ordering::Acquire) {
@@ -676,6 +692,37 @@ mod tests {
             "fe80::1%eth0",
             "the header that is sent for it"
         );
+    }
+
+    #[test]
+    fn what_a_request_to_a_host_may_get_whatever_its_path_and_scheme() {
+        let jar = Jar::new();
+        for (from, line) in [
+            ("https://www.example.com/", "a=1; Secure; Path=/deep"),
+            ("http://other.org/", "b=1"),
+            ("http://www.example.com/", "c=1; Domain=example.com"),
+            ("http://example.com/", "d=1"),
+            ("http://x.www.example.com/", "e=1"),
+            ("http://www.example.com/", "f=1; Max-Age=100"),
+        ] {
+            assert!(jar.set(&url(from), line), "{line}");
+        }
+        let names =
+            |text: &str| jar.of_host(&url(text)).into_iter().map(|cookie| cookie.name).collect::<Vec<_>>();
+        assert_eq!(names("http://www.example.com:81/x"), ["a", "c", "f"]);
+        assert_eq!(names("https://example.com/"), ["c", "d"]);
+        assert_eq!(names("http://x.www.example.com/"), ["c", "e"]);
+        assert!(names("http://com/").is_empty() && names("http://127.0.0.1/").is_empty());
+        for cookies in jar.store.lock().domains.values_mut() {
+            cookies
+                .iter_mut()
+                .filter(|stored| stored.cookie.name == "f")
+                .for_each(|stored| stored.cookie.expires_s = 1);
+        }
+        assert_eq!(names("http://www.example.com/"), ["a", "c"], "not what has expired");
+        let empty = Jar::new();
+        let _held = empty.store.lock();
+        assert!(empty.of_host(&url("http://h/")).is_empty(), "an empty jar is never locked");
     }
 
     #[test]
