@@ -294,36 +294,39 @@ impl Store {
         if cookie.is_expired(now) {
             return;
         }
-        if self.domains.get(&cookie.domain).is_some_and(|cookies| cookies.len() >= MAX_PER_DOMAIN) {
-            self.make_room(Some(&cookie.domain), now);
-        }
-        if self.count >= MAX_COOKIES {
-            self.make_room(None, now);
-        }
         self.next += 1;
         self.count += 1;
-        self.domains.entry(cookie.domain.clone()).or_default().push(Stored { cookie, created });
+        let domain = cookie.domain.clone();
+        let cookies = self.domains.entry(domain.clone()).or_default();
+        cookies.push(Stored { cookie, created });
+        if cookies.len() > MAX_PER_DOMAIN {
+            self.make_room(Some(&domain), now);
+        }
+        if self.count > MAX_COOKIES {
+            self.make_room(None, now);
+        }
     }
 
-    /// Drops what has expired, or else the oldest, of a domain that is full or of a jar that is.
+    /// Drops what has expired, or else one cookie of a domain that is too full, or of a jar that is: the oldest of those
+    /// that are not Secure, if there are any, so that nobody who speaks http can push a Secure one out.
     fn make_room(&mut self, domain: Option<&str>, now: i64) {
         self.retain(|cookie| !cookie.is_expired(now));
-        let full = match domain {
-            Some(domain) => self.domains.get(domain).is_some_and(|cookies| cookies.len() >= MAX_PER_DOMAIN),
-            None => self.count >= MAX_COOKIES,
+        let too_full = match domain {
+            Some(domain) => self.domains.get(domain).is_some_and(|cookies| cookies.len() > MAX_PER_DOMAIN),
+            None => self.count > MAX_COOKIES,
         };
-        if !full {
+        if !too_full {
             return;
         }
         let in_domain = |cookie: &Cookie| domain.is_none_or(|domain| domain == cookie.domain);
-        let oldest = self
+        let least = self
             .domains
             .values()
             .flatten()
             .filter(|stored| in_domain(&stored.cookie))
-            .min_by_key(|stored| stored.created)
+            .min_by_key(|stored| (stored.cookie.secure, stored.created))
             .map(|stored| (stored.cookie.domain.clone(), stored.created));
-        if let Some((domain, created)) = oldest
+        if let Some((domain, created)) = least
             && let Some(cookies) = self.domains.get_mut(&domain)
         {
             cookies.retain(|stored| stored.created != created);
@@ -767,6 +770,28 @@ mod tests {
         let jar = jar("http://[::1]/", &["a=1"]);
         jar.clear(None, Some("[0:0::1]"));
         assert!(jar.snapshot().is_empty());
+    }
+
+    #[test]
+    fn no_flood_over_http_pushes_a_secure_cookie_out() {
+        let jar = jar("https://h/", &["sid=1; Secure; Path=/", "old=1; Path=/"]);
+        for number in 0..MAX_PER_DOMAIN {
+            assert!(jar.set(&url("http://h/"), format!("c{number}=1")));
+        }
+        for number in 0..MAX_COOKIES {
+            assert!(jar.set(&url(&format!("http://h{number}/")), "a=1"));
+        }
+        assert_eq!(header(&jar, "https://h/").as_deref(), Some("sid=1"));
+        assert_eq!(jar.snapshot().len(), MAX_COOKIES);
+        // Where all are Secure, what came over http is what is too much.
+        let jar = self::jar("https://h/", &[]);
+        for number in 0..MAX_PER_DOMAIN {
+            assert!(jar.set(&url("https://h/"), format!("c{number}=1; Secure")));
+        }
+        jar.set(&url("http://h/"), "late=1");
+        assert_eq!(jar.snapshot()[0].name, "c0");
+        jar.set(&url("https://h/"), "late=1; Secure");
+        assert_eq!((jar.snapshot().len(), jar.snapshot()[0].name.as_str()), (MAX_PER_DOMAIN, "c1"));
     }
 
     #[test]
