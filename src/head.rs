@@ -16,6 +16,8 @@ struct Range {
 struct Field {
     name: Range,
     value: Range,
+    /// Its line was not UTF-8: here it is, from ISO-8859-1.
+    recoded: bool,
 }
 
 pub struct Head {
@@ -25,8 +27,6 @@ pub struct Head {
     fields: Vec<Field>,
     /// A field that tells where the body ends was there, but not as the standard writes it.
     malformed_framing: Option<&'static str>,
-    /// The fields whose lines were not UTF-8.
-    recoded: Vec<u32>,
 }
 
 /// Text that a NUL follows in memory.
@@ -66,7 +66,6 @@ impl Head {
             }
             Err(_) => push_latin1_lines(&mut text, raw),
         };
-        let mut recoded = Vec::new();
         // Whatever ends a name or a value has a byte behind it, so that a NUL always finds its place.
         text.push('\n');
         let mut text = text.into_bytes();
@@ -93,10 +92,11 @@ impl Head {
                     let value = &line[colon + 1..];
                     let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
                     let start = at + colon + 1 + lead;
-                    if recoded_lines.binary_search(&at).is_ok() {
-                        recoded.push(fields.len() as u32);
-                    }
-                    fields.push(Field { name: range(at, at + colon), value: range(start, at + line.len()) });
+                    fields.push(Field {
+                        name: range(at, at + colon),
+                        value: range(start, at + line.len()),
+                        recoded: recoded_lines.binary_search(&at).is_ok(),
+                    });
                 } else {
                     // What is no field is left out, unless somebody else may take it for one that matters.
                     malformed_framing = malformed_framing.or_else(|| framing_name(line));
@@ -121,7 +121,7 @@ impl Head {
             text[end as usize] = 0;
         }
         let text = String::from_utf8(text).expect("NULs took the place of ASCII bytes");
-        Head { text, word, fields, malformed_framing, recoded }
+        Head { text, word, fields, malformed_framing }
     }
 
     /// The name of a field that tells where the body ends, if there was one that is not written as the standard says: what
@@ -135,8 +135,8 @@ impl Head {
         let mut lines = Vec::with_capacity(start.len() + self.text.len() + 8);
         lines.extend_from_slice(start.as_bytes());
         lines.extend_from_slice(b"\r\n");
-        for (index, field) in self.fields.iter().enumerate() {
-            let (name, value) = (self.octets(index, field.name), self.octets(index, field.value));
+        for field in &self.fields {
+            let (name, value) = (self.octets(field, field.name), self.octets(field, field.value));
             for piece in [&*name, b": ", &*value, b"\r\n"] {
                 lines.extend_from_slice(piece);
             }
@@ -166,29 +166,28 @@ impl Head {
 
     /// The values of a name in any case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Lent<'a>> {
-        self.named(name).map(|(_, field)| self.lend(field.value))
-    }
-
-    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (usize, &'a Field)> {
-        self.fields
-            .iter()
-            .enumerate()
-            .filter(move |(_, field)| (field.name.end - field.name.start) as usize == name.len())
-            .filter(move |(_, field)| self.lend(field.name).as_str().eq_ignore_ascii_case(name))
-    }
-
-    /// A part of a field as it came.
-    fn octets(&self, index: usize, range: Range) -> Cow<'_, [u8]> {
-        let text = self.lend(range).as_str();
-        if self.recoded.binary_search(&(index as u32)).is_ok() {
-            return Cow::Owned(text.chars().map(|c| c as u8).collect());
-        }
-        Cow::Borrowed(text.as_bytes())
+        self.named(name).map(|field| self.lend(field.value))
     }
 
     /// The values of a name in any case, with the octets that went over the wire.
     pub fn all_octets<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
-        self.named(name).map(|(index, field)| self.octets(index, field.value))
+        self.named(name).map(|field| self.octets(field, field.value))
+    }
+
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> {
+        self.fields
+            .iter()
+            .filter(move |field| (field.name.end - field.name.start) as usize == name.len())
+            .filter(move |field| self.lend(field.name).as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// A part of a field as it came.
+    fn octets(&self, field: &Field, range: Range) -> Cow<'_, [u8]> {
+        let text = self.lend(range).as_str();
+        if field.recoded {
+            return Cow::Owned(text.chars().map(|c| c as u8).collect());
+        }
+        Cow::Borrowed(text.as_bytes())
     }
 
     /// The first value of a name.

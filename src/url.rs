@@ -98,7 +98,9 @@ impl Url {
         } else {
             &self.text[self.host_end..self.authority_end]
         };
-        if let Some((address, _)) = host.split_once('%').filter(|_| host.starts_with('[')) {
+        if host.starts_with('[')
+            && let Some((address, _)) = host.split_once('%')
+        {
             return Cow::Owned(format!("{address}]{port}"));
         }
         if host.ends_with('.') {

@@ -432,7 +432,7 @@ mod tests {
             ("http://1.2.3.4/", ".2.3.4"),
             ("http://[::1]/", "1"),
         ] {
-            assert!(!Jar::new().set(&url(from), &format!("a=1; Domain={domain}")), "{from} {domain}");
+            assert!(!Jar::new().set(&url(from), format!("a=1; Domain={domain}")), "{from} {domain}");
         }
     }
 
@@ -450,7 +450,7 @@ mod tests {
             ("http://host.intranet/", "intranet"),
             ("http://a.localhost/", "localhost"),
         ] {
-            assert!(!Jar::new().set(&url(from), &format!("a=1; Domain={domain}")), "{from} {domain}");
+            assert!(!Jar::new().set(&url(from), format!("a=1; Domain={domain}")), "{from} {domain}");
         }
         let jar = jar("http://github.io/", &["a=1; Domain=github.io"]);
         assert!(jar.snapshot()[0].host_only);
@@ -743,11 +743,11 @@ mod tests {
     #[test]
     fn a_hostile_server_cannot_fill_the_jar() {
         let jar = Jar::new();
-        assert!(!jar.set(&url("http://h/"), &format!("a={}", "x".repeat(4096))));
-        assert!(jar.set(&url("http://h/a/"), &format!("a={}; Path=/{}", "x".repeat(4000), "p".repeat(2000))));
+        assert!(!jar.set(&url("http://h/"), format!("a={}", "x".repeat(4096))));
+        assert!(jar.set(&url("http://h/a/"), format!("a={}; Path=/{}", "x".repeat(4000), "p".repeat(2000))));
         assert_eq!(jar.snapshot()[0].path, "/a", "a long attribute is ignored");
         for number in 0..MAX_PER_DOMAIN + 20 {
-            jar.set(&url("http://h/"), &format!("c{number}=1"));
+            jar.set(&url("http://h/"), format!("c{number}=1"));
         }
         assert_eq!(jar.snapshot().len(), MAX_PER_DOMAIN);
         assert_eq!(jar.snapshot()[0].name, "c20", "the oldest went");
