@@ -38,6 +38,7 @@ programs! {
     custom_executor,
     decoding,
     descriptor,
+    edges,
     endurance,
     ends,
     errors,
@@ -93,6 +94,16 @@ fn header_is_cxx() {
         let program = compile("header_languages", "cpp", standard);
         run(&format!("header_languages ({standard})"), &program);
     }
+}
+
+#[test]
+fn edges_cxx() {
+    if Command::new(cxx()).arg("--version").output().is_err() {
+        println!("skipped: no C++ compiler ({})", cxx().display());
+        return;
+    }
+    let program = compile("edges_cxx", "cpp", "c++11");
+    run("edges_cxx", &program);
 }
 
 /// Counted, not timed: what else the machine does makes no difference.
