@@ -2,12 +2,25 @@
 //!
 //! So what was made before a fork is of no use after it, and must not even be locked. An object remembers the generation
 //! that it was made in, and refuses in another. What the whole process shares is a [`PerProcess`], of which the child
-//! makes one of its own.
+//! makes one of its own. And the C library has locks of its own, which it does not release in a child: calls that take
+//! them are made [`outside`] of forks.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// How many threads are inside of a call that is made [`outside`] of forks.
+static INSIDE: AtomicU32 = AtomicU32::new(0);
+/// How many forks wait for them, or are under way.
+static FORKING: AtomicU32 = AtomicU32::new(0);
+
+/// How often those look who wait for each other here, which is for less than a millisecond nearly always.
+const LOOK: Duration = Duration::from_micros(50);
+/// A fork waits for so many looks. What lasts longer waits for the network, and holds no lock meanwhile.
+const LOOKS: u32 = 200;
 
 /// How many forks lie between the first process and this one; no more than a name for this process.
 pub fn generation() -> u32 {
@@ -15,16 +28,50 @@ pub fn generation() -> u32 {
     // the handler twice does no harm.
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.load(Ordering::Acquire) {
-        // SAFETY: the handler only changes an atomic, which is allowed in the child of a threaded process. The
-        // library is never unloaded, so the handler stays where it is.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        // SAFETY: the handlers only change atomics, and sleep in the parent, which is allowed before and after a fork
+        // of a threaded process. The library is never unloaded, so they stay where they are.
+        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         REGISTERED.store(true, Ordering::Release);
     }
     GENERATION.load(Ordering::Relaxed)
 }
 
+extern "C" fn before() {
+    FORKING.fetch_add(1, Ordering::SeqCst);
+    for _ in 0..LOOKS {
+        if INSIDE.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+extern "C" fn in_parent() {
+    FORKING.fetch_sub(1, Ordering::SeqCst);
+}
+
 extern "C" fn in_child() {
+    // No other thread is here.
+    INSIDE.store(0, Ordering::SeqCst);
+    FORKING.store(0, Ordering::SeqCst);
     GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Makes a call that takes locks of the C library's which a forked child would find locked for ever (those of
+/// getaddrinfo): not while another thread forks. A fork waits a moment for such a call to return.
+pub fn outside<T>(call: impl FnOnce() -> T) -> T {
+    generation();
+    loop {
+        INSIDE.fetch_add(1, Ordering::SeqCst);
+        if FORKING.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        INSIDE.fetch_sub(1, Ordering::SeqCst);
+        thread::sleep(LOOK);
+    }
+    let result = call();
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
+    result
 }
 
 /// Whether what was made in that generation was inherited by a fork.

@@ -13,7 +13,7 @@ use std::thread;
 
 use super::socket::Limits;
 use crate::error::{Error, ErrorKind};
-use crate::fork::PerProcess;
+use crate::fork::{self, PerProcess};
 use crate::monitor::Monitor;
 use crate::thread::with_signals_blocked;
 
@@ -74,9 +74,8 @@ fn unknown(host: &str, text: &str) -> Error {
 fn scoped(host: &str, port: u16) -> Result<Option<SocketAddr>, Error> {
     match host.split_once('%') {
         Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => {
-            let mut found =
-                (host, port).to_socket_addrs().map_err(|error| unknown(host, &error.to_string()))?;
-            Ok(found.next())
+            let found = fork::outside(|| (host, port).to_socket_addrs());
+            Ok(found.map_err(|error| unknown(host, &error.to_string()))?.next())
         }
         _ => Ok(None),
     }
@@ -150,10 +149,12 @@ fn work() {
                 // Nothing is kept of look-ups, not even the room for them.
                 (lookups.by_name, lookups.queue) = (HashMap::new(), VecDeque::new());
             }
+            drop(lookups);
+            fork::outside(leave_resolver);
             return;
         };
         drop(lookups);
-        let answer: Answer = match (lookup.host.as_str(), 0).to_socket_addrs() {
+        let answer: Answer = match fork::outside(|| (lookup.host.as_str(), 0).to_socket_addrs()) {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
             Err(error) => Err(error.to_string()),
         };
@@ -163,3 +164,34 @@ fn work() {
         waiting.notify_all();
     }
 }
+
+/// Gives back what the C library's resolver keeps for this thread, which looks nothing up any more. Otherwise the thread's
+/// very end would do so, and take the resolver's lock outside of any call that a fork waits for.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn leave_resolver() {
+    /// The beginning of struct __res_state (resolv.h).
+    #[repr(C)]
+    struct State {
+        retrans: libc::c_int,
+        retry: libc::c_int,
+        options: libc::c_ulong,
+        nscount: libc::c_int,
+    }
+    unsafe extern "C" {
+        fn __res_state() -> *mut State;
+        fn __res_nclose(state: *mut State);
+    }
+    // SAFETY: the state is this thread's own, and lives as long as the thread. Without name servers and options it is as
+    // new: nothing is left to be given back.
+    unsafe {
+        let state = __res_state();
+        if (*state).nscount > 0 {
+            __res_nclose(state);
+            (*state).options = 0;
+            (*state).nscount = 0;
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn leave_resolver() {}

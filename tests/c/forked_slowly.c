@@ -13,4 +13,4 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
   return real(thread, attributes, start, argument);
 }
 
-int main(void) { return fork_in_the_middle(patience() > 1 ? 20 : 300); }
+int main(void) { return fork_in_the_middle(forks(patience() > 1 ? 20 : 300)); }
