@@ -295,7 +295,8 @@ rf_status rf_set_log(rf_log_fn log, void *user_data, rf_drop_fn drop);
 
 // The functions of an executor of your own.
 typedef struct rf_executor_ops {
-  // sizeof(rf_executor_ops), so that later versions can add functions.
+  // sizeof(rf_executor_ops), so that later versions can add functions: a function counts when `size` reaches
+  // behind it, and nothing behind `size` is read.
   size_t size;
   // Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
   // Anything else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN
@@ -316,11 +317,13 @@ rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 // another process cannot find (see rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies
 // fails the request it ran with RF_ERROR_BROKEN_POOL and is replaced. Workers run the program
 // requests-futures-worker, which is looked for beside this library, in libexec/requests-futures next to its lib,
-// or where the environment variable REQUESTS_FUTURES_WORKER says; they inherit the environment, the working
-// folder, the standard output and the standard error of this process as these are when they start, and end with
-// it. They are children of this process, so their end raises SIGCHLD in it. Each has connections of its own: the
-// numbers of rf_config_set_pool_maxsize and its like hold for each. That no worker can be started is the outcome
-// of the future, not of this call. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+// or where the environment variable REQUESTS_FUTURES_WORKER says (which a set-uid program ignores, as it does
+// LD_LIBRARY_PATH); they inherit the environment, the working folder, the standard output and the standard error
+// of this process as these are when they start, and no other descriptor, and end with it. A hook may fork: a
+// child in which it returns ends there. They are children of this process, so their end raises SIGCHLD in it.
+// Each has connections of its own: the numbers of rf_config_set_pool_maxsize and its like hold for each. That no
+// worker can be started is the outcome of the future, not of this call. RF_E_INVALID: `max_workers` is 0. Free it
+// with rf_executor_free.
 rf_status rf_executor_new_processes(size_t max_workers, rf_executor **out);
 
 // The worker program's main function, which nothing else calls: it serves the process at the other end of the
@@ -342,7 +345,7 @@ void rf_executor_free(rf_executor *executor);
 
 // Makes an executor of your own from its functions, which any thread may call at any time. The functions are
 // copied. `drop`, which may be NULL, gets `user_data` when neither the handle nor a session needs the executor
-// any more. RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size is too small.
+// any more. RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size does not reach behind submit.
 rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_data, rf_drop_fn drop,
     rf_executor **out);
 
@@ -354,10 +357,11 @@ void rf_task_free(rf_task *task);
 
 // The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task
 // stays yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel
-// as absolute paths) and carry the version of their format; free them with rf_bytes_free. They may hold
-// passwords, and who executes them runs the hooks that they name: take them only from whom you trust. The future
-// stays pending until rf_task_complete: it can be cancelled meanwhile, though the request may be carried out
-// elsewhere, where nobody hears of that. What is left of a deadline counts on from rf_task_execute.
+// as absolute paths; of the session's cookies come those that the URL's host may get) and carry the version of
+// their format; free them with rf_bytes_free. They may hold passwords, and who executes them runs the hooks that
+// they name: take them only from whom you trust. The future stays pending until rf_task_complete: it can be
+// cancelled meanwhile, though the request may be carried out elsewhere, where nobody hears of that. What is left
+// of a deadline counts on from rf_task_execute.
 //
 // RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook
 // that no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
@@ -369,14 +373,17 @@ rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
 // rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read
-// first. Requests of one session that are executed in one process share connections. Free the reply with
-// rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this version. RF_E_NULL: an argument is NULL
-// (`reply_length` may be). RF_E_RESOURCE: no memory.
+// first. Requests of one session that are executed in one process share connections; of those that rest, the
+// process keeps 256 in all, none for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID:
+// the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as
+// well, and this is the child; the reply is its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be).
+// RF_E_RESOURCE: no memory.
 rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
 
 // Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
 // task. A future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this
-// version; the task is still yours: complete, run or free it. RF_E_NULL: an argument is NULL.
+// version, or that of another task; the task is still yours: complete, run or free it. RF_E_RESOURCE: no memory;
+// it is still yours as well. RF_E_NULL: an argument is NULL.
 rf_status rf_task_complete(rf_task *task, const uint8_t *reply, size_t length);
 
 // Frees bytes that rf_task_encode or rf_task_execute gave. NULL does nothing.

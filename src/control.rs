@@ -10,14 +10,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::fork::Origin;
 use crate::lock::Mutex;
 use crate::signal::Signal;
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
 pub const SLICE: Duration = Duration::from_millis(10);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Control {
+    /// A forked child has copies of the sockets, but what is done to them is done to those of its parent.
+    origin: Origin,
     aborted: AtomicBool,
     attached: Mutex<Attached>,
     deadline: OnceLock<Instant>,
@@ -33,9 +36,25 @@ enum Attached {
     Signal(Arc<Signal>),
 }
 
+impl Default for Control {
+    fn default() -> Control {
+        Control {
+            origin: Origin::here(),
+            aborted: AtomicBool::new(false),
+            attached: Mutex::default(),
+            deadline: OnceLock::new(),
+        }
+    }
+}
+
 impl Control {
     pub fn new() -> Control {
         Control::default()
+    }
+
+    /// The process that the request runs in.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -49,6 +68,9 @@ impl Control {
 
     /// Ends whatever the request does now, and everything it would do next.
     pub fn abort(&self) {
+        if self.origin.is_inherited() {
+            return;
+        }
         self.aborted.store(true, Ordering::SeqCst);
         match &*self.attached.lock() {
             Attached::Nothing => {}
@@ -64,8 +86,11 @@ impl Control {
         self.aborted.load(Ordering::SeqCst)
     }
 
-    /// An error when the request was aborted or its deadline has passed.
+    /// An error when the request was aborted or its deadline has passed, or when this process is not the one it runs in.
     pub fn check(&self) -> Result<(), Error> {
+        if self.origin.is_inherited() {
+            return Err(Error::forked());
+        }
         if self.is_aborted() {
             return Err(Error::aborted());
         }
@@ -94,6 +119,9 @@ impl Control {
 
     /// An abort leaves this socket alone from now on, if it is the one that was attached last.
     pub fn detach(&self, socket: RawFd) {
+        if self.origin.is_inherited() {
+            return;
+        }
         let mut attached = self.attached.lock();
         if matches!(*attached, Attached::Socket(other) if other == socket) {
             *attached = Attached::Nothing;
@@ -107,6 +135,9 @@ impl Control {
 
     /// An abort leaves this alone from now on, if it is what was attached last.
     pub fn detach_signal(&self, signal: &Arc<Signal>) {
+        if self.origin.is_inherited() {
+            return;
+        }
         let mut attached = self.attached.lock();
         if matches!(&*attached, Attached::Signal(other) if Arc::ptr_eq(other, signal)) {
             *attached = Attached::Nothing;

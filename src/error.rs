@@ -235,6 +235,11 @@ impl Error {
         Error::new(Aborted, "the request was aborted")
     }
 
+    /// What a forked child finds instead of an outcome.
+    pub fn forked() -> Error {
+        Error::new(Shutdown, "The request belongs to the process that forked this one.")
+    }
+
     /// Through `std::io`, which carries an error of ours untouched past readers that know nothing of it.
     pub fn into_io(self) -> std::io::Error {
         std::io::Error::other(self)

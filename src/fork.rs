@@ -5,12 +5,19 @@
 //! makes one of its own. And the C library has locks of its own, which it does not release in a child: calls that take
 //! them are made [`outside`] of forks.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// See [`process_number`]; 0 before it is drawn, and again in a forked child.
+static PROCESS_NUMBER: AtomicU64 = AtomicU64::new(0);
+/// The process id of a worker process; 0 in every other process.
+static WORKER: AtomicU32 = AtomicU32::new(0);
 
 /// How many threads are inside of a call that is made [`outside`] of forks.
 static INSIDE: AtomicU32 = AtomicU32::new(0);
@@ -55,6 +62,72 @@ extern "C" fn in_child() {
     INSIDE.store(0, Ordering::SeqCst);
     FORKING.store(0, Ordering::SeqCst);
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    PROCESS_NUMBER.store(0, Ordering::Relaxed);
+}
+
+/// A random number that this process has to itself, also among those that fork from it. Never 0.
+pub fn process_number() -> u64 {
+    // From here on a forked child draws another.
+    generation();
+    let known = PROCESS_NUMBER.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let drawn = random().max(1);
+    match PROCESS_NUMBER.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => drawn,
+        Err(earlier) => earlier,
+    }
+}
+
+fn random() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let mut bytes = [0; 8];
+        // SAFETY: eight writable bytes.
+        if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) } == 8 {
+            return u64::from_ne_bytes(bytes);
+        }
+    }
+    // The keys of a thread's hashers are copied by a fork: what differs is put in as well.
+    RandomState::new().hash_one((process::id(), SystemTime::now(), generation()))
+}
+
+/// This process is a worker: a child that its user's functions fork off must not serve in its place.
+pub fn is_worker_from_now_on() {
+    WORKER.store(process::id(), Ordering::Relaxed);
+}
+
+/// The process in which a function of the user's is called. The function may fork and return in the child as well, where
+/// nothing of what its caller holds is the process's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    generation: u32,
+    /// In a worker process its process id, because there are ways to fork that no handler hears of; else 0.
+    worker: u32,
+}
+
+impl Origin {
+    pub fn here() -> Origin {
+        let worker = WORKER.load(Ordering::Relaxed);
+        let is_worker = worker != 0 && worker == process::id();
+        Origin { generation: generation(), worker: if is_worker { worker } else { 0 } }
+    }
+
+    /// Whether this is a child of the process that it was. In the child of a worker process it does not return: only the
+    /// worker may answer.
+    pub fn has_left(&self) -> bool {
+        if self.worker != 0 && self.worker != process::id() {
+            // SAFETY: no pointers. What would be tidied up belongs to the worker.
+            unsafe { libc::_exit(0) };
+        }
+        self.is_inherited()
+    }
+
+    /// The same without a system call, for what may be asked often: it knows of fork() only.
+    pub fn is_inherited(&self) -> bool {
+        is_inherited(self.generation)
+    }
 }
 
 /// Makes a call that takes locks of the C library's which a forked child would find locked for ever (those of

@@ -11,12 +11,12 @@
 //! final state and is told at once by the thread that adds it.
 
 use std::mem;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use crate::control::Control;
 use crate::deadlock::{Running, Way};
-use crate::fork;
+use crate::fork::{self, Origin};
 use crate::monitor::lock;
 use crate::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
 use crate::thread;
@@ -101,7 +101,11 @@ impl<W: Work> Core<W> {
     }
 }
 
+/// The number of the next future.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 pub struct Future<W: Work> {
+    id: u64,
     state: AtomicU8,
     outcome: OnceLock<W::Outcome>,
     user_data: AtomicUsize,
@@ -149,6 +153,7 @@ impl<W: Work> Future<W> {
         ticket: impl FnOnce(&Arc<Future<W>>) -> Option<W::Ticket>,
     ) -> Option<Arc<Future<W>>> {
         let future = Arc::new(Future {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             state: AtomicU8::new(State::Pending as u8),
             outcome: OnceLock::new(),
             user_data: AtomicUsize::new(user_data),
@@ -178,6 +183,11 @@ impl<W: Work> Future<W> {
         Some(future)
     }
 
+    /// Never 0, and never that of another future of this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     pub fn home(&self) -> u64 {
         self.home
     }
@@ -190,7 +200,7 @@ impl<W: Work> Future<W> {
 
     /// Whether it was made before this process was forked. Even one that is over may have its lock held by a thread that
     /// is not here, so nothing locks it.
-    fn is_inherited(&self) -> bool {
+    pub fn is_inherited(&self) -> bool {
         fork::is_inherited(self.made_in)
     }
 
@@ -354,9 +364,16 @@ impl<W: Work> Future<W> {
                 }
             }
         }
-        for listener in listeners {
+        let origin = Origin::here();
+        let mut listeners = listeners.into_iter();
+        while let Some(listener) = listeners.next() {
             if let Listener::Callback(callback) = listener {
                 callback(self);
+                if origin.has_left() {
+                    // The others are called by the process that forked this one, which has the ticket as well.
+                    mem::forget((listeners, held, ticket));
+                    return;
+                }
             }
         }
         drop(held);

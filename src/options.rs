@@ -5,6 +5,7 @@
 //! shares the set as it is, and whoever changes it afterwards changes a copy.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +95,17 @@ pub struct Owned(Box<[u8]>);
 
 impl Owned {
     pub fn new(bytes: &[u8]) -> Owned {
-        let mut owned = Vec::with_capacity(bytes.len() + 1);
+        Owned::filled(Vec::with_capacity(bytes.len() + 1), bytes)
+    }
+
+    /// For bytes whose number somebody else has chosen: an error when there is no memory for them.
+    pub fn try_new(bytes: &[u8]) -> Result<Owned, TryReserveError> {
+        let mut owned = Vec::new();
+        owned.try_reserve_exact(bytes.len() + 1)?;
+        Ok(Owned::filled(owned, bytes))
+    }
+
+    fn filled(mut owned: Vec<u8>, bytes: &[u8]) -> Owned {
         owned.extend_from_slice(bytes);
         owned.push(0);
         Owned(owned.into())

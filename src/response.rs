@@ -295,6 +295,11 @@ impl Response {
         read: impl FnOnce(&mut Source) -> std::io::Result<Progress>,
         ended: impl FnOnce(&mut Body),
     ) -> Result<(), Refusal> {
+        let is_inherited = |control: &Arc<Control>| control.origin().is_inherited();
+        if body.source.is_some() && self.reins.lock().as_ref().is_some_and(is_inherited) {
+            // The connection is that of the process which forked this one.
+            return Err(Refusal::Failed(Error::forked()));
+        }
         let Some(mut source) = body.source.take() else {
             ended(&mut body);
             return Ok(());
@@ -719,9 +724,11 @@ impl Response {
             }
         }
         *response.encoding.lock() = carried.encoding;
-        for (name, data) in &carried.extras {
-            response.set_extra(name, data);
-        }
+        let extras = carried.extras.into_iter().map(|(name, mut data)| {
+            data.push(0);
+            (name, data.into_boxed_slice())
+        });
+        response.extras.lock().extend(extras);
         response
     }
 

@@ -172,8 +172,9 @@ impl Session {
 
     pub fn identity(&self) -> Identity {
         *self.shared.identity.get_or_init(|| {
-            let half = || u128::from(RandomState::new().build_hasher().finish());
-            half() << 64 | half()
+            // What a thread draws by itself, its copy in a forked child draws as well.
+            let process = u128::from(fork::process_number());
+            process << 64 | u128::from(RandomState::new().build_hasher().finish())
         })
     }
 

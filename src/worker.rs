@@ -5,7 +5,8 @@
 //! belongs to its `libexec`.
 
 use std::env;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_uint};
+use std::fs;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -20,6 +21,7 @@ const NAMES: [&str; 2] = if cfg!(target_vendor = "apple") {
 };
 
 fn main() {
+    close_inherited();
     let library = env::args_os().nth(1).map(PathBuf::from).or_else(beside);
     match library
         .ok_or("there is no library beside it, and none was named".into())
@@ -36,6 +38,24 @@ fn main() {
             }
             exit(127);
         }
+    }
+}
+
+/// What the program has open and did not mark as its own came along: a listening socket would keep its port. Only the
+/// three standard descriptors are meant for a worker, whose own come later.
+fn close_inherited() {
+    const FIRST: c_uint = 3;
+    #[cfg(target_os = "linux")]
+    // SAFETY: nothing in this process has opened a descriptor yet that it would miss.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let numbers = fs::read_dir(folder).into_iter().flatten().flatten();
+    let open: Vec<c_int> = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|number| *number >= FIRST as c_int) {
+        // SAFETY: as above; that of the folder is closed already.
+        unsafe { libc::close(descriptor) };
     }
 }
 

@@ -74,7 +74,7 @@ programs! {
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.
-const NO_PROGRAMS: &[&str] = &["header_languages", "hook_library"];
+const NO_PROGRAMS: &[&str] = &["header_languages", "hook_library", "set_uid"];
 
 #[test]
 fn header_is_c() {
@@ -104,6 +104,56 @@ fn edges_cxx() {
     }
     let program = compile("edges_cxx", "cpp", "c++11");
     run("edges_cxx", &program);
+}
+
+/// The worker is the one beside the library: whoever starts such a program must not choose what runs with its rights.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_set_uid_program_does_not_obey_the_environment() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    // Users that need no name.
+    const SOMEBODY: u32 = 61_001;
+    const SOMEBODY_ELSE: u32 = 61_002;
+    // SAFETY: no arguments.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can make a program that runs as somebody else");
+        return;
+    }
+    if sanitizer().is_some() || valgrind() {
+        // Neither works in such a program.
+        return;
+    }
+    let folder = env::temp_dir().join(format!("rf-set-uid-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a directory");
+    let open_to_all = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    open_to_all(&folder, 0o755);
+    let copied = [
+        (library_directory().join("librequests_futures.so.0"), folder.join("librequests_futures.so.0")),
+        (worker(), folder.join("requests-futures-worker")),
+    ];
+    for (from, to) in &copied {
+        fs::copy(from, to).expect("a copy");
+        open_to_all(to, 0o755);
+    }
+    let program = folder.join("set_uid");
+    let beside = format!("-Wl,-rpath,{}", folder.display());
+    build("set_uid.c", "c99", &["-Wno-unused-command-line-argument", &beside], &program);
+    std::os::unix::fs::chown(&program, Some(SOMEBODY), Some(SOMEBODY)).expect("another owner");
+    open_to_all(&program, 0o4755);
+    let mut command = Command::new(&program);
+    command.uid(SOMEBODY_ELSE).gid(SOMEBODY_ELSE).current_dir("/");
+    command.envs(server().iter().map(|(name, value)| (name, value)));
+    command.env("REQUESTS_FUTURES_WORKER", "/nonexistent");
+    let output = command.output().expect("the program");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let _ = fs::remove_dir_all(&folder);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    print!("{said}");
 }
 
 /// Counted, not timed: what else the machine does makes no difference.

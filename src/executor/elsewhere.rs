@@ -1,11 +1,15 @@
 //! Where a request runs that was submitted in another process, or is to be run as if it were.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use super::wire::{self, EncodedTask, FindHook, ForeignTask, LastBody, Malformed};
+use super::TaskError;
+use super::wire::{self, EncodedTask, FindHook, ForeignTask, LastBody, Malformed, TaskName};
 use crate::control::Control;
 use crate::error::Error;
-use crate::fork::PerProcess;
+use crate::fork::{Origin, PerProcess};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::auth::DigestCache;
 use crate::http::cookies::{Cookie, Jar};
@@ -13,6 +17,15 @@ use crate::lock::Mutex;
 use crate::options::Borrowed;
 use crate::response::SentBody;
 use crate::session::{Identity, Outcome, Request, Session};
+
+/// So many connections rest for sessions of other processes, those used last.
+const MOST_IDLE: usize = 256;
+/// None of them rests for longer: about the time after which servers and what stands before them close.
+const IDLE_TIME: Duration = Duration::from_secs(118);
+/// So many sessions of other processes are remembered. A session without connections is little more than its name.
+const MOST_SESSIONS: usize = 4096;
+/// How often the ages of connections are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the requests of one session share wherever they run: connections and nonces.
 #[derive(Clone)]
@@ -22,79 +35,212 @@ struct Kept {
 }
 
 struct Known {
-    session: Identity,
     adapter: Weak<Adapter>,
     digest: Weak<DigestCache>,
     /// Held for a session that lives elsewhere; one of this process holds its own.
     kept: Option<Kept>,
+    used_at: Instant,
+    /// How many of its connections rested when somebody looked last.
+    idle: usize,
 }
 
-/// So many sessions of other processes are remembered, those used last.
-const MOST: usize = 16;
+/// The sessions whose requests are executed here. Its lock is held for moments only: connections are looked at and closed
+/// without it.
+#[derive(Default)]
+struct Table {
+    sessions: BTreeMap<Identity, Known>,
+    /// The sum over those that live elsewhere.
+    idle: usize,
+    looked_at: Option<Instant>,
+}
 
-/// The most recent last.
-static KNOWN: PerProcess<Mutex<Vec<Known>>> = PerProcess::new(|_| Mutex::default());
+static KNOWN: PerProcess<Mutex<Table>> = PerProcess::new(|_| Mutex::default());
 
 /// The session is of this process: what is encoded here and executed here uses the same connections.
 pub fn remember(session: &Session) {
-    let identity = session.identity();
-    let mut known = KNOWN.get().lock();
-    if known.iter().any(|one| one.session == identity) {
-        return;
+    let mut table = KNOWN.get().lock();
+    table.sessions.entry(session.identity()).or_insert_with(|| {
+        let shared = session.shared();
+        Known {
+            adapter: Arc::downgrade(&shared.adapter),
+            digest: Arc::downgrade(&shared.digest),
+            kept: None,
+            used_at: Instant::now(),
+            idle: 0,
+        }
+    });
+    let is_due = table.is_due(Instant::now());
+    drop(table);
+    if is_due {
+        tidy(Instant::now());
     }
-    known.retain(|one| one.adapter.strong_count() > 0);
-    let shared = session.shared();
-    let (adapter, digest) = (Arc::downgrade(&shared.adapter), Arc::downgrade(&shared.digest));
-    known.push(Known { session: identity, adapter, digest, kept: None });
 }
 
-fn find(session: Identity, settings: AdapterSettings) -> Kept {
-    let mut known = KNOWN.get().lock();
-    if let Some(at) = known.iter().position(|one| one.session == session) {
-        let one = known.remove(at);
-        if let (Some(adapter), Some(digest)) = (one.adapter.upgrade(), one.digest.upgrade()) {
-            known.push(one);
-            return Kept { adapter, digest };
+impl Table {
+    fn find(&mut self, session: Identity, settings: AdapterSettings, now: Instant) -> (Kept, Option<Known>) {
+        if let Some(one) = self.sessions.get_mut(&session)
+            && let (Some(adapter), Some(digest)) = (one.adapter.upgrade(), one.digest.upgrade())
+        {
+            one.used_at = now;
+            return (Kept { adapter, digest }, None);
+        }
+        let kept = Kept { adapter: Arc::new(Adapter::new(settings)), digest: Arc::default() };
+        let known = Known {
+            adapter: Arc::downgrade(&kept.adapter),
+            digest: Arc::downgrade(&kept.digest),
+            kept: Some(kept.clone()),
+            used_at: now,
+            idle: 0,
+        };
+        let gone = if self.sessions.len() < MOST_SESSIONS { None } else { self.take_oldest() };
+        self.sessions.insert(session, known);
+        (kept, gone)
+    }
+
+    /// Of those that live elsewhere, one that has no connections where there is one.
+    fn take_oldest(&mut self) -> Option<Known> {
+        let foreign = self.sessions.iter().filter(|(_, one)| one.kept.is_some());
+        let oldest =
+            foreign.min_by_key(|(_, one)| (one.idle > 0, one.used_at)).map(|(session, _)| *session)?;
+        self.take(oldest)
+    }
+
+    fn take(&mut self, session: Identity) -> Option<Known> {
+        let gone = self.sessions.remove(&session)?;
+        self.idle -= gone.idle;
+        Some(gone)
+    }
+
+    fn count(&mut self, session: Identity, adapter: &Arc<Adapter>, idle: usize) {
+        let is_its =
+            |one: &&mut Known| one.kept.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.adapter, adapter));
+        if let Some(one) = self.sessions.get_mut(&session).filter(is_its) {
+            self.idle = self.idle - one.idle + idle;
+            one.idle = idle;
         }
     }
-    let kept = Kept { adapter: Arc::new(Adapter::new(settings)), digest: Arc::default() };
-    let (adapter, digest) = (Arc::downgrade(&kept.adapter), Arc::downgrade(&kept.digest));
-    known.push(Known { session, adapter, digest, kept: Some(kept.clone()) });
-    let foreign = |one: &Known| one.kept.is_some();
-    let gone = match known.iter().filter(|one| foreign(one)).count() > MOST {
-        true => known.iter().position(foreign).map(|at| known.remove(at)),
-        false => None,
-    };
-    drop(known);
-    // Its connections are closed without the lock.
-    drop(gone);
-    kept
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.looked_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK)
+    }
+
+    fn adapters(&self) -> Vec<(Identity, Arc<Adapter>)> {
+        let foreign = self.sessions.iter().filter_map(|(session, one)| Some((session, one.kept.as_ref()?)));
+        foreign.map(|(session, kept)| (*session, kept.adapter.clone())).collect()
+    }
+
+    /// Takes out those of this process that are gone, and those that have no connection and were not used for long.
+    fn take_unused(&mut self, before: Option<Instant>) -> Vec<Known> {
+        let is_unused = |one: &Known| match &one.kept {
+            None => one.adapter.strong_count() == 0,
+            // One that is running at this moment is held by its request as well.
+            Some(kept) => {
+                one.idle == 0
+                    && before.is_some_and(|before| one.used_at < before)
+                    && Arc::strong_count(&kept.adapter) == 1
+            }
+        };
+        let unused: Vec<_> =
+            self.sessions.iter().filter(|(_, one)| is_unused(one)).map(|(session, _)| *session).collect();
+        unused.into_iter().filter_map(|session| self.take(session)).collect()
+    }
 }
 
-/// The request as bytes for [`execute`], here or elsewhere.
-pub fn encode(request: &Request, may_attach: bool) -> Result<EncodedTask, Error> {
-    wire::encode_task(request, may_attach).map_err(|error| error.at(&request.url))
+/// Closes what has rested for too long, and of the rest what is too much; forgets sessions that nobody uses.
+fn tidy(now: Instant) {
+    let mut table = KNOWN.get().lock();
+    table.looked_at = Some(now);
+    let adapters = table.adapters();
+    drop(table);
+    let before = now.checked_sub(IDLE_TIME);
+    let mut times = Vec::new();
+    for (_, adapter) in &adapters {
+        if let Some(before) = before {
+            adapter.close_idle_before(before);
+        }
+        times.append(&mut adapter.idle_since());
+    }
+    if times.len() > MOST_IDLE {
+        let (_, oldest_kept, _) = times.select_nth_unstable_by(MOST_IDLE - 1, |one, other| other.cmp(one));
+        adapters.iter().for_each(|(_, adapter)| adapter.close_idle_before(*oldest_kept));
+    }
+    // Another thread may be using a pool whose lock it has: not both locks at once.
+    let counts: Vec<_> = adapters.iter().map(|(_, adapter)| adapter.idle_count()).collect();
+    let mut table = KNOWN.get().lock();
+    for ((session, adapter), idle) in adapters.into_iter().zip(counts) {
+        table.count(session, &adapter, idle);
+    }
+    let gone = table.take_unused(before);
+    drop(table);
+    drop(gone);
+}
+
+/// The use of a session by one of its requests. When it is over, its connections are counted.
+struct Use {
+    session: Identity,
+    adapter: Arc<Adapter>,
+    origin: Origin,
+}
+
+impl Use {
+    fn begin(session: Identity, settings: AdapterSettings) -> (Use, Kept) {
+        let now = Instant::now();
+        let mut table = KNOWN.get().lock();
+        let (kept, gone) = table.find(session, settings, now);
+        let is_due = table.is_due(now);
+        drop(table);
+        drop(gone);
+        if is_due {
+            tidy(now);
+        }
+        (Use { session, adapter: kept.adapter.clone(), origin: Origin::here() }, kept)
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if self.origin.is_inherited() {
+            return;
+        }
+        let idle = self.adapter.idle_count();
+        let mut table = KNOWN.get().lock();
+        table.count(self.session, &self.adapter, idle);
+        let is_full = table.idle > MOST_IDLE;
+        drop(table);
+        if is_full {
+            tidy(Instant::now());
+        }
+    }
+}
+
+/// The request as bytes for [`execute`], here or elsewhere. `future` is the id of its future.
+pub fn encode(future: u64, request: &Request, may_attach: bool) -> Result<EncodedTask, Error> {
+    wire::encode_task(TaskName::of(future), request, may_attach).map_err(|error| error.at(&request.url))
 }
 
 /// A request from elsewhere, about to run.
 pub struct Job {
+    name: TaskName,
     request: Request,
     body: SentBody,
+    use_of_session: Use,
 }
 
 impl Job {
-    /// The inner error is the outcome.
+    /// The inner error is the reply.
     pub fn open(
         message: &[u8],
         attachment: Option<Arc<dyn Borrowed>>,
         find_hook: FindHook,
-    ) -> Result<Result<Job, Error>, Malformed> {
-        let task = match wire::decode_task(message, attachment, find_hook)? {
+    ) -> Result<Result<Job, Vec<u8>>, Malformed> {
+        let decoded = wire::decode_task(message, attachment, find_hook)?;
+        let name = decoded.name;
+        let task = match decoded.task {
             Ok(task) => task,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(reply_without_response(name, error))),
         };
         let ForeignTask { session, settings, method, url, defaults, options, environment, .. } = task;
-        let Kept { adapter, digest } = find(session, settings);
+        let (use_of_session, Kept { adapter, digest }) = Use::begin(session, settings);
         let defaults = Arc::new(defaults);
         let session = Session::stand_in(defaults.clone(), Jar::copy_of(task.cookies), adapter, digest);
         let request = Request {
@@ -106,11 +252,11 @@ impl Job {
             environment: environment.map(Arc::new),
             deadline: task.deadline,
         };
-        Ok(Ok(Job { request, body: task.body }))
+        Ok(Ok(Job { name, request, body: task.body, use_of_session }))
     }
 
-    pub fn body(&self) -> &SentBody {
-        &self.body
+    pub fn name(&self) -> TaskName {
+        self.name
     }
 
     /// Whether the body is to be read by whoever gets the response.
@@ -136,15 +282,18 @@ impl Job {
     pub fn run(self, control: &Arc<Control>) -> Done {
         let session = self.request.session.clone();
         let outcome = self.request.run(control);
-        Done { outcome, session, body: self.body }
+        Done { name: self.name, outcome, session, body: self.body, _use_of_session: self.use_of_session }
     }
 }
 
 /// A request from elsewhere that was run.
 pub struct Done {
+    name: TaskName,
     pub outcome: Outcome,
     session: Arc<Session>,
     body: SentBody,
+    // Last, so that the body of the outcome has let go of its connection.
+    _use_of_session: Use,
 }
 
 impl Done {
@@ -154,7 +303,7 @@ impl Done {
 
     /// The same with another outcome.
     pub fn reply_with(&self, outcome: &Outcome, last: &LastBody<'_>) -> Vec<u8> {
-        wire::encode_reply(outcome, self.cookies(), &self.body, last)
+        wire::encode_reply(self.name, outcome, self.cookies(), &self.body, last)
     }
 
     fn cookies(&self) -> Vec<Cookie> {
@@ -163,9 +312,186 @@ impl Done {
 }
 
 /// Runs the request in these bytes on this thread and returns its outcome as bytes.
-pub fn execute(message: &[u8], find_hook: FindHook) -> Result<Vec<u8>, Malformed> {
-    match Job::open(message, None, find_hook)? {
-        Ok(job) => Ok(job.run(&Arc::new(Control::new())).reply(&LastBody::Inside)),
-        Err(error) => Ok(wire::encode_reply(&Err(error), Vec::new(), &None, &LastBody::Inside)),
+pub fn execute(message: &[u8], find_hook: FindHook) -> Result<Vec<u8>, TaskError> {
+    let job = match Job::open(message, None, find_hook).map_err(|_| TaskError::Malformed)? {
+        Ok(job) => job,
+        Err(reply) => return Ok(reply),
+    };
+    let control = Arc::new(Control::new());
+    let done = job.run(&control);
+    if control.origin().is_inherited() {
+        // The process that forked this one replies.
+        mem::forget(done);
+        return Err(TaskError::Forked);
+    }
+    Ok(done.reply(&LastBody::Inside))
+}
+
+/// The reply to a task that led to nothing but an error.
+pub fn reply_without_response(name: TaskName, error: Error) -> Vec<u8> {
+    wire::encode_reply(name, &Err(error), Vec::new(), &None, &LastBody::Inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::options::NamedHook;
+    use crate::session::Config;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    /// The table is one for all tests.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn crate::options::Hook>, String> {
+        Err("there are no hooks".into())
+    }
+
+    /// Answers every request and keeps its connections; how many it has, and how many it has had.
+    struct Server {
+        address: SocketAddr,
+        open: Arc<AtomicUsize>,
+        accepted: Arc<AtomicUsize>,
+    }
+
+    impl Server {
+        fn start() -> Server {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let (open, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let server = Server { address, open: open.clone(), accepted: accepted.clone() };
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let (mut stream, open) = (stream.unwrap(), open.clone());
+                    open.fetch_add(1, Ordering::SeqCst);
+                    accepted.fetch_add(1, Ordering::SeqCst);
+                    thread::spawn(move || {
+                        let mut input = [0; 4096];
+                        while matches!(stream.read(&mut input), Ok(1..)) {
+                            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                        }
+                        open.fetch_sub(1, Ordering::SeqCst);
+                    });
+                }
+            });
+            server
+        }
+
+        fn accepted(&self) -> usize {
+            self.accepted.load(Ordering::SeqCst)
+        }
+
+        fn becomes_open(&self, count: usize) {
+            let until = Instant::now() + Duration::from_secs(20);
+            while self.open.load(Ordering::SeqCst) != count {
+                let open = self.open.load(Ordering::SeqCst);
+                assert!(Instant::now() < until, "{open} connections are open, not {count}");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+
+        /// A request of a session that is taken for one of another process.
+        fn task(&self) -> Vec<u8> {
+            let request = Request {
+                session: Session::new(&Config::default()).unwrap(),
+                method: "GET".into(),
+                url: format!("http://{}/", self.address).into(),
+                defaults: Arc::default(),
+                options: None,
+                environment: Environment::snapshot(),
+                deadline: None,
+            };
+            encode(1, &request, false).unwrap_or_else(|error| panic!("{error}")).message
+        }
+    }
+
+    fn run(task: &[u8]) {
+        let reply = execute(task, no_hooks).unwrap_or_else(|_| panic!("not executed"));
+        let reply = wire::Reply::decode(&reply).expect("a reply");
+        let outcome = reply.outcome(&None, None, None, &Arc::new(Control::new())).expect("an outcome");
+        assert_eq!(outcome.unwrap_or_else(|error| panic!("{error}")).status(), 200);
+    }
+
+    fn forget_all() {
+        let gone = mem::take(&mut KNOWN.get().lock().sessions);
+        KNOWN.get().lock().idle = 0;
+        drop(gone);
+    }
+
+    fn known() -> usize {
+        KNOWN.get().lock().sessions.len()
+    }
+
+    #[test]
+    fn each_of_many_foreign_sessions_keeps_its_connection() {
+        let _alone = ALONE.lock();
+        let server = Server::start();
+        let tasks: Vec<_> = (0..100).map(|_| server.task()).collect();
+        for _ in 0..3 {
+            tasks.iter().for_each(|task| run(task));
+        }
+        assert_eq!(server.accepted(), 100);
+        forget_all();
+        server.becomes_open(0);
+    }
+
+    #[test]
+    fn of_their_idle_connections_those_used_last_are_kept() {
+        let _alone = ALONE.lock();
+        let server = Server::start();
+        let tasks: Vec<_> = (0..MOST_IDLE + 44).map(|_| server.task()).collect();
+        tasks.iter().for_each(|task| run(task));
+        server.becomes_open(MOST_IDLE);
+        // The last ones have theirs, the first ones need others.
+        tasks[44..].iter().for_each(|task| run(task));
+        assert_eq!(server.accepted(), MOST_IDLE + 44);
+        tasks[..44].iter().for_each(|task| run(task));
+        assert_eq!(server.accepted(), MOST_IDLE + 2 * 44);
+        server.becomes_open(MOST_IDLE);
+        forget_all();
+        server.becomes_open(0);
+    }
+
+    #[test]
+    fn connections_and_sessions_that_nobody_uses_are_let_go() {
+        let _alone = ALONE.lock();
+        let server = Server::start();
+        let tasks: Vec<_> = (0..5).map(|_| server.task()).collect();
+        tasks.iter().for_each(|task| run(task));
+        let before = known();
+        tidy(Instant::now() + IDLE_TIME - Duration::from_secs(30));
+        assert_eq!(known(), before);
+        server.becomes_open(5);
+        // One of them is in use.
+        let job = Job::open(&tasks[0], None, no_hooks).unwrap_or_else(|_| panic!("no job"));
+        tidy(Instant::now() + IDLE_TIME + Duration::from_secs(1));
+        server.becomes_open(0);
+        assert_eq!(known(), before - 4);
+        drop(job);
+        run(&tasks[0]);
+        run(&tasks[1]);
+        assert_eq!(server.accepted(), 7);
+        forget_all();
+    }
+
+    #[test]
+    fn the_sessions_that_are_known_are_bounded() {
+        let _alone = ALONE.lock();
+        let server = Server::start();
+        let used = server.task();
+        run(&used);
+        let settings =
+            AdapterSettings { pool_connections: 10, pool_maxsize: 10, pool_block: false, max_retries: 0 };
+        for session in 0..MOST_SESSIONS as u128 + 10 {
+            drop(Use::begin(session, settings));
+        }
+        assert_eq!(known(), MOST_SESSIONS);
+        // It has a connection, and so it is none of those that went.
+        run(&used);
+        assert_eq!(server.accepted(), 1);
+        forget_all();
     }
 }

@@ -5,6 +5,7 @@ pub mod processes;
 pub mod threads;
 pub mod wire;
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,14 +16,15 @@ use crate::session::{Outcome, Request, RequestFuture};
 
 /// What becomes of a request that a worker has taken.
 pub trait Runner: Send + Sync {
-    fn run(&self, request: Request, control: &Arc<Control>) -> Outcome;
+    /// `future` is the id of the request's future.
+    fn run(&self, future: u64, request: Request, control: &Arc<Control>) -> Outcome;
 }
 
 /// Sends the request on the thread that took it.
 pub struct Here;
 
 impl Runner for Here {
-    fn run(&self, request: Request, control: &Arc<Control>) -> Outcome {
+    fn run(&self, _: u64, request: Request, control: &Arc<Control>) -> Outcome {
         request.run(control)
     }
 }
@@ -41,6 +43,9 @@ pub enum TaskError {
     Malformed,
     /// The request cannot be sent elsewhere; the reason is the future's if nobody runs the task.
     NotTransferable,
+    OutOfMemory,
+    /// A function of the user's has forked, and this is the child.
+    Forked,
 }
 
 impl Task {
@@ -60,13 +65,19 @@ impl Task {
         let control = Arc::new(Control::new());
         let Some(request) = future.start(&control) else { return };
         let _held = future.hold();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| runner.run(request, &control))).unwrap_or_else(|panic| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| runner.run(future.id(), request, &control)))
+            .unwrap_or_else(|panic| {
                 Err(Error::new(
                     ErrorKind::Request,
                     format!("a defect in this library: {}", panic_text(&*panic)),
                 ))
             });
+        if future.is_inherited() {
+            // One of the user's functions has forked and returned in the child. Who waits for the future, and what its
+            // outcome would be dropped with, is in the parent.
+            mem::forget((future.clone(), outcome));
+            return;
+        }
         future.finish(outcome);
     }
 
@@ -79,25 +90,33 @@ impl Task {
 
     /// The request as bytes, for [`elsewhere::execute`].
     pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
-        let request = self.future.as_ref().and_then(|future| future.work()).ok_or(TaskError::Over)?;
+        let future = self.future.as_ref().ok_or(TaskError::Over)?;
+        let request = future.work().ok_or(TaskError::Over)?;
         elsewhere::remember(&request.session);
-        elsewhere::encode(&request, false).map(|task| task.message).map_err(|error| {
+        elsewhere::encode(future.id(), &request, false).map(|task| task.message).map_err(|error| {
             let _ = self.refused.set(error);
             TaskError::NotTransferable
         })
     }
 
-    /// Ends the future with an outcome in bytes. A future that is over already stays as it is.
+    /// Ends the future with an outcome in bytes, unless it is that of another task. A future that is over already stays
+    /// as it is.
     pub fn complete(&mut self, reply: &[u8]) -> Result<(), TaskError> {
         let mut reply = wire::Reply::decode(reply).map_err(|_| TaskError::Malformed)?;
         if reply.follows() != wire::Follows::Nothing {
             return Err(TaskError::Malformed);
         }
         let Some(future) = &self.future else { return Ok(()) };
+        if reply.name() != wire::TaskName::of(future.id()) {
+            return Err(TaskError::Malformed);
+        }
         let cookies = reply.take_cookies();
         let body = future.work().and_then(|request| wire::body_of(&request));
         let control = Arc::new(Control::new());
-        let outcome = reply.outcome(&body, None, None, &control).map_err(|_| TaskError::Malformed)?;
+        let outcome = reply.outcome(&body, None, None, &control).map_err(|why| match why {
+            wire::Unusable::Malformed => TaskError::Malformed,
+            wire::Unusable::OutOfMemory(_) => TaskError::OutOfMemory,
+        })?;
         if let Some(request) = future.start(&control) {
             let _held = future.hold();
             request.session.jar().merge(cookies);

@@ -246,12 +246,19 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     drop(first);
     // One that was started without a task is on its way to the queue.
     let mut expected = task.is_none();
-    if let Some(task) = task {
+    let run = |task: Task| {
         task.run_by(&*shared.runner);
+        // One of the user's functions may have forked. In the child there is no pool, only this thread of it.
+        !fork::is_inherited(shared.made_in)
+    };
+    if task.is_some_and(|task| !run(task)) {
+        return;
     }
     let sleeper = Sleeper::new();
     while let Some(task) = shared.next(&sleeper, mem::take(&mut expected)) {
-        task.run_by(&*shared.runner);
+        if !run(task) {
+            return;
+        }
     }
     HOME.with(|home| home.borrow_mut().take());
     let mut crew = shared.crew.lock();

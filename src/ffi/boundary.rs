@@ -113,6 +113,36 @@ pub(super) fn limit(timeout_ms: i64) -> Checked<Option<Duration>> {
     }
 }
 
+/// A member of a structure of the caller's that begins with its size. None where the structure ends before the member
+/// does, as one of an earlier version of the header may; nothing behind `size` is read.
+///
+/// `member!(pointer, size, rf_type.member)`; whoever uses it vouches for `size` readable bytes.
+macro_rules! member {
+    ($structure:expr, $size:expr, $type:ident.$member:ident) => {
+        $crate::ffi::boundary::read_member(
+            $structure,
+            $size,
+            std::mem::offset_of!($type, $member),
+            |whole: &$type| &whole.$member,
+        )
+    };
+}
+pub(super) use member;
+
+/// The function tells the member's type, and is not called.
+pub(super) unsafe fn read_member<S, M: Copy>(
+    structure: *const S,
+    size: usize,
+    offset: usize,
+    _: fn(&S) -> &M,
+) -> Option<M> {
+    if size < offset + size_of::<M>() {
+        return None;
+    }
+    // SAFETY: the caller vouches for `size` readable bytes, and the member ends before they do.
+    Some(unsafe { structure.cast::<u8>().add(offset).cast::<M>().read() })
+}
+
 impl From<WaitError> for rf_status {
     fn from(error: WaitError) -> rf_status {
         match error {

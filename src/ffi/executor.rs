@@ -4,11 +4,10 @@
 //! (rf_config_set_executor).
 
 use std::ffi::{c_int, c_void};
-use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::boundary::{Out, bytes, nothing, status, value};
+use super::boundary::{Out, bytes, member, nothing, status, value};
 use super::callback::{Data, find_hook};
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
@@ -21,7 +20,8 @@ use crate::session::announce_closing;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct rf_executor_ops {
-    /// sizeof(rf_executor_ops), so that later versions can add functions.
+    /// sizeof(rf_executor_ops), so that later versions can add functions: a function counts when `size` reaches behind it, and
+    /// nothing behind `size` is read.
     pub size: usize,
     /// Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
     /// Anything else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN (RF_ERROR_NOT_TRANSFERABLE
@@ -66,8 +66,9 @@ pub unsafe extern "C" fn rf_executor_new_threads(
 /// rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies fails the request it ran with
 /// RF_ERROR_BROKEN_POOL and is replaced. Workers run the program requests-futures-worker, which is looked for beside
 /// this library, in libexec/requests-futures next to its lib, or where the environment variable
-/// REQUESTS_FUTURES_WORKER says; they inherit the environment, the working folder, the standard output and the standard error of this process
-/// as these are when they start, and end with it. They are children of this process, so their end raises SIGCHLD in it. Each has connections of its own: the numbers of rf_config_set_pool_maxsize
+/// REQUESTS_FUTURES_WORKER says (which a set-uid program ignores, as it does LD_LIBRARY_PATH); they inherit the environment,
+/// the working folder, the standard output and the standard error of this process as these are when they start, and no
+/// other descriptor, and end with it. A hook may fork: a child in which it returns ends there. They are children of this process, so their end raises SIGCHLD in it. Each has connections of its own: the numbers of rf_config_set_pool_maxsize
 /// and its like hold for each. That no worker can be started is the outcome of the future, not of this call. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_processes(
@@ -123,7 +124,7 @@ pub unsafe extern "C" fn rf_executor_free(executor: *mut rf_executor) {
 
 /// Makes an executor of your own from its functions, which any thread may call at any time. The functions are copied.
 /// `drop`, which may be NULL, gets `user_data` when neither the handle nor a session needs the executor any more.
-/// RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size is too small.
+/// RF_E_NULL: `ops` or its submit is NULL. RF_E_INVALID: its size does not reach behind submit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_custom(
     ops: *const rf_executor_ops,
@@ -139,15 +140,11 @@ pub unsafe extern "C" fn rf_executor_new_custom(
         }
         // SAFETY: every version of the structure begins with its size.
         let size = unsafe { (&raw const (*ops).size).read() };
-        if size < offset_of!(rf_executor_ops, shutdown) {
-            return Err(rf_status::RF_E_INVALID);
-        }
-        // SAFETY: the size says that the members read here are there.
+        // SAFETY: the caller vouches for as many bytes as the size says.
         let (submit, shutdown) = unsafe {
-            let whole = size >= size_of::<rf_executor_ops>();
             (
-                (&raw const (*ops).submit).read(),
-                if whole { (&raw const (*ops).shutdown).read() } else { None },
+                member!(ops, size, rf_executor_ops.submit).ok_or(rf_status::RF_E_INVALID)?,
+                member!(ops, size, rf_executor_ops.shutdown).flatten(),
             )
         };
         if submit.is_none() {
@@ -225,7 +222,7 @@ pub unsafe extern "C" fn rf_task_free(task: *mut rf_task) {
 
 /// The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task stays
 /// yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel as absolute
-/// paths) and carry the version of their format; free them with rf_bytes_free. They may hold passwords, and who
+/// paths; of the session's cookies come those that the URL's host may get) and carry the version of their format; free them with rf_bytes_free. They may hold passwords, and who
 /// executes them runs the hooks that they name: take them only from whom you trust. The future stays pending until
 /// rf_task_complete: it can be cancelled meanwhile, though the request may be carried out elsewhere, where nobody
 /// hears of that. What is left of a deadline counts on from rf_task_execute.
@@ -254,8 +251,9 @@ pub unsafe extern "C" fn rf_task_encode(
 
 /// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
 /// rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read first. Requests of one session that are executed in one
-/// process share connections. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task
-/// of this version. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+/// process share connections; of those that rest, the process keeps 256 in all, none for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task
+/// of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as well, and this is the child; the reply is
+/// its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_execute(
     bytes: *const u8,
@@ -270,14 +268,15 @@ pub unsafe extern "C" fn rf_task_execute(
         let out = unsafe { Out::required(reply, std::ptr::null_mut()) }?;
         // SAFETY: see rf_task_encode.
         let message = unsafe { self::bytes(bytes, length) }?;
-        let made = elsewhere::execute(message, find_hook).map_err(|_| rf_status::RF_E_INVALID)?;
+        let made = elsewhere::execute(message, find_hook)?;
         give_bytes(&made, &out, &reply_length)
     })
 }
 
 /// Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the task. A
-/// future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this version; the
-/// task is still yours: complete, run or free it. RF_E_NULL: an argument is NULL.
+/// future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this version, or that of
+/// another task; the task is still yours: complete, run or free it. RF_E_RESOURCE: no memory; it is still yours as well.
+/// RF_E_NULL: an argument is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_complete(task: *mut rf_task, reply: *const u8, length: usize) -> rf_status {
     status(|| {
@@ -310,6 +309,8 @@ impl From<TaskError> for rf_status {
             TaskError::Over => rf_status::RF_E_STATE,
             TaskError::Malformed => rf_status::RF_E_INVALID,
             TaskError::NotTransferable => rf_status::RF_FAILED,
+            TaskError::OutOfMemory => rf_status::RF_E_RESOURCE,
+            TaskError::Forked => rf_status::RF_E_SHUTDOWN,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
+use crate::fork;
 use crate::monitor::{Monitor, MonitorGuard, Until};
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -87,6 +88,9 @@ pub struct Adapter {
 }
 
 struct Pool {
+    /// The generation of processes that has its connections: in a forked child nobody takes the lock, which a thread that
+    /// is not there may hold.
+    made_in: u32,
     settings: AdapterSettings,
     /// Notified when a connection came back or was closed, for those who wait under `pool_block`.
     hosts: Monitor<Hosts>,
@@ -108,7 +112,7 @@ struct Host {
 
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
-        let pool = Pool { settings, hosts: Monitor::default() };
+        let pool = Pool { made_in: fork::generation(), settings, hosts: Monitor::default() };
         Adapter { settings, tls: TlsConfigs::default(), pool: Arc::new(pool) }
     }
 
@@ -138,6 +142,28 @@ impl Adapter {
         let table = std::mem::take(&mut hosts.table);
         drop(hosts);
         drop(table);
+    }
+
+    /// How many connections rest.
+    pub fn idle_count(&self) -> usize {
+        self.pool.hosts.lock().table.values().map(|host| host.idle.len()).sum()
+    }
+
+    /// When each of those that rest was used last, in no order.
+    pub fn idle_since(&self) -> Vec<Instant> {
+        let hosts = self.pool.hosts.lock();
+        hosts.table.values().flat_map(|host| &host.idle).map(|connection| connection.used_at).collect()
+    }
+
+    /// Closes those that rest and were used last before that time.
+    pub fn close_idle_before(&self, at: Instant) {
+        let is_old = |connection: &mut Connection| connection.used_at < at;
+        let mut hosts = self.pool.hosts.lock();
+        let old: Vec<_> =
+            hosts.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_old)).collect();
+        drop(hosts);
+        // To close is a system call: not under the lock.
+        drop(old);
     }
 
     fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
@@ -325,7 +351,7 @@ impl Lease {
     /// The connection can be used again.
     pub fn give_back(mut self, mut connection: Connection) {
         self.returned = true;
-        let Some(pool) = self.pool.upgrade() else { return };
+        let Some(pool) = self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in)) else { return };
         connection.rest();
         let mut hosts = pool.hosts.lock();
         let closed = hosts.closed;
@@ -348,7 +374,7 @@ impl Drop for Lease {
         if self.returned {
             return;
         }
-        let Some(pool) = self.pool.upgrade() else { return };
+        let Some(pool) = self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in)) else { return };
         let mut hosts = pool.hosts.lock();
         if let Some(host) = hosts.table.get_mut(&self.route) {
             host.in_use = host.in_use.saturating_sub(1);

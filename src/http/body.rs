@@ -174,7 +174,8 @@ impl Payload {
             return Err(Error::new(ErrorKind::Hook, "The body's reader failed to rewind."));
         }
         shared.set_touched(false);
-        Ok(())
+        // It may have forked, and returned in the child as well.
+        control.check()
     }
 
     /// Sends head and body. False when the server answered before it had all.

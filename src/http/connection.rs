@@ -1,5 +1,7 @@
 //! A connection that carries one request at a time: its channel and its input buffer.
 
+use std::time::Instant;
+
 use super::channel::{Channel, Sent};
 use super::socket::Limits;
 use crate::control::Control;
@@ -26,6 +28,8 @@ pub struct Connection {
     flooded: bool,
     /// How many requests it has carried before.
     pub served: u32,
+    /// When it was last used, or made.
+    pub used_at: Instant,
 }
 
 /// The line of a head that comes next, and whether a line before it was folded.
@@ -46,6 +50,7 @@ impl Connection {
             unsent: None,
             flooded: false,
             served: 0,
+            used_at: Instant::now(),
         }
     }
 
@@ -249,6 +254,7 @@ impl Connection {
             self.input = Vec::new();
         }
         self.served += 1;
+        self.used_at = Instant::now();
     }
 }
 

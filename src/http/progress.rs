@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
+use crate::fork::Origin;
 use crate::options::Progress;
 
 /// No two reports are closer than this, but for the first and the last.
@@ -78,9 +79,12 @@ impl Watch {
 
     fn report(&mut self) -> Result<(), Error> {
         self.last = Instant::now();
-        self.progress
-            .report(self.sent, self.send_total, self.received, self.receive_total)
-            .map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on."))
+        let origin = Origin::here();
+        let reported = self.progress.report(self.sent, self.send_total, self.received, self.receive_total);
+        if origin.has_left() {
+            return Err(Error::forked());
+        }
+        reported.map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on."))
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::Read;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -534,6 +535,11 @@ impl Transfer<'_> {
     fn call(&self, hook: &dyn crate::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
         let mut call = HookCall { session: self.request.session.clone(), failure: None, replacement: None };
         let result = hook.call(&mut call, &response);
+        if self.control.origin().has_left() {
+            // The body's connection is the parent's.
+            mem::forget((call, response));
+            return Err(Error::forked());
+        }
         self.control.check()?;
         if result.is_err() {
             let text = call.failure.unwrap_or_else(|| format!("A {what} failed without a message."));
@@ -552,7 +558,8 @@ impl Transfer<'_> {
             }
             Some(Sink::Function(output)) => response.drain(&mut |piece| {
                 let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on.");
-                output.write(piece).map_err(refused)
+                let written = output.write(piece).map_err(refused);
+                if self.control.origin().has_left() { Err(Error::forked()) } else { written }
             }),
             None if self.settings.stream == Some(true) => {
                 self.request.session.remember_stream(self.control);

@@ -2,6 +2,8 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/mman.h>
 
 typedef struct own {
   rf_status (*submit)(struct own *self, rf_task *task);
@@ -149,11 +151,54 @@ static void shutting_down(void) {
   end(&self, executor, session);
 }
 
+static void never(bool wait, bool cancel_futures, void *user_data) {
+  (void)wait, (void)cancel_futures, (void)user_data;
+  FAIL("a function behind the structure's end was called");
+}
+
+/* A function counts when the size reaches behind it; what lies behind the size is not read. */
+static void every_size_of_the_functions(void) {
+  long page = sysconf(_SC_PAGESIZE);
+  uint8_t *pages = mmap(NULL, (size_t)page * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(pages != MAP_FAILED);
+  CHECK_INT(0, mprotect(pages + page, (size_t)page, PROT_NONE));
+  const size_t behind_submit = offsetof(rf_executor_ops, submit) + sizeof(void (*)(void));
+  const size_t behind_shutdown = offsetof(rf_executor_ops, shutdown) + sizeof(void (*)(void));
+  for (size_t size = 0; size <= sizeof(rf_executor_ops) + 16; size++) {
+    own self;
+    rf_executor *executor = NULL;
+    rf_executor_ops whole = {size, submit, size >= behind_shutdown ? shut_down : never};
+    /* At the end of the page, where a structure of this size may lie. */
+    size_t room = (size + sizeof(size_t) - 1) / sizeof(size_t) * sizeof(size_t);
+    if (room < sizeof(size_t)) room = sizeof(size_t);
+    uint8_t *at = pages + page - room;
+    memset(at, 0xff, room);
+    memcpy(at, &whole, room < sizeof whole ? room : sizeof whole);
+    memset(&self, 0, sizeof self);
+    self.submit = run_here;
+    rf_status status = rf_executor_new_custom((const rf_executor_ops *)(void *)at, &self, drop, &executor);
+    if (size < behind_submit) {
+      CHECK_STATUS(RF_E_INVALID, status);
+      CHECK_NULL(executor);
+      CHECK_INT(0, self.drops);
+      continue;
+    }
+    CHECK_OK(status);
+    memset(at, 0xff, room); /* the functions were copied */
+    CHECK_OK(rf_executor_shutdown(executor, true, false));
+    CHECK_INT(size >= behind_shutdown, self.shutdowns);
+    rf_executor_free(executor);
+    CHECK_INT(1, self.drops);
+  }
+  CHECK_INT(0, munmap(pages, (size_t)page * 2));
+}
+
 int main(void) {
   in_this_thread();
   in_a_thread();
   not_at_all();
   cancelled_before_it_runs();
   shutting_down();
+  every_size_of_the_functions();
   return finish();
 }

@@ -52,6 +52,20 @@ static inline rf_session *session_on(rf_executor *executor) {
   return session;
 }
 
+/* CRC-32, the check sum of messages. */
+static inline uint32_t crc32(const uint8_t *bytes, size_t length) {
+  uint32_t sum = 0xffffffff;
+  for (size_t i = 0; i < length; i++) {
+    sum ^= bytes[i];
+    for (int bit = 0; bit < 8; bit++) sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
+  }
+  return ~sum;
+}
+
+static inline void put_u32(uint8_t *to, uint32_t number) {
+  for (int i = 0; i < 4; i++) to[i] = (uint8_t)(number >> 8 * i);
+}
+
 /* ---- a pool of processes ---- */
 
 typedef struct pool {

@@ -1,5 +1,6 @@
 /* fork(): in the child what was made before gives errors and never hangs, and what is made there works. */
 #include "check.h"
+#include "wire.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -149,6 +150,147 @@ static void fork_while_others_wait(void) {
   }
 }
 
+/* ---- a function of the program's forks and returns in the child as well ---- */
+
+static int wakes[2]; /* a byte for each callback that was called, in whichever process */
+static long parent;
+
+static void fork_here(void) {
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) return;
+  /* What the child does, it has done when the parent goes on. An alarm would not end it: workers block all signals. */
+  int status = 0;
+  int64_t until = now_ms() + 20000 * patience();
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    if (now_ms() > until) {
+      kill(child, SIGKILL);
+      FAIL("the child goes on");
+    }
+    sleep_ms(1);
+  }
+  if (WIFSIGNALED(status)) FAIL("the child was ended by signal %d", WTERMSIG(status));
+}
+
+static rf_status fork_in_hook(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response, (void)user_data;
+  fork_here();
+  return RF_OK;
+}
+static rf_status fork_in_background(rf_hook_call *call, rf_session *own, const rf_response *response, void *user_data) {
+  (void)own;
+  return fork_in_hook(call, response, user_data);
+}
+static rf_status fork_in_output(const uint8_t *data, size_t length, void *user_data) {
+  int *calls = user_data;
+  (void)data, (void)length;
+  if (++*calls == 1) fork_here();
+  return RF_OK;
+}
+static rf_status fork_in_progress(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
+                                  void *user_data) {
+  int *calls = user_data;
+  (void)sent, (void)send_total, (void)received, (void)receive_total;
+  if (++*calls == 1) fork_here();
+  return RF_OK;
+}
+static int64_t fork_in_reader(uint8_t *buffer, size_t capacity, void *user_data) {
+  int *calls = user_data;
+  if (++*calls == 1) fork_here();
+  if (*calls > 3) return 0;
+  CHECK(capacity >= 1000);
+  memset(buffer, 'a' + *calls, 1000);
+  return 1000;
+}
+static void wake(rf_future *future, void *user_data) {
+  (void)future, (void)user_data;
+  CHECK_INT(1, write(wakes[1], "w", 1));
+}
+static void fork_in_callback(rf_future *future, void *user_data) {
+  (void)future, (void)user_data;
+  fork_here();
+}
+
+enum { IN_HOOK, IN_BACKGROUND, IN_OUTPUT, IN_PROGRESS, IN_READER, IN_CALLBACK, FUNCTIONS };
+
+static rf_status run_here(rf_task *task, void *user_data) {
+  (void)user_data;
+  rf_task_run(task);
+  if (getpid() != parent) _exit(0); /* the child: it has come back, which is all that it is to do */
+  return RF_OK;
+}
+
+/* Answers with what it was asked for, once it may. */
+static void answer_when_told(wire_connection *connection, void *may) {
+  while (wire_next(connection)) {
+    char path[64] = "";
+    sscanf(connection->request, "%*s %63s", path);
+    EVENTUALLY(LOAD(*(int *)may));
+    wire_answer(connection, "200 OK", "", path);
+  }
+}
+
+static void check_answer(rf_session *on, const wire *server, const char *path) {
+  rf_future *future = get(on, wire_url(server, path), NULL);
+  CHECK_STR(path, rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+}
+
+/* Each response is that of its request, over the one connection, and nobody is told twice. */
+static void check_forks(rf_session *on, int function, bool is_async) {
+  int calls = 0, may = 1;
+  char told[16];
+  wire *server = wire_start(answer_when_told, &may);
+  rf_options *options = new_options();
+  CHECK_INT(0, pipe(wakes));
+  if (function == IN_HOOK) CHECK_OK(rf_options_add_hook(options, fork_in_hook, NULL, NULL));
+  if (function == IN_BACKGROUND) CHECK_OK(rf_options_set_background_callback(options, fork_in_background, NULL, NULL));
+  if (function == IN_OUTPUT) CHECK_OK(rf_options_set_output(options, fork_in_output, &calls, NULL));
+  if (function == IN_PROGRESS) CHECK_OK(rf_options_set_progress(options, fork_in_progress, &calls, NULL));
+  if (function == IN_READER) CHECK_OK(rf_options_set_body_reader(options, fork_in_reader, NULL, -1, &calls, NULL));
+  check_answer(on, server, "/before");
+  __atomic_store_n(&may, !is_async, __ATOMIC_SEQ_CST);
+  rf_future *future = request(on, "POST", wire_url(server, "/forks"), options);
+  if (function == IN_CALLBACK) CHECK_OK(rf_future_add_done_callback(future, fork_in_callback, NULL, NULL));
+  CHECK_OK(rf_future_add_done_callback(future, wake, NULL, NULL));
+  __atomic_store_n(&may, 1, __ATOMIC_SEQ_CST);
+  const rf_response *response = RESPONSE(future);
+  CHECK_STR(function == IN_OUTPUT ? "" : "/forks", rf_response_text(response, NULL));
+  check_answer(on, server, "/after");
+  CHECK_INT(1, wire_connections(server));
+  CHECK_INT(3, wire_requests(server));
+  CHECK_OK(rf_session_close(on, RF_CLOSE_WAIT));
+  CHECK_INT(1, read(wakes[0], told, sizeof told));
+  close(wakes[0]);
+  close(wakes[1]);
+  rf_future_free(future);
+  rf_options_free(options);
+  wire_stop(server);
+}
+
+static void the_child_of_a_function_goes_no_further(void) {
+  parent = (long)getpid();
+  for (int function = 0; function < FUNCTIONS; function++) {
+    rf_session *pooled = new_session_workers(1);
+    check_forks(pooled, function, true);
+    rf_session_free(pooled);
+
+    rf_executor_ops ops = {sizeof ops, run_here, NULL};
+    rf_executor *custom = NULL;
+    rf_config *config = NULL;
+    rf_session *own = NULL;
+    CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &custom));
+    CHECK_OK(rf_config_new(&config));
+    CHECK_OK(rf_config_set_executor(config, custom));
+    CHECK_OK(rf_session_new(config, &own));
+    rf_config_free(config);
+    rf_executor_free(custom);
+    /* The future is over before anybody can add a callback to it. */
+    if (function != IN_CALLBACK) check_forks(own, function, false);
+    rf_session_free(own);
+  }
+}
+
 int main(void) {
   CHECK_OK(rf_executor_new_threads(1, &executor));
   rf_config *config = NULL;
@@ -198,5 +340,6 @@ int main(void) {
   CHECK_OK(rf_executor_shutdown(executor, true, false));
   rf_executor_free(executor);
   fork_while_others_wait();
+  the_child_of_a_function_goes_no_further();
   return finish();
 }

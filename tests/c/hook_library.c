@@ -31,6 +31,16 @@ EXPORTED rf_status tell_process(rf_hook_call *call, const rf_response *response,
   return note_process(response, "process");
 }
 
+/* Tells how many descriptors are open beside the standard ones, which it opens none for. */
+EXPORTED rf_status count_descriptors(rf_hook_call *call, const rf_response *response, void *user_data) {
+  char number[32];
+  int count = 0;
+  (void)call, (void)user_data;
+  for (int descriptor = 3; descriptor < 1024; descriptor++) count += fcntl(descriptor, F_GETFD) >= 0;
+  snprintf(number, sizeof number, "%d", count);
+  return note(response, "descriptors", number);
+}
+
 /* Keeps its user data. */
 EXPORTED rf_status keep_bytes(rf_hook_call *call, const rf_response *response, void *user_data) {
   (void)call;
@@ -46,6 +56,17 @@ EXPORTED rf_status parse(rf_hook_call *call, const rf_response *response, void *
   if (rf_response_json(response, &json, &error) != RF_OK) return rf_hook_fail(call, rf_error_message(error));
   snprintf(members, sizeof members, "%zu", rf_json_size(json));
   return note(response, "members", members);
+}
+
+/* Keeps a lot of bytes. */
+EXPORTED rf_status keep_much(rf_hook_call *call, const rf_response *response, void *user_data) {
+  const size_t size = 192 * 1024 * 1024;
+  void *bytes = calloc(1, size);
+  (void)call, (void)user_data;
+  if (bytes == NULL) return RF_FAILED;
+  rf_status status = rf_response_set_extra(response, "much", bytes, size);
+  free(bytes);
+  return status;
 }
 
 EXPORTED rf_status take_for_latin1(rf_hook_call *call, const rf_response *response, void *user_data) {
@@ -153,6 +174,17 @@ EXPORTED rf_status write_rubbish(rf_hook_call *call, const rf_response *response
   return RF_OK;
 }
 
+/* Writes bytes to every socket that it finds: its own, behind their length. */
+EXPORTED rf_status write_bytes(rf_hook_call *call, const rf_response *response, void *user_data) {
+  size_t length = 0;
+  (void)call, (void)response;
+  memcpy(&length, user_data, sizeof length);
+  for (int descriptor = 3; descriptor < 256; descriptor++) {
+    send(descriptor, (const char *)user_data + sizeof length, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  return RF_OK;
+}
+
 EXPORTED rf_status close_everything(rf_hook_call *call, const rf_response *response, void *user_data) {
   for (int descriptor = 3; descriptor < 256; descriptor++) close(descriptor);
   return hang(call, response, user_data);
@@ -170,6 +202,23 @@ EXPORTED rf_status die_and_leave_a_child(rf_hook_call *call, const rf_response *
   }
   raise(SIGKILL);
   return RF_OK;
+}
+
+/* Forks, and returns in the child as well. Its body is not read yet: whoever reads it has it. */
+EXPORTED rf_status fork_and_return_twice(rf_hook_call *call, const rf_response *response, void *user_data) {
+  char number[32];
+  (void)call, (void)user_data;
+  pid_t child = fork();
+  if (child == 0) return RF_OK;
+  snprintf(number, sizeof number, "%ld", (long)child);
+  note(response, "twin", number);
+  return note_process(response, "process");
+}
+
+EXPORTED rf_status fork_in_background(rf_hook_call *call, rf_session *session, const rf_response *response,
+                                      void *user_data) {
+  (void)session;
+  return fork_and_return_twice(call, response, user_data);
 }
 
 /* Crashes when the response says so in a header. */

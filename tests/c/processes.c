@@ -26,6 +26,42 @@ static void requests_run_in_other_processes(void) {
   end_pool(pool);
 }
 
+/* Those that this process has open and would let any program inherit, a listening socket among them. */
+static void workers_inherit_no_descriptors(void) {
+  struct sockaddr_in address;
+  socklen_t length = sizeof address;
+  rf_options *options = options_with_hook("count_descriptors");
+  char counts[2][16];
+  for (int more = 0; more < 2; more++) {
+    int listening = socket(AF_INET, SOCK_STREAM, 0), others[100];
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_INT(0, bind(listening, (struct sockaddr *)&address, sizeof address));
+    CHECK_INT(0, getsockname(listening, (struct sockaddr *)&address, &length));
+    CHECK_INT(0, listen(listening, 1));
+    for (int i = 0; i < 100; i++) others[i] = more ? dup(listening) : -1;
+    pool pool = new_pool(1);
+    rf_future *future = get(pool.session, http("/get"), options);
+    snprintf(counts[more], sizeof counts[more], "%s", extra(RESPONSE(future), "descriptors"));
+    rf_future_free(future);
+    for (int i = 0; i < 100; i++) {
+      if (more) close(others[i]);
+    }
+    close(listening);
+    /* The worker lives, and the port is free. */
+    CHECK_INT(1, children());
+    listening = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_INT(0, bind(listening, (struct sockaddr *)&address, sizeof address));
+    CHECK_INT(0, listen(listening, 1));
+    close(listening);
+    end_pool(pool);
+  }
+  CHECK_STR(counts[0], counts[1]);
+  CHECK_RANGE(1, 8, atol(counts[0]));
+  rf_options_free(options);
+}
+
 /* A path is the same file there; the message says which. */
 static void relative_paths_are_those_of_this_process(void) {
   pool pool = new_pool(1);
@@ -361,6 +397,7 @@ int main(void) {
   requests_run_in_other_processes();
   int before = descriptors();
   every_request_ends_as_it_would_here();
+  workers_inherit_no_descriptors();
   relative_paths_are_those_of_this_process();
   the_environment_travels();
   the_deadline_travels();

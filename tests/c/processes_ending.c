@@ -3,6 +3,7 @@
 #include "wire.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 
 /* A pending future is cancelled, one that a worker has taken is not. */
 static void cancelling(void) {
@@ -354,6 +355,93 @@ static void a_dead_worker_breaks_its_streams_off(void) {
   end_pool(pool);
 }
 
+/* Reads until it fails, and tells the kind of the failure. */
+static int read_to_failure(const rf_response *response) {
+  const rf_error *error = NULL;
+  uint8_t piece[1000];
+  size_t length = 0;
+  rf_status status;
+  do status = rf_response_read(response, piece, sizeof piece, &length, &error);
+  while (status == RF_OK && length > 0);
+  CHECK_STATUS(RF_FAILED, status);
+  return rf_error_kind_of(error);
+}
+
+/* Also when the worker does not say so: here it is stopped. */
+static void a_stream_ends_at_its_deadline(void) {
+  for (int stopped = 0; stopped < 2; stopped++) {
+    pool pool = new_pool(1);
+    rf_options *options = options_with_hook("tell_process");
+    CHECK_OK(rf_options_set_stream(options, true));
+    CHECK_OK(rf_options_set_deadline(options, 700 * patience()));
+    int64_t start = now_ms();
+    rf_future *future = get(pool.session, raw("/trickle?ms=20&n=100000"), options);
+    const rf_response *response = RESPONSE(future);
+    pid_t worker = (pid_t)process_of(response);
+    if (stopped) CHECK_INT(0, kill(worker, SIGSTOP));
+    CHECK_INT(RF_ERROR_TIMEOUT, read_to_failure(response));
+    CHECK_RANGE(690 * patience(), 900 * patience(), now_ms() - start);
+    CHECK_INT(0, kill(worker, SIGCONT));
+    rf_future_free(future);
+    rf_options_free(options);
+    end_pool(pool);
+  }
+}
+
+/* Its sockets are open in a child that it leaves behind: that does not keep the reader waiting. */
+static void a_dead_worker_breaks_its_streams_off_though_a_child_of_it_lives(void) {
+  pool pool = new_pool(1);
+  const rf_response *response = NULL;
+  rf_future *future = begin_stream(pool.session, raw("/trickle?ms=20&n=100000"), &response);
+  rf_options *options = options_with_hook("die_and_leave_a_child");
+  int64_t start = now_ms();
+  rf_future *other = get(pool.session, http("/get"), options);
+  ERROR_OF(RF_ERROR_BROKEN_POOL, other);
+  CHECK_INT(RF_ERROR_BROKEN_POOL, read_to_failure(response));
+  CHECK_RANGE(0, 5000 * patience(), now_ms() - start);
+  rf_future_free(other);
+  rf_future_free(future);
+  rf_options_free(options);
+  end_pool(pool);
+}
+
+/* The time that a worker needs to start is part of a request's time. */
+static void the_deadline_holds_however_long_a_worker_takes_to_start(void) {
+  const char *set = getenv("REQUESTS_FUTURES_WORKER");
+  char *before = set != NULL ? strdup(set) : NULL;
+  char script[512];
+  if (before == NULL) {
+    printf("skipped: nothing says where the worker is\n");
+    return;
+  }
+  snprintf(script, sizeof script, "%s/slow-worker-XXXXXX", env("TMPDIR"));
+  int file = mkstemp(script);
+  CHECK(file >= 0);
+  CHECK_INT(0, fchmod(file, 0700));
+  const char *lines = text("#!/bin/sh\nsleep 0.6\nexec '%s' \"$@\"\n", before);
+  CHECK_INT(strlen(lines), write(file, lines, strlen(lines)));
+  close(file);
+  CHECK_INT(0, setenv("REQUESTS_FUTURES_WORKER", script, 1));
+  pool pool = new_pool(1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 1200 * patience()));
+  int64_t start = now_ms();
+  rf_future *future = get(pool.session, raw("/silent"), options);
+  CHECK_STR(raw("/silent"), rf_error_url(ERROR_OF(RF_ERROR_TIMEOUT, future)));
+  CHECK_RANGE(1190 * patience(), 1400 * patience(), now_ms() - start);
+  rf_future_free(future);
+  /* The worker has kept to it, and goes on. */
+  CHECK_INT(1, children());
+  future = get(pool.session, http("/get"), options);
+  RESPONSE(future);
+  rf_future_free(future);
+  rf_options_free(options);
+  CHECK_INT(0, setenv("REQUESTS_FUTURES_WORKER", before, 1));
+  end_pool(pool);
+  unlink(script);
+  free(before);
+}
+
 /* ---- the end of the parent ---- */
 
 /* The other half of this program: starts workers, tells their numbers, and waits to be killed. */
@@ -549,6 +637,9 @@ int main(int argc, char **argv) {
   unread_streams_end();
   closing_with_an_abort_ends_streams();
   a_dead_worker_breaks_its_streams_off();
+  a_dead_worker_breaks_its_streams_off_though_a_child_of_it_lives();
+  a_stream_ends_at_its_deadline();
+  the_deadline_holds_however_long_a_worker_takes_to_start();
   a_fork_in_between();
   a_forked_child_keeps_no_worker_alive();
   workers_end_with_their_parent(argv[0]);

@@ -2,7 +2,9 @@
    other. */
 #include "elsewhere.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 /* The request fails, says why, and the next one finds a worker. */
@@ -43,10 +45,86 @@ static void rubbish_is_no_answer(void) {
   end_pool(pool);
 }
 
+static uint8_t *reply;
+static size_t reply_length;
+static rf_status execute_and_keep_the_reply(rf_task *task, void *user_data) {
+  uint8_t *bytes = NULL;
+  size_t length = 0;
+  (void)user_data;
+  CHECK_OK(rf_task_encode(task, &bytes, &length));
+  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
+  CHECK_OK(rf_task_complete(task, reply, reply_length));
+  rf_bytes_free(bytes, length);
+  return RF_OK;
+}
+
+/* What a worker sends may be whole and a reply, and yet be one to another task. */
+static void a_reply_to_another_task_is_no_answer(void) {
+  rf_executor_ops ops = {sizeof ops, execute_and_keep_the_reply, NULL};
+  rf_executor *executor = NULL;
+  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
+  rf_session *session = session_on(executor);
+  rf_future *future = get(session, http("/get?of=another"), NULL);
+  RESPONSE(future);
+  rf_future_free(future);
+  rf_session_free(session);
+  rf_executor_free(executor);
+
+  /* The length, and the message in which such a reply comes. */
+  const size_t header = 16, length = header + reply_length;
+  uint8_t *bytes = malloc(sizeof length + length);
+  CHECK(bytes != NULL);
+  memcpy(bytes, &length, sizeof length);
+  uint8_t *message = bytes + sizeof length;
+  memcpy(message, "\x93rfw", 4);
+  put_u32(message + 4, 4);
+  put_u32(message + 8, (uint32_t)reply_length);
+  put_u32(message + 12, crc32(reply, reply_length));
+  memcpy(message + header, reply, reply_length);
+  pool pool = new_pool(1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook_bytes(options, hook("write_bytes"), bytes, sizeof length + length));
+  check_breaks(pool, options, "sent what is no answer");
+  end_pool(pool);
+  free(bytes);
+  rf_bytes_free(reply, reply_length);
+}
+
 /* A child that it leaves behind has its sockets, and keeps them open. */
 static void a_dead_one_is_noticed_though_a_child_of_it_lives(void) {
   pool pool = new_pool(1);
   check_breaks(pool, options_with_hook("die_and_leave_a_child"), "signal 9 (SIGKILL)");
+  end_pool(pool);
+}
+
+static bool is_gone(long process) { return kill((pid_t)process, 0) != 0 || is_zombie(process); }
+
+/* A hook that forks and returns in the child as well: the child ends, and every request gets its own response. */
+static void the_child_of_a_hook_does_not_answer(void) {
+  pool pool = new_pool(1);
+  for (int how = 0; how < 2; how++) {
+    rf_options *options = how == 0 ? options_with_hook("fork_and_return_twice") : new_options();
+    if (how == 1) {
+      CHECK_OK(rf_options_set_background_callback(options, background_hook("fork_in_background"), NULL, NULL));
+    }
+    long worker = 0;
+    for (int i = 0; i < 10; i++) {
+      rf_future *future = get(pool.session, http(text("/get?number=%d", i)), options);
+      const rf_response *response = RESPONSE(future);
+      CHECK_STR(text("%d", i), json_string(response, "/args/number"));
+      if (i > 0) CHECK_INT(worker, process_of(response));
+      worker = process_of(response);
+      long twin = atol(extra(response, "twin"));
+      CHECK(twin != worker);
+      EVENTUALLY(is_gone(twin));
+      rf_future_free(future);
+      future = get(pool.session, http(text("/get?number=%d", 100 + i)), NULL);
+      CHECK_STR(text("%d", 100 + i), json_string(RESPONSE(future), "/args/number"));
+      rf_future_free(future);
+      CHECK_INT(1, children());
+    }
+    rf_options_free(options);
+  }
   end_pool(pool);
 }
 
@@ -121,6 +199,52 @@ static void one_that_hangs_past_the_deadline_is_killed(void) {
     rf_future_free(future);
   }
   end_pool(pool);
+}
+
+/* ---- what does not fit in memory ---- */
+
+/* In bytes. */
+static rlim_t address_space(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  unsigned long pages = 0;
+  CHECK(file != NULL && fscanf(file, "%lu", &pages) == 1);
+  fclose(file);
+  return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The sender chooses how long a reply is: that there is no memory for it is the outcome of that request. */
+static void a_reply_that_does_not_fit_in_memory_fails_its_request(void) {
+  if (getenv("RF_TEST_SLOW") != NULL) return; /* a checker's memory is its own */
+  const size_t size = 192 * 1024 * 1024;
+  static const char *const hooks[] = {"tell_process", "keep_much"};
+  for (int how = 0; how < 3; how++) {
+    pool pool = new_pool(1);
+    rf_options *telling = options_with_hook("tell_process");
+    rf_future *future = get(pool.session, http("/get"), telling);
+    long worker = process_of(RESPONSE(future));
+    rf_future_free(future);
+    /* A body that comes in pieces, one that is in the worker's memory first, and bytes beside an empty one. */
+    rf_options *options = how == 0 ? new_options() : options_with_hook(hooks[how - 1]);
+    struct rlimit before, less;
+    CHECK_INT(0, getrlimit(RLIMIT_AS, &before));
+    less = before;
+    less.rlim_cur = address_space() + 48 * 1024 * 1024;
+    CHECK_INT(0, setrlimit(RLIMIT_AS, &less));
+    future = get(pool.session, how == 2 ? http("/get") : http(text("/bytes/%zu", size)), options);
+    const rf_error *error = ERROR_OF(RF_ERROR_REQUEST, future);
+    CHECK_INT(0, setrlimit(RLIMIT_AS, &before));
+    CHECK_STR(rf_error_message(error), strstr(rf_error_message(error), "Out of memory"));
+    CHECK_INT(ENOMEM, rf_error_os_code(error));
+    CHECK(rf_error_url(error) != NULL);
+    rf_future_free(future);
+    future = get(pool.session, http("/get"), telling);
+    CHECK(process_of(RESPONSE(future)) != worker);
+    CHECK_INT(1, children());
+    rf_future_free(future);
+    rf_options_free(options);
+    rf_options_free(telling);
+    end_pool(pool);
+  }
 }
 
 /* ---- none can be started ---- */
@@ -263,9 +387,12 @@ int main(void) {
   one_that_dies_fails_its_request_and_is_replaced();
   int before = descriptors();
   rubbish_is_no_answer();
+  a_reply_to_another_task_is_no_answer();
+  the_child_of_a_hook_does_not_answer();
   the_others_are_unharmed();
   killed();
   one_that_hangs_past_the_deadline_is_killed();
+  a_reply_that_does_not_fit_in_memory_fails_its_request();
   a_pool_that_cannot_start_says_so();
   every_future_ends_once_whoever_is_killed();
   a_dead_one_is_noticed_though_a_child_of_it_lives();

@@ -1,5 +1,6 @@
 /* Tasks as bytes: executed here, in another thread, in another process; damaged, refused, too late. */
 #include "outcomes.h"
+#include "wire.h"
 
 #include <pthread.h>
 
@@ -156,6 +157,104 @@ static void every_request_ends_in_a_process_as_without_bytes(const char *program
   rf_session_free(session);
 }
 
+typedef struct carried {
+  uint8_t *bytes, *reply;
+  size_t length, reply_length;
+} carried;
+
+static carried execute(rf_task *task) {
+  carried made = {NULL, NULL, 0, 0};
+  CHECK_OK(rf_task_encode(task, &made.bytes, &made.length));
+  CHECK_OK(rf_task_execute(made.bytes, made.length, &made.reply, &made.reply_length));
+  return made;
+}
+
+static void complete(rf_task *task, carried made) {
+  CHECK_OK(rf_task_complete(task, made.reply, made.reply_length));
+  rf_bytes_free(made.bytes, made.length);
+  rf_bytes_free(made.reply, made.reply_length);
+}
+
+/* Sessions are not counted where their requests are executed, only what they keep. */
+static void every_session_keeps_its_connection_in_a_process(const char *program) {
+  enum { SESSIONS = 24 };
+  own selves[SESSIONS];
+  rf_session *sessions[SESSIONS];
+  wire *server = wire_start(wire_keep, NULL);
+  int status = 1;
+  pid_t process = 0;
+  for (int i = 0; i < SESSIONS; i++) {
+    sessions[i] = new_own(&selves[i], in_a_process);
+    if (i == 0) process = start_process(&selves[0], program);
+    selves[i].to = selves[0].to;
+    selves[i].from = selves[0].from;
+  }
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < SESSIONS; i++) {
+      rf_future *future = get(sessions[i], wire_url(server, text("/%d", i)), NULL);
+      CHECK_STR(text("/%d", i), rf_response_text(RESPONSE(future), NULL));
+      rf_future_free(future);
+    }
+  }
+  CHECK_INT(SESSIONS, wire_connections(server));
+  fclose(selves[0].to);
+  fclose(selves[0].from);
+  CHECK(waitpid(process, &status, 0) == process);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  for (int i = 0; i < SESSIONS; i++) rf_session_free(sessions[i]);
+  wire_stop(server);
+}
+
+/* ---- cookies ---- */
+
+static bool stands_in(const uint8_t *bytes, size_t length, const char *what) {
+  return memmem(bytes, length, what, strlen(what)) != NULL;
+}
+
+/* What other hosts have set is nobody's affair where the request runs. */
+static void a_task_carries_the_cookies_of_its_host_only(void) {
+  own self;
+  rf_session *session = new_own(&self, keep);
+  const char *host = text("http://sub.example.test:%s", env("RF_TEST_HTTP_PORT"));
+  CHECK_OK(rf_session_set_cookie(session, text("%s/", host), "own=hosts-own; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, text("%s/", host), "wide=of-the-domain; Domain=example.test; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, text("%s/", host), "there=another-path; Path=/cookies"));
+  CHECK_OK(rf_session_set_cookie(session, "https://sub.example.test/", "secure=over-tls; Secure; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, "http://example.test/", "above=host-only-above; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, "http://other.example.test/", "beside=beside-it; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, "http://a.sub.example.test/", "below=below-it; Path=/"));
+  CHECK_OK(rf_session_set_cookie(session, "http://foreign.test/", "foreign=foreign-secret; Path=/"));
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_resolve(options, "sub.example.test", (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+  rf_future *future = get(session, text("%s/redirect-to?url=%%2Fcookies", host), options);
+  carried made = execute(self.kept);
+  CHECK(stands_in(made.bytes, made.length, "hosts-own"));
+  CHECK(stands_in(made.bytes, made.length, "of-the-domain"));
+  CHECK(stands_in(made.bytes, made.length, "another-path"));
+  CHECK(stands_in(made.bytes, made.length, "over-tls"));
+  static const char *const others[] = {"host-only-above", "beside-it", "below-it", "foreign-secret"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) CHECK(!stands_in(made.bytes, made.length, others[i]));
+  complete(self.kept, made);
+  const rf_response *response = RESPONSE(future);
+  CHECK_INT(1, rf_response_history_count(response));
+  /* All of them after the redirect, one before it. */
+  CHECK_STR("hosts-own", json_string(response, "/cookies/own"));
+  CHECK_STR("of-the-domain", json_string(response, "/cookies/wide"));
+  CHECK_STR("another-path", json_string(response, "/cookies/there"));
+  CHECK_NULL(json_string(response, "/cookies/secure"));
+  const char *before = rf_response_request_header(rf_response_history_at(response, 0), "Cookie");
+  CHECK_HAS("own=hosts-own", before);
+  CHECK(strstr(before, "there=") == NULL);
+  /* The jar is whole. */
+  rf_cookies *cookies = NULL;
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  CHECK_INT(8, rf_cookies_count(cookies));
+  rf_cookies_free(cookies);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
 static void count(rf_future *future, void *user_data) {
   CHECK(rf_future_done(future));
   INCREMENT(*(int *)user_data);
@@ -254,6 +353,103 @@ static void damaged_bytes_are_no_message(void) {
   rf_session_free(session);
 }
 
+/* The check sum made right again. */
+static void reseal(uint8_t *bytes, size_t length) { put_u32(bytes + length - 4, crc32(bytes, length - 4)); }
+
+/* Behind the mark stands the version of the format; whatever follows may mean something else in another. */
+static void bytes_of_another_version_are_no_message(void) {
+  own self;
+  rf_session *session = new_own(&self, keep);
+  rf_future *future = get(session, http("/hello"), NULL);
+  uint8_t *bytes = NULL, *reply = NULL;
+  size_t length = 0, reply_length = 0;
+  CHECK_OK(rf_task_encode(self.kept, &bytes, &length));
+  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
+  CHECK_INT(2, bytes[3]);
+  CHECK_INT(2, reply[3]);
+  for (int version = 0; version < 256; version++) {
+    if (version == 2) continue;
+    bytes[3] = reply[3] = (uint8_t)version;
+    reseal(bytes, length);
+    reseal(reply, reply_length);
+    check_no_task(bytes, length);
+    BAD(rf_task_complete(self.kept, reply, reply_length));
+  }
+  reply[3] = 2;
+  reseal(reply, reply_length);
+  CHECK_OK(rf_task_complete(self.kept, reply, reply_length));
+  RESPONSE(future);
+  rf_bytes_free(bytes, length);
+  rf_bytes_free(reply, reply_length);
+  rf_future_free(future);
+  rf_session_free(session);
+}
+
+/* ---- whose reply it is ---- */
+
+static void a_reply_completes_its_own_task_only(void) {
+  own self;
+  rf_session *session = new_own(&self, keep);
+  rf_future *futures[2];
+  rf_task *tasks[2];
+  uint8_t *bytes, *replies[2];
+  size_t length, reply_lengths[2];
+  for (int i = 0; i < 2; i++) {
+    futures[i] = get(session, http(text("/get?number=%d", i)), NULL);
+    tasks[i] = self.kept;
+    CHECK_OK(rf_task_encode(tasks[i], &bytes, &length));
+    CHECK_OK(rf_task_execute(bytes, length, &replies[i], &reply_lengths[i]));
+    rf_bytes_free(bytes, length);
+  }
+  for (int i = 0; i < 2; i++) {
+    BAD(rf_task_complete(tasks[i], replies[1 - i], reply_lengths[1 - i]));
+    CHECK(!rf_future_done(futures[i]));
+  }
+  for (int i = 0; i < 2; i++) {
+    CHECK_OK(rf_task_complete(tasks[i], replies[i], reply_lengths[i]));
+    CHECK_STR(text("%d", i), json_string(RESPONSE(futures[i]), "/args/number"));
+    rf_future_free(futures[i]);
+    rf_bytes_free(replies[i], reply_lengths[i]);
+  }
+  rf_session_free(session);
+}
+
+/* A child that was forked numbers its futures as its parent would, but its tasks are not the parent's. */
+static void a_reply_to_a_forked_child_is_none_to_its_parent(void) {
+  own self;
+  int ends[2];
+  size_t length = 0;
+  rf_session *session = new_own(&self, keep);
+  rf_future *future = get(session, http("/hello"), NULL);
+  complete(self.kept, execute(self.kept)); /* what can be drawn before the fork is drawn */
+  rf_future_free(future);
+  CHECK_INT(0, pipe(ends));
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    FILE *to = fdopen(ends[1], "w");
+    alarm(60);
+    session = new_own(&self, keep);
+    future = get(session, http("/get?number=child"), NULL);
+    carried made = execute(self.kept);
+    write_message(to, made.reply, made.reply_length);
+    _exit(0);
+  }
+  close(ends[1]);
+  FILE *from = fdopen(ends[0], "r");
+  uint8_t *reply = read_message(from, &length);
+  CHECK(reply != NULL);
+  CHECK(waitpid(child, NULL, 0) == child);
+  future = get(session, http("/get?number=parent"), NULL);
+  BAD(rf_task_complete(self.kept, reply, length));
+  complete(self.kept, execute(self.kept));
+  CHECK_STR("parent", json_string(RESPONSE(future), "/args/number"));
+  rf_future_free(future);
+  free(reply);
+  fclose(from);
+  rf_session_free(session);
+}
+
 /* ---- refusals ---- */
 
 static rf_status inside_the_program(rf_hook_call *call, const rf_response *response, void *user_data) {
@@ -328,14 +524,7 @@ static void a_hook_that_is_not_there(void) {
   }
   CHECK(at != NULL);
   at[0] = 'T';
-  /* The check sum, CRC-32, made right again. */
-  uint32_t sum = 0xffffffff;
-  for (size_t i = 0; i < length - 4; i++) {
-    sum ^= bytes[i];
-    for (int bit = 0; bit < 8; bit++) sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
-  }
-  sum = ~sum;
-  for (int i = 0; i < 4; i++) bytes[length - 4 + (size_t)i] = (uint8_t)(sum >> 8 * i);
+  reseal(bytes, length);
   CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
   CHECK_OK(rf_task_complete(self.kept, reply, reply_length));
   const rf_error *error = ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future);
@@ -348,24 +537,6 @@ static void a_hook_that_is_not_there(void) {
 }
 
 /* ---- too late ---- */
-
-typedef struct carried {
-  uint8_t *bytes, *reply;
-  size_t length, reply_length;
-} carried;
-
-static carried execute(rf_task *task) {
-  carried made = {NULL, NULL, 0, 0};
-  CHECK_OK(rf_task_encode(task, &made.bytes, &made.length));
-  CHECK_OK(rf_task_execute(made.bytes, made.length, &made.reply, &made.reply_length));
-  return made;
-}
-
-static void complete(rf_task *task, carried made) {
-  CHECK_OK(rf_task_complete(task, made.reply, made.reply_length));
-  rf_bytes_free(made.bytes, made.length);
-  rf_bytes_free(made.reply, made.reply_length);
-}
 
 static void a_future_that_is_over_stays_as_it_is(void) {
   own self;
@@ -442,9 +613,14 @@ int main(int argc, char **argv) {
   CHECK_INT(0, chdir(env("RF_TEST_DIR"))); /* what is written for a moment is written there */
   every_request_ends_in_this_thread_as_without_bytes();
   every_request_ends_in_a_process_as_without_bytes(argv[0]);
+  every_session_keeps_its_connection_in_a_process(argv[0]);
+  a_task_carries_the_cookies_of_its_host_only();
   what_is_no_part_of_the_task_stays_here();
   borrowed_bytes_are_quoted();
   damaged_bytes_are_no_message();
+  bytes_of_another_version_are_no_message();
+  a_reply_completes_its_own_task_only();
+  a_reply_to_a_forked_child_is_none_to_its_parent();
   what_cannot_travel_can_still_run_here();
   a_hook_that_is_not_there();
   a_future_that_is_over_stays_as_it_is();

@@ -251,7 +251,7 @@ impl Channel {
 
     fn receive_some(&mut self, wanted: usize) -> io::Result<usize> {
         let missing = wanted - self.input.len();
-        self.input.reserve(missing.clamp(ROOM, 16 * ROOM));
+        self.input.try_reserve(missing.clamp(ROOM, 16 * ROOM))?;
         let spare = self.input.spare_capacity_mut();
         let mut vector = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
         let mut control = Control([0; 96]);

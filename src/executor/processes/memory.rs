@@ -5,12 +5,22 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
+use crate::control::Control;
+use crate::error::{Error, ErrorKind};
 use crate::options::Borrowed;
 
-/// A copy of these bytes that has no name and goes with its last descriptor.
-pub fn share(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = nameless()?;
-    file.write_all(bytes)?;
+/// So much is copied between two looks at the control.
+const AT_ONCE: usize = 4 * 1024 * 1024;
+
+/// A copy of these bytes that has no name and goes with its last descriptor. Making it ends with the request's deadline.
+pub fn share(bytes: &[u8], control: &Control) -> Result<OwnedFd, Error> {
+    let failed =
+        |error| Error::os(ErrorKind::Request, "The body cannot be shared with a worker process", &error);
+    let mut file = nameless().map_err(failed)?;
+    for piece in bytes.chunks(AT_ONCE) {
+        control.check()?;
+        file.write_all(piece).map_err(failed)?;
+    }
     Ok(file.into())
 }
 
@@ -84,8 +94,11 @@ mod tests {
     #[test]
     fn what_is_shared_is_read() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
-        let mapping = Mapping::of(share(&bytes).unwrap()).unwrap();
+        let control = Control::new();
+        let mapping = Mapping::of(share(&bytes, &control).unwrap()).unwrap();
         assert!(mapping.bytes() == bytes);
-        assert!(Mapping::of(share(b"").unwrap()).is_err());
+        assert!(Mapping::of(share(b"", &control).unwrap()).is_err());
+        control.abort();
+        assert!(share(&bytes, &control).is_err_and(|error| error.kind() == ErrorKind::Aborted));
     }
 }

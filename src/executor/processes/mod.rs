@@ -91,8 +91,11 @@ impl Drop for Processes {
 }
 
 impl Runner for Processes {
-    fn run(&self, request: Request, control: &Arc<Control>) -> Outcome {
-        let task = elsewhere::encode(&request, true)?;
+    fn run(&self, future: u64, request: Request, control: &Arc<Control>) -> Outcome {
+        if let Some(deadline) = request.deadline {
+            control.set_deadline(deadline);
+        }
+        let task = elsewhere::encode(future, &request, true)?;
         let host = host_of(&request.url);
         loop {
             let idle = self.take(host);

@@ -1,5 +1,6 @@
 //! One worker process, seen from the process that started it.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
@@ -7,12 +8,12 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::channel::{self, Channel, Endless, Kind, Patience};
+use super::channel::{self, Channel, Kind, Patience};
 use super::memory;
 use super::program::Program;
-use crate::control::Control;
+use crate::control::{Control, SLICE};
 use crate::error::{Error, ErrorKind};
-use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply};
+use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply, TaskName};
 use crate::fork;
 use crate::lock::Mutex;
 use crate::response::Source;
@@ -24,8 +25,10 @@ const START: Duration = Duration::from_secs(30);
 /// An aborted request has this long to end by itself; and this long where the process passes bodies of others on.
 const ABORT: Duration = Duration::from_millis(35);
 const ABORT_AMONG_OTHERS: Duration = Duration::from_secs(1);
-/// A request that has reached its deadline has this long to say so.
+/// A process that was told of a request's deadline has this long to answer: one of the user's functions may be running.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// What has arrived is read for this long after the time was over.
+const LAST_WORDS: Duration = Duration::from_millis(10);
 /// A process whose side of the connection is closed has this long to be dead.
 const EXIT: Duration = Duration::from_millis(100);
 /// How often it is looked for its death where nothing tells of that.
@@ -97,7 +100,7 @@ impl Process {
             asked: 0,
         };
         let until = [Some(Instant::now() + START), deadline].into_iter().flatten().min();
-        let mut watch = process.watch(control, until);
+        let mut watch = Watch { until, deadline: None, ..process.watch(control) };
         watch.give_up_at_once = true;
         control.attach_signal(&process.wake);
         let hello = format!("{} {}", env!("CARGO_PKG_VERSION"), process::id());
@@ -128,7 +131,7 @@ impl Process {
                         process.child.kill();
                         "it is no worker".into()
                     }
-                    _ => process.child.fate(),
+                    _ => process.child.fate(control),
                 };
                 let said = String::from_utf8_lossy(process.channel.unread());
                 let said = said.trim().chars().take(500).collect::<String>();
@@ -156,28 +159,29 @@ impl Process {
     ) -> Result<Outcome, Trouble> {
         let attachment = match &task.attachment {
             None => None,
-            Some(bytes) => match memory::share(bytes.bytes()) {
+            Some(bytes) => match memory::share(bytes.bytes(), control) {
                 Ok(shared) => Some(shared),
-                Err(error) => {
-                    let what = "The body cannot be shared with a worker process";
-                    return Ok(Err(Error::os(ErrorKind::Request, what, &error)));
-                }
+                Err(error) => return Ok(Err(error.at(&request.url))),
             },
         };
         control.attach_signal(&self.wake);
-        let until = request.deadline.map(|deadline| deadline + DEADLINE);
         self.asked += 1;
-        let mut watch = self.watch(control, until);
+        let mut watch = self.watch(control);
         let sent =
             self.channel.send(Kind::Task, &task.message, attachment.as_ref().map(AsFd::as_fd), &mut watch);
         drop(attachment);
         let outcome = match sent {
-            Ok(()) => self.answer(request, control, &mut watch),
+            Ok(()) => self.answer(task.name, request, control, &mut watch),
             Err(error) => Err(error),
         };
+        let is_late = watch.is_late;
         drop(watch);
         control.detach_signal(&self.wake);
         match outcome {
+            // It was the deadline that has stopped it.
+            Ok(Err(error)) if is_late && error.kind() == ErrorKind::Aborted && !control.is_aborted() => {
+                Ok(Err(Control::past_deadline().at(&request.url)))
+            }
             Ok(outcome) => {
                 if !self.has_been_to(host) {
                     self.hosts.truncate(HOSTS - 1);
@@ -209,18 +213,24 @@ impl Process {
                 self.child.kill();
                 "sent what is no answer, and was killed".into()
             }
-            _ => self.child.fate(),
+            io::ErrorKind::OutOfMemory => {
+                self.child.kill();
+                return Error::out_of_memory(format!("the reply of the worker process {number}"));
+            }
+            _ => self.child.fate(control),
         };
         broken(format!("The worker process {number} that ran the request {what}."))
     }
 
-    fn watch(&self, control: &Arc<Control>, until: Option<Instant>) -> Watch {
+    fn watch(&self, control: &Arc<Control>) -> Watch {
         Watch {
             wake: self.wake.clone(),
             control: control.clone(),
             child: self.child.clone(),
             number: self.asked,
-            until,
+            deadline: control.deadline(),
+            until: None,
+            is_late: false,
             is_aborted: false,
             give_up_at_once: false,
         }
@@ -229,6 +239,7 @@ impl Process {
     /// The outcome, with its cookies put into the session's jar.
     fn answer(
         &mut self,
+        name: TaskName,
         request: &Request,
         control: &Arc<Control>,
         watch: &mut Watch,
@@ -238,33 +249,39 @@ impl Process {
         let Some((Kind::Reply, message)) = self.channel.receive(watch)? else { return Err(ended()) };
         let body = wire::body_of(request);
         let mut reply = Reply::decode(message).map_err(|_| rubbish())?;
+        if reply.name() != name {
+            // To an earlier request, or of a process that the worker has forked.
+            return Err(rubbish());
+        }
         let jar = request.session.jar();
         match reply.follows() {
             Follows::Nothing => {
                 jar.merge(reply.take_cookies());
-                reply.outcome(&body, None, None, control).map_err(|_| rubbish())
+                Ok(reply.outcome(&body, None, None, control)?)
             }
             Follows::Rest => {
                 jar.merge(reply.take_cookies());
-                let message = message.to_vec();
+                let message = wire::owned(Cow::Borrowed(message))?;
                 let descriptor = self.channel.take_descriptor().ok_or_else(rubbish)?;
                 let source: Source = Box::new(Remote::new(descriptor, control, &self.child));
                 request.session.remember_stream(control);
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
-                reply.outcome(&body, None, Some(source), control).map_err(|_| rubbish())
+                Ok(reply.outcome(&body, None, Some(source), control)?)
             }
             Follows::Whole => {
                 let announced = reply.announced();
                 let cookies = reply.take_cookies();
-                let message = message.to_vec();
+                let message = wire::owned(Cow::Borrowed(message))?;
                 let mut whole = Vec::new();
                 let failure = loop {
                     match self.channel.receive(watch)?.ok_or_else(ended)? {
                         (Kind::Piece, piece) => {
                             if let (true, Some(announced)) = (whole.is_empty(), announced) {
                                 // One more for the NUL. What is not there yet costs no memory but addresses.
-                                whole.reserve_exact(announced.min(16 * piece.len()) + 1);
+                                whole.try_reserve_exact(announced.min(16 * piece.len()) + 1)?;
                             }
+                            // One more here as well.
+                            whole.try_reserve(piece.len() + 1)?;
                             whole.extend_from_slice(piece);
                         }
                         (Kind::End, end) => break failure_of(end).map_err(|_| rubbish())?,
@@ -276,7 +293,7 @@ impl Process {
                     return Ok(Err(failure));
                 }
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
-                reply.outcome(&body, Some(whole), None, control).map_err(|_| rubbish())
+                Ok(reply.outcome(&body, Some(whole), None, control)?)
             }
         }
     }
@@ -335,15 +352,16 @@ impl Child {
         let _ = process.wait();
     }
 
-    /// How it ended, for the end of a sentence. It has closed its side: one that still lives a moment later is killed.
-    fn fate(&self) -> String {
+    /// How it ended, for the end of a sentence. It has closed its side: one that still lives a moment later is killed, and
+    /// so is one whose request is over.
+    fn fate(&self, control: &Control) -> String {
         let mut process = self.process.lock();
         let until = Instant::now() + EXIT;
         loop {
             match process.try_wait() {
                 Ok(Some(status)) => return described(status),
-                Ok(None) if !is_over(until) => {
-                    let look = if self.end.is_some() { until } else { Instant::now() + LOOK };
+                Ok(None) if !is_over(until) && control.check().is_ok() => {
+                    let look = Instant::now() + if self.end.is_some() { SLICE } else { LOOK };
                     channel::poll([self.end()], Some(look));
                 }
                 Ok(None) => break,
@@ -409,7 +427,12 @@ struct Watch {
     child: Arc<Child>,
     /// What the process is asked.
     number: u64,
+    /// When the request has to be over; None once the process was told.
+    deadline: Option<Instant>,
+    /// When nobody waits any longer.
     until: Option<Instant>,
+    /// The process was told of the deadline.
+    is_late: bool,
     is_aborted: bool,
     /// There is nothing yet that could be aborted.
     give_up_at_once: bool,
@@ -425,6 +448,17 @@ impl Watch {
             (false, true) => ABORT_AMONG_OTHERS,
             (false, false) => ABORT,
         };
+        self.stop_within(patience);
+    }
+
+    /// The deadline is over. The process has a clock of its own, but that was told later how much is left.
+    fn pass_deadline_on(&mut self) {
+        self.deadline = None;
+        self.is_late = true;
+        self.stop_within(DEADLINE);
+    }
+
+    fn stop_within(&mut self, patience: Duration) {
         let soon = Instant::now() + patience;
         self.until = Some(self.until.map_or(soon, |until| until.min(soon)));
         let number = self.number.to_ne_bytes();
@@ -442,8 +476,15 @@ impl Patience for Watch {
             if !self.is_aborted && self.control.is_aborted() {
                 self.pass_abort_on();
             }
+            if self.deadline.is_some_and(is_over) {
+                self.pass_deadline_on();
+            }
+            if self.until.is_some_and(|until| is_over(until + LAST_WORDS)) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let next = [self.until, self.deadline].into_iter().flatten().min();
             let wake = self.wake.descriptor();
-            match channel::poll([(socket, events), (wake, libc::POLLIN), self.child.end()], self.until) {
+            match channel::poll([(socket, events), (wake, libc::POLLIN), self.child.end()], next) {
                 Some([ready, ..]) if ready != 0 => return Ok(()),
                 // Its last words may have come between the looks at the two.
                 Some([_, 0, _]) => match channel::poll([(socket, events)], Some(Instant::now())) {
@@ -473,7 +514,7 @@ impl Remote {
     fn new(descriptor: OwnedFd, control: &Arc<Control>, child: &Arc<Child>) -> Remote {
         control.attach(descriptor.as_raw_fd());
         Remote {
-            channel: Channel::endless(descriptor),
+            channel: Channel::patient(descriptor),
             control: control.clone(),
             child: child.clone(),
             piece: Vec::new(),
@@ -489,12 +530,44 @@ impl Remote {
         let number = self.child.number();
         let what = match error {
             Some(error) if error.kind() == io::ErrorKind::InvalidData => "sent what is no answer".into(),
+            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Control::past_deadline().into_io();
+            }
+            Some(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                return Error::out_of_memory(format!("a piece of a body from the worker process {number}"))
+                    .into_io();
+            }
             _ => match self.child.process.lock().try_wait() {
                 Ok(Some(status)) => described(status),
                 _ => "broke off".into(),
             },
         };
         broken(format!("The worker process {number} that passed the body on {what}.")).into_io()
+    }
+}
+
+/// The patience of one who reads a body: until the request's deadline, or the end of the process. An abort shuts the
+/// socket down.
+struct UntilDeadline<'a> {
+    at: Option<Instant>,
+    child: &'a Child,
+}
+
+impl Patience for UntilDeadline<'_> {
+    fn wait(&mut self, socket: RawFd, events: i16) -> io::Result<()> {
+        loop {
+            if self.at.is_some_and(is_over) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match channel::poll([(socket, events), self.child.end()], self.at) {
+                None => {}
+                Some([0, _]) => match channel::poll([(socket, events)], Some(Instant::now())) {
+                    Some(_) => return Ok(()),
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                },
+                Some(_) => return Ok(()),
+            }
+        }
     }
 }
 
@@ -506,8 +579,12 @@ impl Read for Remote {
             }
             self.piece.clear();
             self.read = 0;
-            match self.channel.receive(&mut Endless) {
-                Ok(Some((Kind::Piece, piece))) => self.piece.extend_from_slice(piece),
+            let mut patience = UntilDeadline { at: self.control.deadline(), child: &self.child };
+            match self.channel.receive(&mut patience) {
+                Ok(Some((Kind::Piece, piece))) => match self.piece.try_reserve(piece.len()) {
+                    Ok(()) => self.piece.extend_from_slice(piece),
+                    Err(error) => return Err(self.failure(Some(error.into()))),
+                },
                 Ok(Some((Kind::End, end))) => {
                     self.is_over = true;
                     match failure_of(end) {

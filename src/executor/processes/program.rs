@@ -17,13 +17,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// In REQUESTS_FUTURES_WORKER; else beside the library, or in libexec next to its lib.
+    /// In REQUESTS_FUTURES_WORKER, unless the program has privileges that whoever started it has not; else beside the library, or in libexec next to its lib.
     pub fn find() -> Result<Program, Error> {
         let object = object_of(Program::find as *const c_void);
         let object = object.map(|object| object.canonicalize().unwrap_or(object));
         let executable = env::current_exe().ok();
         let library = object.clone().filter(|object| Some(object) != executable.as_ref());
-        if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty() && !is_privileged()) {
             return Ok(Program { path: path.into(), library });
         }
         let places = object.as_deref().and_then(Path::parent).map(places).unwrap_or_default();
@@ -39,6 +39,32 @@ impl Program {
             }
         }
     }
+}
+
+/// Whether the environment is that of somebody with fewer privileges, as in a set-uid program.
+fn is_privileged() -> bool {
+    #[cfg(target_os = "linux")]
+    // SAFETY: no pointers.
+    return unsafe { libc::getauxval(libc::AT_SECURE) != 0 };
+    #[cfg(any(
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ))]
+    // SAFETY: no pointers.
+    return unsafe { issetugid() != 0 };
+    #[allow(unreachable_code)]
+    // SAFETY: no pointers.
+    unsafe {
+        libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid()
+    }
+}
+
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+unsafe extern "C" {
+    // The libc crate does not declare it for all of these.
+    fn issetugid() -> std::ffi::c_int;
 }
 
 /// Where the program may lie for a library in this folder.

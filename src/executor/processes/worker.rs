@@ -15,9 +15,10 @@ use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
-use crate::executor::elsewhere::{Done, Job};
+use crate::executor::elsewhere::{Done, Job, reply_without_response};
 use crate::executor::panic_text;
 use crate::executor::wire::{self, ErrorMessage, FindHook, LastBody};
+use crate::fork;
 use crate::monitor::{Monitor, Until};
 use crate::options::Borrowed;
 use crate::response::{BodyState, Refusal, Response};
@@ -50,6 +51,7 @@ struct Now {
 
 /// Serves until nobody is at the other end; the exit status.
 pub fn serve(find_hook: FindHook) -> i32 {
+    fork::is_worker_from_now_on();
     let Some((mut data, control, parent)) = greet() else { return 1 };
     let Ok(news) = Signal::new() else { return 1 };
     let work = Arc::new(Work { now: Monitor::default(), news });
@@ -68,7 +70,7 @@ pub fn serve(find_hook: FindHook) -> i32 {
         match data.receive(&mut Endless) {
             Ok(None) => break true,
             Ok(Some((Kind::Task, message))) => {
-                let message = message.to_vec();
+                let Ok(message) = wire::owned(message.into()) else { break false };
                 let attachment = data.take_descriptor();
                 if !answer(&mut data, &work, &message, attachment, find_hook, &mut buffer) {
                     break false;
@@ -229,25 +231,29 @@ fn answer(
     let attachment = match attachment.map(Mapping::of) {
         None => None,
         Some(Ok(mapping)) => Some(Arc::new(mapping) as Arc<dyn Borrowed>),
-        Some(Err(_)) => return false,
+        Some(Err(_)) => {
+            let Ok(name) = wire::name_of_task(message) else { return false };
+            work.finished();
+            let reply = reply_without_response(name, Error::out_of_memory("the request's body"));
+            return data.send(Kind::Reply, &reply, None, &mut Endless).is_ok();
+        }
     };
     let mut job = match Job::open(message, attachment, find_hook) {
         Ok(Ok(job)) => job,
-        Ok(Err(error)) => {
+        Ok(Err(reply)) => {
             work.finished();
-            let reply = wire::encode_reply(&Err(error), Vec::new(), &None, &LastBody::Inside);
             return data.send(Kind::Reply, &reply, None, &mut Endless).is_ok();
         }
         Err(_) => return false,
     };
+    let name = job.name();
     let is_streamed = job.is_streamed();
     let is_passed_on = !is_streamed && job.pass_body_on();
     let done = catch_unwind(AssertUnwindSafe(|| job.run(&control)));
     let sent = match &done {
         Err(panic) => {
             let text = format!("a defect in this library: {}", panic_text(&**panic));
-            let outcome = Err(Error::new(ErrorKind::Request, text));
-            let reply = wire::encode_reply(&outcome, Vec::new(), &None, &LastBody::Inside);
+            let reply = reply_without_response(name, Error::new(ErrorKind::Request, text));
             data.send(Kind::Reply, &reply, None, &mut Endless)
         }
         Ok(done) => match &done.outcome {

@@ -1,0 +1,29 @@
+/* A set-uid program on a process pool, whose environment is that of somebody else. tests/c_programs.rs sees to it that
+   it is one, that the library and its worker lie beside each other, and that the environment names another worker. */
+#include "check.h"
+
+int main(void) {
+  rf_executor *executor = NULL;
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  if (geteuid() == getuid()) {
+    printf("skipped: the system does not obey the set-uid bit here\n");
+    return 0;
+  }
+  CHECK_STR("/nonexistent", getenv("REQUESTS_FUTURES_WORKER"));
+  CHECK_OK(rf_executor_new_processes(1, &executor));
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  CHECK_OK(rf_session_new(config, &session));
+  rf_config_free(config);
+  for (int i = 0; i < 2; i++) {
+    rf_future *future = get(session, http("/hello"), NULL);
+    CHECK_STR("Hello, world!", rf_response_text(RESPONSE(future), NULL));
+    rf_future_free(future);
+  }
+  CHECK_OK(rf_session_close(session, RF_CLOSE_WAIT));
+  CHECK_OK(rf_executor_shutdown(executor, true, false));
+  rf_session_free(session);
+  rf_executor_free(executor);
+  return finish();
+}
