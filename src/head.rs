@@ -164,6 +164,15 @@ impl Head {
         self.fields.iter().map(|field| (self.lend(field.name), self.lend(field.value)))
     }
 
+    /// Name and value of the fields whose names are so many bytes long as one of these numbers: of few, without a look at
+    /// the others.
+    pub fn of_lengths<'a>(&'a self, lengths: &'a [u32]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.fields
+            .iter()
+            .filter(|field| lengths.contains(&(field.name.end - field.name.start)))
+            .map(|field| (self.lend(field.name).as_str(), self.lend(field.value).as_str()))
+    }
+
     /// The values of a name in any case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Lent<'a>> {
         self.named(name).map(|field| self.lend(field.value))

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::mem::{self, ManuallyDrop};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::RwLock;
 use ureq::http::{Method, Request, Uri};
@@ -19,7 +20,31 @@ use ureq::{Agent, config::Config};
 use crate::fork::PerProcess;
 
 /// Whether the connection can be used again after a response of HTTP/1.`minor` with these values of Connection.
-pub fn keeps_alive<'a>(minor: u8, connection: impl Iterator<Item = &'a str>) -> bool {
+pub fn keeps_alive(minor: u8, connection: &[&str]) -> bool {
+    let usual = match connection {
+        [] => 0,
+        ["keep-alive"] => 1,
+        ["close"] => 2,
+        _ => return decide(minor, connection),
+    };
+    let remembered = &USUAL[usize::from(minor > 0)][usual];
+    match remembered.load(Ordering::Relaxed) {
+        KEPT => true,
+        CLOSED => false,
+        _ => {
+            let keep = decide(minor, connection);
+            remembered.store(if keep { KEPT } else { CLOSED }, Ordering::Relaxed);
+            keep
+        }
+    }
+}
+
+/// What the engine said of the usual heads: of HTTP/1.0 and HTTP/1.1, without a field, with keep-alive, with close.
+static USUAL: [[AtomicU8; 3]; 2] = [const { [const { AtomicU8::new(0) }; 3] }; 2];
+const KEPT: u8 = 1;
+const CLOSED: u8 = 2;
+
+fn decide(minor: u8, connection: &[&str]) -> bool {
     let mut head = ShortHead::new();
     head.push(if minor == 0 { b"HTTP/1.0 200 OK\r\n" } else { b"HTTP/1.1 200 OK\r\n" });
     for value in connection {
@@ -29,7 +54,7 @@ pub fn keeps_alive<'a>(minor: u8, connection: impl Iterator<Item = &'a str>) -> 
     }
     head.push(b"Content-Length: 0\r\n\r\n");
     // One that does not fit says more of its connection than anybody has to say.
-    head.whole().is_some_and(decide)
+    head.whole().is_some_and(look_up)
 }
 
 /// A head that is short enough for the stack.
@@ -76,7 +101,7 @@ const REMEMBERED: usize = 32;
 static DECISIONS: PerProcess<RwLock<Decisions>> =
     PerProcess::new(|_| RwLock::new(Decisions { known: Vec::new(), next: 0 }));
 
-fn decide(head: &[u8]) -> bool {
+fn look_up(head: &[u8]) -> bool {
     let known = DECISIONS.get().try_read().and_then(|decisions| {
         decisions.known.iter().find(|(known, _)| **known == *head).map(|(_, keep)| *keep)
     });
@@ -235,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_connection_lasts_unless_the_version_or_the_server_says_otherwise() {
-        let keeps = |minor, values: &[&str]| keeps_alive(minor, values.iter().copied());
+        let keeps = |minor, values: &[&str]| keeps_alive(minor, values);
         // Twice: the engine is asked the first time, and what it said is remembered.
         for _ in 0..2 {
             assert!(keeps(1, &[]) && keeps(1, &["keep-alive"]));

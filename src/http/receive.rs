@@ -166,7 +166,7 @@ fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Resu
     let keep = !doubtful
         && status != 101
         && framing.leaves_connection()
-        && engine::keeps_alive(minor, fields.connection.iter().copied());
+        && engine::keeps_alive(minor, &fields.connection);
     drop(fields);
     Ok(Answer { status, head, length, transfer_codings, body: RawBody::new(in_use, framing, keep) })
 }
@@ -190,8 +190,7 @@ struct FramingFields<'a> {
 impl<'a> FramingFields<'a> {
     fn of(head: &'a Head) -> FramingFields<'a> {
         let mut found = FramingFields::default();
-        for (name, value) in head.iter() {
-            let (name, value) = (name.as_str(), value.as_str());
+        for (name, value) in head.of_lengths(&[10, 14, 17]) {
             match name.len() {
                 10 if name.eq_ignore_ascii_case("Connection") => found.connection.push(value),
                 14 if name.eq_ignore_ascii_case("Content-Length") => found.lengths.push(value),
