@@ -68,6 +68,8 @@ impl ParseError {
 pub enum Failure {
     Syntax(ParseError),
     OutOfMemory,
+    /// Whoever asked for it does not want it any more.
+    Stopped,
 }
 
 impl From<TryReserveError> for Failure {
@@ -107,10 +109,16 @@ impl Document {
 
     /// Parses a text that is decoded already. A byte order mark before it is skipped.
     pub fn parse_text(text: &str) -> Result<Document, Failure> {
+        Document::parse_text_while(text, &|| true)
+    }
+
+    /// The same, as long as `go_on`, which is asked now and then.
+    pub fn parse_text_while(text: &str, go_on: &dyn Fn() -> bool) -> Result<Document, Failure> {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        Parser::new(text).and_then(Parser::document).map_err(|fault| match fault {
+        Parser::new(text, go_on).and_then(Parser::document).map_err(|fault| match fault {
             Fault::Syntax(offset, message) => Failure::Syntax(ParseError::at(text, offset, message)),
             Fault::OutOfMemory => Failure::OutOfMemory,
+            Fault::Stopped => Failure::Stopped,
         })
     }
 
@@ -422,6 +430,7 @@ enum Fault {
     /// The offset, in bytes, that the message is about.
     Syntax(usize, &'static str),
     OutOfMemory,
+    Stopped,
 }
 
 impl From<TryReserveError> for Fault {
@@ -445,10 +454,16 @@ struct Parser<'t> {
     texts: Vec<u8>,
     tables: Vec<Table>,
     slots: Vec<u32>,
+    go_on: &'t dyn Fn() -> bool,
+    /// Where to ask that the next time.
+    look_at: usize,
 }
 
+/// So many bytes are parsed between two looks whether to go on: some milliseconds' work at most.
+const LOOK: usize = 256 * 1024;
+
 impl<'t> Parser<'t> {
-    fn new(text: &'t str) -> Parsed<Parser<'t>> {
+    fn new(text: &'t str, go_on: &'t dyn Fn() -> bool) -> Parsed<Parser<'t>> {
         let bytes = text.as_bytes();
         let (count, length) = measure(bytes);
         let (mut values, mut texts) = (Vec::new(), Vec::new());
@@ -457,7 +472,18 @@ impl<'t> Parser<'t> {
         // SAFETY: there is room for as many, and they need not be initialized.
         unsafe { values.set_len(count) };
         let (tables, slots) = Default::default();
-        Ok(Parser { bytes, at: 0, values, open: 0, closed: count, texts, tables, slots })
+        Ok(Parser {
+            bytes,
+            at: 0,
+            values,
+            open: 0,
+            closed: count,
+            texts,
+            tables,
+            slots,
+            go_on,
+            look_at: LOOK,
+        })
     }
 
     fn document(mut self) -> Parsed<Document> {
@@ -498,6 +524,17 @@ impl<'t> Parser<'t> {
         assert!(self.open < self.closed, "more values than were counted");
         self.values[self.open].write(node);
         self.open += 1;
+    }
+
+    /// Asks now and then whether to go on.
+    fn look(&mut self) -> Parsed<()> {
+        if self.at >= self.look_at {
+            self.look_at = self.at + LOOK;
+            if !(self.go_on)() {
+                return Err(Fault::Stopped);
+            }
+        }
+        Ok(())
     }
 
     /// A value of an open container.
@@ -586,6 +623,7 @@ impl<'t> Parser<'t> {
             loop {
                 let value = self.value(depth + 1)?;
                 self.push(value);
+                self.look()?;
                 self.space();
                 if self.accept(b']') {
                     break;
@@ -617,6 +655,7 @@ impl<'t> Parser<'t> {
                 self.space();
                 let value = self.value(depth + 1)?;
                 self.push(value);
+                self.look()?;
                 self.member(first)?;
                 self.space();
                 if self.accept(b'}') {
@@ -1243,5 +1282,12 @@ mod tests {
             }
         }
         assert!(accepted > 5_000);
+    }
+
+    #[test]
+    fn parsing_stops_when_nobody_wants_the_document() {
+        let text = format!("[{}1]", "1,".repeat(LOOK));
+        assert_eq!(Document::parse_text_while(&text, &|| false).err(), Some(Failure::Stopped));
+        assert!(Document::parse_text_while(&text, &|| true).is_ok());
     }
 }

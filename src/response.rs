@@ -620,7 +620,7 @@ impl Response {
                         Err(Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str()))
                     }
                     // Not kept: there may be memory the next time.
-                    Err(Failure::OutOfMemory) => {
+                    Err(Failure::OutOfMemory | Failure::Stopped) => {
                         let what = format_args!("the JSON document of {} bytes", content.len());
                         let error = Error::out_of_memory(what).at(self.url.as_str());
                         return Err(JsonRefusal::Failed(self.lend_error(error)));

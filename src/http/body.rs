@@ -50,19 +50,21 @@ impl Payload {
     }
 
     /// Checks everything that can be checked before anything is sent.
-    pub fn prepare(source: Option<&BodySource>) -> Result<Payload, Error> {
+    pub fn prepare(source: Option<&BodySource>, control: &Control) -> Result<Payload, Error> {
         let Some(source) = source else { return Ok(Payload::nothing()) };
         match source {
             BodySource::Bytes(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Borrowed(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Json(text) => {
-                Document::parse_text(text).map_err(|failure| match failure {
+                let go_on = || control.check().is_ok();
+                Document::parse_text_while(text, &go_on).map_err(|failure| match failure {
                     Failure::Syntax(error) => {
                         Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
                     }
                     Failure::OutOfMemory => {
                         Error::out_of_memory(format_args!("the JSON body of {} bytes", text.len()))
                     }
+                    Failure::Stopped => control.check().err().unwrap_or_else(Error::aborted),
                 })?;
                 Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some("application/json".into())))
             }

@@ -48,7 +48,7 @@ pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
         control.set_deadline(deadline);
         control.check()?;
     }
-    let mut hop = Hop::first(request, settings)?;
+    let mut hop = Hop::first(request, settings, control)?;
     hop.payload.rewind(control)?;
     let transfer = Transfer { request, settings, control };
     let response = transfer.follow(&mut hop)?;
@@ -93,7 +93,7 @@ struct Failure {
 
 impl<'a> Hop<'a> {
     /// Checks all of the request, before anything is sent.
-    fn first(request: &Request, settings: &'a Options) -> Result<Hop<'a>, Error> {
+    fn first(request: &Request, settings: &'a Options, control: &Control) -> Result<Hop<'a>, Error> {
         if !is_token(request.method.as_bytes()) {
             return Err(Error::new(
                 ErrorKind::Request,
@@ -123,7 +123,7 @@ impl<'a> Hop<'a> {
         for (name, value) in &settings.cookies {
             check_header("Cookie", &format!("{name}={value}"))?;
         }
-        let payload = Payload::prepare(settings.body.as_ref())?;
+        let payload = Payload::prepare(settings.body.as_ref(), control)?;
         check_framing(&headers, &payload)?;
         let credentials = credentials(request, settings, &url);
         check_credentials(credentials.as_ref())?;
