@@ -24,9 +24,22 @@
  *              are borrowed. Bytes are a pointer and a length.
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
- *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
- *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work (a queue of
- *              rf_as_completed does in any case), and new sessions and executors can be made.
+ *              at any time, as long as nobody frees the handle meanwhile; in atexit handlers and in destructors of
+ *              static and thread_local objects as well. Threads of the library block all signals but those that a
+ *              fault raises in the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), and SIGPROF.
+ *
+ *   fork()     Threads do not survive it: in the child, what was made before gives RF_E_SHUTDOWN where it would have to
+ *              wait or to work (a queue of rf_as_completed does in any case). New sessions and executors work there,
+ *              whatever the parent's threads did at that moment. A function of yours that forks and returns in the
+ *              child as well ends its request there: the thread that ran it ends, or the whole child if that was a
+ *              worker process; rf_task_run returns.
+ *
+ *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
+ *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
+ *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
+ *              file system that does not answer is the one thing that may take longer. A time-out counts from the
+ *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
+ *              that of a hook for its own future, returns RF_E_DEADLOCK.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -40,8 +53,23 @@
  *
  *   Callbacks  Come as (function, user_data, drop). `drop` runs exactly once, after the last call of the function,
  *              whether it was called or not; after a registration that failed it never runs. No lock is held while
- *              a callback runs, and every function here may be called from one. A callback must return: no longjmp
- *              and no C++ exception may leave it.
+ *              a callback runs, and every function here may be called from one. Hooks, readers and outputs run on the
+ *              workers, those of several requests at once, with the same user_data. A callback must return: no longjmp, no
+ *              C++ exception and no pthread_exit may leave it, nor may its thread be cancelled. A runtime that ends
+ *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
+ *              its own end.
+ *
+ *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
+ *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
+ *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
+ *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of JSON: 128 levels. Of
+ *              cookies: 4,096 bytes each, 180 for a domain, 3,000 in all, 8 KB in a Cookie header. Of a proxy's answer
+ *              to CONNECT: 64 KB. Names are looked up by 16 threads at most; more wait for their turn.
+ *
+ *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
+ *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
+ *              verified. Sent are User-Agent (requests-futures-c/0.1.0), Accept-Encoding (gzip, deflate, br, zstd),
+ *              Accept (every type) and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
 #ifndef REQUESTS_FUTURES_H
 #define REQUESTS_FUTURES_H
@@ -307,8 +335,8 @@ typedef struct rf_executor_ops {
   void (*shutdown)(bool wait, bool cancel_futures, void *user_data);
 } rf_executor_ops;
 
-// Makes a pool of up to `max_workers` threads, which start as they are needed. The threads block all signals.
-// RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+// Makes a pool of up to `max_workers` threads, which start as they are needed. RF_E_INVALID: `max_workers` is 0.
+// Free it with rf_executor_free.
 rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 
 // Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its
@@ -409,24 +437,25 @@ rf_status rf_config_set_max_workers(rf_config *config, size_t max_workers);
 rf_status rf_config_set_base_session(rf_config *config, rf_session *session);
 
 // For how many hosts idle connections are kept, the least recently used going first. Default: 10, or the number
-// of workers of the session's own pool if that is more. RF_E_INVALID: 0.
+// of requests that the executor, owned or shared, runs at once, if that is known and more. RF_E_INVALID: 0.
 rf_status rf_config_set_pool_connections(rf_config *config, size_t hosts);
 
-// How many idle connections are kept for each host. Default: 10, or the number of workers of the session's own
-// pool if that is more. RF_E_INVALID: 0.
+// How many idle connections are kept for each host. Default: 10, or the number of requests that the executor,
+// owned or shared, runs at once, if that is known and more. RF_E_INVALID: 0.
 rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_host);
 
 // Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
 // more, which is closed after use. A streamed response has its connection in use until it is read, closed or
-// freed.
+// freed. The connect time-out begins when the place is there; waiting for it ends with the deadline.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
 // gives nonsense before the response's head is complete. What may have been carried out is tried again only where
-// that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline
-// limits all of them. A kept connection that ends without a byte of answer was closed while it lay idle: the
-// request is sent once more, on a new one, whatever its method, and that is no try. The outcome is that of the
-// last. Default: 0.
+// that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header.
+// Each try has the full time-outs; a deadline limits all of them. A kept connection that ends without a byte of
+// answer may have been closed while it lay idle: the request is sent once more, on a new one, and that is no try,
+// if nothing of it was written or it is repeatable: by its method, as above, or by an Idempotency-Key header. The
+// outcome is that of the last. Default: 0.
 rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
 
 // Frees a configuration. Sessions built from it are not affected.
@@ -676,9 +705,10 @@ rf_session *rf_hook_session(rf_hook_call *call);
 // Every function may be called from any thread, and from callbacks.
 
 // Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
-// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
-// thread is a worker of the pool that has to run the future, and no other worker is left to do so (an executor of
-// your own is not looked into). RF_E_INVALID: a negative time.
+// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the
+// wait could never end, because this thread runs the future itself, or runs one that the thread which runs the
+// future waits for; or because it is a worker of the pool that has to run the future, and no other worker is left
+// to do so (what is queued in an executor of your own is not looked into). RF_E_INVALID: a negative time.
 rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
 
 // Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it

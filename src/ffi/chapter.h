@@ -24,9 +24,22 @@
  *              are borrowed. Bytes are a pointer and a length.
  *
  *   Threads    One thread at a time may use an rf_config or an rf_options. Everything else may be used by any thread
- *              at any time, as long as nobody frees the handle meanwhile. Threads do not survive fork(): in the
- *              child, what was made before gives RF_E_SHUTDOWN where it would have to wait or to work (a queue of
- *              rf_as_completed does in any case), and new sessions and executors can be made.
+ *              at any time, as long as nobody frees the handle meanwhile; in atexit handlers and in destructors of
+ *              static and thread_local objects as well. Threads of the library block all signals but those that a
+ *              fault raises in the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), and SIGPROF.
+ *
+ *   fork()     Threads do not survive it: in the child, what was made before gives RF_E_SHUTDOWN where it would have to
+ *              wait or to work (a queue of rf_as_completed does in any case). New sessions and executors work there,
+ *              whatever the parent's threads did at that moment. A function of yours that forks and returns in the
+ *              child as well ends its request there: the thread that ran it ends, or the whole child if that was a
+ *              worker process; rf_task_run returns.
+ *
+ *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
+ *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
+ *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
+ *              file system that does not answer is the one thing that may take longer. A time-out counts from the
+ *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
+ *              that of a hook for its own future, returns RF_E_DEADLOCK.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -40,8 +53,23 @@
  *
  *   Callbacks  Come as (function, user_data, drop). `drop` runs exactly once, after the last call of the function,
  *              whether it was called or not; after a registration that failed it never runs. No lock is held while
- *              a callback runs, and every function here may be called from one. A callback must return: no longjmp
- *              and no C++ exception may leave it.
+ *              a callback runs, and every function here may be called from one. Hooks, readers and outputs run on the
+ *              workers, those of several requests at once, with the same user_data. A callback must return: no longjmp, no
+ *              C++ exception and no pthread_exit may leave it, nor may its thread be cancelled. A runtime that ends
+ *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
+ *              its own end.
+ *
+ *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
+ *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
+ *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
+ *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of JSON: 128 levels. Of
+ *              cookies: 4,096 bytes each, 180 for a domain, 3,000 in all, 8 KB in a Cookie header. Of a proxy's answer
+ *              to CONNECT: 64 KB. Names are looked up by 16 threads at most; more wait for their turn.
+ *
+ *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
+ *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
+ *              verified. Sent are User-Agent (requests-futures-c/@VERSION@), Accept-Encoding (gzip, deflate, br, zstd),
+ *              Accept (every type) and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
 #ifndef REQUESTS_FUTURES_H
 #define REQUESTS_FUTURES_H

@@ -49,7 +49,7 @@ unsafe fn new_pool(
     })
 }
 
-/// Makes a pool of up to `max_workers` threads, which start as they are needed. The threads block all signals.
+/// Makes a pool of up to `max_workers` threads, which start as they are needed.
 /// RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_threads(

@@ -16,8 +16,8 @@ use crate::session::RequestFuture;
 use crate::wait::wait_one;
 
 /// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
-/// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: this
-/// thread is a worker of the pool that has to run the future, and no other worker is left to do so (an executor of your
+/// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the
+/// wait could never end, because this thread runs the future itself, or runs one that the thread which runs the future waits for; or because it is a worker of the pool that has to run the future, and no other worker is left to do so (what is queued in an executor of your
 /// own is not looked into). RF_E_INVALID: a negative time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_result(

@@ -59,14 +59,14 @@ pub unsafe extern "C" fn rf_config_set_base_session(
 }
 
 /// For how many hosts idle connections are kept, the least recently used going first. Default: 10, or the number
-/// of workers of the session's own pool if that is more. RF_E_INVALID: 0.
+/// of requests that the executor, owned or shared, runs at once, if that is known and more. RF_E_INVALID: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_connections(config: *mut rf_config, hosts: usize) -> rf_status {
     change(config, || positive(hosts), |config, it| config.pool_connections = Some(it))
 }
 
-/// How many idle connections are kept for each host. Default: 10, or the number of workers of the session's own
-/// pool if that is more. RF_E_INVALID: 0.
+/// How many idle connections are kept for each host. Default: 10, or the number of requests that the executor, owned or
+/// shared, runs at once, if that is known and more. RF_E_INVALID: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_maxsize(
     config: *mut rf_config,
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
 }
 
 /// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
-/// more, which is closed after use. A streamed response has its connection in use until it is read, closed or freed.
+/// more, which is closed after use. A streamed response has its connection in use until it is read, closed or freed. The connect time-out begins when the place is there; waiting for it ends with the deadline.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
@@ -84,9 +84,9 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
 
 /// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
 /// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
-/// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE. Each try has the full time-outs; a deadline limits all of them.
-/// A kept connection that ends without a byte of answer was closed while it lay idle: the request is sent once more, on a
-/// new one, whatever its method, and that is no try.
+/// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header. Each try has the full time-outs; a deadline limits all of them.
+/// A kept connection that ends without a byte of answer may have been closed while it lay idle: the request is sent once more, on a
+/// new one, and that is no try, if nothing of it was written or it is repeatable: by its method, as above, or by an Idempotency-Key header.
 /// The outcome is that of the last. Default: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retries: u32) -> rf_status {
