@@ -563,7 +563,8 @@ rf_status rf_options_set_body(rf_options *options, const void *data, size_t leng
 rf_status rf_options_set_body_borrowed(rf_options *options, const void *data, size_t length, void *user_data,
     rf_drop_fn drop);
 
-// Sets the body to a file, which is opened when the request runs.
+// Sets the body to a file, which is opened when the request runs. It has to be a regular one: a device or a pipe,
+// which has no length, fails the future at once; rf_options_set_body_reader can send what it gives.
 rf_status rf_options_set_body_file(rf_options *options, const char *path);
 
 // Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
@@ -646,8 +647,12 @@ rf_status rf_options_set_stream(rf_options *options, bool stream);
 // but an empty one. Default: no limit.
 rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 
-// Writes the decoded body into a file, which has this name when it is complete and not before. Content and text
-// of the response are then empty.
+// Writes the decoded body into a file, which has this name when it is complete and not before: until then it lies
+// under another one in the same folder, and a failure, also to write or to close it, removes it and leaves what
+// was there. A file that is replaced passes on its mode and, as far as the process may, its owner; a new one has
+// the mode that open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device
+// or a pipe is written to directly; a pipe without a reader is waited for until the deadline, and a reader that
+// goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are then empty.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
 // Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then

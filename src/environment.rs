@@ -5,14 +5,16 @@
 //! C library's own list is read, not a copy of it: what the program set with `setenv` or `putenv` a moment
 //! ago counts. As with `getenv`, a program must not change its environment while another thread reads it.
 
-use std::cell::RefCell;
 use std::ffi::{CStr, OsStr, c_char};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use crate::fork::PerProcess;
 
 /// What the environment said when a request was submitted. Never changes afterwards.
 ///
@@ -36,16 +38,13 @@ pub struct Environment {
     pub curl_ca_bundle: Option<PathBuf>,
 }
 
-thread_local! {
-    /// The last snapshot of this thread. One per thread rather than one behind a lock: submitting threads do
-    /// not meet here, and a child made by `fork` cannot inherit a lock that nobody will ever open.
-    static LAST: RefCell<Option<Arc<Environment>>> = const { RefCell::new(None) };
-}
+/// The last snapshot. Only ever tried: who finds it locked makes one of his own.
+static LAST: PerProcess<Mutex<Option<Arc<Environment>>>> = PerProcess::new(|_| Mutex::new(None));
 
 impl Environment {
     /// The environment as it is now; `None` when it says nothing that a request would ask for.
     ///
-    /// As long as the values stay the same, all snapshots that one thread takes share one allocation.
+    /// As long as the values stay the same, snapshots share one allocation.
     pub fn snapshot() -> Option<Arc<Environment>> {
         let list = current();
         // SAFETY: `list` is the C library's environment: NULL, or a NULL-terminated list of NUL-terminated
@@ -54,15 +53,11 @@ impl Environment {
         if values == Values::default() {
             return None;
         }
-        let shared = LAST.try_with(|last| {
-            let mut last = last.borrow_mut();
-            match &*last {
-                Some(known) if values.are_those_of(known) => known.clone(),
-                _ => last.insert(Arc::new(values.to_environment())).clone(),
-            }
-        });
-        // A thread that submits from its own destructors has no thread-local left to share through.
-        Some(shared.unwrap_or_else(|_| Arc::new(values.to_environment())))
+        let Some(mut last) = LAST.get().try_lock() else { return Some(Arc::new(values.to_environment())) };
+        Some(match &*last {
+            Some(known) if values.are_those_of(known) => known.clone(),
+            _ => last.insert(Arc::new(values.to_environment())).clone(),
+        })
     }
 
     /// The proxy for URLs of `scheme`, whatever `no_proxy` says.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::Read;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,12 +38,14 @@ pub struct Response {
     reins: Mutex<Option<Arc<Control>>>,
     /// The whole body, once it was read in one piece. A NUL follows its last byte.
     content: OnceLock<Vec<u8>>,
+    /// An output has the body: there is no content to show. What was lent of it before stays where it is.
+    given_away: AtomicBool,
     /// What `set_encoding` said; None: nobody did.
     encoding: Mutex<Option<Option<String>>>,
     /// Strings made on demand and lent out: they live as long as the response.
     lent: Mutex<Vec<Terminated>>,
-    texts: Mutex<Vec<(String, String)>>,
-    documents: Mutex<Vec<(Option<String>, Box<Parsed>)>>,
+    texts: Mutex<Vec<(MadeOf, String)>>,
+    documents: Mutex<Vec<(MadeOf, Box<Parsed>)>>,
     /// Errors lent out, beside those of documents. They stay where they are when the list grows.
     #[allow(clippy::vec_box)]
     errors: Mutex<Vec<Box<Error>>>,
@@ -53,6 +56,13 @@ pub struct Response {
 }
 
 type Parsed = Result<Document, Error>;
+
+/// What a text or a document was made of. The content's length is another once the body was given away.
+#[derive(PartialEq, Eq)]
+struct MadeOf {
+    encoding: Option<String>,
+    length: usize,
+}
 
 /// Something of the user's that the response carries. Dropping it tells the user.
 pub trait UserData: Send + Sync {
@@ -161,6 +171,7 @@ impl Response {
             body: Monitor::new(body),
             reins: Mutex::new(parts.control),
             content: OnceLock::new(),
+            given_away: AtomicBool::new(false),
             encoding: Mutex::default(),
             lent: Mutex::default(),
             texts: Mutex::default(),
@@ -341,11 +352,19 @@ impl Response {
 
     /// The whole body; it is read now, if nobody did before.
     pub fn content(&self) -> Result<&[u8], Refusal> {
-        if self.content.get().is_none() {
-            self.read_all()?;
+        if let Some(content) = self.kept() {
+            return Ok(content);
         }
-        let content = self.content.get().ok_or(Refusal::State)?;
-        Ok(&content[..content.len() - 1])
+        self.read_all()?;
+        self.kept().ok_or(Refusal::State)
+    }
+
+    /// The content, once all of it was read. A NUL follows.
+    fn kept(&self) -> Option<&[u8]> {
+        let content = self.content.get()?;
+        let end = content.len() - 1;
+        let start = if self.given_away.load(Ordering::Acquire) { end } else { 0 };
+        Some(&content[start..end])
     }
 
     fn read_all(&self) -> Result<(), Refusal> {
@@ -380,9 +399,20 @@ impl Response {
 
     /// Gives the body to `write`, piece by piece, and keeps nothing of it.
     pub fn drain(&self, write: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        if let Some(content) = self.content.get() {
+        if let Some(content) = self.kept() {
             // A hook has read it.
-            return write(&content[..content.len() - 1]);
+            if !content.is_empty() {
+                write(content)?;
+            }
+            let mut body = self.body.lock();
+            self.given_away.store(true, Ordering::Release);
+            body.delivered = 0;
+            body.line.clear();
+            return Ok(());
+        }
+        // Somebody has read a part of it: what is left is not the body.
+        if matches!(self.body.lock().state, BodyState::Partial | BodyState::Consumed) {
+            return Err(consumed().at(self.url.as_str()));
         }
         let mut piece = vec![0; PIECE];
         loop {
@@ -394,7 +424,7 @@ impl Response {
                         return Err(error);
                     }
                 }
-                // Somebody has read a part of it or closed it: what is left is not the body.
+                // Somebody has closed it.
                 Err(Refusal::State) => return Err(consumed().at(self.url.as_str())),
                 Err(Refusal::Failed(error)) => return Err(error),
             }
@@ -421,8 +451,7 @@ impl Response {
             BodyState::Closed => return Err(Refusal::State),
             BodyState::Consumed => return Ok(0),
             BodyState::Kept => {
-                let content = self.content.get().map_or(&[][..], |content| &content[..content.len() - 1]);
-                let left = &content[body.delivered..];
+                let left = &self.kept().unwrap_or_default()[body.delivered..];
                 let count = left.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&left[..count]);
                 body.delivered += count;
@@ -580,14 +609,13 @@ impl Response {
     /// The body as UTF-8: address and length. A NUL follows. None: there is no content, or no memory for the text.
     pub fn text(&self) -> Option<(*const u8, usize)> {
         let content = self.content().ok()?;
-        let encoding = self.encoding();
-        let key = encoding.clone().unwrap_or_default();
+        let key = MadeOf { encoding: self.encoding(), length: content.len() };
         let mut texts = self.texts.lock();
         if let Some((_, text)) = texts.iter().find(|(other, _)| *other == key) {
             return Some((text.as_ptr(), text.len() - 1));
         }
         // The name comes from the server or from the user; a text in it is a copy, in any case.
-        let mut made = text::decode(content, encoding.as_deref()).ok()?;
+        let mut made = text::decode(content, key.encoding.as_deref()).ok()?;
         made.push('\0');
         let lent = (made.as_ptr(), made.len() - 1);
         texts.push((key, made));
@@ -610,11 +638,12 @@ impl Response {
                 given.and_then(text::charset_of)
             }
         };
+        let key = MadeOf { encoding: charset, length: content.len() };
         let mut documents = self.documents.lock();
-        let at = match documents.iter().position(|(other, _)| *other == charset) {
+        let at = match documents.iter().position(|(other, _)| *other == key) {
             Some(at) => at,
             None => {
-                let parsed = match Document::parse(content, charset.as_deref()) {
+                let parsed = match Document::parse(content, key.encoding.as_deref()) {
                     Ok(document) => Ok(document),
                     Err(Failure::Syntax(error)) => {
                         Err(Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str()))
@@ -626,7 +655,7 @@ impl Response {
                         return Err(JsonRefusal::Failed(self.lend_error(error)));
                     }
                 };
-                documents.push((charset, Box::new(parsed)));
+                documents.push((key, Box::new(parsed)));
                 documents.len() - 1
             }
         };
@@ -683,7 +712,7 @@ impl Response {
         let extras = self.extras.lock();
         Carried {
             state: body.state,
-            content: self.content.get().map(|content| Cow::Borrowed(&content[..content.len() - 1])),
+            content: self.kept().map(Cow::Borrowed),
             delivered: body.delivered,
             line: if open { Vec::new() } else { body.line.clone() },
             after_return: body.after_return,
@@ -866,6 +895,31 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::StreamConsumed);
         response.close();
         assert!(matches!(response.read(&mut buffer), Err(Refusal::State)));
+    }
+
+    #[test]
+    fn what_an_output_has_is_no_content_any_more_though_it_was_read_before() {
+        let response = streamed(b"{\"a\":\n 1}");
+        assert_eq!(response.content().ok().map(<[u8]>::len), Some(9));
+        let before = response.text().unwrap();
+        assert!(response.json().is_ok());
+        assert_eq!(line(&response).as_deref(), Some("{\"a\":"));
+        let mut written = Vec::new();
+        let mut write = |piece: &[u8]| {
+            written.extend_from_slice(piece);
+            Ok(())
+        };
+        assert!(response.drain(&mut write).is_ok());
+        assert_eq!(written, b"{\"a\":\n 1}");
+        assert_eq!(response.content().ok(), Some(&b""[..]));
+        assert_eq!(response.text().map(|(_, length)| length), Some(0));
+        assert!(matches!(response.json(), Err(JsonRefusal::Failed(_))));
+        assert!(line(&response).is_none());
+        assert!(matches!(response.read(&mut [0; 9]), Ok(0)));
+        assert_eq!(response.carry().content.as_deref(), Some(&b""[..]));
+        // SAFETY: a text lives as long as the response.
+        let before = unsafe { std::slice::from_raw_parts(before.0, before.1) };
+        assert_eq!(before, b"{\"a\":\n 1}");
     }
 
     #[test]

@@ -55,6 +55,7 @@ programs! {
     null_arguments,
     null_arguments_tasks,
     options_bodies,
+    output_file,
     pool,
     processes,
     processes_ending,

@@ -158,7 +158,8 @@ pub unsafe extern "C" fn rf_options_set_body_borrowed(
     })
 }
 
-/// Sets the body to a file, which is opened when the request runs.
+/// Sets the body to a file, which is opened when the request runs. It has to be a regular one: a device or a pipe, which
+/// has no length, fails the future at once; rf_options_set_body_reader can send what it gives.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_body_file(
     options: *mut rf_options,
@@ -432,8 +433,12 @@ pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes
     change(options, || Ok(()), |options, ()| options.max_body = Some(bytes))
 }
 
-/// Writes the decoded body into a file, which has this name when it is complete and not before. Content and text
-/// of the response are then empty.
+/// Writes the decoded body into a file, which has this name when it is complete and not before: until then it lies under
+/// another one in the same folder, and a failure, also to write or to close it, removes it and leaves what was there. A
+/// file that is replaced passes on its mode and, as far as the process may, its owner; a new one has the mode that
+/// open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device or a pipe is written to
+/// directly; a pipe without a reader is waited for until the deadline, and a reader that goes away fails the future
+/// (EPIPE) without SIGPIPE. Content and text of the response are then empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output_file(
     options: *mut rf_options,

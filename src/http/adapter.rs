@@ -280,7 +280,8 @@ impl Pool {
     ) -> Result<(Option<Connection>, Lease), Error> {
         let mut hosts = self.hosts.lock();
         loop {
-            let host = hosts.touch(route, self.settings.pool_connections);
+            let known = hosts.table.len();
+            let host = hosts.touch(route);
             let idle = if fresh { None } else { host.idle.pop() };
             let full = self.settings.pool_block && host.in_use >= self.settings.pool_maxsize;
             if idle.is_none() && full {
@@ -290,7 +291,13 @@ impl Pool {
                 continue;
             }
             host.in_use += 1;
-            drop(hosts);
+            if hosts.table.len() > known {
+                let surplus = hosts.make_room(self.settings.pool_connections);
+                drop(hosts);
+                drop(surplus);
+            } else {
+                drop(hosts);
+            }
             let lease = Lease { pool: Arc::downgrade(self), route: route.clone(), returned: false };
             let Some(mut connection) = idle else { return Ok((None, lease)) };
             // The probe is a system call: not under the lock.
@@ -314,29 +321,38 @@ impl Pool {
 }
 
 impl Hosts {
-    /// The host of a route, now the most recently used. The least recently used one gives way.
-    fn touch(&mut self, route: &Arc<Route>, limit: usize) -> &mut Host {
+    /// The host of a route, now the most recently used.
+    fn touch(&mut self, route: &Arc<Route>) -> &mut Host {
         self.clock += 1;
-        let clock = self.clock;
-        if !self.table.contains_key(route) {
-            if self.table.len() >= limit.max(1) {
-                let unused = self.table.iter().filter(|(_, host)| host.in_use == 0);
-                let oldest = unused.min_by_key(|(_, host)| host.used_at).map(|(route, _)| route.clone());
-                match oldest {
-                    Some(oldest) => {
-                        self.table.remove(&oldest);
-                    }
-                    None => {
-                        // All are in use: they keep their counts, but nothing rests.
-                        self.table.values_mut().for_each(|host| host.idle.clear());
-                    }
-                }
-            }
-            self.table.insert(route.clone(), Host::default());
-        }
-        let host = self.table.get_mut(route).expect("inserted above");
-        host.used_at = clock;
+        let host = self.table.entry(route.clone()).or_default();
+        host.used_at = self.clock;
         host
+    }
+
+    /// After a new host came.
+    #[must_use]
+    fn make_room(&mut self, limit: usize) -> Vec<Connection> {
+        let mut surplus = self.trim(limit);
+        if self.table.len() > limit.max(1) {
+            // All are in use: they keep their counts, but nothing rests.
+            surplus.extend(self.table.values_mut().flat_map(|host| host.idle.drain(..)));
+        }
+        surplus
+    }
+
+    /// While there are more hosts than remembered, those out of use give way, the least recently used one first. Their
+    /// connections are for the caller to close: not under the lock.
+    #[must_use]
+    fn trim(&mut self, limit: usize) -> Vec<Connection> {
+        let mut surplus = Vec::new();
+        while self.table.len() > limit.max(1) {
+            let unused = self.table.iter().filter(|(_, host)| host.in_use == 0);
+            let oldest = unused.min_by_key(|(_, host)| host.used_at).map(|(route, _)| route.clone());
+            // The others are in use. Each leaves with its last request.
+            let Some(gone) = oldest.and_then(|oldest| self.table.remove(&oldest)) else { break };
+            surplus.extend(gone.idle);
+        }
+        surplus
     }
 }
 
@@ -358,14 +374,15 @@ impl Lease {
         let Some(host) = hosts.table.get_mut(&self.route) else { return };
         host.in_use = host.in_use.saturating_sub(1);
         let keep = !closed && host.idle.len() < pool.settings.pool_maxsize;
-        let surplus = if keep {
+        let refused = if keep {
             host.idle.push(connection);
             None
         } else {
             Some(connection)
         };
+        let surplus = hosts.trim(pool.settings.pool_connections);
         pool.freed(hosts);
-        drop(surplus);
+        drop((refused, surplus));
     }
 }
 
@@ -379,6 +396,8 @@ impl Drop for Lease {
         if let Some(host) = hosts.table.get_mut(&self.route) {
             host.in_use = host.in_use.saturating_sub(1);
         }
+        let surplus = hosts.trim(pool.settings.pool_connections);
         pool.freed(hosts);
+        drop(surplus);
     }
 }

@@ -1,14 +1,15 @@
 //! The body of a request: from what the options say to bytes on the wire, as often as they are needed.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::connection::Connection;
 use super::progress::Meter;
 use super::socket::Limits;
-use crate::control::Control;
+use crate::control::{Control, SLICE};
 use crate::error::{Error, ErrorKind};
 use crate::form::{self, Multipart, Segment};
 use crate::json::{Document, Failure};
@@ -31,8 +32,8 @@ enum Source {
 
 enum Piece {
     Bytes(Vec<u8>),
-    /// Its length when it was looked at; None: it has none.
-    File(PathBuf, Option<u64>),
+    /// And its length when it was looked at.
+    File(PathBuf, u64),
 }
 
 /// How much of a body that does not lie in memory is read at a time.
@@ -70,21 +71,21 @@ impl Payload {
             }
             BodySource::File(path) => {
                 let path = PathBuf::from(path);
-                let length = file_length(&path)?;
+                let length = file_length(&path, control)?;
                 Ok(Payload {
                     source: Source::Pieces(vec![Piece::File(path, length)]),
-                    length,
+                    length: Some(length),
                     content_type: None,
                 })
             }
             BodySource::Reader { reader, length } => {
                 Ok(Payload { source: Source::Reader(reader.clone()), length: *length, content_type: None })
             }
-            BodySource::Form(parts) => Payload::form(parts),
+            BodySource::Form(parts) => Payload::form(parts, control),
         }
     }
 
-    fn form(parts: &[Part]) -> Result<Payload, Error> {
+    fn form(parts: &[Part], control: &Control) -> Result<Payload, Error> {
         let fields = parts.iter().filter_map(|part| match part {
             Part::Field { name, value } => Some((name.as_str(), value.as_str())),
             _ => None,
@@ -106,23 +107,23 @@ impl Payload {
             }
         }
         let content_type = Some(multipart.content_type());
-        let mut length = Some(0);
+        let mut length = 0;
         let mut pieces = Vec::new();
         for segment in multipart.finish() {
             let (piece, size) = match segment {
                 Segment::Bytes(bytes) => {
-                    let size = Some(bytes.len() as u64);
+                    let size = bytes.len() as u64;
                     (Piece::Bytes(bytes), size)
                 }
                 Segment::File { path } => {
-                    let size = file_length(&path)?;
+                    let size = file_length(&path, control)?;
                     (Piece::File(path, size), size)
                 }
             };
-            length = length.zip(size).map(|(sum, size): (u64, u64)| sum + size);
+            length += size;
             pieces.push(piece);
         }
-        Ok(Payload { source: Source::Pieces(pieces), length, content_type })
+        Ok(Payload { source: Source::Pieces(pieces), length: Some(length), content_type })
     }
 
     pub fn is_nothing(&self) -> bool {
@@ -223,7 +224,7 @@ impl Payload {
                             Some(Piece::Bytes(bytes)) => Some(Box::new(&bytes[..])),
                             // One that has grown since would push the rest out of the length announced.
                             Some(Piece::File(path, length)) => {
-                                Some(Box::new(open_file(path)?.take(length.unwrap_or(u64::MAX))))
+                                Some(Box::new(open_file(path, limits.control)?.0.take(*length)))
                             }
                         };
                     }
@@ -286,23 +287,67 @@ impl Payload {
     }
 }
 
-fn open_file(path: &PathBuf) -> Result<File, Error> {
-    File::open(path)
-        .map_err(|error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error))
+/// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end that
+/// wait: so what is there is judged when it is open.
+fn open_file(path: &Path, control: &Control) -> Result<(File, u64), Error> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    loop {
+        match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Ok(file) => {
+                let metadata = file.metadata().map_err(|error| cannot_open(path, &error))?;
+                return Ok((file, length_of(path, &metadata)?));
+            }
+            // Another process has a lease on the file, and has just been told that it is wanted.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                control.check()?;
+                std::thread::sleep(SLICE);
+            }
+            Err(error) => return Err(cannot_open(path, &error)),
+        }
+    }
 }
 
 /// The length of a file that can be opened.
-fn file_length(path: &PathBuf) -> Result<Option<u64>, Error> {
-    let failed = |error| Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), &error);
-    let metadata = std::fs::metadata(path).map_err(failed)?;
+fn file_length(path: &Path, control: &Control) -> Result<u64, Error> {
+    // Whoever waits for a reader of a pipe must not be let go by one who will not read.
+    length_of(path, &fs::metadata(path).map_err(|error| cannot_open(path, &error))?)?;
+    Ok(open_file(path, control)?.1)
+}
+
+fn length_of(path: &Path, metadata: &Metadata) -> Result<u64, Error> {
     if metadata.is_dir() {
-        return Err(failed(std::io::Error::from_raw_os_error(libc::EISDIR)));
+        return Err(cannot_open(path, &io::Error::from_raw_os_error(libc::EISDIR)));
     }
     if !metadata.is_file() {
-        // Opening a pipe waits for its other end, and nothing could end that wait.
         let text = format!("Cannot send {}: it is no regular file", path.display());
         return Err(Error::new(ErrorKind::Request, text));
     }
-    File::open(path).map_err(failed)?;
-    Ok(Some(metadata.len()))
+    Ok(metadata.len())
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Error {
+    Error::os(ErrorKind::Request, format!("Cannot open {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("rf-body-{}", form::random_hex(2)));
+        let name = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a NUL-terminated name.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let pipe = path.clone();
+        std::thread::spawn(move || {
+            let _ = sender.send(open_file(&pipe, &Control::new()).err());
+        });
+        let outcome = receiver.recv_timeout(std::time::Duration::from_secs(10));
+        fs::remove_file(&path).unwrap();
+        let error = outcome.expect("it does not wait").expect("a refusal");
+        assert!(error.message().as_str().ends_with("it is no regular file"), "{error}");
+    }
 }

@@ -1,66 +1,425 @@
-//! A download that appears under its name when it is complete, and not before.
+//! A download that appears under its name when it is complete, and not before. What goes to a device or a pipe is written
+//! to it directly.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use crate::control::{Control, SLICE};
 use crate::error::{Error, ErrorKind};
 use crate::form::random_hex;
+use crate::thread;
 
-/// A file under a temporary name beside the final one. Dropped before it is complete, it is removed.
-pub struct OutputFile {
+/// Dropped before it is complete, it leaves a regular file of that name as it was.
+pub struct OutputFile<'a> {
     file: File,
-    temporary: PathBuf,
-    name: PathBuf,
-    complete: bool,
+    /// As the user gave it.
+    name: &'a Path,
+    /// None: the file is a device or a pipe.
+    temporary: Option<Temporary>,
+    control: &'a Control,
 }
 
-impl OutputFile {
-    pub fn create(name: impl AsRef<Path>) -> Result<OutputFile, Error> {
-        let name = name.as_ref().to_path_buf();
-        let usable = match std::fs::metadata(&name) {
-            Ok(there) => there.is_file(),
-            Err(_) => name.file_name().is_some(),
-        };
-        if !usable {
-            // A device or a pipe would be replaced by the file; a folder could not be.
-            let text = format!("Cannot write the output to {}: it is no regular file", name.display());
-            return Err(Error::new(ErrorKind::Request, text));
+/// A file under another name beside the one that it gets. Dropped before it has that, it is removed.
+struct Temporary {
+    path: PathBuf,
+    target: PathBuf,
+    is_renamed: bool,
+}
+
+/// What came of an attempt to open.
+enum Attempt<'a> {
+    Opened(OutputFile<'a>),
+    /// Nobody reads from the pipe yet.
+    NoReader,
+    /// Somebody has put another file in its place meanwhile.
+    Changed,
+}
+
+/// How much is written between two looks at the control.
+const PIECE: usize = 64 * 1024;
+/// How many links the system follows.
+const LINKS: usize = 40;
+/// How often a file may be another one than a moment before.
+const CHANGES: usize = 8;
+/// The length from which on the name of a file is no part of the temporary one: both have to fit into the 255 bytes that
+/// file systems allow.
+const LONG_NAME: usize = 200;
+
+impl<'a> OutputFile<'a> {
+    /// Opens what the body goes to. A pipe is waited for until somebody reads from it.
+    pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
+        let mut changes = 0;
+        loop {
+            control.check()?;
+            match OutputFile::attempt(name, control)? {
+                Attempt::Opened(opened) => return Ok(opened),
+                Attempt::NoReader => {}
+                Attempt::Changed if changes < CHANGES => changes += 1,
+                Attempt::Changed => {
+                    return Err(refused(name, "it leads to a file that is not under its name any more", 0));
+                }
+            }
+            std::thread::sleep(SLICE);
         }
-        let mut temporary = name.clone().into_os_string();
+    }
+
+    fn attempt(name: &'a Path, control: &'a Control) -> Result<Attempt<'a>, Error> {
+        let there = match fs::metadata(name) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(name, &error)),
+        };
+        match there {
+            Some(there) if there.is_dir() => Err(is_folder(name)),
+            Some(there) if !there.is_file() => OutputFile::open_directly(name, &there, control),
+            there => OutputFile::open_beside(name, there.as_ref(), control),
+        }
+    }
+
+    /// Opens a device or a pipe. Whoever opens a pipe without O_NONBLOCK waits for its reader, and nothing could end that.
+    fn open_directly(name: &'a Path, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = match OpenOptions::new().write(true).custom_flags(flags).open(name) {
+            Ok(file) => file,
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) && there.file_type().is_fifo() => {
+                return Ok(Attempt::NoReader);
+            }
+            Err(error) => return Err(failed(name, &error)),
+        };
+        if file.metadata().map_err(|error| failed(name, &error))?.is_file() {
+            // Not what was looked at: this one must not be changed before the body is complete.
+            return Ok(Attempt::Changed);
+        }
+        Ok(Attempt::Opened(OutputFile { file, name, temporary: None, control }))
+    }
+
+    /// Creates a file beside the one that is `there`, or will be.
+    fn open_beside(
+        name: &'a Path,
+        there: Option<&Metadata>,
+        control: &'a Control,
+    ) -> Result<Attempt<'a>, Error> {
+        let target = followed(name).map_err(|error| failed(name, &error))?;
+        if let Some(there) = there
+            && !fs::metadata(&target).is_ok_and(|other| is_same(there, &other))
+        {
+            return Ok(Attempt::Changed);
+        }
+        let bytes = target.as_os_str().as_bytes();
+        let last = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if !bytes.is_empty() && matches!(last, b"" | b"." | b"..") {
+            return Err(is_folder(name));
+        }
+        let mut path = target.clone();
+        let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new("output") };
+        let mut temporary = shown.to_os_string();
         temporary.push(format!(".{}.part", random_hex(1)));
-        let temporary = PathBuf::from(temporary);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(|error| {
-            Error::os(
-                ErrorKind::Request,
-                format!("Cannot create the output file {}", temporary.display()),
-                &error,
-            )
+        path.set_file_name(temporary);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        if there.is_some() {
+            // Until it has the rights of the file that was there.
+            options.mode(0o600);
+        }
+        let file = options.open(&path).map_err(|error| match (error.raw_os_error(), target.parent()) {
+            (Some(libc::ENOENT), Some(folder)) if !bytes.is_empty() && !folder.exists() => {
+                let why = format!("the folder {} does not exist; create it first", folder.display());
+                refused(name, &why, libc::ENOENT)
+            }
+            _ => failed(name, &error),
         })?;
-        Ok(OutputFile { file, temporary, name, complete: false })
+        let temporary = Temporary { path, target, is_renamed: false };
+        if let Some(there) = there {
+            keep_owner_and_mode(&file, there);
+        }
+        Ok(Attempt::Opened(OutputFile { file, name, temporary: Some(temporary), control }))
     }
 
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.file.write_all(data).map_err(|error| self.failed("write", &error))
-    }
-
-    /// Gives the file its name.
-    pub fn complete(mut self) -> Result<(), Error> {
-        std::fs::rename(&self.temporary, &self.name).map_err(|error| self.failed("rename", &error))?;
-        self.complete = true;
+        let mut left = data;
+        while !left.is_empty() {
+            self.control.check()?;
+            let piece = &left[..left.len().min(PIECE)];
+            match thread::without_signals_of_writing(|| self.file.write(piece)) {
+                Ok(0) => return Err(failed(self.name, &io::ErrorKind::WriteZero.into())),
+                Ok(count) => left = &left[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
+                Err(error) => return Err(failed(self.name, &error)),
+            }
+        }
         Ok(())
     }
 
-    fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        Error::os(ErrorKind::Request, format!("Cannot {what} the output file {}", self.name.display()), error)
+    /// Waits until a full pipe has room, or for a moment.
+    fn wait_for_room(&self) {
+        let mut entry = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        let millis = SLICE.as_millis().try_into().unwrap_or(1);
+        // SAFETY: one entry, which lives until the call returns.
+        unsafe { libc::poll(&mut entry, 1, millis) };
+    }
+
+    /// Gives the file its name.
+    pub fn complete(self) -> Result<(), Error> {
+        self.control.check()?;
+        // Some file systems say only now that there was no room for all of it.
+        close(self.file).map_err(|error| failed(self.name, &error))?;
+        match self.temporary {
+            Some(temporary) => temporary.rename().map_err(|error| failed(self.name, &error)),
+            None => Ok(()),
+        }
     }
 }
 
-impl Drop for OutputFile {
+impl Temporary {
+    fn rename(mut self) -> io::Result<()> {
+        fs::rename(&self.path, &self.target)?;
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.complete {
+        if !self.is_renamed {
             // It is of no use to anyone, and if it cannot be removed there is nobody to tell.
-            let _ = std::fs::remove_file(&self.temporary);
+            let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+fn failed(name: &Path, error: &io::Error) -> Error {
+    Error::os(ErrorKind::Request, format!("Cannot write the output to {}", name.display()), error)
+}
+
+fn refused(name: &Path, why: &str, os_code: i32) -> Error {
+    let text = format!("Cannot write the output to {}: {why}", name.display());
+    Error::new(ErrorKind::Request, text).with_os_code(os_code)
+}
+
+fn is_folder(name: &Path) -> Error {
+    refused(name, "it is a folder; name a file in it", libc::EISDIR)
+}
+
+/// Where the links of a path lead, also when nothing is there yet.
+fn followed(name: &Path) -> io::Result<PathBuf> {
+    let mut target = name.to_path_buf();
+    for _ in 0..LINKS {
+        // What is no link, or not there, is where it ends.
+        let Ok(link) = fs::read_link(&target) else { return Ok(target) };
+        target.pop();
+        target.push(link);
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// As far as this process may. What cannot be kept gives nobody more rights than before.
+fn keep_owner_and_mode(file: &File, there: &Metadata) {
+    let has_owner = fchown(file, Some(there.uid()), Some(there.gid())).is_ok();
+    let has_group = has_owner || fchown(file, None, Some(there.gid())).is_ok();
+    let mut mode = there.mode() & 0o7777;
+    if !has_owner {
+        // It would run as somebody else than before.
+        mode &= 0o777;
+    }
+    if !has_group {
+        // To the file that was there its group was like everybody else.
+        mode = (mode & 0o707) | (mode & 0o007) << 3;
+    }
+    // A file system without modes refuses; the file then stays private.
+    let _ = file.set_permissions(Permissions::from_mode(mode));
+}
+
+/// Closes a file, and says whether that went well, which dropping it does not.
+fn close(file: File) -> io::Result<()> {
+    let descriptor = file.into_raw_fd();
+    // An interrupted close leaves open what has become of the data.
+    thread::with_signals_blocked(|| {
+        // SAFETY: the descriptor was the file's, and nobody else closes it.
+        if unsafe { libc::close(descriptor) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            let path = std::env::temp_dir().join(format!("rf-output-{}", random_hex(2)));
+            fs::create_dir(&path).unwrap();
+            Folder(path)
+        }
+
+        fn file(&self, name: &str, content: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::write(&path, content).unwrap();
+            path
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn write(name: &Path, content: &[u8]) -> Result<(), Error> {
+        let control = Control::new();
+        let mut file = OutputFile::create(name, &control)?;
+        file.write(content)?;
+        file.complete()
+    }
+
+    fn refusal(name: &Path) -> Error {
+        let error = write(name, b"new").unwrap_err();
+        assert!(error.message().as_str().contains(name.to_str().unwrap()), "{error}");
+        error
+    }
+
+    #[test]
+    fn the_mode_of_a_file_that_was_there_is_kept() {
+        let folder = Folder::new();
+        let path = folder.file("file", "old");
+        for mode in [0o600, 0o640, 0o755, 0o400, 0o666] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            write(&path, b"new").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
+        assert_eq!(folder.names(), ["file"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_replaced() {
+        let (folder, other) = (Folder::new(), Folder::new());
+        let target = other.file("target", "old");
+        let (first, second) = (folder.0.join("first"), folder.0.join("second"));
+        std::os::unix::fs::symlink(&target, &first).unwrap();
+        std::os::unix::fs::symlink("first", &second).unwrap();
+        let control = Control::new();
+        let mut file = OutputFile::create(&second, &control).unwrap();
+        file.write(b"new").unwrap();
+        // The temporary file lies beside the target.
+        assert_eq!((folder.names().len(), other.names().len()), (2, 2));
+        file.complete().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert!(first.is_symlink() && second.is_symlink());
+        // One that leads to nothing yet.
+        fs::remove_file(&target).unwrap();
+        write(&second, b"newer").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "newer");
+        assert!(first.is_symlink() && second.is_symlink());
+        assert_eq!((folder.names().len(), other.names().len()), (2, 1));
+        // One that leads to itself.
+        let round = folder.0.join("round");
+        std::os::unix::fs::symlink("round", &round).unwrap();
+        assert_eq!(refusal(&round).os_code(), libc::ELOOP);
+    }
+
+    #[test]
+    fn a_file_that_has_lost_its_name_is_not_replaced() {
+        let folder = Folder::new();
+        let open = File::create(folder.0.join("file")).unwrap();
+        fs::remove_file(folder.0.join("file")).unwrap();
+        let link = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        if !fs::metadata(&link).is_ok_and(|there| there.is_file()) {
+            println!("skipped: no links to open files in /proc");
+            return;
+        }
+        refusal(&link);
+        assert!(folder.names().is_empty());
+    }
+
+    #[test]
+    fn a_folder_and_what_lies_in_none_are_refused() {
+        let folder = Folder::new();
+        assert_eq!(refusal(&folder.0).os_code(), libc::EISDIR);
+        for name in ["new/", "new/.", "missing/.."] {
+            assert!(refusal(&folder.0.join(name)).os_code() != 0);
+        }
+        let missing = refusal(&folder.0.join("missing/file"));
+        assert_eq!(missing.os_code(), libc::ENOENT);
+        assert!(missing.message().as_str().contains("missing does not exist"), "{missing}");
+        folder.file("plain", "");
+        assert_eq!(refusal(&folder.0.join("plain/file")).os_code(), libc::ENOTDIR);
+        assert_eq!(write(Path::new(""), b"").unwrap_err().os_code(), libc::ENOENT);
+        assert_eq!(folder.names(), ["plain"]);
+    }
+
+    #[test]
+    fn a_name_as_long_as_the_system_allows_will_do() {
+        let folder = Folder::new();
+        let path = folder.0.join("n".repeat(255));
+        write(&path, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_other() {
+        let folder = Folder::new();
+        let path = folder.file("file", "old");
+        let control = Control::new();
+        let mut file = OutputFile::create(&path, &control).unwrap();
+        file.write(b"half").unwrap();
+        control.abort();
+        assert_eq!(file.write(b"more").unwrap_err().kind(), ErrorKind::Aborted);
+        assert_eq!(file.complete().unwrap_err().kind(), ErrorKind::Aborted);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(folder.names(), ["file"]);
+    }
+
+    #[test]
+    fn a_device_is_written_to() {
+        write(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        if Path::new("/dev/full").exists() {
+            assert_eq!(refusal(Path::new("/dev/full")).os_code(), libc::ENOSPC);
+        }
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_waited_for_until_the_deadline() {
+        let folder = Folder::new();
+        let path = folder.0.join("pipe");
+        make_pipe(&path);
+        let control = Control::new();
+        let begun = Instant::now();
+        control.set_deadline(begun + Duration::from_millis(50));
+        let error = OutputFile::create(&path, &control).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        // A regular file in its place is not touched before the body is complete.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "old").unwrap();
+        let there = fs::metadata("/dev/null").unwrap();
+        let control = Control::new();
+        assert!(matches!(OutputFile::open_directly(&path, &there, &control), Ok(Attempt::Changed)));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    fn make_pipe(path: &Path) {
+        let name = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a NUL-terminated name.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
     }
 }

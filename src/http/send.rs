@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::Read;
 use std::mem;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -498,11 +499,13 @@ impl Transfer<'_> {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls) == (host, &via, &tls)
         };
-        // Where a thread's locals are gone, at its very end, a route is made each time.
-        let last = LAST_ROUTE.try_with(|last| last.borrow().as_ref().filter(|last| is_same(last)).cloned());
-        let route = last.ok().flatten().unwrap_or_else(|| {
+        let last = LAST_ROUTE.with(|last| match &*last.borrow() {
+            LastRoute::Taken(last) if is_same(last) => Some(last.clone()),
+            _ => None,
+        });
+        let route = last.unwrap_or_else(|| {
             let made = Arc::new(Route { secure, host: host.into(), port, via, tls });
-            let _ = LAST_ROUTE.try_with(|last| last.replace(Some(made.clone())));
+            LAST_ROUTE.with(|last| last.borrow_mut().remember(&made));
             made
         });
         Ok((route, forward))
@@ -552,7 +555,7 @@ impl Transfer<'_> {
     fn finish(&self, response: &Arc<Response>) -> Result<(), Error> {
         match &self.settings.sink {
             Some(Sink::File(path)) => {
-                let mut file = OutputFile::create(path)?;
+                let mut file = OutputFile::create(path.as_ref(), self.control)?;
                 response.drain(&mut |piece| file.write(piece))?;
                 file.complete()
             }
@@ -609,8 +612,41 @@ impl Failure {
 }
 
 thread_local! {
-    /// The route that this thread took last: the next request nearly always takes it as well.
-    static LAST_ROUTE: RefCell<Option<Arc<Route>>> = const { RefCell::new(None) };
+    /// Without a destructor, which would be lost on a thread that sends its first request in a destructor.
+    static LAST_ROUTE: ManuallyDrop<RefCell<LastRoute>> =
+        const { ManuallyDrop::new(RefCell::new(LastRoute::Forgotten)) };
+}
+
+/// The route that a thread took last: the next request nearly always takes it as well.
+enum LastRoute {
+    /// The thread does not remember it.
+    Forgotten,
+    None,
+    Taken(Arc<Route>),
+}
+
+impl LastRoute {
+    fn remember(&mut self, route: &Arc<Route>) {
+        if !matches!(self, LastRoute::Forgotten) {
+            *self = LastRoute::Taken(route.clone());
+        }
+    }
+}
+
+/// While it lives, this thread remembers the route that it took last.
+pub struct RemembersRoute(());
+
+impl RemembersRoute {
+    pub fn begin() -> RemembersRoute {
+        LAST_ROUTE.with(|last| last.replace(LastRoute::None));
+        RemembersRoute(())
+    }
+}
+
+impl Drop for RemembersRoute {
+    fn drop(&mut self) {
+        LAST_ROUTE.with(|last| last.replace(LastRoute::Forgotten));
+    }
 }
 
 /// The request's credentials, then the session's, then netrc's, then the URL's.

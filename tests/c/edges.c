@@ -93,7 +93,7 @@ static rf_status fault(rf_hook_call *call, const rf_response *response, void *no
 
 static void on_fault(int number) {
   (void)number;
-  _exit(42);
+  kill(getpid(), SIGKILL); /* nothing is to be tidied up, nor looked for as a leak */
 }
 
 /* A child whose hook faults; what it said, and how it ended. */
@@ -127,15 +127,15 @@ static int child_that_faults(bool handles, char *said, size_t capacity) {
 static void a_fault_in_a_hook_is_the_programs(void) {
   char said[20000];
   int status = child_that_faults(true, said, sizeof said);
-  CHECK(WIFEXITED(status));
-  CHECK_INT(42, WEXITSTATUS(status));
+  CHECK(WIFSIGNALED(status));
+  CHECK_INT(SIGKILL, WTERMSIG(status));
 #ifdef __SANITIZE_ADDRESS__
   child_that_faults(false, said, sizeof said);
   CHECK_HAS("AddressSanitizer: SEGV", said);
   CHECK_HAS("fault", said);
 #else
   status = child_that_faults(false, said, sizeof said);
-  CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+  CHECK(WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status) != 0);
 #endif
 }
 

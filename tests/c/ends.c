@@ -118,6 +118,7 @@ static void a_silence_is_no_longer_for_signals(void) {
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_executor(config, executor));
   CHECK_OK(rf_session_new(config, &own));
+  rf_config_free(config);
   rf_options *options = limited(300 * patience(), RF_FOREVER);
   size_t size = 20000000;
   char *data = calloc(1, size);

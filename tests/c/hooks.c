@@ -286,7 +286,99 @@ static void background_callbacks(void) {
   rf_session_free(session);
 }
 
+static char seen_in_the_hook[64];
+static const char *text_in_the_hook;
+
+static rf_status read_all(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)user_data;
+  const rf_json *json = NULL;
+  CHECK_OK(rf_response_json(response, &json, NULL));
+  CHECK(rf_response_content(response, NULL) != NULL);
+  text_in_the_hook = rf_response_text(response, NULL);
+  snprintf(seen_in_the_hook, sizeof seen_in_the_hook, "%s", text_in_the_hook);
+  return RF_OK;
+}
+
+static char written[4096];
+static rf_status write_down(const uint8_t *data, size_t length, void *user_data) {
+  (void)user_data;
+  size_t before = strlen(written);
+  CHECK(length > 0 && before + length < sizeof written);
+  memcpy(written + before, data, length);
+  return RF_OK;
+}
+
+static rf_status read_a_piece(rf_hook_call *call, const rf_response *response, void *user_data) {
+  uint8_t piece[3];
+  size_t length = 0;
+  (void)call, (void)user_data;
+  CHECK_OK(rf_response_read(response, piece, sizeof piece, &length, NULL));
+  CHECK(length > 0);
+  return RF_OK;
+}
+
+/* An output gets the whole body or, when a hook has read some of it in pieces, none: never the rest as if it were all. */
+static void an_output_gets_no_rest(void) {
+  const char *path = text("%s/%s", env("RF_TEST_DIR"), unique("hook-rest"));
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook(options, read_a_piece, NULL, NULL));
+  CHECK_OK(rf_options_set_output_file(options, path));
+  rf_session *session = new_session();
+  rf_future *future = get(session, http("/hello"), options);
+  ERROR_OF(RF_ERROR_STREAM_CONSUMED, future);
+  CHECK(access(path, F_OK) != 0);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+/* Content and text are empty after an output, also when a hook has read the body. */
+static void content_is_empty_after_an_output(void) {
+  rf_session *session = new_session();
+  const char *path = text("%s/%s", env("RF_TEST_DIR"), unique("hook-output"));
+  for (int to_file = 0; to_file < 2; to_file++) {
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_add_hook(options, read_all, NULL, NULL));
+    if (to_file) CHECK_OK(rf_options_set_output_file(options, path));
+    else CHECK_OK(rf_options_set_output(options, write_down, NULL, NULL));
+    rf_future *future = get(session, http("/json"), options);
+    const rf_response *response = RESPONSE(future);
+    size_t length = 9;
+    CHECK(rf_response_content(response, &length) != NULL);
+    CHECK_INT(0, length);
+    length = 9;
+    CHECK_STR("", rf_response_text(response, &length));
+    CHECK_INT(0, length);
+    const rf_json *json = NULL;
+    const rf_error *error = NULL;
+    CHECK_STATUS(RF_FAILED, rf_response_json(response, &json, &error));
+    CHECK_INT(RF_ERROR_JSON_DECODE, rf_error_kind_of(error));
+    uint8_t byte;
+    CHECK_OK(rf_response_read(response, &byte, 1, &length, NULL));
+    CHECK_INT(0, length);
+    const char *line = NULL;
+    CHECK_STATUS(RF_END, rf_response_read_line(response, &line, NULL, NULL));
+    /* What the hook has seen lives as long as the response. */
+    CHECK(strncmp(seen_in_the_hook, text_in_the_hook, sizeof seen_in_the_hook - 1) == 0);
+    if (to_file) {
+      FILE *file = fopen(path, "rb");
+      char content[sizeof written] = "";
+      CHECK(file != NULL && fread(content, 1, sizeof content - 1, file) > 0);
+      fclose(file);
+      CHECK_STR(written, content);
+      remove(path);
+    }
+    CHECK_HAS("Sample Slide Show", written);
+    rf_future_free(future);
+    rf_options_free(options);
+  }
+  rf_session_free(session);
+}
+
 int main(void) {
+  content_is_empty_after_an_output();
+  an_output_gets_no_rest();
+
   in_order_and_for_every_hop();
   whose();
   failing();

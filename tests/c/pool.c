@@ -187,6 +187,83 @@ static void hosts_are_limited(void) {
   for (int i = 0; i < 3; i++) wire_stop(servers[i]);
 }
 
+/* So many hosts are kept after a burst to many more, and in each there is room for as many requests as before. */
+static void hosts_are_limited_after_a_burst(void) {
+  for (int block = 0; block < 2; block++) {
+    meeting all;
+    meet_at(&all, 40);
+    wire *server = wire_start(meet, &all);
+    rf_session *session = session_with(40, 2, 1, block == 1);
+    rf_options *options = new_options();
+    rf_future *futures[40];
+    for (int i = 0; i < 40; i++) {
+      CHECK_OK(rf_options_set_resolve(options, text("host-%d.test", i), (uint16_t)server->port, "127.0.0.1"));
+    }
+    for (int round = 0; round < 2; round++) {
+      for (int i = 0; i < 40; i++) {
+        futures[i] = get(session, text("http://host-%d.test:%d/", i, server->port), options);
+      }
+      for (int i = 0; i < 40; i++) {
+        RESPONSE(futures[i]);
+        rf_future_free(futures[i]);
+      }
+      EVENTUALLY(wire_open(server) == 2);
+    }
+    rf_options_free(options);
+    rf_session_free(session);
+    EVENTUALLY(wire_open(server) == 0);
+    wire_stop(server);
+  }
+}
+
+/* A host that was over the limit comes back with its count: never more than pool_maxsize connections at once. */
+typedef struct most {
+  pthread_mutex_t lock;
+  int now[4], most;
+} most;
+
+static void count_at_once(wire_connection *connection, void *user_data) {
+  most *seen = user_data;
+  while (wire_next(connection)) {
+    char host[64] = "";
+    CHECK(wire_header(connection, "Host", host, sizeof host) != NULL);
+    int *now = &seen->now[host[5] - '0'];
+    pthread_mutex_lock(&seen->lock);
+    if (++*now > seen->most) seen->most = *now;
+    pthread_mutex_unlock(&seen->lock);
+    sleep_ms(5);
+    pthread_mutex_lock(&seen->lock);
+    --*now;
+    pthread_mutex_unlock(&seen->lock);
+    wire_answer(connection, "200 OK", "", "counted");
+  }
+}
+
+static void blocking_counts_hosts_over_the_limit(void) {
+  most seen;
+  memset(&seen, 0, sizeof seen);
+  pthread_mutex_init(&seen.lock, NULL);
+  wire *server = wire_start(count_at_once, &seen);
+  rf_session *session = session_with(16, 1, 2, true);
+  rf_options *options = new_options();
+  rf_future *futures[120];
+  for (int i = 0; i < 4; i++) {
+    CHECK_OK(rf_options_set_resolve(options, text("host-%d.test", i), (uint16_t)server->port, "127.0.0.1"));
+  }
+  for (int i = 0; i < 120; i++) {
+    futures[i] = get(session, text("http://host-%d.test:%d/", i % 4, server->port), options);
+  }
+  for (int i = 0; i < 120; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+  CHECK_INT(2, seen.most);
+  EVENTUALLY(wire_open(server) <= 2);
+  rf_options_free(options);
+  rf_session_free(session);
+  wire_stop(server);
+}
+
 /* Answers once, and closes: at once, in a moment, or when the next request has come. */
 static void close_at_once(wire_connection *connection, void *unused) {
   (void)unused;
@@ -399,6 +476,8 @@ int main(void) {
   defaults();
   blocking();
   hosts_are_limited();
+  hosts_are_limited_after_a_burst();
+  blocking_counts_hosts_over_the_limit();
   stale_connections();
   not_kept();
   retries();
