@@ -531,6 +531,11 @@ void rf_session_free(rf_session *session);
 // A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
 // changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 // form, part and file together) the last kind called counts; so it does of set_query and add_param.
+//
+// Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth, the
+// session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with redirects
+// to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host. Elsewhere
+// nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come back.
 
 // Makes empty options. Free them with rf_options_free.
 rf_status rf_options_new(rf_options **out);
@@ -542,10 +547,13 @@ rf_status rf_options_clone(const rf_options *options, rf_options **out);
 void rf_options_free(rf_options *options);
 
 // Sets a header in the place of those of that name in any case. A value of NULL takes a default out. A Host given
-// here is also the host by which cookies are sent and stored; a redirect to another host drops it.
+// here is also the host by which cookies are sent and stored; a redirect to another host drops it. Cookie and
+// Proxy-Authorization given here are dropped by any redirect, Authorization as the credentials that it is (see
+// above).
 rf_status rf_options_set_header(rf_options *options, const char *name, const char *value);
 
-// Adds a header beside those of that name.
+// Adds a header beside those of that name. More than one Host, Content-Length or Transfer-Encoding is
+// RF_ERROR_INVALID_HEADER, the outcome of the future.
 rf_status rf_options_add_header(rf_options *options, const char *name, const char *value);
 
 // Adds a pair to the query, form-encoded, after what the URL has. A value of NULL takes the session's params of
@@ -595,13 +603,17 @@ rf_status rf_options_set_cookie(rf_options *options, const char *name, const cha
 // Authenticates with HTTP Basic.
 rf_status rf_options_set_auth_basic(rf_options *options, const char *user, const char *password);
 
-// Authenticates with HTTP Digest, when the server asks.
+// Authenticates with HTTP Digest (RFC 7616), when the server asks. Algorithms: MD5, SHA, SHA-256, SHA-512,
+// SHA-512-256, each with -sess too; of several challenges the first with one of these is answered. qop: auth, or
+// auth-int where only that is offered and the body can be read twice. What cannot be answered stays the 401 that
+// it is.
 rf_status rf_options_set_auth_digest(rf_options *options, const char *user, const char *password);
 
 // Authenticates with a bearer token.
 rf_status rf_options_set_auth_bearer(rf_options *options, const char *token);
 
-// Sends no credentials: not the session's, not netrc's, not the URL's.
+// Sends no credentials: not the session's, its Authorization header included, not netrc's, not the URL's. An
+// Authorization header in the same options goes out.
 rf_status rf_options_set_auth_none(rf_options *options);
 
 // Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two
@@ -612,7 +624,8 @@ rf_status rf_options_set_timeout(rf_options *options, int64_t connect_ms, int64_
 // and body. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
 rf_status rf_options_set_deadline(rf_options *options, int64_t total_ms);
 
-// Whether redirects are followed. Default: true, but for HEAD.
+// Whether redirects are followed. Default: true, but for HEAD. To another host go all headers but Host, Cookie
+// and credentials, and with 307 and 308 the body.
 rf_status rf_options_set_allow_redirects(rf_options *options, bool allow);
 
 // How many redirects are followed; one more is RF_ERROR_TOO_MANY_REDIRECTS. Default: 30.
@@ -620,7 +633,8 @@ rf_status rf_options_set_max_redirects(rf_options *options, uint32_t limit);
 
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 // "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's
-// scheme is http, https, socks4, socks4a, socks5 or socks5h. NULL: direct.
+// scheme is http, https, socks4, socks4a, socks5 or socks5h. User and password in it are sent to an HTTP proxy as
+// Basic at once, and as Digest when it asks for that. NULL: direct.
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
@@ -858,7 +872,8 @@ rf_status rf_response_raise_for_status(const rf_response *response, const rf_err
 // Microseconds from sending the request of this hop to its response's head.
 int64_t rf_response_elapsed_us(const rf_response *response);
 
-// How many responses came before this one: redirects, and requests for credentials.
+// How many responses came before this one: the redirects that led to it; or, where none did, the answers that
+// asked for credentials first.
 size_t rf_response_history_count(const rf_response *response);
 
 // One of them, oldest first, whole; NULL when `index` is too large.
@@ -1043,10 +1058,11 @@ int rf_error_kind_of(const rf_error *error);
 // and an RF_ERROR_TIMEOUT, and everything is an RF_ERROR_REQUEST.
 bool rf_error_is(const rf_error *error, int kind);
 
-// What happened, in words, with the value that is to blame.
+// What happened, in words, with the value that is to blame; but not user and password of a URL, nor the value of
+// a header that was set: they may be secrets.
 const char *rf_error_message(const rf_error *error);
 
-// The URL that was asked for; NULL: none.
+// The URL that was asked for, without user and password; NULL: none.
 const char *rf_error_url(const rf_error *error);
 
 // The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::response::Response;
 use crate::terminated::Terminated;
+use crate::url::without_userinfo;
 
 /// The kinds of failure, named and ordered as `requests.exceptions` has them, then those beyond it.
 /// The numbers are part of the ABI (`rf_error_kind`).
@@ -167,9 +168,9 @@ impl Error {
         made
     }
 
-    /// Sets what was asked for, unless an inner layer already knew better.
+    /// Sets what was asked for, without its userinfo, unless an inner layer already knew better.
     pub fn at(mut self, url: &str) -> Error {
-        self.url.get_or_insert_with(|| Terminated::new(url));
+        self.url.get_or_insert_with(|| Terminated::new(without_userinfo(url)));
         self
     }
 
@@ -288,6 +289,17 @@ mod tests {
         assert_eq!(ErrorKind::from_code(0), None);
         assert_eq!(ErrorKind::from_code(23), None);
         assert_eq!(ErrorKind::from_code(107), None);
+    }
+
+    #[test]
+    fn the_url_of_an_error_has_no_userinfo() {
+        for url in
+            ["ftp://me:secret@h/x", "http://me:secret@h/x", "me:secret@h/x", "http://me:sec/secret@h/x"]
+        {
+            let error = Error::new(InvalidUrl, "no").at(url);
+            let shown = error.url().unwrap().as_str();
+            assert!(shown.ends_with("h/x") && !shown.contains("secret"), "{shown}");
+        }
     }
 
     #[test]

@@ -165,12 +165,12 @@ fn escape_name(out: &mut String, name: &str) {
 }
 
 fn check_content_type(content_type: Option<&str>) -> Result<(), Error> {
-    match content_type {
-        Some(content_type) if content_type.contains(['\r', '\n', '\0']) => Err(Error::new(
+    match content_type.and_then(|content_type| content_type.find(['\r', '\n', '\0'])) {
+        Some(at) => Err(Error::new(
             ErrorKind::InvalidHeader,
-            format!("Invalid content type of a part, it holds a line end or a NUL: {content_type:?}"),
+            format!("Invalid content type of a part: it holds a line break or a NUL at byte {at}"),
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

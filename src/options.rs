@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::TryReserveError;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,13 +35,25 @@ pub enum Query {
     Raw(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Auth {
     /// No credentials, not even the session's or netrc's.
     Nothing,
     Basic(String, String),
     Digest(String, String),
     Bearer(String),
+}
+
+/// Only of which kind they are: the rest is secret.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Auth::Nothing => "Nothing",
+            Auth::Basic(..) => "Basic",
+            Auth::Digest(..) => "Digest",
+            Auth::Bearer(_) => "Bearer",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

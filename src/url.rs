@@ -61,7 +61,7 @@ pub struct Url {
 
 impl Url {
     /// Parses what a caller gave. The messages are requests', with the value where those leave it out, and
-    /// without the password.
+    /// without the userinfo.
     pub fn parse(input: &str) -> Result<Url, Error> {
         let input = input.trim_start_matches(is_python_space);
         match parse_plain(input) {
@@ -156,6 +156,11 @@ impl Url {
 
     pub fn same_origin(&self, other: &Url) -> bool {
         self.scheme == other.scheme && self.port == other.port && self.same_host(other)
+    }
+
+    /// What two URLs have in common that are of one origin.
+    pub fn origin(&self) -> String {
+        format!("{}://{}:{}", self.scheme.as_str(), self.host(), self.port)
     }
 
     /// Whether credentials meant for this URL may go to `next`: the same origin, or the step from http to
@@ -530,7 +535,7 @@ fn parse_general(input: &str) -> Result<Url, Error> {
         return Err(no_adapter(input));
     }
     let Some((scheme_name, rest)) = split_scheme(input, false) else {
-        let shown = without_password(input);
+        let shown = without_userinfo(input);
         return Err(Error::new(
             ErrorKind::MissingSchema,
             format!(
@@ -632,22 +637,22 @@ fn split_port<'a>(host_port: &'a str, input: &str) -> Result<(&'a str, Option<u1
     };
     let split = host_end.map(|end| host_port.split_at(end));
     let Some((host, after)) = split.filter(|(_, after)| after.is_empty() || after.starts_with(':')) else {
-        return Err(bad_host_or_port(host_port));
+        return Err(bad_host_or_port(host_port, input));
     };
     let digits = after.strip_prefix(':').unwrap_or("");
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(bad_host_or_port(host_port));
+        return Err(bad_host_or_port(host_port, input));
     }
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
         return Ok((host, None));
     }
     if digits.len() > 5 {
-        return Err(bad_host_or_port(host_port));
+        return Err(bad_host_or_port(host_port, input));
     }
     match digits.parse() {
         Ok(port) => Ok((host, Some(port))),
-        Err(_) => Err(unparsable(&without_password(input))),
+        Err(_) => Err(unparsable(&without_userinfo(input))),
     }
 }
 
@@ -704,10 +709,10 @@ fn normalize_host(out: &mut String, host: &str, input: &str) -> Result<Option<Bo
         )));
     }
     if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return normalize_ipv6(out, literal).ok_or_else(|| bad_host_or_port(host));
+        return normalize_ipv6(out, literal).ok_or_else(|| bad_host_or_port(host, input));
     }
     let start = out.len();
-    push_reg_name(out, host)?;
+    push_reg_name(out, host, input)?;
     let name = &out[start..];
     if name.starts_with(['*', '.']) {
         return Err(bad_label(input));
@@ -749,12 +754,12 @@ fn normalize_ipv6(out: &mut String, literal: &str) -> Option<Option<Box<str>>> {
     Some(host.map(String::into_boxed_str))
 }
 
-fn push_reg_name(out: &mut String, host: &str) -> Result<(), Error> {
+fn push_reg_name(out: &mut String, host: &str, input: &str) -> Result<(), Error> {
     let mut decoded = String::new();
     let mut rest = host;
     while let Some(at) = rest.find(['%', '[', ']']) {
         decoded.push_str(&rest[..at]);
-        let Some(value) = escape_at(rest.as_bytes(), at) else { return Err(bad_host_or_port(host)) };
+        let Some(value) = escape_at(rest.as_bytes(), at) else { return Err(bad_host_or_port(host, input)) };
         if value < b' ' || value == 0x7f {
             return Err(unparsable(&format!(
                 "Host {} contains invalid percent-encoded control character {}",
@@ -919,40 +924,70 @@ fn merge_paths(out: &mut String, base: &str, reference: &str) {
 // ---- words ----
 
 fn no_adapter(input: &str) -> Error {
-    let message = format!("No connection adapters were found for {}", python_repr(&without_password(input)));
+    let message = format!("No connection adapters were found for {}", python_repr(&without_userinfo(input)));
     Error::new(ErrorKind::InvalidSchema, message)
 }
 
 fn no_host(input: &str) -> Error {
-    let message = format!("Invalid URL {}: No host supplied", python_repr(&without_password(input)));
+    let message = format!("Invalid URL {}: No host supplied", python_repr(&without_userinfo(input)));
     Error::new(ErrorKind::InvalidUrl, message)
 }
 
 fn bad_label(input: &str) -> Error {
-    let message = format!("Invalid URL {}: URL has an invalid label.", python_repr(&without_password(input)));
+    let message = format!("Invalid URL {}: URL has an invalid label.", python_repr(&without_userinfo(input)));
     Error::new(ErrorKind::InvalidUrl, message)
 }
 
-fn bad_host_or_port(host_port: &str) -> Error {
-    unparsable(&format!("{} is not a valid host or port", python_repr(host_port)))
+fn bad_host_or_port(host_port: &str, input: &str) -> Error {
+    // What seems to be host and port may be the beginning of user and password.
+    let shown = without_userinfo(input);
+    let shown = if shown.contains(host_port) { host_port } else { &shown };
+    unparsable(&format!("{} is not a valid host or port", python_repr(shown)))
 }
 
 fn unparsable(what: &str) -> Error {
     Error::new(ErrorKind::InvalidUrl, format!("Failed to parse: {what}"))
 }
 
-/// A message ends up in logs, where requests would leave the password.
-fn without_password(input: &str) -> Cow<'_, str> {
-    let hidden = || {
-        let start = input.find("//")? + 2;
-        let authority = &input[start..];
-        let authority = &authority[..authority.find(AUTHORITY_END).unwrap_or(authority.len())];
-        let (userinfo, _) = authority.rsplit_once('@')?;
-        let (user, _) = userinfo.split_once(':')?;
-        let end = start + userinfo.len();
-        Some(format!("{}{user}:***{}", &input[..start], &input[end..]))
+/// A URL, or what was given for one, as messages and [`Error::url`] show it: without user and password, which may be
+/// secrets, the user alone too. Where it is too broken to tell what they are, all goes that stands before the last `@`.
+///
+/// [`Error::url`]: crate::error::Error::url
+pub fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let Some(last) = text.rfind('@') else { return Cow::Borrowed(text) };
+    let trimmed = text.trim_start_matches(is_python_space);
+    let is_scheme = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
     };
-    hidden().map_or(Cow::Borrowed(input), Cow::Owned)
+    let (has_scheme, rest) = match trimmed.split_once("://").filter(|(name, _)| is_scheme(name)) {
+        Some((_, rest)) => (true, rest),
+        None => (false, trimmed.strip_prefix("//").unwrap_or(trimmed)),
+    };
+    let start = text.len() - rest.len();
+    let authority = &rest[..rest.find(AUTHORITY_END).unwrap_or(rest.len())];
+    let (userinfo, place) = match authority.rsplit_once('@') {
+        Some((userinfo, place)) => (Some(userinfo), place),
+        None => (None, authority),
+    };
+    // Whether an authority ends where this one seems to, rather than a password that holds a slash.
+    let (host, port) = match place.find(']') {
+        Some(end) if place.starts_with('[') => place.split_at(end + 1),
+        _ => place.split_at(place.find(':').unwrap_or(place.len())),
+    };
+    let is_port = |digits: &str| {
+        digits.len() <= 5
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (has_scheme || !digits.is_empty())
+    };
+    let whole = !host.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+    let end = match userinfo {
+        _ if last < start => return Cow::Borrowed(text),
+        _ if !whole => last + 1,
+        Some(userinfo) => start + userinfo.len() + 1,
+        None => return Cow::Borrowed(text),
+    };
+    Cow::Owned(format!("{}{}", &text[..start], &text[end..]))
 }
 
 /// A string as Python's `repr` shows it, since requests' messages quote values so.
@@ -1134,7 +1169,7 @@ mod tests {
             ("http:x", InvalidUrl, "Invalid URL 'http:x': No host supplied"),
             ("http:///x", InvalidUrl, "Invalid URL 'http:///x': No host supplied"),
             ("http://:80/", InvalidUrl, "Invalid URL 'http://:80/': No host supplied"),
-            ("http://u@/", InvalidUrl, "Invalid URL 'http://u@/': No host supplied"),
+            ("http://u@/", InvalidUrl, "Invalid URL 'http:///': No host supplied"),
             ("http://h:99999/", InvalidUrl, "Failed to parse: http://h:99999/"),
             ("http://h:123456/", InvalidUrl, "Failed to parse: 'h:123456' is not a valid host or port"),
             ("http://h:abc/", InvalidUrl, "Failed to parse: 'h:abc' is not a valid host or port"),
@@ -1160,7 +1195,52 @@ mod tests {
             ["http://u:secret@h:99999/", "ftp://u:secret@h/", "http://u:secret@/", "http://u:secret@*/"]
         {
             let (_, message) = refused(input);
-            assert!(!message.contains("secret") && message.contains("u:***@"), "{message}");
+            assert!(!message.contains("secret") && !message.contains('@'), "{message}");
+        }
+        for input in [
+            "user:secret@host",
+            "secret@host",
+            " user:secret@host/path",
+            "user:secret@host:80/p@th",
+            "ftp://user:secret@host/x",
+            "ftp://secret@host/x",
+            "user://secret@host",
+            "//user:secret@host/",
+            "http:/user:secret@host/",
+            "http:user:secret@host/",
+            "http:\\\\user:secret@host/",
+            "http:///user:secret@host/",
+            "http://user:pw/secret@host/",
+            "http://user:secret/pw@host/",
+            "http://user:secret?pw@host/",
+            "http://user:secret#pw@host/",
+            "http://user:secret@host:secret/x@y",
+            "http://[user:secret/x@host/",
+        ] {
+            let (_, message) = refused(input);
+            assert!(!message.contains("secret"), "{input}: {message}");
+            let shown = without_userinfo(input);
+            assert!(!shown.contains("secret"), "{input}: {shown}");
+        }
+    }
+
+    #[test]
+    fn only_the_userinfo_of_a_url_is_left_out() {
+        for (url, shown) in [
+            ("http://h/@user/x", "http://h/@user/x"),
+            ("http://h:80?a=b@c", "http://h:80?a=b@c"),
+            ("https://u:p@h:80/p@th?q@r#s@t", "https://h:80/p@th?q@r#s@t"),
+            ("http://u:p@[::1]:80/", "http://[::1]:80/"),
+            ("http://h:/@x", "http://h:/@x"),
+            ("u:p@h/x", "h/x"),
+            ("h/@x", "h/@x"),
+            ("h:81/@x", "h:81/@x"),
+            ("//u:p@h/x", "//h/x"),
+            ("http://u:p@h", "http://h"),
+            ("http://a@b:c@h/", "http://h/"),
+        ] {
+            assert_eq!(without_userinfo(url), shown);
+            assert_eq!(without_userinfo(shown), shown);
         }
     }
 

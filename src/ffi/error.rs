@@ -30,14 +30,15 @@ pub unsafe extern "C" fn rf_error_is(error: *const rf_error, kind: c_int) -> boo
     unsafe { read(error, false, |error| Some(error.kind().is(ErrorKind::from_code(kind)?))) }
 }
 
-/// What happened, in words, with the value that is to blame.
+/// What happened, in words, with the value that is to blame; but not user and password of a URL, nor the value of a header
+/// that was set: they may be secrets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_message(error: *const rf_error) -> *const c_char {
     // SAFETY: see read.
     unsafe { read(error, null(), |error| Some(error.message().as_ptr().cast())) }
 }
 
-/// The URL that was asked for; NULL: none.
+/// The URL that was asked for, without user and password; NULL: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_url(error: *const rf_error) -> *const c_char {
     // SAFETY: see read.

@@ -4,6 +4,11 @@
 //! A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
 //! changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 //! form, part and file together) the last kind called counts; so it does of set_query and add_param.
+//!
+//! Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth, the
+//! session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with redirects
+//! to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host. Elsewhere
+//! nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come back.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
@@ -77,7 +82,8 @@ fn change<T, Replaced>(
 }
 
 /// Sets a header in the place of those of that name in any case. A value of NULL takes a default out. A Host given here
-/// is also the host by which cookies are sent and stored; a redirect to another host drops it.
+/// is also the host by which cookies are sent and stored; a redirect to another host drops it. Cookie and
+/// Proxy-Authorization given here are dropped by any redirect, Authorization as the credentials that it is (see above).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_header(
     options: *mut rf_options,
@@ -89,7 +95,8 @@ pub unsafe extern "C" fn rf_options_set_header(
     change(options, check, |options, (name, value)| options.set_header(name, value))
 }
 
-/// Adds a header beside those of that name.
+/// Adds a header beside those of that name. More than one Host, Content-Length or Transfer-Encoding is
+/// RF_ERROR_INVALID_HEADER, the outcome of the future.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_header(
     options: *mut rf_options,
@@ -301,7 +308,9 @@ pub unsafe extern "C" fn rf_options_set_auth_basic(
     })
 }
 
-/// Authenticates with HTTP Digest, when the server asks.
+/// Authenticates with HTTP Digest (RFC 7616), when the server asks. Algorithms: MD5, SHA, SHA-256, SHA-512, SHA-512-256, each
+/// with -sess too; of several challenges the first with one of these is answered. qop: auth, or auth-int where only that
+/// is offered and the body can be read twice. What cannot be answered stays the 401 that it is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_digest(
     options: *mut rf_options,
@@ -326,7 +335,8 @@ pub unsafe extern "C" fn rf_options_set_auth_bearer(
     change(options, check, |options, token| options.auth = Some(Auth::Bearer(token.into())))
 }
 
-/// Sends no credentials: not the session's, not netrc's, not the URL's.
+/// Sends no credentials: not the session's, its Authorization header included, not netrc's, not the URL's. An Authorization
+/// header in the same options goes out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_none(options: *mut rf_options) -> rf_status {
     change(options, || Ok(()), |options, ()| options.auth = Some(Auth::Nothing))
@@ -351,7 +361,8 @@ pub unsafe extern "C" fn rf_options_set_deadline(options: *mut rf_options, total
     change(options, || limit(total_ms), |options, deadline| options.deadline = Some(deadline))
 }
 
-/// Whether redirects are followed. Default: true, but for HEAD.
+/// Whether redirects are followed. Default: true, but for HEAD. To another host go all headers but Host, Cookie and
+/// credentials, and with 307 and 308 the body.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_allow_redirects(options: *mut rf_options, allow: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.allow_redirects = Some(allow))
@@ -365,7 +376,8 @@ pub unsafe extern "C" fn rf_options_set_max_redirects(options: *mut rf_options, 
 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 /// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's scheme is http, https, socks4, socks4a, socks5 or
-/// socks5h. NULL: direct.
+/// socks5h. User and password in it are sent to an HTTP proxy as Basic at once, and as Digest when it asks for that. NULL:
+/// direct.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_proxy(
     options: *mut rf_options,

@@ -251,7 +251,8 @@ pub unsafe extern "C" fn rf_response_elapsed_us(response: *const rf_response) ->
     unsafe { read(response, 0, |response| i64::try_from(response.elapsed().as_micros()).ok()) }
 }
 
-/// How many responses came before this one: redirects, and requests for credentials.
+/// How many responses came before this one: the redirects that led to it; or, where none did, the answers that asked for
+/// credentials first.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_history_count(response: *const rf_response) -> usize {
     // SAFETY: see read.

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounded, Channel};
 use super::connection::Connection;
+use super::digest::{DigestCache, Message};
 use super::dns;
-use super::proxy::{self, HandshakeError, Proxy, ProxyScheme};
+use super::proxy::{self, HandshakeError, Proxy, ProxyScheme, Tunnel};
 use super::socket::{Limits, Socket};
 use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
@@ -52,6 +53,16 @@ pub struct Route {
     pub tls: Option<TlsSettings>,
 }
 
+impl Route {
+    /// The proxy that is told the whole URL and forwards the request, where one does.
+    pub fn forward(&self) -> Option<&Proxy> {
+        match &self.via {
+            Via::Proxy(proxy) if !self.secure && !proxy.scheme.is_socks() => Some(proxy),
+            _ => None,
+        }
+    }
+}
+
 // What tells routes apart is nearly always the host and the port. The table of routes is as small as the settings
 // say, so it needs no hash that a stranger could not foresee.
 impl Hash for Route {
@@ -83,6 +94,8 @@ impl Hasher for AsItIs {
 
 pub struct Adapter {
     pub settings: AdapterSettings,
+    /// What proxies have asked for.
+    pub proxy_digest: DigestCache,
     tls: TlsConfigs,
     pool: Arc<Pool>,
 }
@@ -113,7 +126,12 @@ struct Host {
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
         let pool = Pool { made_in: fork::generation(), settings, hosts: Monitor::default() };
-        Adapter { settings, tls: TlsConfigs::default(), pool: Arc::new(pool) }
+        Adapter {
+            settings,
+            proxy_digest: DigestCache::new(),
+            tls: TlsConfigs::default(),
+            pool: Arc::new(pool),
+        }
     }
 
     /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one, for which `connect`
@@ -222,19 +240,27 @@ impl Adapter {
             }
         };
         let addresses = dns::resolve(&proxy.host, proxy.port, limits).map_err(blame)?;
-        let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
-        let mut negotiate = || -> Result<(), Error> {
+        let connect = || -> Result<Channel, Error> {
+            let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
-                channel.add_tls(&self.tls.get(settings)?, &proxy.host, limits).map_err(blame)?;
+                let config = self.tls.get(settings);
+                let added =
+                    config.and_then(|config| channel.add_tls(&config, &proxy.host, limits).map_err(blame));
+                if let Err(error) = added {
+                    channel.detach(limits.control);
+                    return Err(error);
+                }
             }
+            Ok(channel)
+        };
+        let mut channel = connect()?;
+        let mut negotiate = || -> Result<(), Error> {
             let credentials = proxy.login();
             match proxy.scheme {
                 ProxyScheme::Http | ProxyScheme::Https => {
                     if route.secure {
-                        let mut stream = Bounded { channel: &mut channel, limits };
-                        proxy::connect_tunnel(&mut stream, &route.host, route.port, credentials, None)
-                            .map_err(refused)?;
+                        self.tunnel(&mut channel, route, proxy, limits, &connect, &refused)?;
                     }
                 }
                 scheme => {
@@ -266,6 +292,44 @@ impl Adapter {
             channel.detach(limits.control);
         }
         outcome.map(|()| channel)
+    }
+
+    /// Turns a channel to an HTTP proxy into one to the server. A challenge of the proxy is answered once: on the same
+    /// connection where that stays open, else on one that `connect` makes.
+    fn tunnel(
+        &self,
+        channel: &mut Channel,
+        route: &Route,
+        proxy: &Proxy,
+        limits: &Limits,
+        connect: &dyn Fn() -> Result<Channel, Error>,
+        refused: &dyn Fn(HandshakeError) -> Error,
+    ) -> Result<(), Error> {
+        let target = proxy::authority(&route.host, route.port);
+        let message = Message { method: "CONNECT", target: &target, body: &(b"" as &[u8]) };
+        let (mut answered, mut kept) = (false, false);
+        loop {
+            let authorization = proxy.authorization(&self.proxy_digest, &message)?;
+            let mut stream = Bounded { channel, limits };
+            match proxy::connect_tunnel(&mut stream, &target, authorization.as_deref(), None) {
+                Ok(Tunnel::Open) => return Ok(()),
+                Ok(Tunnel::Unauthorized(answer)) => {
+                    let challenges: Vec<&str> = answer.challenges.iter().map(String::as_str).collect();
+                    if answered || !proxy.challenge(&self.proxy_digest, &challenges, true) {
+                        return Err(refused(answer.into_error()));
+                    }
+                    answered = true;
+                    kept = answer.skip_body(&mut stream).map_err(refused)?;
+                }
+                // It had promised to stay.
+                Err(error) if kept && error.is_hang_up() => kept = false,
+                Err(error) => return Err(refused(error)),
+            }
+            if !kept {
+                channel.detach(limits.control);
+                *channel = connect()?;
+            }
+        }
     }
 }
 

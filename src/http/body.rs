@@ -13,7 +13,7 @@ use crate::control::{Control, SLICE};
 use crate::error::{Error, ErrorKind};
 use crate::form::{self, Multipart, Segment};
 use crate::json::{Document, Failure};
-use crate::options::{BodySource, Borrowed, Owned, Part, SharedReader};
+use crate::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
 
 /// A body that is ready to be sent.
 pub struct Payload {
@@ -161,6 +161,58 @@ impl Payload {
         }
     }
 
+    /// Whether [`Payload::feed`] can read it and leave it as it was.
+    pub fn is_hashable(&self) -> bool {
+        match &self.source {
+            Source::Reader(reader) => reader.can_rewind(),
+            _ => true,
+        }
+    }
+
+    /// Hands out all of the body, before it is sent: for a hash of it.
+    pub fn feed(&self, control: &Control, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        match &self.source {
+            Source::Nothing => {}
+            Source::Memory(bytes) => {
+                for piece in bytes.bytes().chunks(WATCHED) {
+                    control.check()?;
+                    sink(piece);
+                }
+            }
+            Source::Pieces(pieces) => self.drain(control, sink, read_pieces(pieces, control))?,
+            Source::Reader(shared) => {
+                self.rewind(control)?;
+                let mut reader = shared.lock(|| control.check())?;
+                shared.set_touched(true);
+                self.drain(control, sink, |buffer| read_reader(&mut **reader, buffer))?;
+                drop(reader);
+                self.rewind(control)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(
+        &self,
+        control: &Control,
+        sink: &mut dyn FnMut(&[u8]),
+        mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+    ) -> Result<(), Error> {
+        let mut buffer = vec![0; BUFFER];
+        let mut left = self.length;
+        loop {
+            let most = left.map_or(BUFFER, |left| BUFFER.min(usize::try_from(left).unwrap_or(BUFFER)));
+            let count = if most == 0 { 0 } else { read(&mut buffer[..most])? };
+            control.check()?;
+            if count == 0 {
+                // One that is too short fails when it is sent.
+                return Ok(());
+            }
+            sink(&buffer[..count]);
+            left = left.map(|left| left - count as u64);
+        }
+    }
+
     /// Back to the first byte, if anything was taken.
     pub fn rewind(&self, control: &Control) -> Result<(), Error> {
         let Source::Reader(shared) = &self.source else { return Ok(()) };
@@ -207,37 +259,12 @@ impl Payload {
                 }
             }
             Source::Pieces(pieces) => {
-                let mut pieces = pieces.iter();
-                let mut open: Option<Box<dyn Read + '_>> = None;
-                self.pump(head, connection, limits, meter, |buffer| {
-                    loop {
-                        if let Some(reader) = &mut open {
-                            let count = reader.read(buffer).map_err(|error| {
-                                Error::os(ErrorKind::Request, "Cannot read the file of a body", &error)
-                            })?;
-                            if count > 0 {
-                                return Ok(count);
-                            }
-                        }
-                        open = match pieces.next() {
-                            None => return Ok(0),
-                            Some(Piece::Bytes(bytes)) => Some(Box::new(&bytes[..])),
-                            // One that has grown since would push the rest out of the length announced.
-                            Some(Piece::File(path, length)) => {
-                                Some(Box::new(open_file(path, limits.control)?.0.take(*length)))
-                            }
-                        };
-                    }
-                })
+                self.pump(head, connection, limits, meter, read_pieces(pieces, limits.control))
             }
             Source::Reader(shared) => {
                 let mut reader = shared.lock(|| limits.control.check())?;
                 shared.set_touched(true);
-                self.pump(head, connection, limits, meter, |buffer| {
-                    reader
-                        .read(buffer)
-                        .ok_or_else(|| Error::new(ErrorKind::Hook, "The body's reader refused to go on."))
-                })
+                self.pump(head, connection, limits, meter, |buffer| read_reader(&mut **reader, buffer))
             }
         }
     }
@@ -285,6 +312,34 @@ impl Payload {
             head = &[];
         }
     }
+}
+
+/// Reads one piece after the other; 0 at the end of the last.
+fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> Result<usize, Error> {
+    let mut pieces = pieces.iter();
+    let mut open: Option<Box<dyn Read + '_>> = None;
+    move |buffer| {
+        loop {
+            if let Some(reader) = &mut open {
+                let count = reader.read(buffer).map_err(|error| {
+                    Error::os(ErrorKind::Request, "Cannot read the file of a body", &error)
+                })?;
+                if count > 0 {
+                    return Ok(count);
+                }
+            }
+            open = match pieces.next() {
+                None => return Ok(0),
+                Some(Piece::Bytes(bytes)) => Some(Box::new(&bytes[..])),
+                // One that has grown since would push the rest out of the length announced.
+                Some(Piece::File(path, length)) => Some(Box::new(open_file(path, control)?.0.take(*length))),
+            };
+        }
+    }
+}
+
+fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8]) -> Result<usize, Error> {
+    reader.read(buffer).ok_or_else(|| Error::new(ErrorKind::Hook, "The body's reader refused to go on."))
 }
 
 /// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end that

@@ -1,15 +1,74 @@
 //! Credentials from a netrc file, read as Python's `netrc` module reads it and used as requests uses it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use crate::environment::{self, Environment};
+use crate::fork::PerProcess;
 use crate::url::same_host;
+
+/// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than parsing
+/// its answer, so one that was not there is not looked for again for a moment, once there are many requests.
+struct NetrcLooks {
+    /// It was not there the last time, when HOME was this.
+    missing_in: Option<Option<OsString>>,
+    /// The end of this moment, and how many requests there were in it.
+    until: Option<Instant>,
+    requests: u32,
+}
+
+const MOMENT: Duration = Duration::from_millis(10);
+/// So many requests of a moment look: what a program does one after the other is never out of date.
+const LOOKING: u32 = 8;
+
+/// Only ever tried: who finds it locked looks at the files.
+static NETRC_LOOKS: PerProcess<Mutex<NetrcLooks>> =
+    PerProcess::new(|_| Mutex::new(NetrcLooks { missing_in: None, until: None, requests: 0 }));
+
+impl NetrcLooks {
+    /// Whether this request can do without a look.
+    fn is_known_to_miss(&mut self) -> bool {
+        let now = Instant::now();
+        if self.until.is_none_or(|until| until <= now) {
+            self.until = Some(now + MOMENT);
+            self.requests = 0;
+        }
+        self.requests += 1;
+        self.requests > LOOKING
+            && self.missing_in.as_ref().is_some_and(|home| environment::is_home_variable(home.as_deref()))
+    }
+}
+
+/// What the netrc file that these variables name says about a host.
+pub fn credentials(variables: Option<&Environment>, host: &str) -> Option<(String, String)> {
+    let file = variables.and_then(|variables| variables.netrc.as_deref());
+    if file.is_none() && NETRC_LOOKS.get().try_lock().is_some_and(|mut looks| looks.is_known_to_miss()) {
+        return None;
+    }
+    let home = if file.is_none() { environment::home() } else { None };
+    let candidates = candidates(file.map(Path::as_os_str), home.as_deref().map(Path::as_os_str));
+    // Opening a FIFO would wait for its other end.
+    let path = candidates.into_iter().find(|path| path.is_file());
+    if file.is_none()
+        && let Some(mut looks) = NETRC_LOOKS.get().try_lock()
+    {
+        looks.missing_in = path.is_none().then(|| std::env::var_os("HOME"));
+    }
+    let mut contents = String::new();
+    File::open(path?).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
+    lookup(&contents, host)
+}
 
 /// The files that may hold the credentials, the first that exists counting. `netrc` is the value of `NETRC`,
 /// `home` that of `HOME`; what they were when the request was submitted is for the caller to know.
-pub fn candidates(netrc: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
+fn candidates(netrc: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
     let home = home.filter(|home| !home.is_empty()).map(Path::new);
     match (netrc, home) {
         (Some(netrc), home) => {
@@ -26,7 +85,7 @@ pub fn candidates(netrc: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
 
 /// Login and password for a host: its own entry, or else the default one. As in requests the account stands in
 /// for a login that is missing, and a file that does not parse holds nothing.
-pub fn lookup(contents: &str, host: &str) -> Option<(String, String)> {
+fn lookup(contents: &str, host: &str) -> Option<(String, String)> {
     let contents = contents.strip_prefix('\u{feff}').unwrap_or(contents);
     // Python reads text with universal line ends.
     let contents = contents.replace("\r\n", "\n").replace('\r', "\n");

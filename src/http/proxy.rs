@@ -8,9 +8,10 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::auth::basic;
+use super::digest::{DigestCache, Message};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::url::{canonical_host, is_within_domain, percent_decode, same_host};
+use crate::url::{canonical_host, is_within_domain, percent_decode, same_host, without_userinfo};
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +85,7 @@ impl Proxy {
     pub fn parse(value: &str) -> Result<Proxy, Error> {
         let invalid = |why: &str| {
             // Debug formatting, so that no control character of the value reaches a log.
-            let message = format!("Please check proxy URL {:?}: {why}.", masked(value));
+            let message = format!("Please check proxy URL {:?}: {why}.", without_userinfo(value));
             Error::new(ErrorKind::InvalidProxyUrl, message)
         };
         let text = value.trim();
@@ -140,11 +141,19 @@ impl Proxy {
         format!("{}://{}", self.scheme.name(), Authority(&self.host, self.port))
     }
 
-    /// The value of `Proxy-Authorization`, for requests that an HTTP proxy forwards in absolute form.
-    /// `None` without credentials, and for SOCKS, which has its own way.
-    pub fn authorization(&self) -> Option<String> {
-        let (user, password) = self.login().filter(|_| !self.scheme.is_socks())?;
-        Some(basic(user, password))
+    /// The value of `Proxy-Authorization` for this message: Digest, once the proxy has asked for it, until then Basic,
+    /// unasked. `None` without credentials, and for SOCKS, which has its own way.
+    pub fn authorization(&self, known: &DigestCache, message: &Message<'_>) -> Result<Option<String>, Error> {
+        let Some((user, password)) = self.login().filter(|_| !self.scheme.is_socks()) else {
+            return Ok(None);
+        };
+        let digest = known.header(&self.shown(), user, password, message)?;
+        Ok(Some(digest.unwrap_or_else(|| basic(user, password))))
+    }
+
+    /// Takes the `Proxy-Authenticate` headers of a 407. True: the next `authorization` answers them.
+    pub fn challenge(&self, known: &DigestCache, challenges: &[&str], hashable: bool) -> bool {
+        self.login().is_some_and(|(user, _)| known.challenge(&self.shown(), user, challenges, hashable))
     }
 }
 
@@ -157,6 +166,10 @@ impl fmt::Debug for Proxy {
 }
 
 /// `host:port`, with brackets around an IPv6 address.
+pub fn authority(host: &str, port: u16) -> String {
+    Authority(host, port).to_string()
+}
+
 struct Authority<'a>(&'a str, u16);
 
 impl fmt::Display for Authority<'_> {
@@ -171,16 +184,6 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     text.split_once("://").filter(|(name, _)| {
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
     })
-}
-
-/// The value with `***` for everything that may be its password, also when it is too broken to tell.
-fn masked(value: &str) -> String {
-    let start = split_scheme(value.trim_start()).map_or(0, |(_, rest)| value.len() - rest.len());
-    let userinfo = value.rfind('@').filter(|at| *at >= start).map(|at| (at, &value[start..at]));
-    match userinfo.and_then(|(at, userinfo)| Some((at, start + userinfo.find(':')?))) {
-        Some((at, colon)) => format!("{}:***{}", &value[..colon], &value[at..]),
-        None => value.to_owned(),
-    }
 }
 
 /// Host (brackets kept) and port (perhaps empty); `None` when the colons or brackets do not add up.
@@ -376,11 +379,28 @@ pub(super) fn refused<T>(why: impl Into<String>) -> Result<T, HandshakeError> {
     Err(HandshakeError::Refused(why.into()))
 }
 
+const HUNG_UP: &str = "the proxy closed the connection before its answer was complete";
+
+impl HandshakeError {
+    /// Whether the connection was over, rather than the conversation.
+    pub fn is_hang_up(&self) -> bool {
+        match self {
+            HandshakeError::Refused(why) => why == HUNG_UP,
+            HandshakeError::Io(error) => {
+                match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                    Some(error) => error.kind() == ErrorKind::Connection,
+                    None => true,
+                }
+            }
+        }
+    }
+}
+
 /// Reads what has arrived, at least one byte.
 fn read_some<S: Read>(stream: &mut S, buffer: &mut [u8]) -> Result<usize, HandshakeError> {
     loop {
         match stream.read(buffer) {
-            Ok(0) => return refused("the proxy closed the connection before its answer was complete"),
+            Ok(0) => return refused(HUNG_UP),
             Ok(count) => return Ok(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
@@ -402,26 +422,85 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// No answer is shorter than this, so as much can be asked for at once.
 const SHORTEST_HEAD: usize = b"HTTP/1.1 200\n\n".len();
 
-/// Asks an HTTP proxy for a tunnel to the target. Afterwards the stream is the target's, from its first byte.
+/// What an HTTP proxy says to CONNECT.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// The stream is the target's, from its first byte.
+    Open,
+    /// 407.
+    Unauthorized(Unauthorized),
+}
+
+/// A proxy asks for other credentials than it was given.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unauthorized {
+    /// The values of its `Proxy-Authenticate` headers.
+    pub challenges: Vec<String>,
+    /// How much of a body stands before the next answer; `None` where the connection ends with this one, or may.
+    body: Option<usize>,
+    reason: String,
+}
+
+impl Unauthorized {
+    fn read(head: &[u8], reason: &str) -> Unauthorized {
+        let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+        let fields = || text.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let values = |wanted: &'static str| {
+            fields().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+        };
+        let is_length = |value: &str| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let mut lengths = values("Content-Length");
+        let length = lengths.next().filter(|value| is_length(value)).and_then(|value| value.parse().ok());
+        let says_close = ["Connection", "Proxy-Connection"]
+            .iter()
+            .any(|name| values(name).any(|value| value.to_ascii_lowercase().contains("close")));
+        let stays = head.starts_with(b"HTTP/1.1")
+            && !says_close
+            && lengths.next().is_none()
+            && values("Transfer-Encoding").next().is_none();
+        // What comes back in a header of ours must not end its line.
+        let printable = |value: &str| value.replace(|c: char| c.is_control() && c != '\t', " ");
+        Unauthorized {
+            challenges: values("Proxy-Authenticate").map(printable).collect(),
+            body: length.filter(|length| stays && *length <= HEAD_LIMIT),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Reads up to where the next answer begins. False: there will be none on this stream.
+    pub fn skip_body<S: Read>(&self, stream: &mut S) -> Result<bool, HandshakeError> {
+        let Some(length) = self.body else { return Ok(false) };
+        match read_all(stream, &mut vec![0; length]) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_hang_up() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As the failure that it is when there is nothing to answer it with.
+    pub fn into_error(self) -> HandshakeError {
+        HandshakeError::Refused(self.reason)
+    }
+}
+
+/// Asks an HTTP proxy for a tunnel to the target, which is `host:port` with brackets where it needs them: see [`authority`].
 pub fn connect_tunnel<S: Read + Write>(
     stream: &mut S,
-    target_host: &str,
-    target_port: u16,
-    credentials: Option<(&str, &str)>,
+    target: &str,
+    authorization: Option<&str>,
     user_agent: Option<&str>,
-) -> Result<(), HandshakeError> {
+) -> Result<Tunnel, HandshakeError> {
     // Whoever parsed the URL has seen to this. It is repeated here because the price of a slip would be a
     // request of somebody else's making.
-    if target_host.is_empty() || target_host.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+    if target.starts_with(':') || target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return refused("the target's host cannot be written into a CONNECT request");
     }
     if user_agent.is_some_and(|value| value.contains(['\r', '\n', '\0'])) {
         return refused("the User-Agent cannot be written into a CONNECT request");
     }
-    let target = Authority(target_host, target_port);
     let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some((user, password)) = credentials {
-        request += &format!("Proxy-Authorization: {}\r\n", basic(user, password));
+    if let Some(authorization) = authorization {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
     }
     if let Some(user_agent) = user_agent {
         request += &format!("User-Agent: {user_agent}\r\n");
@@ -439,9 +518,13 @@ pub fn connect_tunnel<S: Read + Write>(
             // 101 is final: it would switch to a protocol that nobody asked for.
             Some((100 | 102..=199, _)) => {}
             // A tunnel has no body, whatever Content-Length says (RFC 9110, 9.3.6).
-            Some((200..=299, _)) => return Ok(()),
+            Some((200..=299, _)) => return Ok(Tunnel::Open),
             Some((code, reason)) => {
-                return refused(format!("Tunnel connection failed: {code} {reason}").trim_end());
+                let reason = format!("Tunnel connection failed: {code} {reason}");
+                if code == 407 {
+                    return Ok(Tunnel::Unauthorized(Unauthorized::read(&head, reason.trim_end())));
+                }
+                return refused(reason.trim_end());
             }
         }
     }
@@ -636,7 +719,8 @@ mod tests {
             "http://#",
         ] {
             let message = complaint(value);
-            assert!(message.contains(&format!("{value:?}").replace(":p@", ":***@")), "{message}");
+            assert!(value.contains('@') || message.contains(&format!("{value:?}")), "{message}");
+            assert!(!message.contains('@'), "{message}");
         }
     }
 
@@ -691,7 +775,7 @@ mod tests {
             "http:user:secret@p",
         ] {
             let message = complaint(value);
-            assert!(!message.contains("secret") && message.contains(":***@"), "{message}");
+            assert!(!message.contains("secret") && !message.contains("user"), "{message}");
         }
         let proxy = parsed("http://user:secret@p");
         assert_eq!((format!("{proxy:?}"), proxy.shown()), ("http://***@p:80".into(), "http://p:80".into()));
@@ -717,10 +801,11 @@ mod tests {
 
     #[test]
     fn a_forward_proxy_gets_basic_authorization() {
-        assert_eq!(parsed("http://user:pass@p").authorization().as_deref(), Some("Basic dXNlcjpwYXNz"));
-        assert_eq!(parsed("https://user:@p").authorization().as_deref(), Some("Basic dXNlcjo="));
-        assert_eq!(parsed("http://p").authorization(), None);
-        assert_eq!(parsed("socks5://user:pass@p").authorization(), None);
+        let authorization = |url| parsed(url).authorization(&DigestCache::new(), &CONNECT).unwrap();
+        assert_eq!(authorization("http://user:pass@p").as_deref(), Some("Basic dXNlcjpwYXNz"));
+        assert_eq!(authorization("https://user:@p").as_deref(), Some("Basic dXNlcjo="));
+        assert_eq!(authorization("http://p"), None);
+        assert_eq!(authorization("socks5://user:pass@p"), None);
         // ISO-8859-1 as in requests, UTF-8 for what does not fit (where requests fails).
         assert_eq!(basic("é", ""), "Basic 6To=");
         assert_eq!(basic("€", ""), "Basic 4oKsOg==");
@@ -924,8 +1009,70 @@ mod tests {
         }
     }
 
+    const EMPTY: &[u8] = b"";
+    const CONNECT: Message<'static> = Message { method: "CONNECT", target: "example.com:443", body: &EMPTY };
+
+    #[test]
+    fn a_proxy_that_has_asked_for_digest_gets_digest() {
+        let known = DigestCache::new();
+        let asked = ["Basic realm=r, Digest realm=r, nonce=n, qop=auth"];
+        let proxy = parsed("http://user:pass@p");
+        assert!(!proxy.challenge(&known, &["Basic realm=r"], true));
+        assert!(!parsed("http://p").challenge(&known, &asked, true));
+        assert!(proxy.challenge(&known, &asked, true));
+        let header = proxy.authorization(&known, &CONNECT).unwrap().unwrap();
+        assert!(header.starts_with("Digest username=\"user\", "), "{header}");
+        assert!(header.contains(", uri=\"example.com:443\", "), "{header}");
+        let other = parsed("http://user:pass@p:81").authorization(&known, &CONNECT).unwrap();
+        assert_eq!(other.as_deref(), Some("Basic dXNlcjpwYXNz"));
+        assert!(!parsed("http://a%0d%0ab:pass@p").challenge(&known, &asked, true));
+    }
+
+    #[test]
+    fn behind_a_challenge_a_connection_goes_on_where_it_stays() {
+        const ASKED: &str = "HTTP/1.1 407 No\r\nproxy-authenticate: Basic realm=r\r\nProxy-Authenticate: Digest nonce=\"\x01\"\r\n";
+        for (fields, body, goes_on) in [
+            ("Content-Length: 4\r\n", "body", true),
+            ("Content-Length: 0\r\n", "", true),
+            ("Content-Length: 4\r\n", "cut", false),
+            ("Content-Length: 4\r\nConnection: foo, Close\r\n", "body", false),
+            ("Content-Length: 4\r\nProxy-Connection: close\r\n", "body", false),
+            ("Content-Length: 4\r\nContent-Length: 5\r\n", "body", false),
+            ("Content-Length: +4\r\n", "body", false),
+            ("Content-Length: 99999999999\r\n", "body", false),
+            ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", false),
+            ("", "body", false),
+        ] {
+            let (mut stream, proxy) = playing::proxy(move |mut stream| {
+                playing::request_head(&mut stream);
+                stream.write_all(format!("{ASKED}{fields}\r\n{body}").as_bytes()).unwrap();
+                if goes_on {
+                    playing::request_head(&mut stream);
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                }
+            });
+            let Tunnel::Unauthorized(answer) = connect_tunnel(&mut stream, "h:1", None, None).unwrap() else {
+                panic!("{fields}");
+            };
+            assert_eq!(answer.challenges, ["Basic realm=r", "Digest nonce=\" \""]);
+            assert_eq!(answer.skip_body(&mut stream).unwrap(), goes_on, "{fields}");
+            if goes_on {
+                assert_eq!(connect_tunnel(&mut stream, "h:1", None, None).unwrap(), Tunnel::Open);
+            }
+            drop(stream);
+            proxy.join().unwrap();
+        }
+    }
+
+    fn opened(tunnel: Tunnel) -> Result<(), HandshakeError> {
+        match tunnel {
+            Tunnel::Open => Ok(()),
+            Tunnel::Unauthorized(answer) => Err(answer.into_error()),
+        }
+    }
+
     fn tunnel(stream: &mut (impl Read + Write)) -> Result<(), HandshakeError> {
-        connect_tunnel(stream, "example.com", 443, None, None)
+        connect_tunnel(stream, "example.com:443", None, None).and_then(opened)
     }
 
     #[test]
@@ -935,7 +1082,9 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
             head
         });
-        connect_tunnel(&mut stream, "example.com", 443, Some(("user", "pass")), Some("agent/1")).unwrap();
+        let authorization =
+            parsed("http://user:pass@p").authorization(&DigestCache::new(), &CONNECT).unwrap();
+        connect_tunnel(&mut stream, "example.com:443", authorization.as_deref(), Some("agent/1")).unwrap();
         assert_eq!(
             proxy.join().unwrap(),
             "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\
@@ -947,7 +1096,7 @@ mod tests {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
                 head
             });
-            connect_tunnel(&mut stream, host, 8443, None, None).unwrap();
+            connect_tunnel(&mut stream, &authority(host, 8443), None, None).unwrap();
             assert_eq!(proxy.join().unwrap(), "CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n");
         }
     }
@@ -1144,7 +1293,7 @@ mod tests {
                 stream.read_to_end(&mut got).unwrap();
                 got
             });
-            playing::reason(connect_tunnel(&mut stream, host, 1, None, agent));
+            playing::reason(connect_tunnel(&mut stream, &authority(host, 1), None, agent).and_then(opened));
             drop(stream);
             assert!(proxy.join().unwrap().is_empty());
         }

@@ -3,21 +3,18 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::ffi::OsString;
-use std::io::Read;
-use std::mem;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::adapter::{Route, Via};
 use super::auth;
 use super::body::Payload;
 use super::cookies;
+use super::credentials;
 use super::decode;
-use super::netrc;
+use super::digest::{Entity, Message};
+use super::headers;
 use super::output::OutputFile;
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{self, Proxy, ProxyScheme};
@@ -25,9 +22,8 @@ use super::receive::{self, Answer, Exchange, Unanswered};
 use super::socket::Limits;
 use super::tls::TlsSettings;
 use crate::control::Control;
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::fork::PerProcess;
 use crate::form;
 use crate::head::is_token;
 use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
@@ -77,8 +73,34 @@ struct Hop<'a> {
     credentials: Option<Auth>,
     /// The request's own cookies, which stay on their host.
     own_cookies: &'a [(String, String)],
+    /// How many redirects led here.
+    redirects: usize,
+    /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this hop
+    /// that asked for credentials.
     history: Vec<Arc<Response>>,
     meter: Meter,
+}
+
+/// What one exchange says about who asks.
+struct Credentials {
+    authorization: Option<String>,
+    proxy_authorization: Option<String>,
+}
+
+/// The body of a hop, as it is going to be sent.
+struct Outgoing<'a> {
+    payload: &'a Payload,
+    control: &'a Control,
+}
+
+impl Entity for Outgoing<'_> {
+    fn is_hashable(&self) -> bool {
+        self.payload.is_hashable()
+    }
+
+    fn feed(&self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.payload.feed(self.control, sink)
+    }
 }
 
 /// How an attempt went wrong.
@@ -115,19 +137,23 @@ impl<'a> Hop<'a> {
             }
         }
         let mut headers = Vec::with_capacity(settings.headers.len());
+        let mut special = false;
         for header in settings.headers.iter() {
             if let Some(value) = &header.value {
-                check_header(&header.name, value)?;
+                headers::check(&header.name, value)?;
+                special |= headers::is_special(&header.name);
                 headers.push((header.name.as_str(), value.as_str()));
             }
         }
         for (name, value) in &settings.cookies {
-            check_header("Cookie", &format!("{name}={value}"))?;
+            headers::check("Cookie", &format!("{name}={value}"))?;
         }
         let payload = Payload::prepare(settings.body.as_ref(), control)?;
-        check_framing(&headers, &payload)?;
-        let credentials = credentials(request, settings, &url);
-        check_credentials(credentials.as_ref())?;
+        let credentials = match special {
+            true => special_headers(request, settings, &url, &payload, &mut headers)?,
+            false => credentials::choose(request, settings, &url),
+        };
+        credentials::check(credentials.as_ref())?;
         Ok(Hop {
             method: request.method.clone(),
             url,
@@ -135,6 +161,7 @@ impl<'a> Hop<'a> {
             payload,
             credentials,
             own_cookies: &settings.cookies,
+            redirects: 0,
             history: Vec::new(),
             meter: Meter::new(settings.progress.as_ref()),
         })
@@ -188,12 +215,17 @@ impl<'a> Hop<'a> {
         cookies::cookie_url(&self.url, host.map(|(_, value)| *value))
     }
 
+    /// What the request line carries: a forward proxy is told the whole URL.
+    fn target(&self, forwarded: bool) -> &str {
+        if forwarded { self.url.without_fragment() } else { self.url.target() }
+    }
+
     /// The request's head as it goes over the wire.
-    fn head(&self, cookie: Option<&[u8]>, authorization: Option<&str>, proxy: Option<&Proxy>) -> Vec<u8> {
-        // A forward proxy is told the whole URL.
-        let target = if proxy.is_some() { self.url.without_fragment() } else { self.url.target() };
+    fn head(&self, cookie: Option<&[u8]>, credentials: &Credentials, forwarded: bool) -> Vec<u8> {
+        let Credentials { authorization, proxy_authorization } = credentials;
+        let target = self.target(forwarded);
         let given: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let added = [cookie, authorization.map(str::as_bytes)];
+        let added = [cookie, authorization.as_deref().map(str::as_bytes)];
         let added = added.iter().flatten().map(|value| value.len() + 20).sum::<usize>();
         let mut head = Vec::with_capacity(self.method.len() + target.len() + given + added + 128);
         for piece in [&self.method, " ", target, " HTTP/1.1\r\n"] {
@@ -207,13 +239,16 @@ impl<'a> Hop<'a> {
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         if !has("Host") {
             // In the absolute form the target's authority stands as it was given, and Host says the same.
-            match proxy {
-                Some(_) => line("Host", self.url.authority().as_bytes()),
-                None => line("Host", self.url.host_header().as_bytes()),
+            if forwarded {
+                line("Host", self.url.authority().as_bytes());
+            } else {
+                line("Host", self.url.host_header().as_bytes());
             }
         }
         for (name, value) in &self.headers {
-            if authorization.is_none() || !name.eq_ignore_ascii_case("Authorization") {
+            let is_replaced = (authorization.is_some() && name.eq_ignore_ascii_case("Authorization"))
+                || (proxy_authorization.is_some() && name.eq_ignore_ascii_case("Proxy-Authorization"));
+            if !is_replaced {
                 line(name, value.as_bytes());
             }
         }
@@ -232,7 +267,7 @@ impl<'a> Hop<'a> {
         if let Some(authorization) = authorization {
             line("Authorization", authorization.as_bytes());
         }
-        if let Some(authorization) = proxy.and_then(Proxy::authorization) {
+        if let Some(authorization) = proxy_authorization {
             line("Proxy-Authorization", authorization.as_bytes());
         }
         head.extend_from_slice(b"\r\n");
@@ -245,7 +280,6 @@ impl Transfer<'_> {
     fn follow(&self, hop: &mut Hop<'_>) -> Outcome {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
         let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
-        let mut redirects = 0;
         loop {
             let mut response = self.answer(hop)?;
             for hook in &self.settings.hooks {
@@ -258,63 +292,95 @@ impl Transfer<'_> {
                 return Ok(response);
             }
             leave(&response)?;
-            if redirects == most {
+            if hop.redirects == most {
                 return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
                     .at(response.url().as_str())
                     .with_response(response));
             }
-            redirects += 1;
+            if hop.redirects == 0 {
+                hop.history.clear();
+            }
+            hop.redirects += 1;
             hop.history.push(response.clone());
-            hop.redirect(&response, |host| self.netrc(host))?;
+            hop.redirect(&response, |host| credentials::from_netrc(self.request, self.settings, host))?;
             hop.payload.rewind(self.control)?;
         }
     }
 
-    /// The response to one hop: the last one, when the server asked for credentials first.
+    /// The response to one hop: the last one, when the server or a proxy asked for credentials first.
     fn answer(&self, hop: &mut Hop<'_>) -> Outcome {
         let session = self.request.session.shared();
-        let first = hop.history.is_empty();
-        let mut authorization = match &hop.credentials {
+        let route = self.route(&hop.url)?;
+        let forward = route.forward();
+        let mut credentials = Credentials { authorization: None, proxy_authorization: None };
+        credentials.authorization = match &hop.credentials {
             Some(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
             Some(Auth::Bearer(token)) => Some(auth::bearer(token)),
             // A nonce from an earlier request; what a redirect leads to is asked anew.
-            Some(Auth::Digest(user, password)) if first => {
-                session.digest.header(&hop.url, user, password, &hop.method)
-            }
+            Some(Auth::Digest(user, password)) if hop.redirects == 0 => self.digest(hop, user, password)?,
             _ => None,
         };
-        let mut answered = false;
+        let (mut answered, mut answered_proxy) = (false, false);
         loop {
-            let response = self.exchange(hop, authorization.as_deref())?;
+            if let Some(proxy) = forward {
+                credentials.proxy_authorization = self.proxy_authorization(hop, proxy)?;
+            }
+            let response = self.exchange(hop, &route, &credentials)?;
             for value in response.head().all_octets("Set-Cookie") {
                 session.jar.set(&hop.cookie_url(), value);
             }
-            let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
-            if answered || !(400..500).contains(&response.status()) {
-                return Ok(response);
+            let hashable = || hop.payload.is_hashable();
+            let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
+            if response.status() == 407
+                && !answered_proxy
+                && let Some(proxy) = forward
+                && proxy.challenge(
+                    &session.adapter.proxy_digest,
+                    &challenges("proxy-authenticate"),
+                    hashable(),
+                )
+            {
+                answered_proxy = true;
+            } else {
+                let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
+                let may_answer = !answered && (400..500).contains(&response.status());
+                let origin = if may_answer { hop.url.origin() } else { return Ok(response) };
+                if !session.digest.challenge(&origin, user, &challenges("www-authenticate"), hashable()) {
+                    return Ok(response);
+                }
+                credentials.authorization = self.digest(hop, user, password)?;
+                answered = true;
             }
-            let challenges: Vec<&str> =
-                response.head().all("www-authenticate").map(|one| one.as_str()).collect();
-            if !session.digest.challenge(&hop.url, user, &challenges) {
-                return Ok(response);
-            }
-            authorization = session.digest.header(&hop.url, user, password, &hop.method);
             leave(&response)?;
             hop.payload.rewind(self.control)?;
-            hop.history.push(response);
-            answered = true;
+            if hop.redirects == 0 {
+                hop.history.push(response);
+            }
         }
     }
 
+    /// The answer to what the server has asked before, if it has.
+    fn digest(&self, hop: &Hop<'_>, user: &str, password: &str) -> Result<Option<String>, Error> {
+        let body = Outgoing { payload: &hop.payload, control: self.control };
+        let message = Message { method: &hop.method, target: hop.target(false), body: &body };
+        self.request.session.shared().digest.header(&hop.url.origin(), user, password, &message)
+    }
+
+    fn proxy_authorization(&self, hop: &Hop<'_>, proxy: &Proxy) -> Result<Option<String>, Error> {
+        let body = Outgoing { payload: &hop.payload, control: self.control };
+        let message = Message { method: &hop.method, target: hop.target(true), body: &body };
+        proxy.authorization(&self.request.session.shared().adapter.proxy_digest, &message)
+    }
+
     /// One request and one response, tried as often as the settings allow.
-    fn exchange(&self, hop: &mut Hop<'_>, authorization: Option<&str>) -> Outcome {
+    fn exchange(&self, hop: &mut Hop<'_>, route: &Arc<Route>, credentials: &Credentials) -> Outcome {
+        let forward = route.forward();
         let shared = self.request.session.shared();
-        let (route, forward) = self.route(&hop.url)?;
         let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             true => None,
             false => shared.jar.header(&hop.cookie_url(), hop.own_cookies),
         };
-        let head = hop.head(cookie.as_deref(), authorization, forward.as_ref());
+        let head = hop.head(cookie.as_deref(), credentials, forward.is_some());
         let close = hop.headers.iter().any(|(name, value)| {
             name.eq_ignore_ascii_case("Connection")
                 && value.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"close"))
@@ -323,7 +389,7 @@ impl Transfer<'_> {
         let mut retries = shared.adapter.settings.max_retries;
         let mut fresh = false;
         let answer = loop {
-            let failure = match self.attempt(hop, &route, &head, close, fresh) {
+            let failure = match self.attempt(hop, route, &head, close, fresh) {
                 Ok(answer) => break answer,
                 Err(failure) => failure,
             };
@@ -334,7 +400,7 @@ impl Transfer<'_> {
             } else if retries > 0 && failure.may_pass() && may_repeat {
                 retries -= 1;
             } else {
-                let error = match (failure.error.kind(), &forward) {
+                let error = match (failure.error.kind(), forward) {
                     (ErrorKind::Connection, Some(proxy)) if failure.silent => {
                         proxy_failure(&failure.error, proxy)
                     }
@@ -459,8 +525,8 @@ impl Transfer<'_> {
         settings.stream != Some(true) && settings.hooks.is_empty() && settings.sink.is_none()
     }
 
-    /// Where the hop goes; and the proxy that forwards it, when one does.
-    fn route(&self, url: &Url) -> Result<(Arc<Route>, Option<Proxy>), Error> {
+    /// Where the hop goes.
+    fn route(&self, url: &Url) -> Result<Arc<Route>, Error> {
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
         let empty = Vec::new();
@@ -484,15 +550,11 @@ impl Transfer<'_> {
         };
         let tls_to_proxy = matches!(&via, Via::Proxy(proxy) if proxy.scheme == ProxyScheme::Https);
         let tls = (secure || tls_to_proxy).then(|| self.tls_settings(trusted));
-        let forward = match &via {
-            Via::Proxy(proxy) if !secure && !proxy.scheme.is_socks() => Some(proxy.clone()),
-            _ => None,
-        };
-        let (host, port) = match (&forward, &via) {
+        let (host, port) = match &via {
             // What a proxy forwards shares its connections, whatever the target.
-            (Some(proxy), _) => (proxy.host.as_str(), proxy.port),
+            Via::Proxy(proxy) if !secure && !proxy.scheme.is_socks() => (proxy.host.as_str(), proxy.port),
             // So does plain http over a Unix socket.
-            (None, Via::Unix(_)) if !secure => ("", 0),
+            Via::Unix(_) if !secure => ("", 0),
             _ => (url.host(), url.port()),
         };
         let is_same = |last: &Route| {
@@ -503,18 +565,13 @@ impl Transfer<'_> {
             LastRoute::Taken(last) if is_same(last) => Some(last.clone()),
             _ => None,
         });
-        let route = last.unwrap_or_else(|| {
-            let made = Arc::new(Route { secure, host: host.into(), port, via, tls });
-            LAST_ROUTE.with(|last| last.borrow_mut().remember(&made));
-            made
-        });
-        Ok((route, forward))
-    }
-
-    /// What netrc says about a host, unless the environment or all credentials are ruled out.
-    fn netrc(&self, host: &str) -> Option<Auth> {
-        let wanted = self.settings.trust_env.unwrap_or(true) && self.settings.auth != Some(Auth::Nothing);
-        wanted.then(|| from_netrc(self.request.environment.as_deref(), host)).flatten()
+        if let Some(route) = last {
+            return Ok(route);
+        }
+        let host = host.to_owned();
+        let route = Arc::new(Route { secure, host, port, via, tls });
+        LAST_ROUTE.with(|last| last.borrow_mut().remember(&route));
+        Ok(route)
     }
 
     fn environment(&self) -> Option<&Environment> {
@@ -611,6 +668,23 @@ impl Failure {
     }
 }
 
+/// Checks headers that few requests give, and chooses the credentials beside them.
+#[cold]
+fn special_headers(
+    request: &Request,
+    settings: &Options,
+    url: &Url,
+    payload: &Payload,
+    headers: &mut Vec<(&str, &str)>,
+) -> Result<Option<Auth>, Error> {
+    headers::check_framing_and_routing(headers, payload)?;
+    Ok(if headers.iter().any(|(name, _)| credentials::is_authorization(name)) {
+        credentials::choose_over_header(request, settings, url, headers)
+    } else {
+        credentials::choose(request, settings, url)
+    })
+}
+
 thread_local! {
     /// Without a destructor, which would be lost on a thread that sends its first request in a destructor.
     static LAST_ROUTE: ManuallyDrop<RefCell<LastRoute>> =
@@ -647,127 +721,4 @@ impl Drop for RemembersRoute {
     fn drop(&mut self) {
         LAST_ROUTE.with(|last| last.replace(LastRoute::Forgotten));
     }
-}
-
-/// The request's credentials, then the session's, then netrc's, then the URL's.
-fn credentials(request: &Request, settings: &Options, url: &Url) -> Option<Auth> {
-    if let Some(chosen) = &settings.auth {
-        return Some(chosen.clone()).filter(|auth| *auth != Auth::Nothing);
-    }
-    let trusted = settings.trust_env.unwrap_or(true);
-    trusted
-        .then(|| from_netrc(request.environment.as_deref(), url.host()))
-        .flatten()
-        .or_else(|| url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into())))
-}
-
-/// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than parsing
-/// its answer, so one that was not there is not looked for again for a moment, once there are many requests.
-struct NetrcLooks {
-    /// It was not there the last time, when HOME was this.
-    missing_in: Option<Option<OsString>>,
-    /// The end of this moment, and how many requests there were in it.
-    until: Option<Instant>,
-    requests: u32,
-}
-
-const MOMENT: Duration = Duration::from_millis(10);
-/// So many requests of a moment look: what a program does one after the other is never out of date.
-const LOOKING: u32 = 8;
-
-/// Only ever tried: who finds it locked looks at the files.
-static NETRC_LOOKS: PerProcess<Mutex<NetrcLooks>> =
-    PerProcess::new(|_| Mutex::new(NetrcLooks { missing_in: None, until: None, requests: 0 }));
-
-impl NetrcLooks {
-    /// Whether this request can do without a look.
-    fn is_known_to_miss(&mut self) -> bool {
-        let now = Instant::now();
-        if self.until.is_none_or(|until| until <= now) {
-            self.until = Some(now + MOMENT);
-            self.requests = 0;
-        }
-        self.requests += 1;
-        self.requests > LOOKING
-            && self.missing_in.as_ref().is_some_and(|home| environment::is_home_variable(home.as_deref()))
-    }
-}
-
-fn from_netrc(variables: Option<&Environment>, host: &str) -> Option<Auth> {
-    let file = variables.and_then(|variables| variables.netrc.as_deref());
-    if file.is_none() && NETRC_LOOKS.get().try_lock().is_some_and(|mut looks| looks.is_known_to_miss()) {
-        return None;
-    }
-    let home = if file.is_none() { environment::home() } else { None };
-    let candidates = netrc::candidates(
-        file.map(std::path::Path::as_os_str),
-        home.as_deref().map(std::path::Path::as_os_str),
-    );
-    let path = candidates.into_iter().find(|path| path.is_file());
-    if file.is_none()
-        && let Some(mut looks) = NETRC_LOOKS.get().try_lock()
-    {
-        looks.missing_in = path.is_none().then(|| std::env::var_os("HOME"));
-    }
-    let mut contents = String::new();
-    std::fs::File::open(path?).ok()?.take(1 << 20).read_to_string(&mut contents).ok()?;
-    netrc::lookup(&contents, host).map(|(user, password)| Auth::Basic(user, password))
-}
-
-fn check_header(name: &str, value: &str) -> Result<(), Error> {
-    let invalid = |why: &str| {
-        Err(Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {value:?}: {why}")))
-    };
-    if !is_token(name.as_bytes()) {
-        return invalid("its name is no HTTP token");
-    }
-    if value.chars().next().is_some_and(char::is_whitespace) {
-        return invalid("its value begins with white space");
-    }
-    if breaks_lines(value) {
-        return invalid("its value holds a line break or a NUL");
-    }
-    Ok(())
-}
-
-fn breaks_lines(value: &str) -> bool {
-    // All of it, whatever is found: so it is done for many bytes at once.
-    value.bytes().fold(false, |broken, byte| broken | matches!(byte, b'\r' | b'\n' | 0))
-}
-
-/// What is wrong is said without the values: they are secrets.
-fn check_credentials(credentials: Option<&Auth>) -> Result<(), Error> {
-    let whose = match credentials {
-        Some(Auth::Basic(user, _) | Auth::Digest(user, _)) if breaks_lines(user) => "the user name",
-        Some(Auth::Basic(_, password) | Auth::Digest(_, password)) if breaks_lines(password) => {
-            "the password"
-        }
-        Some(Auth::Bearer(token)) if breaks_lines(token) => "the token",
-        _ => return Ok(()),
-    };
-    let text = format!("Invalid credentials: {whose} holds a line break or a NUL");
-    Err(Error::new(ErrorKind::InvalidHeader, text))
-}
-
-/// A length or coding that was given by hand must be that of the body.
-fn check_framing(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
-    let mut given = 0;
-    for (name, value) in headers {
-        let agrees = if name.eq_ignore_ascii_case("Content-Length") {
-            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-            digits && value.parse().is_ok_and(|length: u64| payload.length() == Some(length))
-        } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
-            value.eq_ignore_ascii_case("chunked") && payload.length().is_none()
-        } else {
-            continue;
-        };
-        given += 1;
-        if !agrees || given > 1 {
-            return Err(Error::new(
-                ErrorKind::InvalidHeader,
-                format!("Invalid header {name:?}: {value:?}: it contradicts the body"),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -103,6 +103,56 @@ static void precedence(void) {
   rf_session_free(session);
 }
 
+static rf_options *with_header(const char *value) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_header(options, "authorization", value));
+  return options;
+}
+
+/* Request's auth, request's header, session's auth, session's header, netrc, URL: the first that is there, alone. */
+static void precedence_of_headers(void) {
+  const char *netrc = text("%s/%s", env("RF_TEST_DIR"), unique("netrc"));
+  FILE *file = fopen(netrc, "w");
+  CHECK(file != NULL);
+  fprintf(file, "machine 127.0.0.1 login net password rc\n");
+  fclose(file);
+  setenv("NETRC", netrc, 1);
+  rf_session *session = new_session();
+  rf_options *own = basic("own", "1"), *both = basic("own", "1"), *none = new_options(), *digest = new_options();
+  rf_options *header = with_header("Own header"), *out = with_header(NULL), *none_and_header = with_header("Own header");
+  rf_options *of_session = basic("session", "1"), *header_of_session = with_header("Session header");
+  CHECK_OK(rf_options_set_header(both, "Authorization", "Own header"));
+  CHECK_OK(rf_options_set_auth_none(none));
+  CHECK_OK(rf_options_set_auth_none(none_and_header));
+  CHECK_OK(rf_options_set_auth_digest(digest, "user", "pw"));
+  CHECK_OK(rf_options_set_header(digest, "Authorization", "Own header"));
+  const char *url = with_user_info("url:1", "/get");
+
+  CHECK_STR("Basic bmV0OnJj", sent(session, url, NULL));
+  CHECK_STR("Own header", sent(session, url, header)); /* over netrc and the URL */
+  CHECK_STR("Basic b3duOjE=", sent(session, url, both));
+  CHECK_STR("", sent(session, url, digest)); /* nobody has asked yet, and the header has lost */
+
+  CHECK_OK(rf_session_update(session, header_of_session));
+  CHECK_STR("Session header", sent(session, url, NULL)); /* over netrc and the URL */
+  CHECK_STR("Own header", sent(session, url, header));
+  CHECK_STR("Basic b3duOjE=", sent(session, url, own));
+  CHECK_STR("Basic bmV0OnJj", sent(session, url, out));
+  CHECK_STR("", sent(session, url, none)); /* not even the session's header */
+  CHECK_STR("Own header", sent(session, url, none_and_header));
+
+  CHECK_OK(rf_session_update(session, of_session));
+  CHECK_STR("Basic c2Vzc2lvbjox", sent(session, url, NULL)); /* over the session's header */
+  CHECK_STR("Own header", sent(session, url, header));       /* a request's header over the session's auth */
+  CHECK_STR("Basic b3duOjE=", sent(session, url, both));
+  CHECK_STR("Basic c2Vzc2lvbjox", sent(session, url, out));
+  unsetenv("NETRC");
+  remove(netrc);
+  rf_options *all[] = {own, both, none, digest, header, out, none_and_header, of_session, header_of_session};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) rf_options_free(all[i]);
+  rf_session_free(session);
+}
+
 /* A machine is the host that a URL names, however it is written. */
 static void a_machine_in_two_spellings(void) {
   const char *netrc = text("%s/%s", env("RF_TEST_DIR"), unique("netrc"));
@@ -165,12 +215,13 @@ static void what_breaks_lines(void) {
 }
 
 static void digest(void) {
-  static const char *const algorithms[] = {"MD5",      "SHA",      "SHA-256",      "SHA-512",
-                                           "MD5-sess", "SHA-sess", "SHA-256-sess", "SHA-512-sess"};
-  static const char *const qops[] = {"auth", "auth,auth-int", "none"};
-  for (size_t i = 0; i < 8; i++) {
-    for (size_t j = 0; j < 3; j++) {
-      if (j == 2 && i >= 4) continue; /* -sess needs a qop */
+  static const char *const algorithms[] = {"MD5",         "SHA",          "SHA-256",      "SHA-512",
+                                           "SHA-512-256", "MD5-sess",     "SHA-sess",     "SHA-256-sess",
+                                           "SHA-512-sess", "SHA-512-256-sess"};
+  static const char *const qops[] = {"auth", "auth,auth-int", "auth-int", "none"};
+  for (size_t i = 0; i < 10; i++) {
+    for (size_t j = 0; j < 4; j++) {
+      if (j == 3 && i >= 5) continue; /* -sess needs a qop */
       rf_session *session = new_session();
       rf_options *options = new_options();
       CHECK_OK(rf_options_set_auth_digest(options, "us er", "pa:ss"));
@@ -188,6 +239,84 @@ static void digest(void) {
       rf_session_free(session);
     }
   }
+}
+
+/* RFC 7616: the hash of user and realm in the place of the user, and the algorithm without quotes. */
+static void digest_with_the_users_name_hashed(void) {
+  rf_session *session = new_session();
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_auth_digest(options, "J\xC3\xA4s\xC3\xB8n Doe", "Secret, or not?"));
+  const char *path = "/digest-auth/auth/J%C3%A4s%C3%B8n%20Doe/Secret%2C%20or%20not%3F/SHA-512-256?userhash=1&realm=r";
+  rf_future *future = get(session, http(path), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  const char *header = rf_response_request_header(RESPONSE(future), "Authorization");
+  CHECK_HAS("userhash=true", header);
+  CHECK_HAS("algorithm=SHA-512-256", header);
+  CHECK(strstr(header, "username=\"J") == NULL);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+/* A body that a reader gives out, again after a rewind. */
+typedef struct reading {
+  int at, rewinds;
+} reading;
+static int64_t read_body(uint8_t *buffer, size_t capacity, void *user_data) {
+  reading *reader = user_data;
+  if (capacity == 0 || reader->at == 7) return 0;
+  *buffer = (uint8_t)"payload"[reader->at++];
+  return 1;
+}
+static rf_status rewind_body(void *user_data) {
+  reading *reader = user_data;
+  reader->at = 0;
+  reader->rewinds++;
+  return RF_OK;
+}
+
+/* auth-int covers the body: in memory, in files, from readers that can be rewound. Another leaves the 401 as it is. */
+static void digest_of_bodies(void) {
+  const char *name = text("%s/%s", env("RF_TEST_DIR"), unique("digest-body"));
+  FILE *file = fopen(name, "w");
+  CHECK(file != NULL && fputs("payload", file) >= 0 && fclose(file) == 0);
+  for (int kind = 0; kind < 5; kind++) {
+    for (int offer = 0; offer < 2; offer++) {
+      reading reader = {0, 0};
+      rf_session *session = new_session();
+      rf_options *options = new_options();
+      CHECK_OK(rf_options_set_auth_digest(options, "user", "pw"));
+      switch (kind) {
+        case 0: CHECK_OK(rf_options_set_body(options, "payload", 7)); break;
+        case 1: CHECK_OK(rf_options_set_body_file(options, name)); break;
+        case 2: CHECK_OK(rf_options_add_file(options, "field", name, NULL)); break;
+        case 3: CHECK_OK(rf_options_set_body_reader(options, read_body, rewind_body, -1, &reader, NULL)); break;
+        default: CHECK_OK(rf_options_set_body_reader(options, read_body, NULL, 7, &reader, NULL));
+      }
+      const char *url = http(text("/digest-auth/%s/user/pw/SHA-256", offer == 0 ? "auth-int" : "auth-int,auth"));
+      rf_future *future = request(session, "POST", url, options);
+      if (kind < 4) {
+        const rf_response *response = RESPONSE(future);
+        if (rf_response_status_code(response) != 200) FAIL("body %d: %d", kind, rf_response_status_code(response));
+        const char *qop = offer == 0 ? "qop=\"auth-int\"" : "qop=\"auth\"";
+        CHECK_HAS(qop, rf_response_request_header(response, "Authorization"));
+        rf_future_free(future);
+        /* The nonce is known: the body is hashed before it is sent for the first time. */
+        future = request(session, "POST", url, options);
+        CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+        CHECK_INT(0, rf_response_history_count(RESPONSE(future)));
+      } else if (offer == 0) {
+        CHECK_INT(401, rf_response_status_code(RESPONSE(future)));
+        CHECK_INT(0, rf_response_history_count(RESPONSE(future)));
+      } else {
+        ERROR_OF(RF_ERROR_UNREWINDABLE_BODY, future); /* it has gone out, and cannot go out with the answer */
+      }
+      rf_future_free(future);
+      rf_options_free(options);
+      rf_session_free(session);
+    }
+  }
+  remove(name);
 }
 
 static rf_status count_call(rf_hook_call *call, const rf_response *response, void *user_data) {
@@ -272,10 +401,13 @@ int main(void) {
   basic_and_bearer();
   from_the_url();
   precedence();
+  precedence_of_headers();
   a_machine_in_two_spellings();
   a_netrc_that_comes_and_goes();
   what_breaks_lines();
   digest();
+  digest_with_the_users_name_hashed();
+  digest_of_bodies();
   digest_rules();
   digest_among_many();
   return finish();

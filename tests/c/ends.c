@@ -299,14 +299,20 @@ ssize_t send(int fd, const void *data, size_t length, int flags) {
   return sendto(fd, data, length, flags, NULL, 0);
 }
 
+/* The C library's, which are looked for before there are threads. */
+static ssize_t (*real_sendmsg)(int, const struct msghdr *, int);
+static int (*real_getaddrinfo)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+__attribute__((constructor)) static void find_the_real_ones(void) {
+  void *symbol = dlsym(RTLD_NEXT, "sendmsg");
+  memcpy(&real_sendmsg, &symbol, sizeof symbol);
+  symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+  memcpy(&real_getaddrinfo, &symbol, sizeof symbol);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
-  static ssize_t (*real)(int, const struct msghdr *, int);
-  if (real == NULL) {
-    void *symbol = dlsym(RTLD_NEXT, "sendmsg");
-    memcpy(&real, &symbol, sizeof real);
-  }
   if (message->msg_iovlen > 0 && fails_now(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len)) return -1;
-  return real(fd, message, flags);
+  return real_sendmsg(fd, message, flags);
 }
 
 static void what_was_not_sent_is_not_waited_for(void) {
@@ -342,17 +348,12 @@ static void what_was_not_sent_is_not_waited_for(void) {
 static int looking, released;
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
-  static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-  if (real == NULL) {
-    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
-    memcpy(&real, &symbol, sizeof real);
-  }
   if (name != NULL && strstr(name, "nobody") != NULL) {
     INCREMENT(looking);
     while (!LOAD(released)) sleep_ms(1);
     return EAI_AGAIN;
   }
-  return real(name, service, hints, found);
+  return real_getaddrinfo(name, service, hints, found);
 }
 
 static void look_ups_are_bounded_and_do_not_hold_up_an_end(void) {

@@ -117,6 +117,83 @@ static void headers(void) {
   wire_stop(server);
 }
 
+/* Neither a message nor rf_error_url shows what may be a secret: the value of a header, the userinfo of a URL. */
+static void secrets(void) {
+  static const char *const names[] = {"Authorization", "Proxy-Authorization", "Cookie", "X-Any"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_header(options, names[i], "SECRET\nSECRET"));
+    const char *message = rf_error_message(FAILURE(RF_ERROR_INVALID_HEADER, http("/get"), options));
+    CHECK_HAS(names[i], message);
+    CHECK_HAS("line break", message);
+    CHECK_HAS("byte 6", message);
+    CHECK(strstr(message, "SECRET") == NULL);
+    rf_options_free(options);
+  }
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_header(options, "Authorization: SECRET", ""));
+  CHECK(strstr(rf_error_message(FAILURE(RF_ERROR_INVALID_HEADER, http("/get"), options)), "SECRET") == NULL);
+  rf_options_free(options);
+  options = new_options();
+  CHECK_OK(rf_options_set_cookie(options, "name", "SECRET\r\n"));
+  CHECK(strstr(rf_error_message(FAILURE(RF_ERROR_INVALID_HEADER, http("/get"), options)), "SECRET") == NULL);
+  rf_options_free(options);
+
+  const char *closed = strstr(env("RF_TEST_CLOSED"), "//") + 2;
+  const struct {
+    int kind;
+    const char *given, *shown;
+  } urls[] = {
+      {RF_ERROR_INVALID_SCHEMA, "user:SECRET@example.com/x", "example.com/x"},
+      {RF_ERROR_MISSING_SCHEMA, "SECRET@example.com/x", "example.com/x"},
+      {RF_ERROR_INVALID_SCHEMA, "ftp://me:SECRET@example.com/x", "ftp://example.com/x"},
+      {RF_ERROR_INVALID_URL, "http://me:SECRET@:99999/", "http://:99999/"},
+      {RF_ERROR_INVALID_URL, "http://me:SEC/SECRET@example.com/", "http://example.com/"},
+      {RF_ERROR_CONNECTION, text("http://me:SECRET@%s/x@y", closed), text("http://%s/x@y", closed)},
+  };
+  for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+    rf_future *future = get(session, urls[i].given, NULL);
+    const rf_error *error = ERROR_OF(urls[i].kind, future);
+    CHECK_STR(urls[i].shown, rf_error_url(error));
+    if (strstr(rf_error_message(error), "SEC") != NULL) FAIL("%s: %s", urls[i].given, rf_error_message(error));
+    rf_future_free(future);
+  }
+  /* One that ends before it has begun. */
+  options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 200));
+  rf_future *future = get(session, text("http://me:SECRET@%s/silent", strstr(env("RF_TEST_RAW"), "//") + 2), options);
+  const rf_error *error = NULL;
+  CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+  CHECK_STR(raw("/silent"), rf_error_url(error));
+  rf_future_free(future);
+  rf_options_free(options);
+  /* A proxy's. */
+  static const char *const proxies[] = {"ftp://me:SECRET@p", "http://me:SEC/SECRET@p", "SECRET@p:x", "http:/me:SECRET@p"};
+  for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++) {
+    options = new_options();
+    CHECK_OK(rf_options_set_proxy(options, "all", proxies[i]));
+    const char *message = rf_error_message(FAILURE(RF_ERROR_INVALID_PROXY_URL, http("/get"), options));
+    if (strstr(message, "SEC") != NULL) FAIL("%s: %s", proxies[i], message);
+    rf_options_free(options);
+  }
+}
+
+/* Two servers on the way could read two Hosts in two ways. */
+static void two_hosts(void) {
+  wire *server = wire_start(wire_keep, NULL);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_header(options, "Host", "a.example"));
+  CHECK_OK(rf_options_add_header(options, "host", "a.example"));
+  CHECK_HAS("host", rf_error_message(FAILURE(RF_ERROR_INVALID_HEADER, wire_url(server, "/"), options)));
+  CHECK_INT(0, wire_connections(server));
+  CHECK_OK(rf_options_set_header(options, "Host", "b.example")); /* one in the place of both */
+  rf_future *future = get(session, wire_url(server, "/"), options);
+  CHECK_STR("b.example", rf_response_request_header(RESPONSE(future), "Host"));
+  rf_future_free(future);
+  rf_options_free(options);
+  wire_stop(server);
+}
+
 /* A body cut short is never a short success. */
 static void cut_bodies(void) {
   static const char *const cut[] = {"/close/body?declared=100&sent=10", "/rst/body?declared=100&sent=10"};
@@ -212,6 +289,8 @@ int main(void) {
   reading();
   urls();
   headers();
+  secrets();
+  two_hosts();
   cut_bodies();
   bad_heads();
   others();

@@ -255,8 +255,83 @@ static void credentials(void) {
   rf_session_free(session);
 }
 
+/* A proxy that wants Digest: for what it forwards and for tunnels, whether its connection survives the question or not. */
+static void digest(void) {
+  static const char *const all[][2] = {{"RF_TEST_PROXY_DIGEST", "digest"},
+                                       {"RF_TEST_PROXY_DIGEST_CLOSE", "digest-close"}};
+  const char *plain = http("/anything"), *tls = text("%s/anything", env("RF_TEST_HTTPS"));
+  for (size_t i = 0; i < 2; i++) {
+    for (int secure = 0; secure < 2; secure++) {
+      const char *counter = secure ? "connect" : "forward", *url = secure ? tls : plain;
+      rf_session *session = new_session_workers(1);
+      rf_options *options = through("all", env(all[i][0]));
+      CHECK_OK(rf_options_set_body(options, "body", 4));
+      int64_t passed = stat_of(all[i][1], counter), refused = stat_of(all[i][1], "auth_refused");
+      int64_t opened = stat_of(all[i][1], "connections");
+      rf_future *future = request(session, "PUT", url, options);
+      CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+      CHECK_STR("body", json_string(RESPONSE(future), "/data"));
+      CHECK_NULL(json_string(RESPONSE(future), "/headers/Proxy-Authorization"));
+      CHECK_INT(refused + 1, stat_of(all[i][1], "auth_refused")); /* Basic was sent, unasked */
+      CHECK_INT(opened + (i == 0 ? 1 : 2), stat_of(all[i][1], "connections"));
+      if (secure) {
+        CHECK_INT(0, rf_response_history_count(RESPONSE(future)));
+      } else {
+        CHECK_INT(1, rf_response_history_count(RESPONSE(future)));
+        CHECK_INT(407, rf_response_status_code(rf_response_history_at(RESPONSE(future), 0)));
+        CHECK_HAS("Digest ", rf_response_request_header(RESPONSE(future), "Proxy-Authorization"));
+      }
+      rf_future_free(future);
+      /* The next one knows what is wanted, on another connection too. */
+      CHECK_OK(rf_options_set_header(options, "Connection", "close"));
+      for (int again = 0; again < 2; again++) {
+        future = request(session, "PUT", url, options);
+        CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+        CHECK_INT(0, rf_response_history_count(RESPONSE(future)));
+        rf_future_free(future);
+      }
+      CHECK_INT(refused + 1, stat_of(all[i][1], "auth_refused"));
+      CHECK(stat_of(all[i][1], counter) > passed);
+      rf_options_free(options);
+      rf_session_free(session);
+    }
+  }
+
+  /* The server's own question comes after the proxy's. */
+  rf_session *session = new_session();
+  rf_options *options = through("all", env("RF_TEST_PROXY_DIGEST"));
+  CHECK_OK(rf_options_set_auth_digest(options, "us er", "pw"));
+  rf_future *future = get(session, http("/digest-auth/auth/us%20er/pw/SHA-256"), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(2, rf_response_history_count(RESPONSE(future)));
+  const rf_response *asked = rf_response_history_at(RESPONSE(future), 1);
+  CHECK_INT(407, rf_response_status_code(rf_response_history_at(RESPONSE(future), 0)));
+  CHECK_INT(401, rf_response_status_code(asked));
+  CHECK_INT(1, rf_response_history_count(asked));
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+
+  /* The wrong password: one answer, then the refusal. */
+  session = new_session();
+  options = through("all", env("RF_TEST_PROXY_DIGEST_WRONG"));
+  int64_t refused = stat_of("digest", "auth_refused");
+  future = get(session, plain, options);
+  CHECK_INT(407, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(refused + 2, stat_of("digest", "auth_refused"));
+  rf_future_free(future);
+  future = get(session, tls, options);
+  const rf_error *error = ERROR_OF(RF_ERROR_PROXY, future);
+  CHECK_HAS("407", rf_error_message(error));
+  CHECK(strstr(rf_error_message(error), "wrong") == NULL);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
 int main(void) {
   kinds_of_proxy();
+  digest();
   names();
   keys();
   one_host_in_two_spellings();

@@ -196,6 +196,135 @@ static void other_hosts(void) {
   rf_options_free(options);
 }
 
+/* Asks for digest credentials at every place, once it has them leads from /a to /b, and says who it was asked by. */
+static void asks_everywhere(wire_connection *connection, void *user_data) {
+  (void)user_data;
+  char value[512];
+  static const char challenge[] = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n";
+  while (wire_next(connection)) {
+    if (wire_header(connection, "Authorization", value, sizeof value) == NULL) {
+      wire_answer(connection, "401 Unauthorized", challenge, "");
+    } else if (wire_asks(connection, "GET /a ")) {
+      wire_answer(connection, "302 Found", "Location: /b\r\n", "");
+    } else {
+      wire_answer(connection, "200 OK", "", "welcome");
+    }
+  }
+}
+
+/* 401, 302, 401, 200: the history of the 200 is the 302, that of the 302 is the 401 before it. */
+static void the_history_is_the_redirects_or_else_the_challenges(void) {
+  wire *server = wire_start(asks_everywhere, NULL);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_auth_digest(options, "user", "pw"));
+  rf_session *own = new_session();
+  rf_future *future = get(own, wire_url(server, "/a"), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(4, wire_requests(server));
+  CHECK_INT(1, rf_response_history_count(RESPONSE(future)));
+  const rf_response *redirect = rf_response_history_at(RESPONSE(future), 0);
+  CHECK_INT(302, rf_response_status_code(redirect));
+  CHECK_INT(1, rf_response_history_count(redirect));
+  const rf_response *challenge = rf_response_history_at(redirect, 0);
+  CHECK_INT(401, rf_response_status_code(challenge));
+  CHECK_STR(wire_url(server, "/a"), rf_response_url(challenge));
+  CHECK_INT(0, rf_response_history_count(challenge));
+  rf_future_free(future);
+
+  /* Nothing led to it: the answer that asked. */
+  rf_session_free(own);
+  own = new_session();
+  future = get(own, wire_url(server, "/b"), options);
+  CHECK_INT(1, rf_response_history_count(RESPONSE(future)));
+  CHECK_INT(401, rf_response_status_code(rf_response_history_at(RESPONSE(future), 0)));
+  rf_future_free(future);
+  rf_session_free(own);
+  rf_options_free(options);
+  wire_stop(server);
+}
+
+/* Answers with its Authorization header, or leads to where the query says. */
+static void leads_on(wire_connection *connection, void *user_data) {
+  (void)user_data;
+  while (wire_next(connection)) {
+    char *to = strstr(connection->request, "?to="), *end = strchr(connection->request, '\r');
+    char value[512];
+    if (to != NULL && to < end) {
+      to += 4;
+      wire_answer(connection, "302 Found", text("Location: %.*s\r\n", (int)strcspn(to, " "), to), "");
+    } else {
+      const char *given = wire_header(connection, "Authorization", value, sizeof value);
+      wire_answer(connection, "200 OK", "", given != NULL ? given : "none");
+    }
+  }
+}
+
+/* What stayed behind at a change of origin does not come back, not even where it was meant for; netrc speaks for its host. */
+static void what_was_dropped_stays_dropped(void) {
+  wire *server = wire_start(leads_on, NULL), *other = wire_start(leads_on, NULL);
+  const char *netrc = text("%s/%s", env("RF_TEST_DIR"), unique("netrc"));
+  FILE *file = fopen(netrc, "w");
+  CHECK(file != NULL && fputs("machine localhost login net password rc\n", file) >= 0 && fclose(file) == 0);
+  setenv("NETRC", netrc, 1);
+  rf_options *header = new_options(), *auth = new_options(), *untrusting = new_options();
+  CHECK_OK(rf_options_set_header(header, "Authorization", "Own secret"));
+  CHECK_OK(rf_options_set_auth_basic(auth, "own", "1"));
+  CHECK_OK(rf_options_set_auth_basic(untrusting, "own", "1"));
+  CHECK_OK(rf_options_set_trust_env(untrusting, false));
+  const struct {
+    const char *url;
+    const rf_options *options;
+    const char *sent;
+  } all[] = {
+      {wire_url(server, "/x?to=/y"), header, "Own secret"},
+      {wire_url(server, "/x?to=/y"), auth, "Basic b3duOjE="},
+      {wire_url(server, text("/x?to=%s", wire_url(other, "/y"))), header, "none"},
+      {wire_url(server, text("/x?to=%s", wire_url(other, "/y"))), auth, "none"},
+      {wire_url(server, text("/x?to=http://localhost:%d/y", server->port)), header, "Basic bmV0OnJj"},
+      {wire_url(server, text("/x?to=http://localhost:%d/y", server->port)), auth, "Basic bmV0OnJj"},
+      {wire_url(server, text("/x?to=http://localhost:%d/y", server->port)), untrusting, "none"},
+      {wire_url(server, text("/x?to=http://localhost:%d/y?to=%s", server->port, wire_url(server, "/z"))), header, "none"},
+      {wire_url(server, text("/x?to=http://localhost:%d/y?to=%s", server->port, wire_url(server, "/z"))), auth, "none"},
+      {text("http://u:p@127.0.0.1:%d/x?to=%s?to=%s", server->port, wire_url(other, "/y"), wire_url(server, "/z")), NULL,
+       "none"},
+  };
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    rf_future *future = get(session, all[i].url, all[i].options);
+    CHECK_STR(all[i].sent, rf_response_text(RESPONSE(future), NULL));
+    rf_future_free(future);
+  }
+  unsetenv("NETRC");
+  remove(netrc);
+  rf_options_free(header);
+  rf_options_free(auth);
+  rf_options_free(untrusting);
+  wire_stop(server);
+  wire_stop(other);
+}
+
+/* A Location with credentials: they are in no text, whether it leads anywhere or not. */
+static void secrets_in_locations(void) {
+  wire *server = wire_start(leads_on, NULL);
+  static const char *const bad[] = {"user:SECRET@example.com/x", "ftp://user:SECRET@example.com/x",
+                                    "http://user:SECRET@:80/", "//user:SEC/SECRET@example.com/"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    rf_future *future = get(session, wire_url(server, text("/x?to=%s", bad[i])), NULL);
+    const rf_error *error = NULL;
+    CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+    CHECK(error != NULL);
+    if (strstr(rf_error_message(error), "SEC") != NULL) FAIL("%s: %s", bad[i], rf_error_message(error));
+    if (strstr(rf_error_url(error), "SEC") != NULL && strstr(rf_error_url(error), "?to=") == NULL) {
+      FAIL("%s: %s", bad[i], rf_error_url(error));
+    }
+    rf_future_free(future);
+  }
+  rf_future *future = get(session, wire_url(server, text("/x?to=http://user:SECRET@127.0.0.1:%d/y", server->port)), NULL);
+  CHECK_STR(wire_url(server, "/y"), rf_response_url(RESPONSE(future)));
+  CHECK_STR("none", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+  wire_stop(server);
+}
+
 /* A body that cannot be sent again. */
 static int64_t read_once(uint8_t *buffer, size_t capacity, void *user_data) {
   int *calls = user_data;
@@ -244,6 +373,9 @@ int main(void) {
   locations();
   hops();
   other_hosts();
+  the_history_is_the_redirects_or_else_the_challenges();
+  what_was_dropped_stays_dropped();
+  secrets_in_locations();
   bodies_that_cannot_be_sent_again();
   rf_session_free(session);
   return finish();

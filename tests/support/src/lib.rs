@@ -359,6 +359,11 @@ fn proxy_variables(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         "http" => &[("RF_TEST_PROXY", "http://")],
         "http-auth" => &[("RF_TEST_PROXY_AUTH", "http://user:pass@"), ("RF_TEST_PROXY_AUTH_BARE", "http://")],
+        "digest" => &[
+            ("RF_TEST_PROXY_DIGEST", "http://user:pass@"),
+            ("RF_TEST_PROXY_DIGEST_WRONG", "http://user:wrong@"),
+        ],
+        "digest-close" => &[("RF_TEST_PROXY_DIGEST_CLOSE", "http://user:pass@")],
         "https" => &[("RF_TEST_PROXY_TLS", "https://")],
         "silent" => &[("RF_TEST_PROXY_SILENT", "http://")],
         "stall" => &[("RF_TEST_PROXY_STALL", "http://")],

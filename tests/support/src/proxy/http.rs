@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Kind, ProxyStats, basic_credentials, reach, silence};
+use super::{Kind, PASSWORD, ProxyStats, USER, basic_credentials, reach, silence};
+use crate::routes::digest;
 use crate::text::{find, text_of};
 
 const MAX_HEAD: usize = 1 << 20;
@@ -179,6 +180,18 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, stats: &Prox
                 // The client may come again with credentials over the same connection.
                 continue;
             }
+            Kind::HttpDigest | Kind::HttpDigestClose if !digest_authorized(&head, method, target) => {
+                stats.auth_refused.fetch_add(1, Relaxed);
+                swallow_body(&mut client, &head).await?;
+                let challenge = "Proxy-Authenticate: Basic realm=\"proxy\"\r\n\
+                    Proxy-Authenticate: Digest realm=\"proxy\", nonce=\"of-the-proxy\", qop=\"auth\", algorithm=MD5\r\n";
+                say(&mut client.stream, "407 Proxy Authentication Required", challenge, "who are you?")
+                    .await?;
+                if stats.kind == Kind::HttpDigestClose {
+                    return finish(client).await;
+                }
+                continue;
+            }
             _ => {}
         }
         let Ok(target) = reach(&host, port).await else {
@@ -200,6 +213,13 @@ fn authorized(head: &Head) -> bool {
     head.header("proxy-authorization")
         .and_then(|value| value.split_once(' '))
         .is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("basic") && token == basic_credentials())
+}
+
+fn digest_authorized(head: &Head, method: &str, target: &str) -> bool {
+    head.header("proxy-authorization")
+        .and_then(|value| value.strip_prefix("Digest "))
+        .and_then(|given| digest::proxy_response(&digest::fields(given), (USER, PASSWORD), method, target))
+        == Some(true)
 }
 
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(

@@ -28,6 +28,10 @@ pub const PASSWORD: &str = "pass";
 pub enum Kind {
     Http,
     HttpAuth,
+    /// Wants digest credentials.
+    HttpDigest,
+    /// The same, and closes the connection on which it has asked for them, without saying that it will.
+    HttpDigestClose,
     /// Stops inside its answer.
     HttpStall,
     Http502,
@@ -133,6 +137,8 @@ pub fn all() -> Vec<Arc<ProxyStats>> {
     [
         ("http", Kind::Http),
         ("http-auth", Kind::HttpAuth),
+        ("digest", Kind::HttpDigest),
+        ("digest-close", Kind::HttpDigestClose),
         ("silent", Kind::Silent),
         ("stall", Kind::HttpStall),
         ("502", Kind::Http502),

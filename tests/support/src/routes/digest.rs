@@ -7,7 +7,7 @@ use hyper::header::WWW_AUTHENTICATE;
 use md5::Md5;
 use serde_json::{Value, json};
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha512, Sha512_256};
 
 use super::auth::credentials;
 use super::{Answer, Call, empty, json_reply, status_code, with_header};
@@ -85,12 +85,28 @@ fn hasher(algorithm: &str) -> Option<fn(&[u8]) -> String> {
         "SHA" => |data| hex(&Sha1::digest(data)),
         "SHA-256" => |data| hex(&Sha256::digest(data)),
         "SHA-512" => |data| hex(&Sha512::digest(data)),
+        "SHA-512-256" => |data| hex(&Sha512_256::digest(data)),
         _ => return None,
     })
 }
 
+/// The answer that a proxy wants to its challenge: MD5, qop auth.
+pub fn proxy_response(
+    fields: &HashMap<String, String>,
+    (user, password): (&str, &str),
+    method: &str,
+    target: &str,
+) -> Option<bool> {
+    let hash = |text: String| hex(&Md5::digest(text));
+    let field = |name: &str| fields.get(name).map(String::as_str);
+    let (realm, nonce, count, cnonce) = (field("realm")?, field("nonce")?, field("nc")?, field("cnonce")?);
+    let (secret, request) = (hash(format!("{user}:{realm}:{password}")), hash(format!("{method}:{target}")));
+    let expected = hash(format!("{secret}:{nonce}:{count}:{cnonce}:auth:{request}"));
+    Some(field("uri")? == target && field("username")? == user && field("response")? == expected)
+}
+
 /// `name=value, name="quoted value"` as pairs.
-fn fields(text: &str) -> HashMap<String, String> {
+pub fn fields(text: &str) -> HashMap<String, String> {
     let mut fields = HashMap::new();
     let mut rest = text;
     while let Some((name, after)) = rest.split_once('=') {
@@ -146,7 +162,9 @@ pub fn answer(
     let digests = &call.peer.shared.digests;
     let mut stale = false;
     if let Some(given) = credentials(call, "digest") {
-        match verify(call, &protected, &fields(&given)) {
+        // RFC 7616, 3.4: this one never stands in quotes.
+        let fields = if given.contains("algorithm=\"") { HashMap::new() } else { fields(&given) };
+        match verify(call, &protected, &fields) {
             Verdict::Good => {
                 digests.count(user, |stats| stats.ok += 1);
                 return Ok(json_reply(&json!({ "authenticated": true, "user": user })));
@@ -166,6 +184,9 @@ fn challenge(call: &Call, protected: &Protected, stale: bool) -> Answer {
         value += &format!(r#", qop="{}""#, protected.qop);
     }
     value += &format!(r#", opaque="{opaque}", algorithm={}"#, protected.algorithm);
+    if call.query.is_set("userhash") {
+        value += ", charset=UTF-8, userhash=true";
+    }
     value += if stale { ", stale=TRUE" } else { ", stale=FALSE" };
     let status = status_code(call.query.get("status").as_deref().unwrap_or("401"))?;
     let reply = with_header(empty(status), WWW_AUTHENTICATE, value.as_bytes())?;
@@ -184,7 +205,12 @@ fn verify(call: &Call, protected: &Protected, given: &HashMap<String, String>) -
         Some(name) => name.eq_ignore_ascii_case(protected.algorithm),
         None => protected.algorithm.eq_ignore_ascii_case("MD5"),
     };
-    if field("username") != protected.user
+    let user = match call.query.is_set("userhash") {
+        true => hash(format!("{}:{}", protected.user, protected.realm)),
+        false => protected.user.to_owned(),
+    };
+    if field("username") != user
+        || (given.get("userhash").map(String::as_str) == Some("true")) != call.query.is_set("userhash")
         || field("realm") != protected.realm
         || field("uri") != target
         || !algorithm_agrees

@@ -1,0 +1,138 @@
+//! What the headers of a request may hold. Messages name a header and the place in it, never its value: that may be a
+//! secret.
+
+use super::body::Payload;
+use crate::error::{Error, ErrorKind};
+use crate::head::is_token;
+
+fn invalid(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {why}"))
+}
+
+/// Checks one header by itself.
+pub fn check(name: &str, value: &str) -> Result<(), Error> {
+    let has_leading_space = value.chars().next().is_some_and(char::is_whitespace);
+    if !is_token(name.as_bytes()) || has_leading_space || breaks_lines(value) {
+        return Err(complaint(name, value));
+    }
+    Ok(())
+}
+
+#[cold]
+fn complaint(name: &str, value: &str) -> Error {
+    if name.is_empty() {
+        return invalid(name, "its name is empty");
+    }
+    if let Some(at) = name.bytes().position(|byte| !is_token(&[byte])) {
+        // Somebody may have given a whole line for the name.
+        return invalid(&name[..at], &format!("byte {at} of its name may not stand in an HTTP token"));
+    }
+    match value.bytes().position(is_line_break) {
+        Some(at) if !value.starts_with(char::is_whitespace) => {
+            invalid(name, &format!("its value holds a line break or a NUL at byte {at}"))
+        }
+        _ => invalid(name, "its value has leading white space"),
+    }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
+/// Whether a value would end its line, or be cut by those who take a NUL for its end.
+pub fn breaks_lines(value: &str) -> bool {
+    // All of it, whatever is found: so it is done for many bytes at once.
+    value.bytes().fold(false, |broken, byte| broken | is_line_break(byte))
+}
+
+/// Whether more may have to be known about a header than that it can be sent. Nearly all requests have none such, so their
+/// headers are looked at once only.
+pub fn is_special(name: &str) -> bool {
+    // By their lengths alone: Host, Authorization, Content-Length, Transfer-Encoding.
+    matches!(name.len(), 4 | 13 | 14 | 17)
+}
+
+/// Checks what decides where the request ends and whom it is for: a length or coding given by hand is that of the body,
+/// and there is one Host at most. Two would be read in two ways by two servers.
+pub fn check_framing_and_routing(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
+    let (mut framing, mut hosts) = (0, 0);
+    for (name, value) in headers {
+        let agrees = if name.eq_ignore_ascii_case("Content-Length") {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            digits && value.parse().is_ok_and(|length: u64| payload.length() == Some(length))
+        } else if name.eq_ignore_ascii_case("Transfer-Encoding") {
+            value.eq_ignore_ascii_case("chunked") && payload.length().is_none()
+        } else {
+            hosts += usize::from(name.eq_ignore_ascii_case("Host"));
+            if hosts > 1 {
+                return Err(invalid(name, "there may be one only"));
+            }
+            continue;
+        };
+        framing += 1;
+        if !agrees || framing > 1 {
+            return Err(invalid(name, "it contradicts the body"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(result: Result<(), Error>) -> String {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidHeader);
+        error.message().as_str().to_owned()
+    }
+
+    #[test]
+    fn no_message_about_a_header_holds_its_value() {
+        for (name, value, message) in [
+            ("X", " secret", r#"Invalid header "X": its value has leading white space"#),
+            (
+                "Authorization",
+                "secret\nsecret",
+                r#"Invalid header "Authorization": its value holds a line break or a NUL at byte 6"#,
+            ),
+            (
+                "Cookie",
+                "a=\0secret",
+                r#"Invalid header "Cookie": its value holds a line break or a NUL at byte 2"#,
+            ),
+            (
+                "Authorization: secret",
+                "",
+                r#"Invalid header "Authorization": byte 13 of its name may not stand in an HTTP token"#,
+            ),
+            ("X-\u{e4}", "", r#"Invalid header "X-": byte 2 of its name may not stand in an HTTP token"#),
+            ("", "secret", r#"Invalid header "": its name is empty"#),
+        ] {
+            assert_eq!(complaint(check(name, value)), message);
+        }
+        assert!(check("X", "").is_ok() && check("X", "a \u{e4}\t").is_ok());
+    }
+
+    #[test]
+    fn what_is_looked_at_closely_is_special() {
+        for name in ["host", "Authorization", "Content-Length", "Transfer-Encoding"] {
+            assert!(is_special(name));
+        }
+    }
+
+    #[test]
+    fn two_hosts_lengths_or_codings_are_refused() {
+        let nothing = Payload::nothing();
+        assert!(check_framing_and_routing(&[("Host", "a"), ("Content-Length", "0")], &nothing).is_ok());
+        for (headers, message) in [
+            ([("Host", "a"), ("hOST", "a")], r#"Invalid header "hOST": there may be one only"#),
+            (
+                [("Content-Length", "0"), ("Content-Length", "0")],
+                r#"Invalid header "Content-Length": it contradicts the body"#,
+            ),
+        ] {
+            assert_eq!(complaint(check_framing_and_routing(&headers, &nothing)), message);
+        }
+    }
+}
