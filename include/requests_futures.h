@@ -642,15 +642,18 @@ rf_status rf_options_set_proxy(rf_options *options, const char *key, const char 
 // is sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
 rf_status rf_options_set_trust_env(rf_options *options, bool trust);
 
-// Whether the server's certificate is verified. Default: true.
+// Whether the server's certificate is verified. Default: true. Without, any certificate is taken, even one that
+// cannot be read.
 rf_status rf_options_set_verify(rf_options *options, bool verify);
 
 // Trusts the certificates in a PEM file, or in the files of a directory, instead of the system's. NULL: the
-// system's.
+// system's. A server whose very certificate stands there is trusted whatever its extensions, if its names and
+// dates fit. The file may be a pipe, and holds 64 MB at most. New connections use what it says now: changes are
+// noticed within a second.
 rf_status rf_options_set_ca_bundle(rf_options *options, const char *path);
 
 // Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
-// NULL: the key is in the same file.
+// NULL: the key is in the same file. Changes are noticed as those of a bundle are.
 rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const char *key_path);
 
 // Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread

@@ -147,7 +147,7 @@ impl Until {
     }
 
     /// None: without limit.
-    fn left(self) -> Option<Duration> {
+    pub fn left(self) -> Option<Duration> {
         match self {
             Until::Now => Some(Duration::ZERO),
             Until::At(at) => Some(at.saturating_duration_since(Instant::now())),

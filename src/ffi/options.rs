@@ -397,14 +397,17 @@ pub unsafe extern "C" fn rf_options_set_trust_env(options: *mut rf_options, trus
     change(options, || Ok(()), |options, ()| options.trust_env = Some(trust))
 }
 
-/// Whether the server's certificate is verified. Default: true.
+/// Whether the server's certificate is verified. Default: true. Without, any certificate is taken, even one that
+/// cannot be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_verify(options: *mut rf_options, verify: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.verify = Some(verify))
 }
 
 /// Trusts the certificates in a PEM file, or in the files of a directory, instead of the system's. NULL: the
-/// system's.
+/// system's. A server whose very certificate stands there is trusted whatever its extensions, if its names and dates
+/// fit. The file may be a pipe, and holds 64 MB at most. New connections use what it says now: changes are noticed
+/// within a second.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_ca_bundle(
     options: *mut rf_options,
@@ -416,7 +419,7 @@ pub unsafe extern "C" fn rf_options_set_ca_bundle(
 }
 
 /// Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
-/// NULL: the key is in the same file.
+/// NULL: the key is in the same file. Changes are noticed as those of a bundle are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_cert(
     options: *mut rf_options,

@@ -188,8 +188,10 @@ impl Adapter {
         let mut channel = self.reach(route, limits)?;
         if route.secure {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
-            let outcome =
-                self.tls.get(settings).and_then(|config| channel.add_tls(&config, &route.host, limits));
+            let outcome = self
+                .tls
+                .get(settings, limits)
+                .and_then(|config| channel.add_tls(&config, &route.host, route.port, limits));
             if let Err(error) = outcome {
                 channel.detach(limits.control);
                 return Err(error);
@@ -244,9 +246,10 @@ impl Adapter {
             let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
-                let config = self.tls.get(settings);
-                let added =
-                    config.and_then(|config| channel.add_tls(&config, &proxy.host, limits).map_err(blame));
+                let config = self.tls.get(settings, limits);
+                let added = config.and_then(|config| {
+                    channel.add_tls(&config, &proxy.host, proxy.port, limits).map_err(blame)
+                });
                 if let Err(error) = added {
                     channel.detach(limits.control);
                     return Err(error);

@@ -2,12 +2,12 @@
 //! for https through an https proxy), and the bytes that came in and were not taken yet.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::Arc;
 
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConnection;
 
+use super::proxy::Authority;
 use super::socket::{Limits, Socket};
-use super::tls;
+use super::tls::{self, Phase, TlsConfig};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 
@@ -20,7 +20,8 @@ pub struct Channel {
 #[derive(Debug)]
 struct Layer {
     connection: ClientConnection,
-    host: Box<str>,
+    /// Host and port, for messages.
+    peer: Box<str>,
 }
 
 /// How far a send came.
@@ -52,33 +53,43 @@ impl Channel {
     }
 
     /// Puts TLS on what is there, and shakes hands.
-    pub fn add_tls(&mut self, config: &Arc<ClientConfig>, host: &str, limits: &Limits) -> Result<(), Error> {
-        let mut connection = tls::client(config, host)?;
+    pub fn add_tls(
+        &mut self,
+        config: &TlsConfig,
+        host: &str,
+        port: u16,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        let peer = Authority(host, port).to_string().into_boxed_str();
+        let mut connection =
+            tls::client(config, host).map_err(|error| tls::failure(&error, &peer, Phase::Handshake))?;
+        let mut phase = Phase::Hello;
         let mut below =
             Below { layers: &mut self.layers, socket: &mut self.socket, listening: false, limits };
         while connection.is_handshaking() {
             while connection.wants_write() {
-                connection.write_tls(&mut below).map_err(|error| unwrap(error, host))?;
+                connection.write_tls(&mut below).map_err(|error| unwrap(error, &peer))?;
             }
             if !connection.is_handshaking() {
                 break;
             }
-            if connection.read_tls(&mut below).map_err(|error| unwrap(error, host))? == 0 {
+            if connection.read_tls(&mut below).map_err(|error| unwrap(error, &peer))? == 0 {
                 return Err(Error::new(
                     ErrorKind::Ssl,
-                    format!("'{host}' closed the connection during the TLS handshake"),
+                    format!("{peer} closed the connection during the TLS handshake"),
                 ));
             }
             if let Err(error) = connection.process_new_packets() {
                 // The server is told why, if it still listens.
                 let _ = connection.write_tls(&mut below);
-                return Err(tls::failure(&error, host));
+                return Err(tls::failure(&error, &peer, phase));
             }
+            phase = Phase::Handshake;
         }
         while connection.wants_write() {
-            connection.write_tls(&mut below).map_err(|error| unwrap(error, host))?;
+            connection.write_tls(&mut below).map_err(|error| unwrap(error, &peer))?;
         }
-        self.layers.push(Layer { connection, host: host.into() });
+        self.layers.push(Layer { connection, peer });
         Ok(())
     }
 
@@ -218,7 +229,10 @@ impl Channel {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(lost(&error)),
             }
-            layer.connection.process_new_packets().map_err(|error| tls::failure(&error, &layer.host))?;
+            layer
+                .connection
+                .process_new_packets()
+                .map_err(|error| tls::failure(&error, &layer.peer, Phase::Transfer))?;
         }
     }
 }
@@ -268,9 +282,9 @@ impl Write for Below<'_, '_> {
     }
 }
 
-fn unwrap(error: io::Error, host: &str) -> Error {
+fn unwrap(error: io::Error, peer: &str) -> Error {
     Error::from_io(error)
-        .unwrap_or_else(|error| Error::os(ErrorKind::Ssl, format!("TLS with '{host}' failed"), &error))
+        .unwrap_or_else(|error| Error::os(ErrorKind::Ssl, format!("TLS with {peer} failed"), &error))
 }
 
 fn read_through(
@@ -287,7 +301,7 @@ fn read_through(
             Err(error) => {
                 return Err(Error::os(
                     ErrorKind::Connection,
-                    format!("'{}' ended the TLS connection without saying so", top.host),
+                    format!("{} ended the TLS connection without saying so", top.peer),
                     &error,
                 ));
             }
@@ -295,8 +309,11 @@ fn read_through(
         // Part of a body that is on its way out waits its turn; an answer to the server does not.
         let sending = top.connection.wants_write();
         let mut below = Below { layers: rest, socket, listening: false, limits };
-        top.connection.read_tls(&mut below).map_err(|error| unwrap(error, &top.host))?;
-        let state = top.connection.process_new_packets().map_err(|error| tls::failure(&error, &top.host));
+        top.connection.read_tls(&mut below).map_err(|error| unwrap(error, &top.peer))?;
+        let state = top
+            .connection
+            .process_new_packets()
+            .map_err(|error| tls::failure(&error, &top.peer, Phase::Transfer));
         // Answers to the server's key updates, and alerts.
         while !sending && top.connection.wants_write() {
             if top.connection.write_tls(&mut below).is_err() {
@@ -320,14 +337,14 @@ fn write_through(
         return Ok(write_socket(socket, data, false, limits)? == data.len());
     };
     loop {
-        let taken = top.connection.writer().write(data).map_err(|error| unwrap(error, &top.host))?;
+        let taken = top.connection.writer().write(data).map_err(|error| unwrap(error, &top.peer))?;
         data = &data[taken..];
         let mut below = Below { layers: rest, socket, listening: listening && data.is_empty(), limits };
         while top.connection.wants_write() {
             match top.connection.write_tls(&mut below) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(unwrap(error, &top.host)),
+                Err(error) => return Err(unwrap(error, &top.peer)),
             }
         }
         if data.is_empty() {

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod digest;
 pub mod dns;
 pub mod engine;
+pub mod files;
 pub mod framing;
 pub mod headers;
 pub mod link;

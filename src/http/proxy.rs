@@ -170,7 +170,7 @@ pub fn authority(host: &str, port: u16) -> String {
     Authority(host, port).to_string()
 }
 
-struct Authority<'a>(&'a str, u16);
+pub struct Authority<'a>(pub &'a str, pub u16);
 
 impl fmt::Display for Authority<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -53,6 +53,8 @@ const LISTENERS: &[&str] = &[
     "https-client-cert",
     "https-tls12",
     "https-tls13",
+    "https6",
+    "https-odd",
     "unix",
     "unix-tls",
     "raw",
@@ -289,6 +291,13 @@ impl Start {
             let port = self.tcp(listener, LOCALHOST, Some(config), idle)?;
             self.variable(variable, format!("https://127.0.0.1:{port}"));
         }
+        if let Ok(port) = self.tcp("https6", IpAddr::V6(Ipv6Addr::LOCALHOST), Some(&configs.good), None) {
+            self.variable("RF_TEST_HTTPS6", format!("https://[::1]:{port}"));
+        }
+        for (name, config) in &configs.odd {
+            let port = self.tcp("https-odd", LOCALHOST, Some(config), None)?;
+            self.variable(&odd_variable("HTTPS", name), format!("https://127.0.0.1:{port}"));
+        }
         Ok(())
     }
 
@@ -347,11 +356,21 @@ impl Start {
             ("RF_TEST_CLIENT_COMBINED", &files.client_combined),
             ("RF_TEST_WRONG_CLIENT_COMBINED", &files.wrong_client_combined),
             ("RF_TEST_BAD_PEM", &files.bad_pem),
+            ("RF_TEST_TRUSTED_CA", &files.trusted_ca),
+            ("RF_TEST_DISTRUSTED_CA", &files.distrusted_ca),
             ("RF_TEST_DIR", directory),
         ] {
             self.variable(name, path.to_string_lossy());
         }
+        for (name, path) in &files.odd {
+            self.variable(&odd_variable("CERT", name), path.to_string_lossy());
+        }
     }
+}
+
+/// `RF_TEST_HTTPS_OWN_EXPIRED` for "HTTPS" and "own-expired".
+fn odd_variable(what: &str, name: &str) -> String {
+    format!("RF_TEST_{what}_{}", name.to_uppercase().replace('-', "_"))
 }
 
 /// The variables that point to a proxy, each with what stands before its address.

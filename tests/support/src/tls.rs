@@ -4,14 +4,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{
+    RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion, version,
+};
 use sha1::{Digest, Sha1};
 
 const GOOD_NAMES: &[&str] = &["localhost", "127.0.0.1", "::1", "example.test", "*.example.test"];
@@ -35,6 +40,9 @@ struct Leaf {
 enum Purpose {
     Server,
     ExpiredServer,
+    /// As `openssl req -x509` makes them: a server's certificate that says it is an authority's.
+    AuthorityServer,
+    ExpiredAuthorityServer,
     Client,
 }
 
@@ -70,12 +78,17 @@ fn leaf(names: &[&str], purpose: Purpose, signer: Option<&Authority>) -> Result<
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![match purpose {
         Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
-        Purpose::Server | Purpose::ExpiredServer => ExtendedKeyUsagePurpose::ServerAuth,
+        _ => ExtendedKeyUsagePurpose::ServerAuth,
     }];
+    if matches!(purpose, Purpose::AuthorityServer | Purpose::ExpiredAuthorityServer) {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages.clear();
+        params.extended_key_usages.clear();
+    }
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = match purpose {
-        Purpose::ExpiredServer => date_time_ymd(2020, 6, 1),
-        Purpose::Server | Purpose::Client => date_time_ymd(2045, 1, 1),
+        Purpose::ExpiredServer | Purpose::ExpiredAuthorityServer => date_time_ymd(2020, 6, 1),
+        Purpose::Server | Purpose::AuthorityServer | Purpose::Client => date_time_ymd(2045, 1, 1),
     };
     let key = KeyPair::generate()?;
     let certificate = match signer {
@@ -112,6 +125,109 @@ fn config(
     Ok(Arc::new(config))
 }
 
+// Certificates that are made by no library in this tree, each with its key unless nobody here can sign with it.
+const VERSION_1: &str = include_str!("../certificates/version-1.pem");
+const ODD_EXTENSION: &str = include_str!("../certificates/odd-extension.pem");
+const RSA_1024: &str = include_str!("../certificates/rsa-1024.pem");
+const RSA_PSS: &str = include_str!("../certificates/rsa-pss.pem");
+
+/// A key under the name of another kind of signature.
+#[derive(Debug)]
+struct Renamed {
+    key: Arc<dyn SigningKey>,
+    signs: SignatureScheme,
+    says: SignatureScheme,
+}
+
+#[derive(Debug)]
+struct RenamedSigner(Box<dyn Signer>, SignatureScheme);
+
+impl SigningKey for Renamed {
+    fn choose_scheme(&self, _offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        Some(Box::new(RenamedSigner(self.key.choose_scheme(&[self.signs])?, self.says)))
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::RSA
+    }
+}
+
+impl Signer for RenamedSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.0.sign(message)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.1
+    }
+}
+
+fn key_of(pem: &str) -> Result<Arc<dyn SigningKey>, Failure> {
+    Ok(ring::sign::any_supported_type(&PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?)
+}
+
+/// A server with these very things, whether they fit together or not.
+fn odd_config(
+    certificate: CertificateDer<'static>,
+    key: Arc<dyn SigningKey>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Arc<ServerConfig>, Failure> {
+    let certified = CertifiedKey::new(vec![certificate], key);
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The settings of the listeners whose certificates only some clients take, by the names of these.
+fn odd_configs() -> Result<Vec<(&'static str, Arc<ServerConfig>)>, Failure> {
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes());
+    let garbage = CertificateDer::from(b"this is no certificate".to_vec());
+    // A signature that nobody can check: the length of the key forbids it.
+    let rsa_1024 = Arc::new(Renamed {
+        key: key_of(VERSION_1)?,
+        signs: SignatureScheme::ECDSA_NISTP256_SHA256,
+        says: SignatureScheme::RSA_PSS_SHA256,
+    });
+    let rsa_pss = Arc::new(Renamed {
+        key: key_of(RSA_PSS)?,
+        signs: SignatureScheme::RSA_PSS_SHA256,
+        // rsa_pss_pss_sha256 of RFC 8446.
+        says: SignatureScheme::Unknown(0x0809),
+    });
+    let tls12: &[&SupportedProtocolVersion] = &[&version::TLS12];
+    let tls13: &[&SupportedProtocolVersion] = &[&version::TLS13];
+    Ok(vec![
+        ("version-1", odd_config(certificate(VERSION_1)?, key_of(VERSION_1)?, tls13)?),
+        ("version-1-tls12", odd_config(certificate(VERSION_1)?, key_of(VERSION_1)?, tls12)?),
+        ("odd-extension", odd_config(certificate(ODD_EXTENSION)?, key_of(ODD_EXTENSION)?, BOTH_VERSIONS)?),
+        ("rsa-1024", odd_config(certificate(RSA_1024)?, rsa_1024, BOTH_VERSIONS)?),
+        ("rsa-pss", odd_config(certificate(RSA_PSS)?, rsa_pss, tls13)?),
+        ("garbage", odd_config(garbage, key_of(VERSION_1)?, BOTH_VERSIONS)?),
+        ("wrong-key", odd_config(certificate(VERSION_1)?, key_of(ODD_EXTENSION)?, tls13)?),
+        ("wrong-key-tls12", odd_config(certificate(ODD_EXTENSION)?, key_of(VERSION_1)?, tls12)?),
+    ])
+}
+
+/// Writes a certificate in OpenSSL's trusted form, which ends with what it may be used for.
+fn trusted_form(certificate: &CertificateDer, auxiliary: &[u8]) -> String {
+    let der = [certificate.as_ref(), auxiliary].concat();
+    let lines: Vec<String> = base64::engine::general_purpose::STANDARD
+        .encode(der)
+        .as_bytes()
+        .chunks(64)
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect();
+    let label = "TRUSTED CERTIFICATE";
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// The purpose of servers (1.3.6.1.5.5.7.3.1), allowed and rejected.
+const FOR_SERVERS: &[u8] = b"\x30\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
+const NOT_FOR_SERVERS: &[u8] = b"\x30\x0c\xa0\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
+
 /// The settings of every TLS listener.
 #[derive(Clone)]
 pub struct Configs {
@@ -123,6 +239,7 @@ pub struct Configs {
     pub client_cert: Arc<ServerConfig>,
     pub tls12: Arc<ServerConfig>,
     pub tls13: Arc<ServerConfig>,
+    pub odd: Vec<(&'static str, Arc<ServerConfig>)>,
 }
 
 /// The files that clients are pointed to.
@@ -137,6 +254,10 @@ pub struct Files {
     pub client_combined: PathBuf,
     pub wrong_client_combined: PathBuf,
     pub bad_pem: PathBuf,
+    pub trusted_ca: PathBuf,
+    pub distrusted_ca: PathBuf,
+    /// A certificate for each of the odd listeners that shows one, by its name.
+    pub odd: Vec<(&'static str, PathBuf)>,
 }
 
 /// Makes all certificates and writes the files into `directory`.
@@ -164,6 +285,12 @@ impl From<rcgen::Error> for Failure {
     }
 }
 
+impl From<rustls::pki_types::pem::Error> for Failure {
+    fn from(error: rustls::pki_types::pem::Error) -> Failure {
+        Failure::Certificate(error.to_string())
+    }
+}
+
 impl From<rustls::Error> for Failure {
     fn from(error: rustls::Error) -> Failure {
         Failure::Certificate(error.to_string())
@@ -176,6 +303,17 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
     let client_ca = authority("Local Server Client CA")?;
 
     let good = leaf(GOOD_NAMES, Purpose::Server, Some(&ca))?;
+    let own = leaf(GOOD_NAMES, Purpose::AuthorityServer, None)?;
+    let own_expired = leaf(GOOD_NAMES, Purpose::ExpiredAuthorityServer, None)?;
+    let own_others = leaf(
+        &["a.example.test", "b.example.test", "c.example.test", "d.example.test"],
+        Purpose::AuthorityServer,
+        None,
+    )?;
+    let mut odd = odd_configs()?;
+    for (name, own) in [("own", &own), ("own-expired", &own_expired), ("own-others", &own_others)] {
+        odd.push((name, config(own, BOTH_VERSIONS, None)?));
+    }
     let configs = Configs {
         expired: config(&leaf(GOOD_NAMES, Purpose::ExpiredServer, Some(&ca))?, BOTH_VERSIONS, None)?,
         wrong_host: config(&leaf(&["wrong.example.test"], Purpose::Server, Some(&ca))?, BOTH_VERSIONS, None)?,
@@ -185,6 +323,7 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
         tls12: config(&good, &[&version::TLS12], None)?,
         tls13: config(&good, &[&version::TLS13], None)?,
         good: config(&good, BOTH_VERSIONS, None)?,
+        odd,
     };
 
     let client = leaf(&["client.example.test"], Purpose::Client, Some(&client_ca))?;
@@ -209,6 +348,16 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
         client_combined: write("client-combined.pem", &combined(&client))?,
         wrong_client_combined: write("wrong-client-combined.pem", &combined(&wrong_client))?,
         bad_pem: write("bad.pem", "this is no PEM\n")?,
+        trusted_ca: write("trusted-ca.pem", &trusted_form(&ca.der, FOR_SERVERS))?,
+        distrusted_ca: write("distrusted-ca.pem", &trusted_form(&ca.der, NOT_FOR_SERVERS))?,
+        odd: vec![
+            ("own", write("own.pem", &own.pem)?),
+            ("own-expired", write("own-expired.pem", &own_expired.pem)?),
+            ("own-others", write("own-others.pem", &own_others.pem)?),
+            ("version-1", write("version-1.pem", VERSION_1)?),
+            ("odd-extension", write("odd-extension.pem", ODD_EXTENSION)?),
+            ("rsa-pss", write("rsa-pss.pem", RSA_PSS)?),
+        ],
     };
     Ok((configs, files))
 }

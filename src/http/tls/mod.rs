@@ -1,0 +1,244 @@
+//! TLS: what a request asks of it, the configuration that comes of that, and the handshake.
+
+mod certificates;
+mod failure;
+mod verify;
+mod x509;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots};
+pub use self::failure::{Phase, failure};
+use self::verify::Verifier;
+use super::socket::Limits;
+use crate::error::{Error, ErrorKind};
+use crate::fork::PerProcess;
+use crate::monitor::Monitor;
+use crate::options::Certificate;
+
+/// The TLS settings of a request. Connections are pooled by them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsSettings {
+    pub verify: bool,
+    /// A PEM file or a directory of them; None: the system's roots.
+    pub ca_bundle: Option<String>,
+    pub certificate: Option<(String, Option<String>)>,
+}
+
+impl TlsSettings {
+    pub fn certificate_of(certificate: Option<&Certificate>) -> Option<(String, Option<String>)> {
+        certificate.map(|one| (one.cert.clone(), one.key.clone()))
+    }
+
+    /// The files that are read for them.
+    fn files(&self) -> impl Iterator<Item = &str> {
+        let (certificate, key) = match &self.certificate {
+            Some((certificate, key)) => (Some(certificate), key.as_ref()),
+            None => (None, None),
+        };
+        [self.ca_bundle.as_ref(), certificate, key].into_iter().flatten().map(String::as_str)
+    }
+}
+
+/// How one kind of TLS connection is made.
+#[derive(Debug)]
+pub struct TlsConfig {
+    client: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
+}
+
+/// Configurations made so far. Each keeps the sessions that its connections can resume.
+#[derive(Default)]
+pub struct TlsConfigs {
+    /// Notified when one has been made, or was not.
+    known: Monitor<HashMap<TlsSettings, Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    made: Option<Arc<Made>>,
+    /// When its files were looked at last.
+    looked_at: Option<Instant>,
+    /// Somebody makes it, or looks at its files.
+    busy: bool,
+}
+
+struct Made {
+    config: Arc<TlsConfig>,
+    /// What its files were before they were read.
+    stamps: Vec<Stamp>,
+}
+
+/// How long the files of a configuration are taken for unchanged.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl TlsConfigs {
+    /// The configuration for these settings, made of what their files say now. Files may be slow to read: that holds up
+    /// only those who need them, and each for no longer than its own limits.
+    pub fn get(&self, settings: &TlsSettings, limits: &Limits) -> Result<Arc<TlsConfig>, Error> {
+        let mut known = self.known.lock();
+        let before = loop {
+            let Some(entry) = known.get(settings) else { break None };
+            match &entry.made {
+                Some(made) if entry.busy || !entry.is_due(settings) => return Ok(made.config.clone()),
+                made if !entry.busy => break made.clone(),
+                _ => known = known.wait(limits.next_look()?),
+            }
+        };
+        known.entry(settings.clone()).or_default().busy = true;
+        drop(known);
+        let mut turn = Turn { configs: self, settings, made: before };
+        let stamps = settings.files().map(|path| Stamp::of(Path::new(path))).collect();
+        if let Some(made) = turn.made.as_ref().filter(|made| made.stamps == stamps) {
+            return Ok(made.config.clone());
+        }
+        match build(settings, limits) {
+            Ok(config) => {
+                let config = Arc::new(config);
+                turn.made = Some(Arc::new(Made { config: config.clone(), stamps }));
+                Ok(config)
+            }
+            Err(error) => {
+                // Files that say nothing of use now: the next request reads them again.
+                turn.made = turn.made.take().filter(|_| error.kind() != ErrorKind::Ssl);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Known {
+    fn is_due(&self, settings: &TlsSettings) -> bool {
+        settings.files().next().is_some() && self.looked_at.is_none_or(|then| then.elapsed() >= LOOK_EVERY)
+    }
+}
+
+/// The turn to make a configuration. It ends with what there is then, however it ends.
+struct Turn<'a> {
+    configs: &'a TlsConfigs,
+    settings: &'a TlsSettings,
+    made: Option<Arc<Made>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut known = self.configs.known.lock();
+        match self.made.take() {
+            None => drop(known.remove(self.settings)),
+            made => {
+                if let Some(entry) = known.get_mut(self.settings) {
+                    *entry = Known { made, looked_at: Some(Instant::now()), busy: false };
+                }
+            }
+        }
+        known.notify_all();
+    }
+}
+
+static PROVIDER: PerProcess<Arc<CryptoProvider>> =
+    PerProcess::new(|_| Arc::new(rustls::crypto::ring::default_provider()));
+
+static SYSTEM_ROOTS: PerProcess<OnceLock<Arc<Roots>>> = PerProcess::new(|_| OnceLock::new());
+
+/// The system's roots, or Mozilla's where the system has none. A system that cannot tell at this moment is asked again
+/// the next time.
+fn system_roots() -> Result<Arc<Roots>, Error> {
+    if let Some(roots) = SYSTEM_ROOTS.get().get() {
+        return Ok(roots.clone());
+    }
+    let mut roots = Roots::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add(found.certs);
+    if roots.authorities.is_empty() {
+        for error in &found.errors {
+            if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind
+                && is_passing(inner)
+            {
+                return Err(Error::os(ErrorKind::Ssl, "Cannot read the system's certificates", inner));
+            }
+        }
+        roots.authorities.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(SYSTEM_ROOTS.get().get_or_init(|| Arc::new(roots)).clone())
+}
+
+fn build(settings: &TlsSettings, limits: &Limits) -> Result<TlsConfig, Error> {
+    let provider = PROVIDER.get();
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(ErrorKind::Ssl, format!("No TLS version can be used: {error}")))?;
+    // A bundle that does not load is an error even where nothing is verified: it was asked for.
+    let roots = match &settings.ca_bundle {
+        Some(path) => Some(Arc::new(load_roots(path, limits)?)),
+        None if settings.verify => Some(system_roots()?),
+        None => None,
+    };
+    let roots = roots.filter(|_| settings.verify);
+    let verifier = Arc::new(Verifier::new(provider.signature_verification_algorithms, roots));
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier.clone());
+    let mut client = match &settings.certificate {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let key_path = key.as_ref().unwrap_or(cert);
+            let (chain, key) = load_pair(cert, key.as_deref(), limits)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                Error::new(
+                    ErrorKind::Ssl,
+                    format!(
+                        "The TLS certificate {cert} and the key {key_path} cannot be used: {}",
+                        failure::of_keys(&error)
+                    ),
+                )
+            })?
+        }
+    };
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConfig { client: Arc::new(client), verifier })
+}
+
+/// A connection that has yet to shake hands.
+pub fn client(config: &TlsConfig, host: &str) -> Result<ClientConnection, rustls::Error> {
+    if let Some(name) = server_name(host) {
+        return ClientConnection::new(config.client.clone(), name);
+    }
+    // The resolver knows more names than rustls takes. Such a one is not sent to the server, but the certificate must be
+    // for it; and as sessions are kept by the name that stands here for all of them, none is resumed.
+    let mut client = ClientConfig::clone(&config.client);
+    client.resumption = Resumption::disabled();
+    client.dangerous().set_certificate_verifier(Arc::new(config.verifier.for_host(host)));
+    ClientConnection::new(Arc::new(client), IpAddr::V6(Ipv6Addr::UNSPECIFIED).into())
+}
+
+/// What a certificate must be for: the host, an address without its zone. None: rustls does not take it for a name.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    match host.split_once('%').and_then(|(address, _zone)| address.parse::<Ipv6Addr>().ok()) {
+        Some(address) => Some(IpAddr::V6(address).into()),
+        None => ServerName::try_from(host.to_owned()).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_checked_for_an_address_without_its_zone() {
+        let address = |text: &str| ServerName::from(text.parse::<IpAddr>().unwrap());
+        for (host, name) in
+            [("fe80::1%eth0", "fe80::1"), ("::1%lo", "::1"), ("::1", "::1"), ("127.0.0.1", "127.0.0.1")]
+        {
+            assert_eq!(server_name(host), Some(address(name)), "{host}");
+        }
+        assert_eq!(server_name("localhost"), ServerName::try_from("localhost").ok());
+        assert_eq!(server_name("foo-.example"), None);
+    }
+}
