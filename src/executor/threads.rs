@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
 use crate::fork;
-use crate::http::send::RemembersRoute;
+use crate::http::recent::Remembering;
 use crate::lock::{Mutex, RwLock};
 use crate::monitor::{Monitor, Until};
 use crate::thread::with_signals_blocked;
@@ -243,7 +243,7 @@ fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result
 
 fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
-    let route = RemembersRoute::begin();
+    let remembering = Remembering::begin();
     let task = first.lock().take();
     drop(first);
     // One that was started without a task is on its way to the queue.
@@ -263,7 +263,7 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
         }
     }
     HOME.with(|home| home.borrow_mut().take());
-    drop(route);
+    drop(remembering);
     let mut crew = shared.crew.lock();
     crew.live -= 1;
     crew.gone.push(number);

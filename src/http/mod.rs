@@ -20,6 +20,7 @@ pub mod output;
 pub mod progress;
 pub mod proxy;
 pub mod receive;
+pub mod recent;
 pub mod send;
 mod set_cookie;
 pub mod socket;

@@ -2,8 +2,7 @@
 //! challenges, calls hooks and tries again.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use super::output::OutputFile;
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{self, Proxy, ProxyScheme};
 use super::receive::{self, Answer, Exchange, Unanswered};
+use super::recent;
 use super::socket::Limits;
 use super::tls::TlsSettings;
 use crate::control::Control;
@@ -137,13 +137,18 @@ impl<'a> Hop<'a> {
             }
         }
         let mut headers = Vec::with_capacity(settings.headers.len());
-        let mut special = false;
+        let (mut special, plain) = (false, recent::are_plain(&settings.headers));
         for header in settings.headers.iter() {
             if let Some(value) = &header.value {
-                headers::check(&header.name, value)?;
-                special |= headers::is_special(&header.name);
+                if !plain {
+                    headers::check(&header.name, value)?;
+                    special |= headers::is_special(&header.name);
+                }
                 headers.push((header.name.as_str(), value.as_str()));
             }
+        }
+        if !plain && !special {
+            recent::remember_plain(&settings.headers);
         }
         for (name, value) in &settings.cookies {
             headers::check("Cookie", &format!("{name}={value}"))?;
@@ -561,16 +566,12 @@ impl Transfer<'_> {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls) == (host, &via, &tls)
         };
-        let last = LAST_ROUTE.with(|last| match &*last.borrow() {
-            LastRoute::Taken(last) if is_same(last) => Some(last.clone()),
-            _ => None,
-        });
-        if let Some(route) = last {
+        if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
         let route = Arc::new(Route { secure, host, port, via, tls });
-        LAST_ROUTE.with(|last| last.borrow_mut().remember(&route));
+        recent::remember_route(&route);
         Ok(route)
     }
 
@@ -683,42 +684,4 @@ fn special_headers(
     } else {
         credentials::choose(request, settings, url)
     })
-}
-
-thread_local! {
-    /// Without a destructor, which would be lost on a thread that sends its first request in a destructor.
-    static LAST_ROUTE: ManuallyDrop<RefCell<LastRoute>> =
-        const { ManuallyDrop::new(RefCell::new(LastRoute::Forgotten)) };
-}
-
-/// The route that a thread took last: the next request nearly always takes it as well.
-enum LastRoute {
-    /// The thread does not remember it.
-    Forgotten,
-    None,
-    Taken(Arc<Route>),
-}
-
-impl LastRoute {
-    fn remember(&mut self, route: &Arc<Route>) {
-        if !matches!(self, LastRoute::Forgotten) {
-            *self = LastRoute::Taken(route.clone());
-        }
-    }
-}
-
-/// While it lives, this thread remembers the route that it took last.
-pub struct RemembersRoute(());
-
-impl RemembersRoute {
-    pub fn begin() -> RemembersRoute {
-        LAST_ROUTE.with(|last| last.replace(LastRoute::None));
-        RemembersRoute(())
-    }
-}
-
-impl Drop for RemembersRoute {
-    fn drop(&mut self) {
-        LAST_ROUTE.with(|last| last.replace(LastRoute::Forgotten));
-    }
 }
