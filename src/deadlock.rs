@@ -1,5 +1,5 @@
 //! Waits that can never end because the threads that have to end them wait as well: a hook that waits for its own future,
-//! or two hooks that wait for each other.
+//! two hooks that wait for each other, or one that waits for a request whose hook closes the first one's session.
 //!
 //! A thread that waits while it runs a future writes down what it waits for, and looks again from time to time. One that
 //! waits for a future of its own is stuck at once. A circle through other threads has to be seen twice, with every
@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 
 use crate::fork::PerProcess;
-use crate::lock::Mutex;
+use crate::lock::{Mutex, MutexGuard};
 use crate::thread;
 
 thread_local! {
@@ -75,13 +75,7 @@ impl Inside {
         if is_stuck(all, &ways, |way| way == Way::Never || way == Way::By(thread)) {
             return true;
         }
-        self.looks += 1;
-        let entry = Entry { thread, all, ways, looks: self.looks };
-        let mut waiting = WAITING.get().lock();
-        match waiting.iter_mut().find(|entry| entry.thread == thread) {
-            Some(known) => *known = entry,
-            None => waiting.push(entry),
-        }
+        let waiting = self.write_down(all, ways);
         // All are stuck until there is a way out for one of them.
         let mut stuck: HashSet<usize> = waiting.iter().map(|entry| entry.thread).collect();
         loop {
@@ -116,6 +110,26 @@ impl Inside {
                 false
             }
         }
+    }
+}
+
+impl Inside {
+    /// Lets those who wait for this thread know what it waits for: all of what goes these ways. It waits on whatever that
+    /// means, as a close does, and not for what it runs itself.
+    pub fn tell_others(&mut self, mut ways: Vec<Way>) {
+        ways.retain(|way| *way != Way::By(self.thread));
+        drop(self.write_down(true, ways));
+    }
+
+    fn write_down(&mut self, all: bool, ways: Vec<Way>) -> MutexGuard<'static, Vec<Entry>> {
+        self.looks += 1;
+        let entry = Entry { thread: self.thread, all, ways, looks: self.looks };
+        let mut waiting = WAITING.get().lock();
+        match waiting.iter_mut().find(|entry| entry.thread == self.thread) {
+            Some(known) => *known = entry,
+            None => waiting.push(entry),
+        }
+        waiting
     }
 }
 

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::lock::Mutex;
 
 use crate::control::Control;
+use crate::deadlock::{Inside, Way};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
 use crate::executor::threads::{Blocked, Closing, ThreadPool};
@@ -77,6 +78,14 @@ struct Books {
     closing: HashSet<usize>,
     /// Bodies that callers still read.
     streams: Vec<Weak<Control>>,
+}
+
+impl Books {
+    /// What has to happen before those are over that a close waits for.
+    fn ways(&self) -> Vec<Way> {
+        let open = self.futures.iter().enumerate().filter(|(slot, _)| !self.closing.contains(slot));
+        open.filter_map(|(_, future)| Some(future.as_ref()?.way(None))).collect()
+    }
 }
 
 /// What closing does with what is not over.
@@ -334,10 +343,16 @@ impl Session {
         let mut books = self.books.lock();
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
+        let mut waiting = Inside::here();
         while self.is_waited_for(&books, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
-            books = books.wait(if blocked.is_some() { Until::Forever.or_soon() } else { Until::Forever });
+            if let Some(waiting) = &mut waiting {
+                waiting.tell_others(books.ways());
+            }
+            let looks = blocked.is_some() || waiting.is_some();
+            books = books.wait(if looks { Until::Forever.or_soon() } else { Until::Forever });
         }
         drop(books);
+        drop(waiting);
         if self.owns_executor {
             drop(blocked);
             self.executor.shutdown(true, false);

@@ -17,11 +17,12 @@ use std::thread::{self, JoinHandle, Thread};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
+use crate::deadlock::{Inside, Way};
 use crate::fork;
 use crate::http::recent::Remembering;
 use crate::lock::{Mutex, RwLock};
 use crate::monitor::{Monitor, Until};
-use crate::thread::with_signals_blocked;
+use crate::thread::{token, with_signals_blocked};
 
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -85,6 +86,8 @@ struct Crew {
     live: usize,
     /// Workers that are inside a close or a shutdown, of whatever pool: see [`Closing`].
     closing: usize,
+    /// The threads of the workers that live, by their [`token`].
+    threads: Vec<usize>,
     gone: Vec<usize>,
 }
 
@@ -243,6 +246,7 @@ fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result
 
 fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
+    shared.crew.lock().threads.push(token());
     let remembering = Remembering::begin();
     let task = first.lock().take();
     drop(first);
@@ -266,6 +270,7 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     drop(remembering);
     let mut crew = shared.crew.lock();
     crew.live -= 1;
+    crew.threads.retain(|thread| *thread != token());
     crew.gone.push(number);
     crew.notify_all();
 }
@@ -316,9 +321,17 @@ impl Executor for ThreadPool {
         let closing = Closing::here();
         let mut crew = self.shared.crew.lock();
         // Workers that close, this pool or another one, do not wait for each other. Everybody else waits for all.
+        let mut waiting = Inside::here();
         while crew.live > if closing.is_worker() { crew.closing } else { 0 } {
-            crew = crew.wait(Until::Forever);
+            crew = match &mut waiting {
+                None => crew.wait(Until::Forever),
+                Some(waiting) => {
+                    waiting.tell_others(crew.threads.iter().map(|thread| Way::By(*thread)).collect());
+                    crew.wait(Until::Forever.or_soon())
+                }
+            };
         }
+        drop(waiting);
         let gone = mem::take(&mut crew.gone);
         let handles: Vec<_> = gone.iter().filter_map(|number| crew.handles.remove(number)).collect();
         drop(crew);

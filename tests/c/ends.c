@@ -251,6 +251,64 @@ static void hooks_that_wait_for_each_other_are_told(void) {
   }
 }
 
+/* A hook waits for a request of another session, whose hook closes the first one's session or shuts its executor down, and
+   so waits for the first hook: that one is told, and the other goes on. */
+typedef struct closer {
+  rf_session *session;
+  rf_executor *executor;
+  pair both;
+} closer;
+
+static rf_status wait_for_the_closer(rf_hook_call *call, const rf_response *response, void *user_data) {
+  closer *all = user_data;
+  (void)call, (void)response;
+  INCREMENT(all->both.inside);
+  EVENTUALLY(LOAD(all->both.inside) == 2);
+  all->both.first = wait_for(published(&all->both, 1), all->both.which);
+  return RF_OK;
+}
+
+static rf_status close_the_other(rf_hook_call *call, const rf_response *response, void *user_data) {
+  closer *all = user_data;
+  (void)call, (void)response;
+  INCREMENT(all->both.inside);
+  EVENTUALLY(LOAD(all->both.inside) == 2);
+  all->both.second = all->executor == NULL ? rf_session_close(all->session, RF_CLOSE_WAIT)
+                                           : rf_executor_shutdown(all->executor, true, false);
+  return RF_OK;
+}
+
+static void a_hook_that_waits_for_who_closes_its_session_is_told(void) {
+  for (int which = 0; which < 8; which++) {
+    closer all;
+    rf_executor *executor = NULL;
+    rf_config *config = NULL;
+    memset(&all, 0, sizeof all);
+    CHECK_OK(rf_executor_new_threads(2, &executor));
+    CHECK_OK(rf_config_new(&config));
+    CHECK_OK(rf_config_set_executor(config, executor));
+    CHECK_OK(rf_session_new(config, &all.session));
+    rf_config_free(config);
+    if (which >= 4) all.executor = executor;
+    all.both.which = which % 4;
+    rf_options *waits = new_options(), *closes = new_options();
+    CHECK_OK(rf_options_add_hook(waits, wait_for_the_closer, &all, NULL));
+    CHECK_OK(rf_options_add_hook(closes, close_the_other, &all, NULL));
+    rf_future *one = get(all.session, http("/hello"), waits), *other = get(session, http("/hello"), closes);
+    __atomic_store_n(&all.both.futures[1], other, __ATOMIC_SEQ_CST);
+    RESPONSE(one);
+    RESPONSE(other);
+    CHECK_STATUS(RF_E_DEADLOCK, all.both.first);
+    CHECK_OK(all.both.second);
+    rf_future_free(one);
+    rf_future_free(other);
+    rf_options_free(waits);
+    rf_options_free(closes);
+    rf_session_free(all.session);
+    rf_executor_free(executor);
+  }
+}
+
 /* Nobody is told who only has to wait: hooks that wait for requests that run, again and again. */
 static rf_status fetch_inside(rf_hook_call *call, const rf_response *response, void *user_data) {
   (void)response;
@@ -444,6 +502,7 @@ int main(void) {
   a_silence_is_no_longer_for_signals();
   a_hook_that_waits_for_itself_is_told();
   hooks_that_wait_for_each_other_are_told();
+  a_hook_that_waits_for_who_closes_its_session_is_told();
   hooks_that_only_wait_are_not_told();
   what_was_not_sent_is_not_waited_for();
   look_ups_are_bounded_and_do_not_hold_up_an_end();
