@@ -17,6 +17,9 @@ use crate::signal::Signal;
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
 pub const SLICE: Duration = Duration::from_millis(10);
 
+/// Less than this is given back at once.
+const LARGE: usize = 1 << 20;
+
 #[derive(Debug)]
 pub struct Control {
     /// A forked child has copies of the sockets, but what is done to them is done to those of its parent.
@@ -24,6 +27,8 @@ pub struct Control {
     aborted: AtomicBool,
     attached: Mutex<Attached>,
     deadline: OnceLock<Instant>,
+    /// Memory to be given back after the request is over.
+    leftovers: Mutex<Vec<Vec<u8>>>,
 }
 
 /// What an abort reaches at this moment.
@@ -43,6 +48,7 @@ impl Default for Control {
             aborted: AtomicBool::new(false),
             attached: Mutex::default(),
             deadline: OnceLock::new(),
+            leftovers: Mutex::default(),
         }
     }
 }
@@ -64,6 +70,14 @@ impl Control {
     /// Set once, by whoever starts the request.
     pub fn set_deadline(&self, deadline: Instant) {
         let _ = self.deadline.set(deadline);
+    }
+
+    /// Keeps memory that nobody needs any more until the request is over: to give a large body back takes long, and nobody
+    /// is to wait for that.
+    pub fn free_later(&self, memory: Vec<u8>) {
+        if memory.capacity() > LARGE {
+            self.leftovers.lock().push(memory);
+        }
     }
 
     /// Ends whatever the request does now, and everything it would do next.

@@ -69,11 +69,16 @@ impl Inside {
         (RUNNING.get() > 0).then(|| Inside { thread: thread::token(), looks: 0, suspected: None })
     }
 
-    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end.
-    pub fn is_stuck(&mut self, all: bool, ways: Vec<Way>) -> bool {
+    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends by
+    /// itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out.
+    pub fn is_stuck(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> bool {
         let thread = self.thread;
         if is_stuck(all, &ways, |way| way == Way::Never || way == Way::By(thread)) {
             return true;
+        }
+        if limited {
+            drop(self.write_down(all, Vec::new()));
+            return false;
         }
         let waiting = self.write_down(all, ways);
         // All are stuck until there is a way out for one of them.

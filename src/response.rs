@@ -383,7 +383,12 @@ impl Response {
             let content = &mut *content.borrow_mut();
             source.read_to_end(content).map_err(|error| match error.kind() {
                 std::io::ErrorKind::OutOfMemory => no_room_after(content.len()).into_io(),
-                _ => error,
+                _ => {
+                    if let Some(control) = &*self.reins.lock() {
+                        control.free_later(mem::take(content));
+                    }
+                    error
+                }
             })?;
             // For the NUL.
             content.try_reserve_exact(1).map_err(|_| no_room_after(content.len()).into_io())?;

@@ -51,14 +51,19 @@ impl Watch {
     }
 
     /// Whether waiting for `all` of these, or for one, would never end.
-    fn is_stuck<'a, W: Work>(&mut self, all: bool, open: impl Iterator<Item = &'a Future<W>>) -> bool {
+    fn is_stuck<'a, W: Work>(
+        &mut self,
+        all: bool,
+        until: Until,
+        open: impl Iterator<Item = &'a Future<W>>,
+    ) -> bool {
         let all_blocked = self.blocked.as_ref().filter(|blocked| blocked.all()).map(Blocked::home);
         if self.inside.is_none() && all_blocked.is_none() {
             return false;
         }
         let ways: Vec<Way> = open.map(|future| future.way(all_blocked)).collect();
         match &mut self.inside {
-            Some(inside) => inside.is_stuck(all, ways),
+            Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
             None => deadlock::is_stuck(all, &ways, |way| way == Way::Never),
         }
     }
@@ -155,7 +160,7 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
             None => progress.wait(until),
             Some(watch) => {
                 let open = futures().filter(|future| !future.is_done());
-                if watch.is_stuck(when == ReturnWhen::AllCompleted, open) {
+                if watch.is_stuck(when == ReturnWhen::AllCompleted, until, open) {
                     result = Err(WaitError::Deadlock);
                     break;
                 }
@@ -320,7 +325,7 @@ impl<W: Work> Completed<W> {
                 None => queue.wait(until),
                 Some(watch) => {
                     let open = queue.places.iter().flatten().map(|(future, _)| &**future);
-                    if watch.is_stuck(false, open.filter(|future| !future.is_done())) {
+                    if watch.is_stuck(false, until, open.filter(|future| !future.is_done())) {
                         return Err(WaitError::Deadlock);
                     }
                     queue.wait(until.or_soon())

@@ -140,10 +140,11 @@ pub unsafe extern "C" fn rf_options_set_body(
     length: usize,
 ) -> rf_status {
     // SAFETY: see rf_options_new.
-    let check = || unsafe { bytes(data.cast(), length) };
-    change(options, check, |options, data| {
-        options.body.replace(BodySource::Bytes(Arc::new(Owned::new(data))))
-    })
+    let check = || {
+        let data = unsafe { bytes(data.cast(), length) }?;
+        Owned::try_new(data).map_err(|_| rf_status::RF_E_RESOURCE)
+    };
+    change(options, check, |options, data| options.body.replace(BodySource::Bytes(Arc::new(data))))
 }
 
 /// Sets the body to `length` bytes that are not copied. They must stay as they are until `drop` runs: when no

@@ -11,9 +11,12 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli_decompressor::{
+    Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, SliceWrapperMut,
+};
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation, OutBuffer};
 
@@ -207,8 +210,55 @@ fn has_zlib_header(coded: &[u8]) -> bool {
 
 enum Engine {
     Inflate(Decompress),
-    Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
+    Brotli(Box<BrotliState<Fallible, Fallible, Fallible>>),
     Zstd(Zstd<'static>),
+}
+
+/// Why an engine cannot go on.
+enum Trouble {
+    Broken(String),
+    OutOfMemory,
+}
+
+/// Memory for brotli, whose window the other side chooses. The decoder knows of no failure to get it: that unwinds out of it,
+/// and the decoder is not used again.
+struct Fallible;
+
+struct Memory<T>(Vec<T>);
+
+struct NoMemory;
+
+impl<T: Clone + Default> Allocator<T> for Fallible {
+    type AllocatedMemory = Memory<T>;
+
+    fn alloc_cell(&mut self, length: usize) -> Memory<T> {
+        let mut memory = Vec::new();
+        if memory.try_reserve_exact(length).is_err() {
+            panic::resume_unwind(Box::new(NoMemory));
+        }
+        memory.resize(length, T::default());
+        Memory(memory)
+    }
+
+    fn free_cell(&mut self, _: Memory<T>) {}
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Memory<T> {
+        Memory(Vec::new())
+    }
+}
+
+impl<T> SliceWrapper<T> for Memory<T> {
+    fn slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> SliceWrapperMut<T> for Memory<T> {
+    fn slice_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
 }
 
 /// What one step of an engine did.
@@ -226,8 +276,7 @@ impl Engine {
 
     fn brotli() -> Engine {
         // Strict: without "large windows", which are no part of `br` and take up to 1 GB.
-        let alloc = StandardAlloc::default;
-        Engine::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc())))
+        Engine::Brotli(Box::new(BrotliState::new_strict(Fallible, Fallible, Fallible)))
     }
 
     fn zstd() -> io::Result<Engine> {
@@ -237,13 +286,14 @@ impl Engine {
     }
 
     /// Decodes from `coded` into `out` as much as goes; the error says what is wrong.
-    fn step(&mut self, coded: &[u8], out: &mut [u8]) -> Result<Step, String> {
+    fn step(&mut self, coded: &[u8], out: &mut [u8]) -> Result<Step, Trouble> {
         match self {
             Engine::Inflate(inflate) => {
                 let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
                 let status = inflate
                     .decompress(coded, out, FlushDecompress::None)
-                    .map_err(|error| error.message().map_or_else(|| error.to_string(), str::to_owned))?;
+                    .map_err(|error| error.message().map_or_else(|| error.to_string(), str::to_owned))
+                    .map_err(Trouble::Broken)?;
                 Ok(Step {
                     consumed: (inflate.total_in() - before_in) as usize,
                     produced: (inflate.total_out() - before_out) as usize,
@@ -253,18 +303,27 @@ impl Engine {
             Engine::Brotli(state) => {
                 let (mut available_in, mut consumed) = (coded.len(), 0);
                 let (mut available_out, mut produced, mut total) = (out.len(), 0, 0);
-                let result = BrotliDecompressStream(
-                    &mut available_in,
-                    &mut consumed,
-                    coded,
-                    &mut available_out,
-                    &mut produced,
-                    out,
-                    &mut total,
-                    state,
-                );
+                let mut decompress = || {
+                    BrotliDecompressStream(
+                        &mut available_in,
+                        &mut consumed,
+                        coded,
+                        &mut available_out,
+                        &mut produced,
+                        out,
+                        &mut total,
+                        state,
+                    )
+                };
+                let result =
+                    panic::catch_unwind(AssertUnwindSafe(&mut decompress)).map_err(
+                        |payload| match payload.is::<NoMemory>() {
+                            true => Trouble::OutOfMemory,
+                            false => panic::resume_unwind(payload),
+                        },
+                    )?;
                 match result {
-                    BrotliResult::ResultFailure => Err(format!("{:?}", state.error_code)),
+                    BrotliResult::ResultFailure => Err(Trouble::Broken(format!("{:?}", state.error_code))),
                     _ => Ok(Step {
                         consumed,
                         produced,
@@ -274,7 +333,15 @@ impl Engine {
             }
             Engine::Zstd(engine) => {
                 let (mut input, mut output) = (InBuffer::around(coded), OutBuffer::around(out));
-                let missing = engine.run(&mut input, &mut output).map_err(|error| error.to_string())?;
+                let missing = engine.run(&mut input, &mut output).map_err(|error| {
+                    let text = error.to_string();
+                    // The crate's errors are words.
+                    if text.contains("Allocation error") {
+                        Trouble::OutOfMemory
+                    } else {
+                        Trouble::Broken(text)
+                    }
+                })?;
                 Ok(Step { consumed: input.pos(), produced: output.pos(), complete: missing == 0 })
             }
         }
@@ -363,7 +430,13 @@ impl<S: Read> Read for Layer<S> {
                         continue;
                     }
                     let coded = &self.buffer[self.start..self.end];
-                    let step = engine.step(coded, out).map_err(|detail| self.coding.broken(detail))?;
+                    let step = engine.step(coded, out).map_err(|trouble| match trouble {
+                        Trouble::Broken(detail) => self.coding.broken(detail),
+                        Trouble::OutOfMemory => {
+                            let what = format_args!("the window of a {} body", self.coding.name());
+                            Error::out_of_memory(what).into_io()
+                        }
+                    })?;
                     // Without progress there is no more until more is read, and at the end no more at all.
                     let stuck = step.consumed == 0 && step.produced == 0 && !step.complete;
                     if stuck && (self.ended || !coded.is_empty()) {
@@ -796,6 +869,12 @@ mod tests {
                 if stopped { crate::error::ErrorKind::Aborted } else { crate::error::ErrorKind::Timeout };
             assert_eq!(error.kind(), expected);
         }
+    }
+
+    #[test]
+    fn a_window_that_there_is_no_memory_for_ends_the_decoder() {
+        let payload = panic::catch_unwind(|| Allocator::<u8>::alloc_cell(&mut Fallible, usize::MAX / 2));
+        assert!(payload.is_err_and(|payload| payload.is::<NoMemory>()));
     }
 
     #[test]

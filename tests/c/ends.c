@@ -251,6 +251,36 @@ static void hooks_that_wait_for_each_other_are_told(void) {
   }
 }
 
+/* One of the two waits for a while only: that one runs out, and nobody is told. */
+static rf_status wait_for_a_while(rf_hook_call *call, const rf_response *response, void *user_data) {
+  pair *both = user_data;
+  const rf_response *other = NULL;
+  (void)call;
+  int mine = strstr(rf_response_url(response), "b=1") != NULL;
+  INCREMENT(both->inside);
+  EVENTUALLY(LOAD(both->inside) == 2);
+  rf_status status = rf_future_result(published(both, 1 - mine), mine ? 300 : RF_FOREVER, &other);
+  *(mine ? &both->second : &both->first) = status;
+  return RF_OK;
+}
+
+static void a_wait_that_ends_by_itself_makes_no_deadlock(void) {
+  pair both;
+  memset(&both, 0, sizeof both);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook(options, wait_for_a_while, &both, NULL));
+  rf_future *one = get(session, http("/get?a=1"), options), *other = get(session, http("/get?b=1"), options);
+  __atomic_store_n(&both.futures[0], one, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&both.futures[1], other, __ATOMIC_SEQ_CST);
+  RESPONSE(one);
+  RESPONSE(other);
+  CHECK_STATUS(RF_OK, both.first);
+  CHECK_STATUS(RF_TIMEOUT, both.second);
+  rf_future_free(one);
+  rf_future_free(other);
+  rf_options_free(options);
+}
+
 /* A hook waits for a request of another session, whose hook closes the first one's session or shuts its executor down, and
    so waits for the first hook: that one is told, and the other goes on. */
 typedef struct closer {
@@ -502,6 +532,7 @@ int main(void) {
   a_silence_is_no_longer_for_signals();
   a_hook_that_waits_for_itself_is_told();
   hooks_that_wait_for_each_other_are_told();
+  a_wait_that_ends_by_itself_makes_no_deadlock();
   a_hook_that_waits_for_who_closes_its_session_is_told();
   hooks_that_only_wait_are_not_told();
   what_was_not_sent_is_not_waited_for();
