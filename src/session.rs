@@ -453,6 +453,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether functions of the user's run along with it, wherever it runs.
+    pub fn runs_functions(&self) -> bool {
+        let has = |options: &Options| !options.hooks.is_empty() || options.background.is_some();
+        has(&self.defaults) || self.options.as_deref().is_some_and(has)
+    }
+
     /// Sends it on this thread.
     pub fn run(self, control: &Arc<Control>) -> Outcome {
         send::run(&self, control).map_err(|error| error.at(&self.url))

@@ -388,6 +388,30 @@ static void a_stream_ends_at_its_deadline(void) {
   }
 }
 
+/* A worker that is stopped runs nothing: the request ends with its deadline, not a second later. */
+static void a_stopped_worker_does_not_hold_a_deadline_up(void) {
+  pool pool = new_pool(1);
+  rf_options *options = options_with_hook("tell_process");
+  rf_future *future = get(pool.session, http("/get"), options);
+  pid_t worker = (pid_t)process_of(RESPONSE(future));
+  rf_future_free(future);
+  rf_options_free(options);
+  CHECK_INT(0, kill(worker, SIGSTOP));
+  options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 300 * patience()));
+  int64_t start = now_ms();
+  future = get(pool.session, http("/get"), options);
+  ERROR_OF(RF_ERROR_TIMEOUT, future);
+  CHECK_RANGE(290 * patience(), 300 * patience() + 400, now_ms() - start);
+  rf_future_free(future);
+  /* Another one takes its place. */
+  future = get(pool.session, http("/get"), NULL);
+  RESPONSE(future);
+  rf_future_free(future);
+  rf_options_free(options);
+  end_pool(pool);
+}
+
 /* Its sockets are open in a child that it leaves behind: that does not keep the reader waiting. */
 static void a_dead_worker_breaks_its_streams_off_though_a_child_of_it_lives(void) {
   pool pool = new_pool(1);
@@ -636,6 +660,7 @@ int main(int argc, char **argv) {
   lines_come_as_they_arrive();
   unread_streams_end();
   closing_with_an_abort_ends_streams();
+  a_stopped_worker_does_not_hold_a_deadline_up();
   a_dead_worker_breaks_its_streams_off();
   a_dead_worker_breaks_its_streams_off_though_a_child_of_it_lives();
   a_stream_ends_at_its_deadline();

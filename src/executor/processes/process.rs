@@ -167,6 +167,7 @@ impl Process {
         control.attach_signal(&self.wake);
         self.asked += 1;
         let mut watch = self.watch(control);
+        watch.runs_functions = request.runs_functions();
         let sent =
             self.channel.send(Kind::Task, &task.message, attachment.as_ref().map(AsFd::as_fd), &mut watch);
         drop(attachment);
@@ -174,7 +175,7 @@ impl Process {
             Ok(()) => self.answer(task.name, request, control, &mut watch),
             Err(error) => Err(error),
         };
-        let is_late = watch.is_late;
+        let (is_late, runs_functions) = (watch.is_late, watch.runs_functions);
         drop(watch);
         control.detach_signal(&self.wake);
         match outcome {
@@ -188,6 +189,12 @@ impl Process {
                     self.hosts.insert(0, host.into());
                 }
                 Ok(outcome)
+            }
+            // It was stopped, or has no processor: nothing but the library's own was running.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && is_late && !runs_functions => {
+                self.child.kill();
+                let late = if control.is_aborted() { Error::aborted() } else { Control::past_deadline() };
+                Err(Trouble::Broken(late))
             }
             Err(error) => {
                 let is_unsent = error.kind() == io::ErrorKind::BrokenPipe;
@@ -233,6 +240,7 @@ impl Process {
             is_late: false,
             is_aborted: false,
             give_up_at_once: false,
+            runs_functions: false,
         }
     }
 
@@ -436,6 +444,8 @@ struct Watch {
     is_aborted: bool,
     /// There is nothing yet that could be aborted.
     give_up_at_once: bool,
+    /// Functions of the user's may be running.
+    runs_functions: bool,
 }
 
 impl Watch {
@@ -455,7 +465,8 @@ impl Watch {
     fn pass_deadline_on(&mut self) {
         self.deadline = None;
         self.is_late = true;
-        self.stop_within(DEADLINE);
+        let has_others = Arc::strong_count(&self.child) > 2;
+        self.stop_within(if self.runs_functions || has_others { DEADLINE } else { ABORT });
     }
 
     fn stop_within(&mut self, patience: Duration) {
