@@ -1,7 +1,6 @@
 //! Certificates and keys in files: CA bundles, directories of them, client certificates; and whether the files have
 //! changed since they were read.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -21,24 +20,26 @@ use crate::http::socket::Limits;
 #[derive(Debug)]
 pub struct Roots {
     pub authorities: RootCertStore,
-    /// Digests of the certificates, whole.
-    listed: HashSet<[u8; 32]>,
+    /// Digests of the certificates, whole, in order.
+    listed: Vec<[u8; 32]>,
 }
 
 impl Roots {
     pub fn empty() -> Roots {
-        Roots { authorities: RootCertStore::empty(), listed: HashSet::new() }
+        Roots { authorities: RootCertStore::empty(), listed: Vec::new() }
     }
 
     /// Adds those that can be an authority; how many that were.
     pub fn add(&mut self, certificates: Vec<CertificateDer<'static>>) -> usize {
         self.listed.extend(certificates.iter().map(|certificate| digest(certificate)));
+        self.listed.sort_unstable();
+        self.listed.dedup();
         self.authorities.add_parsable_certificates(certificates).0
     }
 
     /// Whether this very certificate is among them.
     pub fn lists(&self, certificate: &CertificateDer) -> bool {
-        self.listed.contains(&digest(certificate))
+        self.listed.binary_search(&digest(certificate)).is_ok()
     }
 }
 
