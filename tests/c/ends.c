@@ -504,7 +504,11 @@ static void waiting_for_a_place_does_not_eat_the_connect_time_out(void) {
   CHECK_OK(rf_session_new(config, &own));
   rf_config_free(config);
   const char *gate = unique("place");
-  rf_future *first = get(own, gate_url(gate), NULL);
+  /* Its connection is closed after it: who comes next has to connect. */
+  rf_options *closing = new_options();
+  CHECK_OK(rf_options_set_header(closing, "Connection", "close"));
+  rf_future *first = get(own, gate_url(gate), closing);
+  rf_options_free(closing);
   gate_wait(gate, 1);
   rf_options *options = new_options(), *short_options = limited(RF_FOREVER, 300 * patience());
   CHECK_OK(rf_options_set_timeout(options, 200 * patience(), RF_FOREVER));
