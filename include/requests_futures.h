@@ -30,8 +30,9 @@
  *
  *   fork()     Threads do not survive it: in the child, what was made before gives RF_E_SHUTDOWN where it would have to
  *              wait or to work (a queue of rf_as_completed does in any case). New sessions and executors work there,
- *              whatever the parent's threads did at that moment. A function of yours that forks and returns in the
- *              child as well ends its request there: the thread that ran it ends, or the whole child if that was a
+ *              whatever the parent's threads did at that moment. A future that was not over then stays so in the child
+ *              for ever: cancelling and aborting it have no effect there. A function of yours that forks and returns in
+ *              the child as well ends its request there: the thread that ran it ends, or the whole child if that was a
  *              worker process; rf_task_run returns.
  *
  *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
@@ -39,7 +40,9 @@
  *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
  *              file system that does not answer is the one thing that may take longer. A time-out counts from the
  *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
- *              that of a hook for its own future, returns RF_E_DEADLOCK.
+ *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
+ *              more second after the deadline; then its process is killed and the future fails with
+ *              RF_ERROR_BROKEN_POOL.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.
@@ -121,7 +124,7 @@ typedef enum rf_status {
   RF_E_INVALID = -2,
   // The session was closed, or its executor shut down.
   RF_E_SHUTDOWN = -3,
-  // A worker would wait for work that only its own full pool could run.
+  // The wait could never end: rf_future_result says when.
   RF_E_DEADLOCK = -4,
   // A defect in this library stopped the call. Nothing was changed.
   RF_E_PANIC = -5,
@@ -575,9 +578,10 @@ rf_status rf_options_set_body_borrowed(rf_options *options, const void *data, si
 // which has no length, fails the future at once; rf_options_set_body_reader can send what it gives.
 rf_status rf_options_set_body_file(rf_options *options, const char *path);
 
-// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
-// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1 where
-// it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
+// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect that keeps the body, a
+// retry, digest authentication, or another request with the same options. It may be NULL: a retry is then not
+// made, and the others fail with RF_ERROR_UNREWINDABLE_BODY. `length` is -1 where it is not known: the body then
+// goes in chunks. RF_E_INVALID: any other negative length.
 rf_status rf_options_set_body_reader(rf_options *options, rf_read_fn read, rf_rewind_fn rewind, int64_t length,
     void *user_data, rf_drop_fn drop);
 
@@ -669,7 +673,8 @@ rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 // was there. A file that is replaced passes on its mode and, as far as the process may, its owner; a new one has
 // the mode that open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device
 // or a pipe is written to directly; a pipe without a reader is waited for until the deadline, and a reader that
-// goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are then empty.
+// goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status
+// such as 404 is no failure: its body becomes the file's, unless a response hook fails the future.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
 // Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then

@@ -30,8 +30,9 @@
  *
  *   fork()     Threads do not survive it: in the child, what was made before gives RF_E_SHUTDOWN where it would have to
  *              wait or to work (a queue of rf_as_completed does in any case). New sessions and executors work there,
- *              whatever the parent's threads did at that moment. A function of yours that forks and returns in the
- *              child as well ends its request there: the thread that ran it ends, or the whole child if that was a
+ *              whatever the parent's threads did at that moment. A future that was not over then stays so in the child
+ *              for ever: cancelling and aborting it have no effect there. A function of yours that forks and returns in
+ *              the child as well ends its request there: the thread that ran it ends, or the whole child if that was a
  *              worker process; rf_task_run returns.
  *
  *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
@@ -39,7 +40,9 @@
  *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
  *              file system that does not answer is the one thing that may take longer. A time-out counts from the
  *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
- *              that of a hook for its own future, returns RF_E_DEADLOCK.
+ *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
+ *              more second after the deadline; then its process is killed and the future fails with
+ *              RF_ERROR_BROKEN_POOL.
  *
  *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
  *              microseconds.

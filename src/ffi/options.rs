@@ -178,9 +178,10 @@ pub unsafe extern "C" fn rf_options_set_body_file(
     change(options, check, |options, path| options.body.replace(BodySource::File(path.into())))
 }
 
-/// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect, a retry or digest
-/// authentication; it may be NULL: such a request then fails with RF_ERROR_UNREWINDABLE_BODY. `length` is -1
-/// where it is not known: the body then goes in chunks. RF_E_INVALID: any other negative length.
+/// Sets the body to what `read` returns. `rewind` goes back to the start, for a redirect that keeps the body, a retry,
+/// digest authentication, or another request with the same options. It may be NULL: a retry is then not made, and the
+/// others fail with RF_ERROR_UNREWINDABLE_BODY. `length` is -1 where it is not known: the body then goes in chunks.
+/// RF_E_INVALID: any other negative length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_body_reader(
     options: *mut rf_options,
@@ -454,7 +455,8 @@ pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes
 /// file that is replaced passes on its mode and, as far as the process may, its owner; a new one has the mode that
 /// open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device or a pipe is written to
 /// directly; a pipe without a reader is waited for until the deadline, and a reader that goes away fails the future
-/// (EPIPE) without SIGPIPE. Content and text of the response are then empty.
+/// (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status such as 404 is no failure: its body
+/// becomes the file's, unless a response hook fails the future.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output_file(
     options: *mut rf_options,

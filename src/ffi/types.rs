@@ -25,7 +25,7 @@ pub enum rf_status {
     RF_E_INVALID = -2,
     /// The session was closed, or its executor shut down.
     RF_E_SHUTDOWN = -3,
-    /// A worker would wait for work that only its own full pool could run.
+    /// The wait could never end: rf_future_result says when.
     RF_E_DEADLOCK = -4,
     /// A defect in this library stopped the call. Nothing was changed.
     RF_E_PANIC = -5,
