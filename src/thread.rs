@@ -19,9 +19,9 @@ pub fn token() -> usize {
 const OPEN: [libc::c_int; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGPROF];
 
-/// Starts a thread in which signals are blocked: they belong to the program, not to us. Threads inherit the mask of the
-/// thread that starts them, so there is no moment without it.
-pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
+/// Runs this with signals blocked. A thread that it starts has them blocked from its first moment, as threads inherit the
+/// mask of the thread that starts them: signals belong to the program, not to us.
+pub fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
     // SAFETY: both sets are plain data that the calls fill in; the mask of this thread is put back.
     unsafe {
         let mut blocked: libc::sigset_t = mem::zeroed();
@@ -31,7 +31,7 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
             libc::sigdelset(&mut blocked, signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut before);
-        let result = start();
+        let result = run();
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
         result
     }

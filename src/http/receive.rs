@@ -97,6 +97,13 @@ impl StatusLine {
 
 fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Head), Error> {
     let nonsense = |what: &str| Error::new(ErrorKind::Connection, format!("Connection aborted: {what}"));
+    let too_much_before = || {
+        nonsense(&format!(
+            "the server sent more than {INTERIM_LIMIT} interim responses, or more than {INTERIM_BYTES} bytes before \
+             the response"
+        ))
+    };
+    // Empty lines are counted with the interim responses.
     let (mut interim, mut interim_bytes) = (0, 0);
     loop {
         let (connection, limits) = in_use.parts();
@@ -106,7 +113,10 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
             if *input != *b"\r" && !b"HTTP/1.".starts_with(&input[..input.len().min(7)]) {
                 return Err(nonsense("what the server sent is no response of HTTP/1"));
             }
-            if input.len() >= HEAD_LIMIT || interim_bytes > INTERIM_BYTES {
+            if interim_bytes > INTERIM_BYTES {
+                return Err(too_much_before());
+            }
+            if input.len() >= HEAD_LIMIT {
                 return Err(nonsense(&format!("the head of the response is longer than {HEAD_LIMIT} bytes")));
             }
             let received = connection.fill(&limits)?;
@@ -130,10 +140,7 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
             interim_bytes += length;
             connection.consume(length);
             if interim > INTERIM_LIMIT || interim_bytes > INTERIM_BYTES {
-                return Err(nonsense(&format!(
-                    "the server sent more than {INTERIM_LIMIT} interim responses, or more than {INTERIM_BYTES} \
-                     bytes of them"
-                )));
+                return Err(too_much_before());
             }
             continue;
         }

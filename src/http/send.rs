@@ -348,9 +348,11 @@ impl Transfer<'_> {
                 answered_proxy = true;
             } else {
                 let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
-                let may_answer = !answered && (400..500).contains(&response.status());
-                let origin = if may_answer { hop.url.origin() } else { return Ok(response) };
-                if !session.digest.challenge(&origin, user, &challenges("www-authenticate"), hashable()) {
+                if answered || !(400..500).contains(&response.status()) {
+                    return Ok(response);
+                }
+                let asked = challenges("www-authenticate");
+                if !session.digest.challenge(&hop.url.origin(), user, &asked, hashable()) {
                     return Ok(response);
                 }
                 credentials.authorization = self.digest(hop, user, password)?;

@@ -168,6 +168,33 @@ static inline rf_session *new_session_workers(size_t max_workers) {
   return session;
 }
 
+static inline rf_session *session_on(rf_executor *executor) {
+  rf_config *config = NULL;
+  rf_session *session = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  CHECK_OK(rf_session_new(config, &session));
+  rf_config_free(config);
+  return session;
+}
+
+/* On an executor of the test's own, which does nothing but give each task to this function. */
+static inline rf_session *session_run_by(rf_status (*submit)(rf_task *task, void *user_data)) {
+  rf_executor_ops ops = {sizeof ops, submit, NULL};
+  rf_executor *executor = NULL;
+  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
+  rf_session *session = session_on(executor);
+  rf_executor_free(executor);
+  return session;
+}
+
+/* Runs a task in the thread that submits it, with that thread's mask of signals. */
+static inline rf_status run_here(rf_task *task, void *user_data) {
+  (void)user_data;
+  rf_task_run(task);
+  return RF_OK;
+}
+
 static inline rf_options *new_options(void) {
   rf_options *options = NULL;
   CHECK_OK(rf_options_new(&options));

@@ -236,16 +236,6 @@ static void from_inside(place where, how way, size_t workers, bool shared) {
 
 /* ---- one session's callback closes another session ---- */
 
-static rf_session *session_on(rf_executor *executor) {
-  rf_config *config = NULL;
-  rf_session *made = NULL;
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &made));
-  rf_config_free(config);
-  return made;
-}
-
 typedef struct other {
   rf_session *session;
   int mode, closed;

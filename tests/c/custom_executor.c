@@ -26,7 +26,7 @@ static void shut_down(bool wait, bool cancel_futures, void *user_data) {
 }
 static void drop(void *user_data) { INCREMENT(((own *)user_data)->drops); }
 
-static rf_status run_here(own *self, rf_task *task) {
+static rf_status run_at_once(own *self, rf_task *task) {
   (void)self;
   rf_task_run(task);
   return RF_OK;
@@ -75,7 +75,7 @@ static void end(own *self, rf_executor *executor, rf_session *session) {
 static void in_this_thread(void) {
   own self;
   rf_session *session = NULL;
-  rf_executor *executor = new_executor(&self, run_here, &session);
+  rf_executor *executor = new_executor(&self, run_at_once, &session);
   rf_future *future = get(session, http("/get?a=b"), NULL);
   CHECK(rf_future_done(future)); /* the call that submitted it ran it */
   CHECK_STR("b", json_string(RESPONSE(future), "/args/a"));
@@ -139,7 +139,7 @@ static void cancelled_before_it_runs(void) {
 static void shutting_down(void) {
   own self;
   rf_session *session = NULL;
-  rf_executor *executor = new_executor(&self, run_here, &session);
+  rf_executor *executor = new_executor(&self, run_at_once, &session);
   rf_future *future = (void *)session;
   CHECK_OK(rf_executor_shutdown(executor, false, true));
   CHECK_INT(1, self.shutdowns);
@@ -175,7 +175,7 @@ static void every_size_of_the_functions(void) {
     memset(at, 0xff, room);
     memcpy(at, &whole, room < sizeof whole ? room : sizeof whole);
     memset(&self, 0, sizeof self);
-    self.submit = run_here;
+    self.submit = run_at_once;
     rf_status status = rf_executor_new_custom((const rf_executor_ops *)(void *)at, &self, drop, &executor);
     if (size < behind_submit) {
       CHECK_STATUS(RF_E_INVALID, status);

@@ -42,16 +42,6 @@ static inline rf_options *options_with_hook(const char *name) {
   return options;
 }
 
-static inline rf_session *session_on(rf_executor *executor) {
-  rf_config *config = NULL;
-  rf_session *session = NULL;
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
-  return session;
-}
-
 /* CRC-32, the check sum of messages. */
 static inline uint32_t crc32(const uint8_t *bytes, size_t length) {
   uint32_t sum = 0xffffffff;

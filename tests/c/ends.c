@@ -102,23 +102,9 @@ static void ring(bool on) {
   CHECK_INT(0, setitimer(ITIMER_REAL, &every, NULL));
 }
 
-static rf_status run_here(rf_task *task, void *user_data) {
-  (void)user_data;
-  rf_task_run(task);
-  return RF_OK;
-}
-
 /* Silence counts from its beginning, signals or not: receiving on the thread of a custom executor, and sending. */
 static void a_silence_is_no_longer_for_signals(void) {
-  rf_executor_ops ops = {sizeof ops, run_here, NULL};
-  rf_executor *executor = NULL;
-  rf_config *config = NULL;
-  rf_session *own = NULL;
-  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &own));
-  rf_config_free(config);
+  rf_session *own = session_run_by(run_here);
   rf_options *options = limited(300 * patience(), RF_FOREVER);
   size_t size = 20000000;
   char *data = calloc(1, size);
@@ -159,7 +145,6 @@ static void a_silence_is_no_longer_for_signals(void) {
   rf_options_free(sending);
   rf_options_free(options);
   rf_session_free(own);
-  rf_executor_free(executor);
 }
 
 /* ---- waits that can never end ---- */

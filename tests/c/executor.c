@@ -8,7 +8,7 @@ static rf_executor *new_threads(size_t workers) {
   return executor;
 }
 
-static rf_session *session_on(rf_executor *executor) {
+static rf_session *session_asking_for_77(rf_executor *executor) {
   rf_config *config = NULL;
   rf_session *session = NULL;
   CHECK_OK(rf_config_new(&config));
@@ -37,7 +37,7 @@ static void workers_are_counted(void) {
 
   executor = new_threads(5);
   CHECK_INT(5, rf_executor_max_workers(executor));
-  session = session_on(executor);
+  session = session_asking_for_77(executor);
   CHECK_INT(5, rf_session_max_workers(session));
   rf_session_free(session);
   rf_executor_free(executor); /* that never did anything */
@@ -82,7 +82,7 @@ static void first_in_first_out(void) {
 
 static void shared_by_sessions(void) {
   rf_executor *executor = new_threads(1);
-  rf_session *one = session_on(executor), *two = session_on(executor);
+  rf_session *one = session_asking_for_77(executor), *two = session_asking_for_77(executor);
   const char *gate = unique("shared");
   rf_future *slow = get(one, gate_url(gate), NULL);
   rf_future *pending = get(one, http("/hello"), NULL);
@@ -120,7 +120,7 @@ static void shared_by_sessions(void) {
 
 static void shutdown_that_waits(void) {
   rf_executor *executor = new_threads(2);
-  rf_session *session = session_on(executor);
+  rf_session *session = session_asking_for_77(executor);
   rf_future *futures[6], *late = (void *)session;
   for (int i = 0; i < 6; i++) futures[i] = get(session, http("/delay/0.1"), NULL);
   CHECK_OK(rf_executor_shutdown(executor, true, false));
@@ -141,7 +141,7 @@ static void shutdown_that_waits(void) {
 
 static void shutdown_that_does_not_wait(void) {
   rf_executor *executor = new_threads(1);
-  rf_session *session = session_on(executor);
+  rf_session *session = session_asking_for_77(executor);
   const char *gate = unique("nowait");
   rf_future *slow = get(session, gate_url(gate), NULL);
   rf_future *queued = get(session, http("/hello"), NULL), *late;
@@ -161,7 +161,7 @@ static void shutdown_that_does_not_wait(void) {
 
 static void shutdown_that_cancels(void) {
   rf_executor *executor = new_threads(1);
-  rf_session *session = session_on(executor);
+  rf_session *session = session_asking_for_77(executor);
   const char *gate = unique("cancels");
   rf_future *slow = get(session, gate_url(gate), NULL);
   rf_future *queued = get(session, http("/hello"), NULL);
@@ -186,7 +186,7 @@ static void shut_down(rf_future *future, void *user_data) {
 
 static void shutdown_from_a_worker(void) {
   rf_executor *executor = new_threads(2);
-  rf_session *session = session_on(executor);
+  rf_session *session = session_asking_for_77(executor);
   const char *gate = unique("worker");
   rf_future *future = get(session, gate_url(gate), NULL), *late;
   CHECK_OK(rf_future_add_done_callback(future, shut_down, executor, NULL));

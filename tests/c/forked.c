@@ -213,7 +213,7 @@ static void fork_in_callback(rf_future *future, void *user_data) {
 
 enum { IN_HOOK, IN_BACKGROUND, IN_OUTPUT, IN_PROGRESS, IN_READER, IN_CALLBACK, FUNCTIONS };
 
-static rf_status run_here(rf_task *task, void *user_data) {
+static rf_status run_and_end(rf_task *task, void *user_data) {
   (void)user_data;
   rf_task_run(task);
   if (getpid() != parent) _exit(0); /* the child: it has come back, which is all that it is to do */
@@ -275,16 +275,7 @@ static void the_child_of_a_function_goes_no_further(void) {
     check_forks(pooled, function, true);
     rf_session_free(pooled);
 
-    rf_executor_ops ops = {sizeof ops, run_here, NULL};
-    rf_executor *custom = NULL;
-    rf_config *config = NULL;
-    rf_session *own = NULL;
-    CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &custom));
-    CHECK_OK(rf_config_new(&config));
-    CHECK_OK(rf_config_set_executor(config, custom));
-    CHECK_OK(rf_session_new(config, &own));
-    rf_config_free(config);
-    rf_executor_free(custom);
+    rf_session *own = session_run_by(run_and_end);
     /* The future is over before anybody can add a callback to it. */
     if (function != IN_CALLBACK) check_forks(own, function, false);
     rf_session_free(own);

@@ -35,31 +35,6 @@ int close(int fd) {
   return -1;
 }
 
-/* ---- an executor that runs every task in the thread that submits it, with that thread's signal mask ---- */
-
-static rf_status run_here(rf_task *task, void *user_data) {
-  (void)user_data;
-  rf_task_run(task);
-  return RF_OK;
-}
-static void nothing_to_shut_down(bool wait, bool cancel_futures, void *user_data) {
-  (void)wait, (void)cancel_futures, (void)user_data;
-}
-
-static rf_session *session_here(void) {
-  rf_executor_ops ops = {sizeof ops, run_here, nothing_to_shut_down};
-  rf_executor *executor = NULL;
-  rf_config *config = NULL;
-  rf_session *here = NULL;
-  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &here));
-  rf_config_free(config);
-  rf_executor_free(executor);
-  return here;
-}
-
 /* ---- steps ---- */
 
 static rf_session *session;
@@ -343,7 +318,7 @@ static void *leave_pipe(void *argument) {
 /* In a thread whose signals are open, too: SIGPIPE would end this program. */
 static void a_reader_that_goes_away_is_an_error(void) {
   wire *server = wire_start(answer_large, NULL);
-  rf_session *here = session_here();
+  rf_session *here = session_run_by(run_here);
   sigset_t pending;
   CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
   for (int i = 0; i < 2; i++) {
@@ -378,7 +353,7 @@ static void an_error_of_close_fails_the_future_and_leaves_the_old_file(void) {
 /* In a thread whose signals are open, too: SIGXFSZ would end this program. */
 static void a_file_that_grows_too_large_fails_the_future_and_leaves_the_old_file(void) {
   wire *server = wire_start(answer_large, NULL);
-  rf_session *here = session_here();
+  rf_session *here = session_run_by(run_here);
   const char *path = in_folder("limited");
   struct rlimit before, limit;
   put(path, "old");

@@ -60,15 +60,11 @@ static rf_status execute_and_keep_the_reply(rf_task *task, void *user_data) {
 
 /* What a worker sends may be whole and a reply, and yet be one to another task. */
 static void a_reply_to_another_task_is_no_answer(void) {
-  rf_executor_ops ops = {sizeof ops, execute_and_keep_the_reply, NULL};
-  rf_executor *executor = NULL;
-  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
-  rf_session *session = session_on(executor);
+  rf_session *session = session_run_by(execute_and_keep_the_reply);
   rf_future *future = get(session, http("/get?of=another"), NULL);
   RESPONSE(future);
   rf_future_free(future);
   rf_session_free(session);
-  rf_executor_free(executor);
 
   /* The length, and the message in which such a reply comes. */
   const size_t header = 16, length = header + reply_length;

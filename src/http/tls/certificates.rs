@@ -25,16 +25,14 @@ pub struct Roots {
 }
 
 impl Roots {
-    pub fn empty() -> Roots {
-        Roots { authorities: RootCertStore::empty(), listed: Vec::new() }
-    }
-
-    /// Adds those that can be an authority; how many that were.
-    pub fn add(&mut self, certificates: Vec<CertificateDer<'static>>) -> usize {
-        self.listed.extend(certificates.iter().map(|certificate| digest(certificate)));
-        self.listed.sort_unstable();
-        self.listed.dedup();
-        self.authorities.add_parsable_certificates(certificates).0
+    /// Those that can be authorities are.
+    pub fn of(certificates: Vec<CertificateDer<'static>>) -> Roots {
+        let mut listed: Vec<_> = certificates.iter().map(|certificate| digest(certificate)).collect();
+        listed.sort_unstable();
+        listed.dedup();
+        let mut authorities = RootCertStore::empty();
+        authorities.add_parsable_certificates(certificates);
+        Roots { authorities, listed }
     }
 
     /// Whether this very certificate is among them.
@@ -56,8 +54,8 @@ pub fn load_roots(path: &str, limits: &Limits) -> Result<Roots, Error> {
             &error,
         )
     };
-    let mut roots = Roots::empty();
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let mut found = Vec::new();
         // Like OpenSSL, a directory is taken for what is in it; other files may lie there.
         for entry in fs::read_dir(path).map_err(unreadable)?.flatten() {
             let path = entry.path();
@@ -66,15 +64,16 @@ pub fn load_roots(path: &str, limits: &Limits) -> Result<Roots, Error> {
             }
             match files::read(&path, limits) {
                 Ok(content) => {
-                    if let Ok(certificates) = certificates(&content) {
-                        roots.add(certificates);
-                    }
+                    found.extend(certificates(&content).unwrap_or_default());
                 }
                 Err(ReadError::Ended(error)) => return Err(error),
                 Err(ReadError::Io(_)) => {}
             }
         }
-    } else if roots.add(some_certificates(path, &read(path, "certificate", limits)?)?) == 0 {
+        return Ok(Roots::of(found));
+    }
+    let roots = Roots::of(some_certificates(path, &read(path, "certificate", limits)?)?);
+    if roots.authorities.is_empty() {
         return Err(Error::new(ErrorKind::Ssl, format!("No usable CA certificate in {path}")));
     }
     Ok(roots)

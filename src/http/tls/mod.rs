@@ -155,9 +155,8 @@ fn system_roots() -> Result<Arc<Roots>, Error> {
     if let Some(roots) = SYSTEM_ROOTS.get().get() {
         return Ok(roots.clone());
     }
-    let mut roots = Roots::empty();
     let found = rustls_native_certs::load_native_certs();
-    roots.add(found.certs);
+    let mut roots = Roots::of(found.certs);
     if roots.authorities.is_empty() {
         for error in &found.errors {
             if let rustls_native_certs::ErrorKind::Io { inner, .. } = &error.kind
