@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::lock::Mutex;
 
-use crate::control::Control;
+use crate::control::{Control, Deadline};
 use crate::deadlock::{Inside, Way};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
@@ -236,7 +236,7 @@ impl Session {
             defaults,
             options,
             environment: Environment::snapshot(),
-            deadline,
+            ends_at: deadline,
         };
         let enter = |future: &Arc<RequestFuture>| self.enter(future, deadline);
         let future =
@@ -246,7 +246,7 @@ impl Session {
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
             Err(Refusal::Declined(task)) => {
-                let text = "The executor refused the request.";
+                let text = "The executor refused the request: its submit function returned other than RF_OK";
                 task.fail(Error::new(ErrorKind::Shutdown, text).at(url));
                 Ok(future)
             }
@@ -321,17 +321,16 @@ impl Session {
                 _ => books.futures.iter().flatten().cloned().collect(),
             }
         };
-        for future in futures {
-            match mode {
-                CloseMode::Wait => {}
-                CloseMode::CancelPending => {
-                    future.cancel();
-                }
-                CloseMode::Abort => {
-                    future.abort();
-                }
+        // What is queued first: a worker whose request is aborted would begin one of these, and it would be sent.
+        for future in &futures {
+            future.cancel();
+        }
+        if mode == CloseMode::Abort {
+            for future in &futures {
+                future.abort();
             }
         }
+        drop(futures);
         if mode == CloseMode::Abort {
             let streams = mem::take(&mut self.books.lock().streams);
             for stream in streams.iter().filter_map(Weak::upgrade) {
@@ -449,7 +448,8 @@ pub struct Request {
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
     /// When all of it has to be over.
-    pub deadline: Option<Instant>,
+    /// When it has to be over.
+    pub ends_at: Option<Instant>,
 }
 
 impl Request {
@@ -457,6 +457,15 @@ impl Request {
     pub fn runs_functions(&self) -> bool {
         let has = |options: &Options| !options.hooks.is_empty() || options.background.is_some();
         has(&self.defaults) || self.options.as_deref().is_some_and(has)
+    }
+
+    /// When it has to be over, and how long that was from the submission on.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let own = self.options.as_ref().and_then(|options| options.deadline);
+        Some(Deadline {
+            at: self.ends_at?,
+            after: own.or(self.defaults.deadline).flatten().unwrap_or_default(),
+        })
     }
 
     /// Sends it on this thread.
@@ -471,12 +480,10 @@ impl Expires for RequestFuture {
     }
 
     fn expire(self: Arc<Self>) {
-        let error = Control::past_deadline();
-        let error = match self.work() {
-            Some(request) => error.at(&request.url),
-            None => error,
-        };
-        self.reject(Err(error));
+        // One that has begun has no work any more, and a control that ends it.
+        let Some(request) = self.work() else { return };
+        let Some(deadline) = request.deadline() else { return };
+        self.reject(Err(deadline.passed(" in the queue, before the request began").at(&request.url)));
     }
 }
 

@@ -1,7 +1,7 @@
 /* Closing sessions and shutting executors down, in all modes, from everywhere: from threads that have nothing to do
    with it, from inside what the pool itself calls, twice, and while others submit. Every future that was handed out
    ends, its callback runs once, and nobody waits for himself. */
-#include "check.h"
+#include "wire.h"
 
 #include <pthread.h>
 
@@ -418,6 +418,34 @@ static void on_an_executor_of_ones_own(void) {
   rf_executor_free(executor);
 }
 
+static void wait_and_count(wire_connection *connection, void *unused) {
+  (void)unused;
+  if (wire_next(connection)) wire_stall(connection);
+}
+
+/* What is queued when a close with an abort begins is not begun: aborting what runs makes its worker free. */
+static void nothing_begins_after_an_abort(void) {
+  for (int round = 0; round < 100; round++) {
+    wire *server = wire_start(wait_and_count, NULL);
+    rf_session *session = new_session_workers(2);
+    rf_future *futures[12];
+    for (int i = 0; i < 12; i++) futures[i] = get(session, wire_url(server, "/"), NULL);
+    EVENTUALLY(wire_requests(server) == 2);
+    CHECK_OK(rf_session_close(session, RF_CLOSE_ABORT));
+    for (int i = 0; i < 12; i++) {
+      if (i < 2) {
+        ERROR_OF(RF_ERROR_ABORTED, futures[i]);
+      } else {
+        CHECK(rf_future_cancelled(futures[i]));
+      }
+      rf_future_free(futures[i]);
+    }
+    rf_session_free(session);
+    CHECK_INT(2, wire_requests(server));
+    wire_stop(server);
+  }
+}
+
 int main(void) {
   alarm(110 * (unsigned)patience()); /* who waits for himself waits for ever */
   for (int way = 0; way < HOWS; way++) {
@@ -440,6 +468,7 @@ int main(void) {
     a_session_on_the_same_pool(2, mode);
     from_the_callback_of_a_cancelled_one(mode);
   }
+  nothing_begins_after_an_abort();
   two_that_end_each_other();
   on_an_executor_of_ones_own();
   return finish();
