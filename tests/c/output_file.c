@@ -65,11 +65,12 @@ static int mode_of(const char *path) {
 
 /* How many names a directory has. */
 static int names_in(const char *path) {
-  DIR *open = opendir(path);
-  int count = 0;
-  if (open == NULL) FAIL("cannot open %s", path);
-  while (readdir(open) != NULL) count++;
-  closedir(open);
+  /* Not by opendir: ThreadSanitizer does not see what that opens, and takes a socket whose number it gets for open. */
+  struct dirent **names = NULL;
+  int count = scandir(path, &names, NULL, NULL);
+  if (count < 0) FAIL("cannot open %s", path);
+  for (int i = 0; i < count; i++) free(names[i]);
+  free(names);
   return count - 2;
 }
 
