@@ -4,6 +4,7 @@
 //! on it returns. So whoever is about to block on a socket attaches it here, and an abort shuts it down. What
 //! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
 
+use std::fmt;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,13 +21,33 @@ pub const SLICE: Duration = Duration::from_millis(10);
 /// Less than this is given back at once.
 const LARGE: usize = 1 << 20;
 
+/// When a request has to be over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    pub at: Instant,
+    /// How long it was given, for messages.
+    pub after: Duration,
+}
+
+impl Deadline {
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// The error of a request that is late; `during` continues the sentence.
+    pub fn passed(&self, during: impl fmt::Display) -> Error {
+        let seconds = self.after.as_secs_f64();
+        Error::new(ErrorKind::Timeout, format!("The deadline of {seconds} s has passed{during}"))
+    }
+}
+
 #[derive(Debug)]
 pub struct Control {
     /// A forked child has copies of the sockets, but what is done to them is done to those of its parent.
     origin: Origin,
     aborted: AtomicBool,
     attached: Mutex<Attached>,
-    deadline: OnceLock<Instant>,
+    deadline: OnceLock<Deadline>,
     /// Memory to be given back after the request is over.
     leftovers: Mutex<Vec<Vec<u8>>>,
 }
@@ -63,12 +84,17 @@ impl Control {
         self.origin
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Deadline> {
         self.deadline.get().copied()
     }
 
+    /// When it has to be over.
+    pub fn ends_at(&self) -> Option<Instant> {
+        self.deadline.get().map(|deadline| deadline.at)
+    }
+
     /// Set once, by whoever starts the request.
-    pub fn set_deadline(&self, deadline: Instant) {
+    pub fn set_deadline(&self, deadline: Deadline) {
         let _ = self.deadline.set(deadline);
     }
 
@@ -102,6 +128,11 @@ impl Control {
 
     /// An error when the request was aborted or its deadline has passed, or when this process is not the one it runs in.
     pub fn check(&self) -> Result<(), Error> {
+        self.check_during("")
+    }
+
+    /// The same; `during` continues the sentence that says that the deadline has passed.
+    pub fn check_during(&self, during: impl fmt::Display) -> Result<(), Error> {
         if self.origin.is_inherited() {
             return Err(Error::forked());
         }
@@ -109,13 +140,9 @@ impl Control {
             return Err(Error::aborted());
         }
         match self.deadline() {
-            Some(deadline) if Instant::now() >= deadline => Err(Control::past_deadline()),
+            Some(deadline) if deadline.is_over() => Err(deadline.passed(during)),
             _ => Ok(()),
         }
-    }
-
-    pub fn past_deadline() -> Error {
-        Error::new(ErrorKind::Timeout, "The request's deadline has passed.")
     }
 
     /// From now on an abort shuts this socket down. The caller detaches it before it closes it.

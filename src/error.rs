@@ -163,7 +163,7 @@ impl Error {
 
     /// An error of the operating system: its text follows `what`, and its number is kept.
     pub fn os(kind: ErrorKind, what: impl fmt::Display, error: &std::io::Error) -> Error {
-        let mut made = Error::new(kind, format!("{what}: {error}"));
+        let mut made = Error::new(kind, format!("{what}: {}", os_text(error)));
         made.os_code = error.raw_os_error().unwrap_or(0);
         made
     }
@@ -171,6 +171,12 @@ impl Error {
     /// Sets what was asked for, without its userinfo, unless an inner layer already knew better.
     pub fn at(mut self, url: &str) -> Error {
         self.url.get_or_insert_with(|| Terminated::new(without_userinfo(url)));
+        self
+    }
+
+    /// The same with another kind.
+    pub fn of_kind(mut self, kind: ErrorKind) -> Error {
+        self.kind = kind;
         self
     }
 
@@ -229,16 +235,16 @@ impl Error {
     }
 
     pub fn cancelled() -> Error {
-        Error::new(Cancelled, "the future was cancelled")
+        Error::new(Cancelled, "The future was cancelled")
     }
 
     pub fn aborted() -> Error {
-        Error::new(Aborted, "the request was aborted")
+        Error::new(Aborted, "The request was aborted")
     }
 
     /// What a forked child finds instead of an outcome.
     pub fn forked() -> Error {
-        Error::new(Shutdown, "The request belongs to the process that forked this one.")
+        Error::new(Shutdown, "The request belongs to the process that forked this one")
     }
 
     /// Through `std::io`, which carries an error of ours untouched past readers that know nothing of it.
@@ -250,6 +256,17 @@ impl Error {
     pub fn from_io(error: std::io::Error) -> Result<Error, std::io::Error> {
         error.downcast::<Error>()
     }
+}
+
+/// What the system says of an error, as strerror(3) has it: the standard library puts the number behind it, which
+/// [`Error::os_code`] tells.
+pub fn os_text(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(code) = error.raw_os_error() {
+        let number = format!(" (os error {code})");
+        text.truncate(text.strip_suffix(&number).unwrap_or(&text).len());
+    }
+    text
 }
 
 impl fmt::Display for Error {

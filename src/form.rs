@@ -168,7 +168,7 @@ fn check_content_type(content_type: Option<&str>) -> Result<(), Error> {
     match content_type.and_then(|content_type| content_type.find(['\r', '\n', '\0'])) {
         Some(at) => Err(Error::new(
             ErrorKind::InvalidHeader,
-            format!("Invalid content type of a part: it holds a line break or a NUL at byte {at}"),
+            format!("Invalid content type of a part: byte {at} is a line break or a NUL"),
         )),
         None => Ok(()),
     }

@@ -133,7 +133,8 @@ impl Borrowed for Owned {
 
 /// Hands out the bytes of a body. None: the reader refused.
 pub trait Reader: Send {
-    fn read(&mut self, buffer: &mut [u8]) -> Option<usize>;
+    /// How many bytes were read, as the user's function says; less than 0: it fails.
+    fn read(&mut self, buffer: &mut [u8]) -> i64;
     fn can_rewind(&self) -> bool;
     /// False when it could not.
     fn rewind(&mut self) -> bool;

@@ -19,6 +19,7 @@ use crate::monitor::{Monitor, MonitorGuard, Until};
 use crate::terminated::Terminated;
 use crate::text;
 use crate::thread;
+use crate::url::{Authority, Url};
 
 /// The body of a message that was sent, as far as it lies in memory.
 pub type SentBody = Option<Arc<dyn crate::options::Borrowed>>;
@@ -576,7 +577,7 @@ impl Response {
         if let Some(broken) = crate::http::decode::Broken::of(&error) {
             return Error::new(
                 ErrorKind::ContentDecoding,
-                format!("Received response with content-encoding that failed to decode: {broken}"),
+                format!("Cannot decode the body from {}, {broken}", server_of(self.url.as_str())),
             )
             .at(self.url.as_str());
         }
@@ -651,7 +652,9 @@ impl Response {
                 let parsed = match Document::parse(content, key.encoding.as_deref()) {
                     Ok(document) => Ok(document),
                     Err(Failure::Syntax(error)) => {
-                        Err(Error::new(ErrorKind::JsonDecode, error.to_string()).at(self.url.as_str()))
+                        let server = server_of(self.url.as_str());
+                        let text = format!("The body from {server} is no JSON: {error}");
+                        Err(Error::new(ErrorKind::JsonDecode, text).at(self.url.as_str()))
                     }
                     // Not kept: there may be memory the next time.
                     Err(Failure::OutOfMemory | Failure::Stopped) => {
@@ -819,6 +822,11 @@ fn with_nul(content: Cow<'_, [u8]>) -> Result<Vec<u8>, Error> {
     };
     owned.push(0);
     Ok(owned)
+}
+
+/// Host and port that a URL names, for messages.
+fn server_of(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| url.into(), |url| Authority(url.host(), url.port()).to_string())
 }
 
 fn consumed() -> Error {

@@ -535,14 +535,8 @@ fn parse_general(input: &str) -> Result<Url, Error> {
         return Err(no_adapter(input));
     }
     let Some((scheme_name, rest)) = split_scheme(input, false) else {
-        let shown = without_userinfo(input);
-        return Err(Error::new(
-            ErrorKind::MissingSchema,
-            format!(
-                "Invalid URL {}: No scheme supplied. Perhaps you meant https://{shown}?",
-                python_repr(&shown)
-            ),
-        ));
+        let hint = format!("it has no scheme; perhaps you meant https://{}", without_userinfo(input));
+        return Err(invalid(ErrorKind::MissingSchema, input, &hint));
     };
     let Some(rest) =
         rest.strip_prefix("//").filter(|rest| !rest.is_empty() && !rest.starts_with(AUTHORITY_END))
@@ -637,22 +631,24 @@ fn split_port<'a>(host_port: &'a str, input: &str) -> Result<(&'a str, Option<u1
     };
     let split = host_end.map(|end| host_port.split_at(end));
     let Some((host, after)) = split.filter(|(_, after)| after.is_empty() || after.starts_with(':')) else {
-        return Err(bad_host_or_port(host_port, input));
+        return Err(bad_host(host_port, input));
     };
-    let digits = after.strip_prefix(':').unwrap_or("");
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(bad_host_or_port(host_port, input));
+    let given = after.strip_prefix(':').unwrap_or("");
+    let bad_port = || bad_part(given, "is no port", input);
+    if given.contains(':') {
+        // An IPv6 address without its brackets.
+        return Err(bad_host(host_port, input));
     }
-    let digits = digits.trim_start_matches('0');
+    if !given.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad_port());
+    }
+    let digits = given.trim_start_matches('0');
     if digits.is_empty() {
         return Ok((host, None));
     }
-    if digits.len() > 5 {
-        return Err(bad_host_or_port(host_port, input));
-    }
     match digits.parse() {
         Ok(port) => Ok((host, Some(port))),
-        Err(_) => Err(unparsable(&without_userinfo(input))),
+        Err(_) => Err(bad_port()),
     }
 }
 
@@ -701,21 +697,17 @@ fn normalize_host(out: &mut String, host: &str, input: &str) -> Result<Option<Bo
     if host.is_empty() {
         return Err(no_host(input));
     }
-    if let Some(bad) = host.chars().find(|&c| c <= ' ' || c == '\x7f') {
-        return Err(unparsable(&format!(
-            "Host {} contains invalid character {}",
-            python_repr(host),
-            python_repr(bad.encode_utf8(&mut [0; 4]))
-        )));
+    if host.contains(|c: char| c <= ' ' || c == '\x7f') {
+        return Err(bad_host(host, input));
     }
     if let Some(literal) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        return normalize_ipv6(out, literal).ok_or_else(|| bad_host_or_port(host, input));
+        return normalize_ipv6(out, literal).ok_or_else(|| bad_host(host, input));
     }
     let start = out.len();
     push_reg_name(out, host, input)?;
     let name = &out[start..];
     if name.starts_with(['*', '.']) {
-        return Err(bad_label(input));
+        return Err(bad_host(host, input));
     }
     // Requests finds these only when it looks the name up, and refuses the URL just the same.
     if name
@@ -724,7 +716,7 @@ fn normalize_host(out: &mut String, host: &str, input: &str) -> Result<Option<Bo
         .split('.')
         .any(|label| label.is_empty() || label.len() > MAX_LABEL)
     {
-        return Err(unparsable(&format!("{}, label empty or too long", python_repr(host))));
+        return Err(bad_part(host, "has a label that is empty or longer than 63 bytes", input));
     }
     Ok(None)
 }
@@ -759,13 +751,9 @@ fn push_reg_name(out: &mut String, host: &str, input: &str) -> Result<(), Error>
     let mut rest = host;
     while let Some(at) = rest.find(['%', '[', ']']) {
         decoded.push_str(&rest[..at]);
-        let Some(value) = escape_at(rest.as_bytes(), at) else { return Err(bad_host_or_port(host, input)) };
+        let Some(value) = escape_at(rest.as_bytes(), at) else { return Err(bad_host(host, input)) };
         if value < b' ' || value == 0x7f {
-            return Err(unparsable(&format!(
-                "Host {} contains invalid percent-encoded control character {}",
-                python_repr(host),
-                python_repr(&rest[at..at + 3])
-            )));
+            return Err(bad_host(host, input));
         }
         if is(value, UNRESERVED) {
             decoded.push(char::from(value));
@@ -800,12 +788,7 @@ fn push_reg_name(out: &mut String, host: &str, input: &str) -> Result<(), Error>
         } else {
             match label_to_ascii(label) {
                 Some(label) => out.push_str(&label),
-                None => {
-                    return Err(unparsable(&format!(
-                        "Name {} is not a valid IDNA label",
-                        python_repr(label)
-                    )));
-                }
+                None => return Err(bad_part(label, "is no valid label of a name (IDNA)", input)),
             }
         }
     }
@@ -921,32 +904,43 @@ fn merge_paths(out: &mut String, base: &str, reference: &str) {
     out.push_str(last);
 }
 
+/// `host:port`, with brackets around an IPv6 address.
+pub struct Authority<'a>(pub &'a str, pub u16);
+
+impl fmt::Display for Authority<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = without_brackets(self.0);
+        if host.contains(':') { write!(f, "[{host}]:{}", self.1) } else { write!(f, "{host}:{}", self.1) }
+    }
+}
+
+pub fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 // ---- words ----
 
+fn invalid(kind: ErrorKind, input: &str, why: &str) -> Error {
+    Error::new(kind, format!("Invalid URL {}: {why}", python_repr(&without_userinfo(input))))
+}
+
 fn no_adapter(input: &str) -> Error {
-    let message = format!("No connection adapters were found for {}", python_repr(&without_userinfo(input)));
-    Error::new(ErrorKind::InvalidSchema, message)
+    invalid(ErrorKind::InvalidSchema, input, "its scheme is neither http nor https")
 }
 
 fn no_host(input: &str) -> Error {
-    let message = format!("Invalid URL {}: No host supplied", python_repr(&without_userinfo(input)));
-    Error::new(ErrorKind::InvalidUrl, message)
+    invalid(ErrorKind::InvalidUrl, input, "it has no host")
 }
 
-fn bad_label(input: &str) -> Error {
-    let message = format!("Invalid URL {}: URL has an invalid label.", python_repr(&without_userinfo(input)));
-    Error::new(ErrorKind::InvalidUrl, message)
+fn bad_host(host: &str, input: &str) -> Error {
+    bad_part(host, "is no valid host", input)
 }
 
-fn bad_host_or_port(host_port: &str, input: &str) -> Error {
+fn bad_part(part: &str, why: &str, input: &str) -> Error {
     // What seems to be host and port may be the beginning of user and password.
-    let shown = without_userinfo(input);
-    let shown = if shown.contains(host_port) { host_port } else { &shown };
-    unparsable(&format!("{} is not a valid host or port", python_repr(shown)))
-}
-
-fn unparsable(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidUrl, format!("Failed to parse: {what}"))
+    let is_shown = !input.contains('@') || without_userinfo(input).contains(part);
+    let part = if is_shown { python_repr(part) } else { "what stands for host and port".into() };
+    invalid(ErrorKind::InvalidUrl, input, &format!("{part} {why}"))
 }
 
 /// A URL, or what was given for one, as messages and [`Error::url`] show it: without user and password, which may be
@@ -1145,44 +1139,60 @@ mod tests {
     }
 
     #[test]
-    fn missing_schemes_invalid_schemes_and_invalid_urls_are_told_apart_in_requests_words() {
+    fn missing_schemes_invalid_schemes_and_invalid_urls_are_told_apart() {
         use ErrorKind::{InvalidSchema, InvalidUrl, MissingSchema};
         let long_label = format!("http://{}/", "a".repeat(64));
         for (input, kind, message) in [
-            ("x", MissingSchema, "Invalid URL 'x': No scheme supplied. Perhaps you meant https://x?"),
-            ("", MissingSchema, "Invalid URL '': No scheme supplied. Perhaps you meant https://?"),
+            ("x", MissingSchema, "Invalid URL 'x': it has no scheme; perhaps you meant https://x"),
+            ("", MissingSchema, "Invalid URL '': it has no scheme; perhaps you meant https://"),
             (
                 "//h/x",
                 MissingSchema,
-                "Invalid URL '//h/x': No scheme supplied. Perhaps you meant https:////h/x?",
+                "Invalid URL '//h/x': it has no scheme; perhaps you meant https:////h/x",
             ),
             (
                 "httpbin.org:80/get",
                 MissingSchema,
-                "Invalid URL 'httpbin.org:80/get': No scheme supplied. Perhaps you meant https://httpbin.org:80/get?",
+                "Invalid URL 'httpbin.org:80/get': it has no scheme; perhaps you meant https://httpbin.org:80/get",
             ),
-            ("ftp://h/", InvalidSchema, "No connection adapters were found for 'ftp://h/'"),
-            ("localhost:80/x", InvalidSchema, "No connection adapters were found for 'localhost:80/x'"),
-            ("httpx://h/", InvalidSchema, "No connection adapters were found for 'httpx://h/'"),
-            ("http+unix://x/y", InvalidSchema, "No connection adapters were found for 'http+unix://x/y'"),
-            ("http://", InvalidUrl, "Invalid URL 'http://': No host supplied"),
-            ("http:x", InvalidUrl, "Invalid URL 'http:x': No host supplied"),
-            ("http:///x", InvalidUrl, "Invalid URL 'http:///x': No host supplied"),
-            ("http://:80/", InvalidUrl, "Invalid URL 'http://:80/': No host supplied"),
-            ("http://u@/", InvalidUrl, "Invalid URL 'http:///': No host supplied"),
-            ("http://h:99999/", InvalidUrl, "Failed to parse: http://h:99999/"),
-            ("http://h:123456/", InvalidUrl, "Failed to parse: 'h:123456' is not a valid host or port"),
-            ("http://h:abc/", InvalidUrl, "Failed to parse: 'h:abc' is not a valid host or port"),
-            ("http://h:-1/", InvalidUrl, "Failed to parse: 'h:-1' is not a valid host or port"),
-            ("http://h h/", InvalidUrl, "Failed to parse: Host 'h h' contains invalid character ' '"),
-            ("http://h\n/", InvalidUrl, "Failed to parse: Host 'h\\n' contains invalid character '\\n'"),
-            ("http://*.x/", InvalidUrl, "Invalid URL 'http://*.x/': URL has an invalid label."),
-            ("http://.x/", InvalidUrl, "Invalid URL 'http://.x/': URL has an invalid label."),
-            ("http://a..b/", InvalidUrl, "Failed to parse: 'a..b', label empty or too long"),
-            ("http://[::1/", InvalidUrl, "Failed to parse: '[::1' is not a valid host or port"),
-            ("http://[1.2.3.4]/", InvalidUrl, "Failed to parse: '[1.2.3.4]' is not a valid host or port"),
-            ("http://::1/", InvalidUrl, "Failed to parse: '::1' is not a valid host or port"),
-            ("http://%zz/", InvalidUrl, "Failed to parse: '%zz' is not a valid host or port"),
+            ("ftp://h/", InvalidSchema, "Invalid URL 'ftp://h/': its scheme is neither http nor https"),
+            (
+                "localhost:80/x",
+                InvalidSchema,
+                "Invalid URL 'localhost:80/x': its scheme is neither http nor https",
+            ),
+            ("httpx://h/", InvalidSchema, "Invalid URL 'httpx://h/': its scheme is neither http nor https"),
+            (
+                "http+unix://x/y",
+                InvalidSchema,
+                "Invalid URL 'http+unix://x/y': its scheme is neither http nor https",
+            ),
+            ("http://", InvalidUrl, "Invalid URL 'http://': it has no host"),
+            ("http:x", InvalidUrl, "Invalid URL 'http:x': it has no host"),
+            ("http:///x", InvalidUrl, "Invalid URL 'http:///x': it has no host"),
+            ("http://:80/", InvalidUrl, "Invalid URL 'http://:80/': it has no host"),
+            ("http://u@/", InvalidUrl, "Invalid URL 'http:///': it has no host"),
+            ("http://h:99999/", InvalidUrl, "Invalid URL 'http://h:99999/': '99999' is no port"),
+            ("http://h:123456/", InvalidUrl, "Invalid URL 'http://h:123456/': '123456' is no port"),
+            ("http://h:abc/", InvalidUrl, "Invalid URL 'http://h:abc/': 'abc' is no port"),
+            ("http://h:-1/", InvalidUrl, "Invalid URL 'http://h:-1/': '-1' is no port"),
+            ("http://h h/", InvalidUrl, "Invalid URL 'http://h h/': 'h h' is no valid host"),
+            ("http://h\n/", InvalidUrl, "Invalid URL 'http://h\\n/': 'h\\n' is no valid host"),
+            ("http://*.x/", InvalidUrl, "Invalid URL 'http://*.x/': '*.x' is no valid host"),
+            ("http://.x/", InvalidUrl, "Invalid URL 'http://.x/': '.x' is no valid host"),
+            (
+                "http://a..b/",
+                InvalidUrl,
+                "Invalid URL 'http://a..b/': 'a..b' has a label that is empty or longer than 63 bytes",
+            ),
+            ("http://[::1/", InvalidUrl, "Invalid URL 'http://[::1/': '[::1' is no valid host"),
+            (
+                "http://[1.2.3.4]/",
+                InvalidUrl,
+                "Invalid URL 'http://[1.2.3.4]/': '[1.2.3.4]' is no valid host",
+            ),
+            ("http://::1/", InvalidUrl, "Invalid URL 'http://::1/': '::1' is no valid host"),
+            ("http://%zz/", InvalidUrl, "Invalid URL 'http://%zz/': '%zz' is no valid host"),
         ] {
             assert_eq!(refused(input), (kind, message.to_owned()), "{input:?}");
         }

@@ -52,6 +52,7 @@ programs! {
     json,
     long_list,
     memory,
+    messages,
     null_arguments,
     null_arguments_tasks,
     options_bodies,

@@ -250,7 +250,7 @@ impl Job {
             defaults,
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
-            deadline: task.deadline,
+            ends_at: task.ends_at,
         };
         Ok(Ok(Job { name, request, body: task.body, use_of_session }))
     }
@@ -402,7 +402,7 @@ mod tests {
                 defaults: Arc::default(),
                 options: None,
                 environment: Environment::snapshot(),
-                deadline: None,
+                ends_at: None,
             };
             encode(1, &request, false).unwrap_or_else(|error| panic!("{error}")).message
         }

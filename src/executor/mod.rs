@@ -69,7 +69,7 @@ impl Task {
             .unwrap_or_else(|panic| {
                 Err(Error::new(
                     ErrorKind::Request,
-                    format!("a defect in this library: {}", panic_text(&*panic)),
+                    format!("A defect in this library: {}", panic_text(&*panic)),
                 ))
             });
         if future.is_inherited() {

@@ -199,7 +199,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
         Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text))),
         Some(BodySource::Form(parts)) => Some(BodyMessage::Form(Cow::Borrowed(parts))),
-        Some(BodySource::Reader { .. }) => return Err(stays_here("The body's reader", "it is a function")),
+        Some(BodySource::Reader { .. }) => {
+            return Err(stays_here("The reader of the request body", "it is a function"));
+        }
     };
     let sink = match &own.sink {
         None => None,
@@ -232,7 +234,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         hooks: named,
         background,
         environment: request.environment.as_deref().map(Cow::Borrowed),
-        deadline: request.deadline.map(|at| at.saturating_duration_since(Instant::now())),
+        deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
         // What other hosts have given is a secret of theirs. A URL that does not parse is the outcome's affair.
         cookies: cookies_of(request),
@@ -275,8 +277,7 @@ fn cookies_of(request: &Request) -> Vec<Cookie> {
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
-    let text =
-        format!("{what} cannot be sent to another process: {why}. See \"Worker processes\" in the README.");
+    let text = format!("{what} cannot be sent to another process: {why} (README, \"Worker processes\")");
     Error::new(ErrorKind::NotTransferable, text)
 }
 
@@ -328,7 +329,7 @@ pub struct ForeignTask {
     pub defaults: Options,
     pub options: Options,
     pub environment: Option<Environment>,
-    pub deadline: Option<Instant>,
+    pub ends_at: Option<Instant>,
     pub cookies: Vec<Cookie>,
     /// The body, as whoever sent it has it as well.
     pub body: SentBody,
@@ -419,7 +420,7 @@ fn decode_request(
         defaults,
         options,
         environment,
-        deadline: message.deadline.and_then(|left| Instant::now().checked_add(left)),
+        ends_at: message.deadline.and_then(|left| Instant::now().checked_add(left)),
         cookies: trusted(message.cookies)?,
         body,
     }))
@@ -601,9 +602,10 @@ pub fn encode_reply(
     let large = message.responses.iter().map(ResponseMessage::length).sum();
     seal(Kind::Reply, &message, large).unwrap_or_else(|why| {
         let error = match why {
-            Unsealed::Unfit => {
-                Error::new(ErrorKind::Request, "The response cannot be sent to another process.")
-            }
+            Unsealed::Unfit => Error::new(
+                ErrorKind::Request,
+                "The response cannot be sent to another process: one of its paths is not UTF-8",
+            ),
             Unsealed::OutOfMemory => Error::out_of_memory("the response as a message to another process"),
         };
         let outcome = Err(ErrorMessage::of(&error));
@@ -948,7 +950,7 @@ mod tests {
             defaults: Arc::default(),
             options: Some(Arc::new(options)),
             environment: Environment::snapshot(),
-            deadline: Some(Instant::now() + Duration::from_secs(60)),
+            ends_at: Some(Instant::now() + Duration::from_secs(60)),
         };
         encode_task(NAME, &request, false).unwrap_or_else(|error| panic!("{error}")).message
     }

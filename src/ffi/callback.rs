@@ -201,12 +201,10 @@ pub(super) struct BodyReader {
 }
 
 impl Reader for BodyReader {
-    fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        let function = self.read?;
+    fn read(&mut self, buffer: &mut [u8]) -> i64 {
+        let Some(function) = self.read else { return -1 };
         // SAFETY: the buffer is writable for its length during the call.
-        let count = unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) };
-        // A count beyond the buffer is a defect of the function: as good as a refusal.
-        usize::try_from(count).ok().filter(|count| *count <= buffer.len())
+        unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) }
     }
 
     fn can_rewind(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The adapter: where connections come from and where they rest between requests.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -13,13 +14,14 @@ use super::connection::Connection;
 use super::digest::{DigestCache, Message};
 use super::dns;
 use super::proxy::{self, HandshakeError, Proxy, ProxyScheme, Tunnel};
-use super::socket::{Limits, Socket};
+use super::socket::{Limits, Socket, Step};
 use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 use crate::fork;
 use crate::monitor::{Monitor, MonitorGuard, Until};
+use crate::url::Authority;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -59,6 +61,22 @@ impl Route {
         match &self.via {
             Via::Proxy(proxy) if !self.secure && !proxy.scheme.is_socks() => Some(proxy),
             _ => None,
+        }
+    }
+}
+
+/// Whom a request speaks with, as messages name it.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(proxy) = self.forward() {
+            return write!(f, "proxy {}", proxy.shown());
+        }
+        match &self.via {
+            Via::Direct | Via::Address(_) => Authority(&self.host, self.port).fmt(f),
+            Via::Unix(path) => write!(f, "the Unix socket {path}"),
+            Via::Proxy(proxy) => {
+                write!(f, "{} through proxy {}", Authority(&self.host, self.port), proxy.shown())
+            }
         }
     }
 }
@@ -149,7 +167,8 @@ impl Adapter {
             return Ok((connection, lease));
         }
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
-        let limits = Limits { control, silence: None, connect, connecting: true };
+        let limits =
+            Limits { control, silence: None, connect, step: Step::Connect, peer: &**route, progress: None };
         Ok((Connection::new(self.dial(route, &limits)?), lease))
     }
 
@@ -188,10 +207,10 @@ impl Adapter {
         let mut channel = self.reach(route, limits)?;
         if route.secure {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
-            let outcome = self
-                .tls
-                .get(settings, limits)
-                .and_then(|config| channel.add_tls(&config, &route.host, route.port, limits));
+            let outcome = self.tls.get(settings, limits).and_then(|config| {
+                let limits = limits.to(Step::Handshake, limits.peer);
+                channel.add_tls(&config, &route.host, route.port, &limits)
+            });
             if let Err(error) = outcome {
                 channel.detach(limits.control);
                 return Err(error);
@@ -225,30 +244,37 @@ impl Adapter {
         limits: &Limits,
         open: impl Fn(Socket) -> Channel,
     ) -> Result<Channel, Error> {
+        let unable = |why: &dyn fmt::Display| {
+            Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {why}", proxy.shown()))
+        };
         let blame = |error: Error| match error.kind() {
-            ErrorKind::Connection | ErrorKind::Ssl => {
-                let code = error.os_code();
-                Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {error}", proxy.shown()))
-                    .with_os_code(code)
-            }
+            // The limits name the proxy already.
+            ErrorKind::Connection => error.of_kind(ErrorKind::Proxy),
+            ErrorKind::Ssl => unable(&error).with_os_code(error.os_code()),
             _ => error,
         };
         let refused = |error: HandshakeError| match error {
-            HandshakeError::Io(error) => blame(Error::from_io(error).unwrap_or_else(|error| {
-                Error::os(ErrorKind::Connection, "the proxy ended the conversation", &error)
-            })),
-            HandshakeError::Refused(text) => {
-                Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {text}", proxy.shown()))
+            HandshakeError::Io(error) => {
+                blame(Error::from_io(error).unwrap_or_else(|error| limits.lost(&error)))
             }
+            HandshakeError::Refused(text) => unable(&text),
         };
-        let addresses = dns::resolve(&proxy.host, proxy.port, limits).map_err(blame)?;
+        let addresses =
+            dns::resolve(&proxy.host, proxy.port, limits).map_err(|error| match error.kind() {
+                ErrorKind::Connection => unable(&error),
+                _ => error,
+            })?;
+        let to_server = limits;
+        let peer = format!("proxy {}", proxy.shown());
+        let limits = &limits.to(Step::Connect, &peer);
         let connect = || -> Result<Channel, Error> {
             let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
                 let config = self.tls.get(settings, limits);
                 let added = config.and_then(|config| {
-                    channel.add_tls(&config, &proxy.host, proxy.port, limits).map_err(blame)
+                    let limits = limits.to(Step::Handshake, limits.peer);
+                    channel.add_tls(&config, &proxy.host, proxy.port, &limits).map_err(blame)
                 });
                 if let Err(error) = added {
                     channel.detach(limits.control);
@@ -258,6 +284,7 @@ impl Adapter {
             Ok(channel)
         };
         let mut channel = connect()?;
+        let limits = &limits.to(Step::Tunnel, limits.peer);
         let mut negotiate = || -> Result<(), Error> {
             let credentials = proxy.login();
             match proxy.scheme {
@@ -274,7 +301,7 @@ impl Adapter {
                     let target = if by_name {
                         socks::Target::Name(&route.host, route.port)
                     } else {
-                        let found = dns::resolve(&route.host, route.port, limits)?;
+                        let found = dns::resolve(&route.host, route.port, to_server)?;
                         let fits =
                             |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
                         address = *found.iter().find(fits).ok_or_else(|| {
@@ -308,7 +335,7 @@ impl Adapter {
         connect: &dyn Fn() -> Result<Channel, Error>,
         refused: &dyn Fn(HandshakeError) -> Error,
     ) -> Result<(), Error> {
-        let target = proxy::authority(&route.host, route.port);
+        let target = Authority(&route.host, route.port).to_string();
         let message = Message { method: "CONNECT", target: &target, body: &(b"" as &[u8]) };
         let (mut answered, mut kept) = (false, false);
         loop {
@@ -352,8 +379,11 @@ impl Pool {
             let idle = if fresh { None } else { host.idle.pop() };
             let full = self.settings.pool_block && host.in_use >= self.settings.pool_maxsize;
             if idle.is_none() && full {
-                control.check()?;
-                let deadline = control.deadline().map_or(Until::Forever, Until::At);
+                control.check_during(format_args!(
+                    " while waiting for a connection to {route}: all {} are in use",
+                    self.settings.pool_maxsize
+                ))?;
+                let deadline = control.ends_at().map_or(Until::Forever, Until::At);
                 hosts = hosts.wait(deadline.or_soon());
                 continue;
             }
@@ -431,6 +461,10 @@ pub struct Lease {
 }
 
 impl Lease {
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The connection can be used again.
     pub fn give_back(mut self, mut connection: Connection) {
         self.returned = true;

@@ -59,9 +59,10 @@ impl Payload {
             BodySource::Json(text) => {
                 let go_on = || control.check().is_ok();
                 Document::parse_text_while(text, &go_on).map_err(|failure| match failure {
-                    Failure::Syntax(error) => {
-                        Error::new(ErrorKind::InvalidJson, format!("The JSON body does not parse: {error}"))
-                    }
+                    Failure::Syntax(error) => Error::new(
+                        ErrorKind::InvalidJson,
+                        format!("The JSON of the request body does not parse: {error}"),
+                    ),
                     Failure::OutOfMemory => {
                         Error::out_of_memory(format_args!("the JSON body of {} bytes", text.len()))
                     }
@@ -222,11 +223,14 @@ impl Payload {
         if !shared.can_rewind() {
             return Err(Error::new(
                 ErrorKind::UnrewindableBody,
-                "Unable to rewind request body for redirect: its reader cannot begin again.",
+                "Unable to rewind the request body to send it again: its reader cannot be rewound",
             ));
         }
         if !shared.lock(|| control.check())?.rewind() {
-            return Err(Error::new(ErrorKind::Hook, "The body's reader failed to rewind."));
+            return Err(Error::new(
+                ErrorKind::Hook,
+                "The reader of the request body failed to rewind: its rewind function returned other than RF_OK",
+            ));
         }
         shared.set_touched(false);
         // It may have forked, and returned in the child as well.
@@ -291,7 +295,9 @@ impl Payload {
                     let (total, sent) = (self.length.unwrap_or(0), self.length.unwrap_or(0) - *left);
                     return Err(Error::new(
                         ErrorKind::Request,
-                        format!("The body ended after {sent} of the {total} bytes that were announced."),
+                        format!(
+                            "The request body ended after {sent} of the {total} bytes that were announced"
+                        ),
                     ));
                 }
                 Some(left) => {
@@ -322,7 +328,7 @@ fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> 
         loop {
             if let Some(reader) = &mut open {
                 let count = reader.read(buffer).map_err(|error| {
-                    Error::os(ErrorKind::Request, "Cannot read the file of a body", &error)
+                    Error::os(ErrorKind::Request, "Cannot read a file of the request body", &error)
                 })?;
                 if count > 0 {
                     return Ok(count);
@@ -339,7 +345,20 @@ fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> 
 }
 
 fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8]) -> Result<usize, Error> {
-    reader.read(buffer).ok_or_else(|| Error::new(ErrorKind::Hook, "The body's reader refused to go on."))
+    let count = reader.read(buffer);
+    match usize::try_from(count) {
+        Ok(read) if read <= buffer.len() => Ok(read),
+        _ if count < 0 => Err(Error::new(
+            ErrorKind::Hook,
+            format!("The reader of the request body failed: it returned {count}"),
+        )),
+        _ => {
+            let most = buffer.len();
+            let text =
+                format!("The reader of the request body returned {count}, and its buffer has {most} bytes");
+            Err(Error::new(ErrorKind::Hook, text))
+        }
+    }
 }
 
 /// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end that

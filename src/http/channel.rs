@@ -5,11 +5,11 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::ClientConnection;
 
-use super::proxy::Authority;
 use super::socket::{Limits, Socket};
 use super::tls::{self, Phase, TlsConfig};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
+use crate::url::Authority;
 
 #[derive(Debug)]
 pub struct Channel {
@@ -172,7 +172,7 @@ impl Channel {
                         return Ok(Sent::Some(sent));
                     }
                 }
-                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+                Err(error) => return Err(limits.lost(&error)),
             }
         }
         Ok(Sent::All)
@@ -369,7 +369,7 @@ fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) 
                     break;
                 }
             }
-            Err(error) => return Err(limits.failed("Connection aborted", &error)),
+            Err(error) => return Err(limits.lost(&error)),
         }
     }
     Ok(sent)

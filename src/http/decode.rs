@@ -56,7 +56,7 @@ impl Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot decode {}: {}", self.coding, self.detail)
+        write!(f, "{}: {}", self.coding, self.detail)
     }
 }
 
@@ -81,7 +81,7 @@ pub fn decoder<R: Read + Send + 'static>(
         return Decoded { body: Body::Plain(source), failure: None };
     }
     if codings.len() > MAX_CODINGS {
-        let detail = format!("{} codings on top of each other", codings.len());
+        let detail = format!("it names {} codings, of which {MAX_CODINGS} are the most", codings.len());
         let failure = Some(Failure::Broken(Broken { coding: "Content-Encoding", detail }));
         return Decoded { body: Body::Plain(source), failure };
     }
@@ -323,7 +323,7 @@ impl Engine {
                         },
                     )?;
                 match result {
-                    BrotliResult::ResultFailure => Err(Trouble::Broken(format!("{:?}", state.error_code))),
+                    BrotliResult::ResultFailure => Err(Trouble::Broken("the data is malformed".into())),
                     _ => Ok(Step {
                         consumed,
                         produced,
@@ -385,7 +385,7 @@ impl<S: Read> Layer<S> {
         self.start += count;
         self.barren += count;
         if self.barren > BARREN {
-            return Err(self.coding.broken(format!("nothing came of {BARREN} bytes")));
+            return Err(self.coding.broken(format!("{BARREN} bytes in a row decode to nothing")));
         }
         Ok(())
     }
@@ -410,7 +410,7 @@ impl<S: Read> Read for Layer<S> {
         let most = out.len().min(STEP);
         let out = &mut out[..most];
         loop {
-            self.control.check().map_err(Error::into_io)?;
+            self.control.check_during(" while decoding the body").map_err(Error::into_io)?;
             match &mut self.phase {
                 Phase::Between(previous) => {
                     let coded = &self.buffer[self.start..self.end];
@@ -578,7 +578,7 @@ mod tests {
         let error = outcome.expect_err(what);
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{what}");
         assert_eq!(Broken::of(&error).unwrap().coding, coding, "{what}");
-        assert!(error.to_string().starts_with(&format!("cannot decode {coding}: ")), "{error}");
+        assert!(error.to_string().starts_with(&format!("{coding}: ")), "{error}");
     }
 
     #[test]
@@ -862,7 +862,8 @@ mod tests {
             if stopped {
                 control.abort()
             } else {
-                control.set_deadline(std::time::Instant::now())
+                let (at, after) = (std::time::Instant::now(), std::time::Duration::ZERO);
+                control.set_deadline(crate::control::Deadline { at, after })
             }
             let error = Error::from_io(reader.read(&mut piece).unwrap_err()).unwrap();
             let expected =

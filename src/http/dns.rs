@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 
-use super::socket::Limits;
-use crate::error::{Error, ErrorKind};
+use super::socket::{Limits, Step};
+use crate::error::{Error, ErrorKind, os_text};
 use crate::fork::{self, PerProcess};
 use crate::monitor::Monitor;
 use crate::thread::with_signals_blocked;
@@ -55,7 +55,7 @@ pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>
     let lookup = Waiting::begin(host)?;
     let mut answer = lookup.0.answer.lock();
     while answer.is_none() {
-        answer = answer.wait(limits.next_look()?);
+        answer = answer.wait(limits.to(Step::Resolve, &host).next_look()?);
     }
     match answer.as_ref() {
         Some(Ok(addresses)) if !addresses.is_empty() => {
@@ -75,7 +75,7 @@ fn scoped(host: &str, port: u16) -> Result<Option<SocketAddr>, Error> {
     match host.split_once('%') {
         Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => {
             let found = fork::outside(|| (host, port).to_socket_addrs());
-            Ok(found.map_err(|error| unknown(host, &error.to_string()))?.next())
+            Ok(found.map_err(|error| unknown(host, &os_text(&error)))?.next())
         }
         _ => Ok(None),
     }

@@ -7,10 +7,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::adapter::Lease;
+use super::adapter::{Lease, Route};
 use super::connection::{Connection, HEAD_LIMIT, LARGE};
 use super::receive::FIELD_LIMIT;
-use super::socket::Limits;
+use super::socket::{Limits, Progress, Step, Total};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind};
 
@@ -20,7 +20,11 @@ pub struct InUse {
     control: Arc<Control>,
     silence: Option<Duration>,
     close: bool,
+    /// Of its body, once that is awaited.
+    progress: Option<Progress>,
 }
+
+const HELD: &str = "given back at the end only";
 
 impl InUse {
     /// `close`: it must not be used again.
@@ -31,14 +35,23 @@ impl InUse {
         silence: Option<Duration>,
         close: bool,
     ) -> InUse {
-        InUse { held: Some((connection, lease)), control, silence, close }
+        InUse { held: Some((connection, lease)), control, silence, close, progress: None }
     }
 
     /// The connection, before it was given back, and what bounds its waits.
     pub fn parts(&mut self) -> (&mut Connection, Limits<'_>) {
-        let limits =
-            Limits { control: &self.control, silence: self.silence, connect: None, connecting: false };
-        (&mut self.held.as_mut().expect("given back at the end only").0, limits)
+        let InUse { held, control, silence, progress, .. } = self;
+        let progress = progress.as_ref();
+        let (connection, lease) = held.as_mut().expect(HELD);
+        let step = if progress.is_some() { Step::Body } else { Step::Head };
+        let peer = lease.route();
+        let limits = Limits { control, silence: *silence, connect: None, step, peer, progress };
+        (connection, limits)
+    }
+
+    /// Whom it speaks with.
+    pub fn route(&self) -> &Route {
+        self.held.as_ref().expect(HELD).1.route()
     }
 
     /// What came in and was not taken yet.
@@ -106,13 +119,17 @@ enum ChunkState {
     Done { clean: bool },
 }
 
+/// What came in the place of a chunk.
+#[derive(Debug)]
+struct Malformed(&'static str);
+
 /// The most that a line with a chunk's size may have.
 const CHUNK_LINE: usize = 16 * 1024;
 
 impl Chunks {
     /// Takes what frames the data from the front of `input`: up to the next byte of data, to the end, or all of it. The
     /// number of bytes taken.
-    fn take_framing(&mut self, input: &[u8]) -> Result<usize, Error> {
+    fn take_framing(&mut self, input: &[u8]) -> Result<usize, Malformed> {
         use ChunkState::*;
         let mut taken = 0;
         while let Some(byte) = input.get(taken).copied() {
@@ -122,29 +139,29 @@ impl Chunks {
                     (Some(digit), _) if size <= u64::MAX >> 4 => {
                         Size { size: size << 4 | u64::from(digit), digits: digits + 1, line: line + 1 }
                     }
-                    (Some(_), _) => return Err(malformed("a chunk is larger than any can be")),
+                    (Some(_), _) => return Err(Malformed("a chunk that is larger than any can be")),
                     _ if digits == 0 => {
-                        return Err(malformed("where the size of a chunk should be is something else"));
+                        return Err(Malformed("something else where the size of a chunk should be"));
                     }
                     (_, b'\r') => SizeReturn { size },
                     (_, b'\n') => Chunks::after_size(size),
                     (_, b';') => AfterSize { size, extension: true, line: line + 1 },
                     (_, b' ' | b'\t') => AfterSize { size, extension: false, line: line + 1 },
-                    _ => return Err(malformed("the size of a chunk is no hexadecimal number")),
+                    _ => return Err(Malformed("a chunk size that is no hexadecimal number")),
                 },
                 AfterSize { size, extension, line } => match byte {
                     b'\n' => Chunks::after_size(size),
                     b';' => AfterSize { size, extension: true, line: line + 1 },
                     b' ' | b'\t' | b'\r' => AfterSize { size, extension, line: line + 1 },
                     _ if extension => AfterSize { size, extension, line: line + 1 },
-                    _ => return Err(malformed("the size of a chunk is no hexadecimal number")),
+                    _ => return Err(Malformed("a chunk size that is no hexadecimal number")),
                 },
                 SizeReturn { size } if byte == b'\n' => Chunks::after_size(size),
-                SizeReturn { .. } => return Err(malformed("the line with the size of a chunk has no end")),
+                SizeReturn { .. } => return Err(Malformed("a chunk size whose line has no end")),
                 Data { left: 0 } if byte == b'\r' => DataReturn,
                 Data { left: 0 } | DataReturn if byte == b'\n' => Size { size: 0, digits: 0, line: 0 },
                 Data { left: 0 } | DataReturn => {
-                    return Err(malformed("a chunk is longer than its size says"));
+                    return Err(Malformed("a chunk that is longer than its size says"));
                 }
                 Trailer { empty: true, .. } if byte == b'\n' => Done { clean: true },
                 Trailer { bytes, fields, .. } if bytes >= HEAD_LIMIT || fields > FIELD_LIMIT => {
@@ -164,7 +181,7 @@ impl Chunks {
             if let Size { line, .. } | AfterSize { line, .. } = self.state
                 && line > CHUNK_LINE
             {
-                return Err(malformed("the line with the size of a chunk is longer than 16 KB"));
+                return Err(Malformed("a chunk size whose line is longer than 16 KB"));
             }
         }
         Ok(taken)
@@ -183,17 +200,12 @@ impl Chunks {
     }
 }
 
-fn malformed(what: &str) -> Error {
-    Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {what}"))
-}
-
 /// The bytes of a body as they came, without what frames them. Once it failed it goes on failing.
 pub struct RawBody {
     in_use: InUse,
     framing: Framing,
     /// The connection can be used again after the body.
     keep: bool,
-    received: u64,
     failure: Option<Error>,
 }
 
@@ -203,8 +215,14 @@ const FIRST_PIECE: u64 = 64 * 1024;
 const DIRECT: usize = 4 * 1024;
 
 impl RawBody {
-    pub fn new(in_use: InUse, framing: Framing, keep: bool) -> RawBody {
-        let mut body = RawBody { in_use, framing, keep, received: 0, failure: None };
+    pub fn new(mut in_use: InUse, framing: Framing, keep: bool) -> RawBody {
+        let total = match framing {
+            Framing::Length(total) => Total::Bytes(total),
+            Framing::Chunked(_) => Total::Chunks,
+            Framing::UntilClose => Total::Unknown,
+        };
+        in_use.progress = Some(Progress { received: 0, total });
+        let mut body = RawBody { in_use, framing, keep, failure: None };
         if let Framing::Length(0) = body.framing {
             body.in_use.end(keep);
         }
@@ -266,7 +284,7 @@ impl RawBody {
                 {
                     self.end_without_trailers();
                 }
-                Err(error) => return Err(broken(error)),
+                Err(error) => return Err(self.broken(error)),
             }
         }
     }
@@ -283,7 +301,13 @@ impl RawBody {
             return Ok(());
         }
         let (connection, _) = self.in_use.parts();
-        let taken = chunks.take_framing(connection.input())?;
+        let taken = match chunks.take_framing(connection.input()) {
+            Ok(taken) => taken,
+            Err(Malformed(what)) => {
+                let text = format!("Connection broken: {} sent {what}", self.in_use.route());
+                return Err(Error::new(ErrorKind::ChunkedEncoding, text));
+            }
+        };
         connection.consume(taken);
         if let ChunkState::Done { clean } = chunks.state {
             self.in_use.end(clean && self.keep);
@@ -301,8 +325,11 @@ impl RawBody {
             return Ok(0);
         }
         let (connection, limits) = self.in_use.parts();
-        let count =
-            receive(connection, usize::try_from(due).unwrap_or(usize::MAX), &limits).map_err(broken)?;
+        let received = receive(connection, usize::try_from(due).unwrap_or(usize::MAX), &limits);
+        let count = match received {
+            Ok(count) => count,
+            Err(error) => return Err(self.broken(error)),
+        };
         if count == 0 {
             if !matches!(self.framing, Framing::UntilClose) {
                 return Err(self.cut_short());
@@ -311,7 +338,9 @@ impl RawBody {
             self.in_use.end(false);
             return Ok(0);
         }
-        self.received += count as u64;
+        if let Some(progress) = &mut self.in_use.progress {
+            progress.received += count as u64;
+        }
         match &mut self.framing {
             Framing::Length(left) => {
                 *left -= count as u64;
@@ -331,12 +360,21 @@ impl RawBody {
     }
 
     fn cut_short(&self) -> Error {
-        let received = self.received;
-        let text = match &self.framing {
-            Framing::Length(left) => format!("the body ended after {received} of {} bytes", received + left),
-            _ => format!("the body ended after {received} bytes, before its last chunk"),
-        };
-        Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {text}"))
+        let (peer, progress) = (self.in_use.route(), self.in_use.progress.unwrap_or_default());
+        let text = format!("Connection broken: the body from {peer} ended after {progress}");
+        Error::new(ErrorKind::ChunkedEncoding, text)
+    }
+
+    /// A connection that breaks inside a body broke the body, as in requests.
+    fn broken(&self, error: Error) -> Error {
+        match (error.kind(), error.os_code()) {
+            (ErrorKind::Connection, 0) => self.cut_short(),
+            (ErrorKind::Connection, code) => {
+                let why = io::Error::from_raw_os_error(code);
+                Error::os(ErrorKind::ChunkedEncoding, self.cut_short(), &why)
+            }
+            _ => error,
+        }
     }
 }
 
@@ -400,15 +438,6 @@ impl Read for RawBody {
     }
 }
 
-/// A connection that breaks inside a body broke the body, as in requests.
-fn broken(error: Error) -> Error {
-    if error.kind() != ErrorKind::Connection {
-        return error;
-    }
-    let code = error.os_code();
-    Error::new(ErrorKind::ChunkedEncoding, format!("Connection broken: {error}")).with_os_code(code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,7 +449,7 @@ mod tests {
         for piece in body.chunks(piece) {
             input.extend_from_slice(piece);
             loop {
-                let taken = chunks.take_framing(&input).map_err(|error| error.to_string())?;
+                let taken = chunks.take_framing(&input).map_err(|Malformed(what)| what.to_string())?;
                 input.drain(..taken);
                 let ChunkState::Data { left } = &mut chunks.state else { break };
                 let count = input.len().min(*left as usize);

@@ -55,7 +55,7 @@ impl<'a> OutputFile<'a> {
     pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
         let mut changes = 0;
         loop {
-            control.check()?;
+            control.check_during(" while opening the output")?;
             match OutputFile::attempt(name, control)? {
                 Attempt::Opened(opened) => return Ok(opened),
                 Attempt::NoReader => {}
@@ -128,7 +128,7 @@ impl<'a> OutputFile<'a> {
         }
         let file = options.open(&path).map_err(|error| match (error.raw_os_error(), target.parent()) {
             (Some(libc::ENOENT), Some(folder)) if !bytes.is_empty() && !folder.exists() => {
-                let why = format!("the folder {} does not exist; create it first", folder.display());
+                let why = format!("the directory {} does not exist; create it first", folder.display());
                 refused(name, &why, libc::ENOENT)
             }
             _ => failed(name, &error),
@@ -143,7 +143,7 @@ impl<'a> OutputFile<'a> {
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         let mut left = data;
         while !left.is_empty() {
-            self.control.check()?;
+            self.control.check_during(" while writing the output")?;
             let piece = &left[..left.len().min(PIECE)];
             match thread::without_signals_of_writing(|| self.file.write(piece)) {
                 Ok(0) => return Err(failed(self.name, &io::ErrorKind::WriteZero.into())),
@@ -166,7 +166,7 @@ impl<'a> OutputFile<'a> {
 
     /// Gives the file its name.
     pub fn complete(self) -> Result<(), Error> {
-        self.control.check()?;
+        self.control.check_during(" while writing the output")?;
         // Some file systems say only now that there was no room for all of it.
         close(self.file).map_err(|error| failed(self.name, &error))?;
         match self.temporary {
@@ -203,7 +203,7 @@ fn refused(name: &Path, why: &str, os_code: i32) -> Error {
 }
 
 fn is_folder(name: &Path) -> Error {
-    refused(name, "it is a folder; name a file in it", libc::EISDIR)
+    refused(name, "it is a directory", libc::EISDIR)
 }
 
 /// Where the links of a path lead, also when nothing is there yet.
@@ -252,6 +252,7 @@ fn close(file: File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Deadline;
     use std::time::{Duration, Instant};
 
     struct Folder(PathBuf);
@@ -404,7 +405,8 @@ mod tests {
         make_pipe(&path);
         let control = Control::new();
         let begun = Instant::now();
-        control.set_deadline(begun + Duration::from_millis(50));
+        let after = Duration::from_millis(50);
+        control.set_deadline(Deadline { at: begun + after, after });
         let error = OutputFile::create(&path, &control).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(begun.elapsed() < Duration::from_secs(5));

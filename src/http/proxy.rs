@@ -11,7 +11,10 @@ use super::auth::basic;
 use super::digest::{DigestCache, Message};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::url::{canonical_host, is_within_domain, percent_decode, same_host, without_userinfo};
+use crate::url::{
+    Authority, canonical_host, is_within_domain, percent_decode, same_host, without_brackets,
+    without_userinfo,
+};
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +88,7 @@ impl Proxy {
     pub fn parse(value: &str) -> Result<Proxy, Error> {
         let invalid = |why: &str| {
             // Debug formatting, so that no control character of the value reaches a log.
-            let message = format!("Please check proxy URL {:?}: {why}.", without_userinfo(value));
+            let message = format!("Invalid proxy URL {:?}: {why}", without_userinfo(value));
             Error::new(ErrorKind::InvalidProxyUrl, message)
         };
         let text = value.trim();
@@ -104,7 +107,7 @@ impl Proxy {
             && (authority.ends_with(':') && path.starts_with('/')
                 || authority.split_once(':').is_some_and(|(name, _)| ProxyScheme::from_name(name).is_some()));
         if slipped {
-            return Err(invalid("it is malformed and could be missing the host"));
+            return Err(invalid("it has no host"));
         }
 
         let (userinfo, place) = match authority.rsplit_once('@') {
@@ -113,7 +116,7 @@ impl Proxy {
         };
         let (host, port) = split_port(place).ok_or_else(|| invalid("its host or port is malformed"))?;
         if host.is_empty() {
-            return Err(invalid("it is malformed and could be missing the host"));
+            return Err(invalid("it has no host"));
         }
         let host = read_host(host).ok_or_else(|| invalid("its host is malformed"))?;
         let port = match port {
@@ -162,20 +165,6 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let login = if self.credentials.is_some() { "***@" } else { "" };
         write!(f, "{}://{login}{}", self.scheme.name(), Authority(&self.host, self.port))
-    }
-}
-
-/// `host:port`, with brackets around an IPv6 address.
-pub fn authority(host: &str, port: u16) -> String {
-    Authority(host, port).to_string()
-}
-
-pub struct Authority<'a>(pub &'a str, pub u16);
-
-impl fmt::Display for Authority<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = without_brackets(self.0);
-        if host.contains(':') { write!(f, "[{host}]:{}", self.1) } else { write!(f, "{host}:{}", self.1) }
     }
 }
 
@@ -338,10 +327,6 @@ fn names_host(entry: &str, host: &str, port: u16) -> bool {
     canonical_host(name).is_some_and(|name| is_within_domain(host, &name))
 }
 
-pub(super) fn without_brackets(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
 /// Why a handshake did not get through.
 #[derive(Debug)]
 pub enum HandshakeError {
@@ -379,7 +364,8 @@ pub(super) fn refused<T>(why: impl Into<String>) -> Result<T, HandshakeError> {
     Err(HandshakeError::Refused(why.into()))
 }
 
-const HUNG_UP: &str = "the proxy closed the connection before its answer was complete";
+const NO_HTTP: &str = "it did not answer CONNECT with HTTP";
+const HUNG_UP: &str = "it closed the connection before its answer was complete";
 
 impl HandshakeError {
     /// Whether the connection was over, rather than the conversation.
@@ -514,7 +500,7 @@ pub fn connect_tunnel<S: Read + Write>(
         let head = read_head(stream, allowed)?;
         allowed -= head.len();
         match read_status(&head) {
-            None => return refused("the proxy did not answer CONNECT with HTTP"),
+            None => return refused(NO_HTTP),
             // 101 is final: it would switch to a protocol that nobody asked for.
             Some((100 | 102..=199, _)) => {}
             // A tunnel has no body, whatever Content-Length says (RFC 9110, 9.3.6).
@@ -545,14 +531,14 @@ fn read_head<S: Read>(stream: &mut S, allowed: usize) -> Result<Vec<u8>, Handsha
             _ => 2,
         };
         if head.len() + wanted > allowed {
-            return refused(format!("the proxy's answer to CONNECT is longer than {HEAD_LIMIT} bytes"));
+            return refused(format!("its answer to CONNECT is longer than {HEAD_LIMIT} bytes"));
         }
         let count = read_some(stream, &mut chunk[..wanted])?;
         head.extend_from_slice(&chunk[..count]);
         // Told at once, lest the rest of something that is not HTTP be waited for.
         let known = head.len().min(PROTOCOL.len());
         if head[..known] != PROTOCOL[..known] {
-            return refused("the proxy did not answer CONNECT with HTTP");
+            return refused(NO_HTTP);
         }
         if head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n") {
             return Ok(head);
@@ -1096,7 +1082,7 @@ mod tests {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
                 head
             });
-            connect_tunnel(&mut stream, &authority(host, 8443), None, None).unwrap();
+            connect_tunnel(&mut stream, &Authority(host, 8443).to_string(), None, None).unwrap();
             assert_eq!(proxy.join().unwrap(), "CONNECT [::1]:8443 HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n");
         }
     }
@@ -1221,12 +1207,7 @@ mod tests {
             b"HTTP/1.10 200 OK\r\n\r\n",
             b"HTTP/1.\r\n\r\n\r\n\r\n\r\n",
         ] {
-            assert_eq!(
-                told(answer),
-                "the proxy did not answer CONNECT with HTTP",
-                "{}",
-                answer.escape_ascii()
-            );
+            assert_eq!(told(answer), NO_HTTP, "{}", answer.escape_ascii());
         }
     }
 
@@ -1293,7 +1274,9 @@ mod tests {
                 stream.read_to_end(&mut got).unwrap();
                 got
             });
-            playing::reason(connect_tunnel(&mut stream, &authority(host, 1), None, agent).and_then(opened));
+            playing::reason(
+                connect_tunnel(&mut stream, &Authority(host, 1).to_string(), None, agent).and_then(opened),
+            );
             drop(stream);
             assert!(proxy.join().unwrap().is_empty());
         }

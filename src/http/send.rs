@@ -19,7 +19,7 @@ use super::progress::{Limited, Meter, Metered};
 use super::proxy::{self, Proxy, ProxyScheme};
 use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
-use super::socket::Limits;
+use super::socket::{Limits, Step};
 use super::tls::TlsSettings;
 use crate::control::Control;
 use crate::environment::Environment;
@@ -41,7 +41,7 @@ pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
         }
         None => &*request.defaults,
     };
-    if let Some(deadline) = request.deadline {
+    if let Some(deadline) = request.deadline() {
         control.set_deadline(deadline);
         control.check()?;
     }
@@ -120,7 +120,10 @@ impl<'a> Hop<'a> {
         if !is_token(request.method.as_bytes()) {
             return Err(Error::new(
                 ErrorKind::Request,
-                format!("Invalid method {:?}: it is no HTTP token", request.method),
+                format!(
+                    "Invalid method {:?}: a method is made of letters, digits and !#$%&'*+-.^_`|~",
+                    request.method
+                ),
             ));
         }
         let mut url = Url::parse(&request.url)?;
@@ -400,7 +403,10 @@ impl Transfer<'_> {
                 Ok(answer) => break answer,
                 Err(failure) => failure,
             };
-            self.control.check()?;
+            // What failed because of the end tells in which step that came.
+            if failure.error.kind() != ErrorKind::Timeout {
+                self.control.check()?;
+            }
             let may_repeat = hop.payload.can_rewind() && (!failure.sent || hop.is_repeatable());
             if failure.is_stale() && !fresh && may_repeat {
                 // The server closed the connection while it lay idle. That is nobody's failure.
@@ -439,7 +445,14 @@ impl Transfer<'_> {
             .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
-        let limits = Limits { control: self.control, silence: read, connect: None, connecting: false };
+        let limits = Limits {
+            control: self.control,
+            silence: read,
+            connect: None,
+            step: Step::Send,
+            peer: &**route,
+            progress: None,
+        };
         let mut unsent = None;
         let sent = hop
             .meter
@@ -603,9 +616,11 @@ impl Transfer<'_> {
             mem::forget((call, response));
             return Err(Error::forked());
         }
-        self.control.check()?;
+        self.control.check_during(format_args!(" in a {what}"))?;
         if result.is_err() {
-            let text = call.failure.unwrap_or_else(|| format!("A {what} failed without a message."));
+            let text = call.failure.unwrap_or_else(|| {
+                format!("A {what} returned other than RF_OK, and set no message with rf_hook_fail")
+            });
             return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
         }
         Ok(call.replacement.unwrap_or(response))
@@ -620,7 +635,7 @@ impl Transfer<'_> {
                 file.complete()
             }
             Some(Sink::Function(output)) => response.drain(&mut |piece| {
-                let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on.");
+                let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on");
                 let written = output.write(piece).map_err(refused);
                 if self.control.origin().has_left() { Err(Error::forked()) } else { written }
             }),

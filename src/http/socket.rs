@@ -1,12 +1,13 @@
 //! A stream socket whose every wait ends: with data, with a time-out, with the deadline, or with an abort.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use crate::control::{Control, SLICE};
+use crate::control::{Control, Deadline, SLICE};
 use crate::error::{Error, ErrorKind};
 use crate::monitor::Until;
 
@@ -18,15 +19,91 @@ pub struct Limits<'a> {
     pub silence: Option<Duration>,
     /// While connecting: when it has to be done, and what the user asked for, for the message.
     pub connect: Option<(Instant, Duration)>,
-    pub connecting: bool,
+    pub step: Step,
+    /// With whom: host and port, for messages.
+    pub peer: &'a dyn fmt::Display,
+    /// Of a body that is received.
+    pub progress: Option<&'a Progress>,
 }
 
-impl Limits<'_> {
+/// How much of a body has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    pub received: u64,
+    pub total: Total,
+}
+
+/// How much will come.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Total {
+    Bytes(u64),
+    /// All up to the last chunk.
+    Chunks,
+    #[default]
+    Unknown,
+}
+
+/// "120 of 500 bytes".
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Progress { received, total } = self;
+        match total {
+            Total::Bytes(total) => write!(f, "{received} of {total} bytes"),
+            Total::Chunks => write!(f, "{received} bytes, before its last chunk"),
+            Total::Unknown => write!(f, "{received} bytes"),
+        }
+    }
+}
+
+/// What a request is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Resolve,
+    Connect,
+    Handshake,
+    Tunnel,
+    Send,
+    Head,
+    Body,
+}
+
+impl Step {
+    fn is_of_connecting(self) -> bool {
+        matches!(self, Step::Resolve | Step::Connect | Step::Handshake | Step::Tunnel)
+    }
+}
+
+/// The step and with whom, as it continues a sentence: " while connecting to example.org:443".
+impl fmt::Display for Limits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let during = match self.step {
+            Step::Resolve => "while resolving",
+            Step::Connect => "while connecting to",
+            Step::Handshake => "during the TLS handshake with",
+            Step::Tunnel => "while waiting for a tunnel through",
+            Step::Send => "while sending to",
+            Step::Head => "while waiting for an answer from",
+            Step::Body => "while receiving the body from",
+        };
+        write!(f, " {during} {}{}", self.peer, self.so_far())
+    }
+}
+
+impl<'a> Limits<'a> {
+    fn so_far(&self) -> String {
+        self.progress.map_or(String::new(), |progress| format!(", after {progress}"))
+    }
+
+    /// The same in another step, with whom.
+    pub fn to(self, step: Step, peer: &'a dyn fmt::Display) -> Limits<'a> {
+        Limits { step, peer, ..self }
+    }
+
     /// Begins a wait. An error when there is no time left for one.
     pub fn wait(&self) -> Result<Wait, Error> {
-        let silence = if self.connecting { None } else { self.silence };
+        let silence = if self.step.is_of_connecting() { None } else { self.silence };
         let connect = self.connect.map(|(until, _)| until);
-        let fixed = [connect, self.control.deadline()].into_iter().flatten().min();
+        let fixed = [connect, self.control.ends_at()].into_iter().flatten().min();
         if fixed.is_none() && silence.is_none() {
             return Ok(Wait { until: None, left: None });
         }
@@ -52,21 +129,40 @@ impl Limits<'_> {
         if self.control.is_aborted() {
             return Error::aborted();
         }
-        if self.control.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
-            return Control::past_deadline();
+        if let Some(deadline) = self.control.deadline().filter(Deadline::is_over) {
+            return deadline.passed(self);
         }
-        if self.connecting {
+        if self.step.is_of_connecting() {
             let asked = self.connect.map_or(String::new(), |(_, asked)| seconds(asked));
-            return Error::new(
-                ErrorKind::ConnectTimeout,
-                format!("Connection timed out. (connect timeout={asked})"),
+            let missing = match self.step {
+                Step::Resolve => "address of",
+                Step::Handshake => "end of the TLS handshake with",
+                Step::Tunnel => "tunnel through",
+                _ => "connection to",
+            };
+            let text = format!(
+                "No {missing} {} within {asked} s: Connection timed out. (connect timeout={asked})",
+                self.peer
             );
+            return Error::new(ErrorKind::ConnectTimeout, text);
         }
         let asked = self.silence.map_or(String::new(), seconds);
-        Error::new(ErrorKind::ReadTimeout, format!("Read timed out. (read timeout={asked})"))
+        let (peer, so_far) = (self.peer, self.so_far());
+        let silence = match self.step {
+            Step::Send => format!("{peer} took no data for {asked} s"),
+            Step::Body => format!("No data from {peer} for {asked} s{so_far}"),
+            _ => format!("No answer from {peer} for {asked} s"),
+        };
+        // The words of requests.
+        Error::new(ErrorKind::ReadTimeout, format!("{silence}: Read timed out. (read timeout={asked})"))
     }
 
-    pub fn failed(&self, what: &str, error: &io::Error) -> Error {
+    /// The error of a connection that the other side or the system has ended.
+    pub fn lost(&self, error: &io::Error) -> Error {
+        self.failed(format_args!("Connection aborted{self}"), error)
+    }
+
+    fn failed(&self, what: impl fmt::Display, error: &io::Error) -> Error {
         if self.control.is_aborted() {
             Error::aborted()
         } else {
@@ -154,7 +250,7 @@ impl Socket {
         loop {
             if wait.left != self.receive_timeout {
                 set_receive_timeout(self.descriptor(), wait.left)
-                    .map_err(|error| limits.failed("Cannot set a socket's time-out", &error))?;
+                    .map_err(|error| limits.failed("Cannot set the time-out of a socket", &error))?;
                 self.receive_timeout = wait.left;
             }
             match receive(self) {
@@ -163,7 +259,7 @@ impl Socket {
                 Ok(received) => return Ok(received),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(limits.timed_out()),
-                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+                Err(error) => return Err(limits.lost(&error)),
             }
         }
     }
@@ -226,7 +322,7 @@ impl Socket {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(limits.timed_out()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
-                Err(error) => return Err(limits.failed("Connection aborted", &error)),
+                Err(error) => return Err(limits.lost(&error)),
             }
         }
     }
@@ -239,7 +335,7 @@ impl Socket {
         let mut last = None;
         let mut next_at = Instant::now();
         loop {
-            limits.control.check()?;
+            limits.control.check_during(limits)?;
             if attempts.is_empty() || Instant::now() >= next_at {
                 match untried.next() {
                     Some(address) => {
@@ -271,7 +367,10 @@ impl Socket {
         }
         let (error, address) =
             last.unwrap_or_else(|| (io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), addresses[0]));
-        Err(limits.failed(&format!("Failed to establish a new connection to {address}"), &error))
+        let peer = limits.peer.to_string();
+        let address = address.to_string();
+        let tried = if peer == address { String::new() } else { format!(" ({address})") };
+        Err(limits.failed(format_args!("Failed to establish a new connection to {peer}{tried}"), &error))
     }
 
     fn ready(descriptor: OwnedFd, address: &SocketAddr) -> Result<Socket, Error> {
@@ -288,8 +387,8 @@ impl Socket {
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
-        let what = format!("Failed to connect to the Unix socket {path}");
-        let failed = |error| limits.failed(&what, &error);
+        let what = format_args!("Failed to connect to the Unix socket {path}");
+        let failed = |error| limits.failed(what, &error);
         let (address, length) = unix_address(path).map_err(failed)?;
         let descriptor = new_socket(libc::AF_UNIX).map_err(failed)?;
         loop {
@@ -304,7 +403,7 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock && error.kind() != io::ErrorKind::Interrupted {
                 return Err(failed(error));
             }
-            limits.control.check()?;
+            limits.control.check_during(limits)?;
             std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
@@ -485,7 +584,14 @@ mod tests {
     use std::net::TcpListener;
 
     fn limits(control: &Control) -> Limits<'_> {
-        Limits { control, silence: Some(Duration::from_millis(30)), connect: None, connecting: false }
+        Limits {
+            control,
+            silence: Some(Duration::from_millis(30)),
+            connect: None,
+            step: Step::Head,
+            peer: &"test",
+            progress: None,
+        }
     }
 
     #[test]
@@ -503,7 +609,10 @@ mod tests {
         let mut socket = Socket::connect(&[listener.local_addr().unwrap()], &limits(&control)).unwrap();
         let error = socket.receive(&mut [0; 8], &limits(&control)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadTimeout);
-        assert_eq!(error.message().as_str(), "Read timed out. (read timeout=0.03)");
+        assert_eq!(
+            error.message().as_str(),
+            "No answer from test for 0.03 s: Read timed out. (read timeout=0.03)"
+        );
 
         control.attach(socket.descriptor());
         let other = control.clone();

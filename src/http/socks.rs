@@ -7,7 +7,8 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::proxy::{HandshakeError, ProxyScheme, read_all, refused, without_brackets};
+use super::proxy::{HandshakeError, ProxyScheme, read_all, refused};
+use crate::url::without_brackets;
 
 /// Where the proxy is to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -164,7 +164,7 @@ static void heads(void) {
   gives_for("HEAD", "", 2, OK_HEAD "Content-Length: nonsense\r\n\r\n", false);
   gives_for("HEAD", "", 1, OK_HEAD "Content-Length: 500\r\n\r\n", false);
   const char *cut = OK_HEAD "Content-Le";
-  fails_with(RF_ERROR_CONNECTION, "inside the head of the response, after 27 bytes", cut, strlen(cut), true);
+  fails_with(RF_ERROR_CONNECTION, "inside the head of its response, after 27 bytes", cut, strlen(cut), true);
   fails_with(RF_ERROR_CONNECTION, "without a response", "", 0, true);
   fails_with(RF_ERROR_CHUNKED_ENCODING, "after 5 of 9 bytes", OK_HEAD "Content-Length: 9\r\n\r\nhello",
              strlen(OK_HEAD "Content-Length: 9\r\n\r\nhello"), true);
@@ -204,7 +204,7 @@ static void bounds(void) {
   FAILS(RF_ERROR_CONNECTION, "1000 fields", head);
   free(head);
   head = fields(1, 300000);
-  FAILS(RF_ERROR_CONNECTION, "longer than 262144 bytes", head);
+  FAILS(RF_ERROR_CONNECTION, "more than 262144 bytes", head);
   free(head);
 }
 

@@ -254,7 +254,7 @@ static void what_has_no_name_stays_here(void) {
 
   options = new_options();
   CHECK_OK(rf_options_set_body_reader(options, read_nothing, NULL, -1, NULL, NULL));
-  check_stays(session, options, "The body's reader", "a function");
+  check_stays(session, options, "The reader of the request body", "a function");
 
   options = new_options();
   CHECK_OK(rf_options_set_output(options, write_nothing, NULL, NULL));

@@ -92,7 +92,7 @@ impl Drop for Processes {
 
 impl Runner for Processes {
     fn run(&self, future: u64, request: Request, control: &Arc<Control>) -> Outcome {
-        if let Some(deadline) = request.deadline {
+        if let Some(deadline) = request.deadline() {
             control.set_deadline(deadline);
         }
         let task = elsewhere::encode(future, &request, true)?;
@@ -100,7 +100,7 @@ impl Runner for Processes {
         loop {
             let idle = self.take(host);
             let is_new = idle.is_none();
-            let started = idle.map_or_else(|| Process::start(control, request.deadline), Ok);
+            let started = idle.map_or_else(|| Process::start(control), Ok);
             let answer = started.and_then(|mut process| {
                 let outcome = process.run(&task, &request, host, control)?;
                 self.idle.lock().push(process);

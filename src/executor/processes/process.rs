@@ -12,7 +12,7 @@ use super::channel::{self, Channel, Kind, Patience};
 use super::memory;
 use super::program::Program;
 use crate::control::{Control, SLICE};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, os_text};
 use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply, TaskName};
 use crate::fork;
 use crate::lock::Mutex;
@@ -67,16 +67,28 @@ struct Child {
     made_in: u32,
 }
 
+/// The error of a worker process that was stopped because it was late.
+fn past_deadline(control: &Control) -> Error {
+    match control.deadline() {
+        Some(deadline) if !control.is_aborted() => deadline.passed(" in a worker process"),
+        _ => Error::aborted(),
+    }
+}
+
 fn broken(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::BrokenPool, what.to_string())
 }
 
 impl Process {
     /// Starts one and waits until it is ready.
-    pub fn start(control: &Arc<Control>, deadline: Option<Instant>) -> Result<Process, Trouble> {
+    pub fn start(control: &Arc<Control>) -> Result<Process, Trouble> {
         let program = Program::find().map_err(Trouble::Broken)?;
         let failed = |error: io::Error| {
-            let text = format!("No worker process could be started: {}: {error}", program.path.display());
+            let text = format!(
+                "No worker process could be started: {}: {}",
+                program.path.display(),
+                os_text(&error)
+            );
             Trouble::Broken(broken(text).with_os_code(error.raw_os_error().unwrap_or(0)))
         };
         let (ours, theirs) = channel::pair().map_err(failed)?;
@@ -99,7 +111,7 @@ impl Process {
             hosts: Vec::new(),
             asked: 0,
         };
-        let until = [Some(Instant::now() + START), deadline].into_iter().flatten().min();
+        let until = [Some(Instant::now() + START), control.ends_at()].into_iter().flatten().min();
         let mut watch = Watch { until, deadline: None, ..process.watch(control) };
         watch.give_up_at_once = true;
         control.attach_signal(&process.wake);
@@ -117,11 +129,12 @@ impl Process {
                 process.child.kill();
                 Err(Trouble::Broken(Error::aborted()))
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && deadline.is_some_and(is_over) => {
-                process.child.kill();
-                Err(Trouble::Broken(Control::past_deadline()))
-            }
             greeted => {
+                let timed_out = matches!(&greeted, Err(error) if error.kind() == io::ErrorKind::TimedOut);
+                if timed_out && let Err(late) = control.check_during(" while starting a worker process") {
+                    process.child.kill();
+                    return Err(Trouble::Broken(late));
+                }
                 let fate = match greeted {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                         process.child.kill();
@@ -181,7 +194,7 @@ impl Process {
         match outcome {
             // It was the deadline that has stopped it.
             Ok(Err(error)) if is_late && error.kind() == ErrorKind::Aborted && !control.is_aborted() => {
-                Ok(Err(Control::past_deadline().at(&request.url)))
+                Ok(Err(past_deadline(control).at(&request.url)))
             }
             Ok(outcome) => {
                 if !self.has_been_to(host) {
@@ -193,8 +206,7 @@ impl Process {
             // It was stopped, or has no processor: nothing but the library's own was running.
             Err(error) if error.kind() == io::ErrorKind::TimedOut && is_late && !runs_functions => {
                 self.child.kill();
-                let late = if control.is_aborted() { Error::aborted() } else { Control::past_deadline() };
-                Err(Trouble::Broken(late))
+                Err(Trouble::Broken(past_deadline(control)))
             }
             Err(error) => {
                 let is_unsent = error.kind() == io::ErrorKind::BrokenPipe;
@@ -214,7 +226,7 @@ impl Process {
             }
             io::ErrorKind::TimedOut => {
                 self.child.kill();
-                "was still busy after the request's deadline, and was killed".into()
+                "was still busy after the deadline of the request, and was killed".into()
             }
             io::ErrorKind::InvalidData => {
                 self.child.kill();
@@ -226,7 +238,7 @@ impl Process {
             }
             _ => self.child.fate(control),
         };
-        broken(format!("The worker process {number} that ran the request {what}."))
+        broken(format!("The worker process {number} that ran the request {what}"))
     }
 
     fn watch(&self, control: &Arc<Control>) -> Watch {
@@ -235,7 +247,7 @@ impl Process {
             control: control.clone(),
             child: self.child.clone(),
             number: self.asked,
-            deadline: control.deadline(),
+            deadline: control.ends_at(),
             until: None,
             is_late: false,
             is_aborted: false,
@@ -542,7 +554,7 @@ impl Remote {
         let what = match error {
             Some(error) if error.kind() == io::ErrorKind::InvalidData => "sent what is no answer".into(),
             Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Control::past_deadline().into_io();
+                return past_deadline(&self.control).into_io();
             }
             Some(error) if error.kind() == io::ErrorKind::OutOfMemory => {
                 return Error::out_of_memory(format!("a piece of a body from the worker process {number}"))
@@ -553,7 +565,7 @@ impl Remote {
                 _ => "broke off".into(),
             },
         };
-        broken(format!("The worker process {number} that passed the body on {what}.")).into_io()
+        broken(format!("The worker process {number} that passed the body on {what}")).into_io()
     }
 }
 
@@ -590,7 +602,7 @@ impl Read for Remote {
             }
             self.piece.clear();
             self.read = 0;
-            let mut patience = UntilDeadline { at: self.control.deadline(), child: &self.child };
+            let mut patience = UntilDeadline { at: self.control.ends_at(), child: &self.child };
             match self.channel.receive(&mut patience) {
                 Ok(Some((Kind::Piece, piece))) => match self.piece.try_reserve(piece.len()) {
                     Ok(()) => self.piece.extend_from_slice(piece),

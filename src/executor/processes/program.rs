@@ -32,7 +32,7 @@ impl Program {
             None => {
                 let tried: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
                 let text = format!(
-                    "No worker process could be started: there is no {NAME} at {}, and {VARIABLE} is not set.",
+                    "No worker process could be started: there is no {NAME} at {}, and {VARIABLE} is not set",
                     tried.join(" or ")
                 );
                 Err(Error::new(ErrorKind::BrokenPool, text))

@@ -252,7 +252,7 @@ fn answer(
     let done = catch_unwind(AssertUnwindSafe(|| job.run(&control)));
     let sent = match &done {
         Err(panic) => {
-            let text = format!("a defect in this library: {}", panic_text(&**panic));
+            let text = format!("A defect in this library: {}", panic_text(&**panic));
             let reply = reply_without_response(name, Error::new(ErrorKind::Request, text));
             data.send(Kind::Reply, &reply, None, &mut Endless)
         }
