@@ -47,7 +47,10 @@ impl Head {
     /// Of a response, whose start line ends with the reason.
     pub fn of_response(raw: impl AsRef<[u8]>) -> Head {
         Head::parse(raw.as_ref(), |line| {
-            let after = |at: usize| memchr(b' ', &line[at..]).map(|space| at + space + 1);
+            let after = |at: usize| {
+                let space = at + memchr(b' ', &line[at..])?;
+                Some(space + line[space..].iter().take_while(|byte| **byte == b' ').count())
+            };
             (after(0).and_then(after).unwrap_or(line.len()), line.len())
         })
     }
@@ -298,6 +301,7 @@ mod tests {
         assert_eq!(head.word().as_str(), "");
         assert_eq!((head.get("a"), head.get("b")), (Some("café"), Some("café")));
         assert_eq!(Head::of_response(b"HTTP/1.1 200 \r\n\r\n").word().as_str(), "");
+        assert_eq!(Head::of_response(b"HTTP/1.1  200   OK then\r\n\r\n").word().as_str(), "OK then");
         assert_eq!(Head::of_response(b"\r\nHTTP/1.1 200 OK\r\n\r\n").word().as_str(), "OK");
     }
 

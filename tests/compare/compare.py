@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compares the library with the original: sends every case once with requests and once with the library.
+"""Compares the library with the original: sends every case once with requests, once with the library, and, where it
+can be said to it, once with the curl program.
 
     python tests/compare/compare.py --library target/release/librequests_futures.so [--filter TEXT] [-v]
 
 What arrived at the server and what came back have to be the same, but for what differences.ini lists with a
-reason. A listed difference that no longer occurs is stale and fails as well. The last line is
+reason; fields that differ from curl begin with `curl.` there. A listed difference that no longer occurs is stale and fails as well. The last line is
 `N passed, N failed`, and the exit status is 1 when anything failed.
 """
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import curl
 import library
 import normal
 import original
@@ -63,6 +65,8 @@ class Comparison:
 
     def __init__(self, echo, place, differences):
         self.echo, self.place, self.differences = echo, place, differences
+        # How many cases curl could be told.
+        self.said_to_curl = 0
 
     def _script(self, answers):
         def expand(answer):
@@ -96,34 +100,46 @@ class Comparison:
             if not apart or name in ("outcome", "jar") or name.startswith("sent."):
                 yield field, name
 
-    def compare(self, case, sides):
-        """What differs and is not listed: (field, the original's value, ours)."""
-        theirs, ours = (self._run(side, case) for side in sides)
+    def compare(self, case):
+        """What differs and is not listed: (the other side, field, its value, ours)."""
+        theirs, ours = self._run(original, case), self._run(library, case)
         self.differences.begin(case.name)
-        found = []
+        found = [("requests",) + difference for difference in self._differ(case, theirs, ours, "")]
+        try:
+            theirs = self._run(curl, case)
+        except curl.Unsayable:
+            return found
+        self.said_to_curl += 1
+        theirs, ours = curl.comparable(theirs), curl.comparable(ours)
+        # Where one has no content, as the other was read by lines, there is none to compare.
+        theirs = {field: value for field, value in theirs.items() if field in ours}
+        ours = {field: value for field, value in ours.items() if field in theirs}
+        return found + [("curl",) + difference for difference in self._differ(case, theirs, ours, "curl.")]
+
+    def _differ(self, case, theirs, ours, prefix):
+        """`prefix`: of the fields in differences.ini."""
         for field, bare in self._fields(theirs, ours):
             values = theirs.get(field, ABSENT), ours.get(field, ABSENT)
             if values[0] == values[1] or bare in case.ignore or field in case.ignore:
                 continue
-            if not self.differences.allows(case.name, field, self.place.contract(repr(values[1]))):
-                found.append((field,) + values)
-        return found
+            if not self.differences.allows(case.name, prefix + field, self.place.contract(repr(values[1]))):
+                yield (field,) + values
 
 
-def show(field, theirs, ours, place):
+def show(who, field, theirs, ours, place):
     """A difference, for people: of lists only what differs."""
     if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
         for index, pair in enumerate(zip(theirs, ours)):
             if pair[0] != pair[1]:
-                show("%s[%d]" % (field, index), pair[0], pair[1], place)
+                show(who, "%s[%d]" % (field, index), pair[0], pair[1], place)
         return
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in sorted(set(theirs) | set(ours)):
             if theirs.get(key, ABSENT) != ours.get(key, ABSENT):
-                show("%s[%s]" % (field, key), theirs.get(key, ABSENT), ours.get(key, ABSENT), place)
+                show(who, "%s[%s]" % (field, key), theirs.get(key, ABSENT), ours.get(key, ABSENT), place)
         return
-    print("    %s\n      requests: %s\n      library:  %s" % (
-        field, place.contract(repr(theirs)), place.contract(repr(ours))))
+    print("    %s\n      %-8s  %s\n      library:  %s" % (
+        field, who + ":", place.contract(repr(theirs)), place.contract(repr(ours))))
 
 
 def run_all(comparison, selected, verbose):
@@ -137,7 +153,7 @@ def run_all(comparison, selected, verbose):
         if verbose:
             # Before it runs: if the library takes the process down, this is the last line.
             print("%s ... " % case.name, end="", flush=True)
-        found = comparison.compare(case, (original, library))
+        found = comparison.compare(case)
         if verbose:
             print("%s (%d ms)" % ("FAILED" if found else "ok", (time.monotonic() - begin) * 1000))
         if not found:
@@ -168,7 +184,8 @@ def main():
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="rf-compare-"))
         clear_environment(directory)
-        print("%d cases, library %s, %s" % (len(selected), rf.version(), original.versions()))
+        print("%d cases, library %s, %s, curl %s" % (
+            len(selected), rf.version(), original.versions(), curl.version()))
         httpbin, echo, blackhole = Httpbin(directory), EchoServer(), Blackhole()
         for server in (httpbin, echo, blackhole):
             stack.callback(server.close)
@@ -187,6 +204,7 @@ def main():
         httpbin.wait()
         comparison = Comparison(echo, place, Differences(os.path.join(HERE, "differences.ini")))
         passed, failed = run_all(comparison, selected, arguments.verbose)
+    print("%d of the cases were said to curl as well" % comparison.said_to_curl)
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed else 0
 

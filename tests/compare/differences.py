@@ -27,7 +27,9 @@ class Differences:
     """
 
     def __init__(self, path):
-        parser = configparser.ConfigParser(delimiters="=", comment_prefixes="#", interpolation=None)
+        # Not strict: what differs from curl is listed by itself, partly of the same cases.
+        parser = configparser.ConfigParser(delimiters="=", comment_prefixes="#", interpolation=None,
+                                           strict=False)
         parser.optionxform = str
         with open(path, encoding="utf-8") as file:
             parser.read_file(file)

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import io
+import time
 import urllib.parse
 
 import normal
 import rf
-from model import Clear
+from model import Clear, Pause
 
 # As original.PATIENCE, in milliseconds.
 PATIENCE_MS = 15000
@@ -184,7 +185,10 @@ def run(case, place):
                 _set(options, place.expand(case.defaults), place)
                 session.update(options)
         for step in case.steps:
-            if isinstance(step, Clear):
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                outcome = {}
+            elif isinstance(step, Clear):
                 session.clear_cookies(step.name)
                 outcome = {}
             else:

@@ -59,6 +59,12 @@ class Clear:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A step that waits: for what a server has ended to be seen as ended."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Case:
     """A session and what is done with it."""
     name: str

@@ -6,12 +6,13 @@ import contextlib
 import io
 import json
 import socket
+import time
 
 import requests
 from requests_futures.sessions import FuturesSession
 
 import normal
-from model import Clear
+from model import Clear, Pause
 
 # So long a step may take before it counts as one that never ends.
 PATIENCE = 15
@@ -306,7 +307,10 @@ def run(case, place):
         _set_defaults(session, defaults)
         session.max_redirects = defaults.get("max_redirects", session.max_redirects)
         for step in case.steps:
-            if isinstance(step, Clear):
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                outcome = {}
+            elif isinstance(step, Clear):
                 if step.name is None:
                     session.cookies.clear()
                 else:

@@ -1,10 +1,10 @@
 """The cases, by what they are about. A case is named GROUP/WHAT."""
-from cases import answers, auth, bodies, cookies, failures, headers, params, proxies, redirects, streams
-from cases import urls, verbs
+from cases import answers, auth, bodies, cookies, failures, headers, odd, params, proxies, redirects
+from cases import streams, urls, verbs
 
 CASES = [
     case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams,
-                        failures, proxies) for case in module.CASES
+                        failures, odd, proxies) for case in module.CASES
 ]
 
 _names = [case.name for case in CASES]

@@ -1,5 +1,5 @@
 """Failures: which kind each is. Messages differ in wording and are not compared, but for raise_for_status."""
-from model import case, get, post
+from model import Pause, case, get, post
 from servers import HANG, Answer
 
 
@@ -61,6 +61,7 @@ CASES = [
     # A connection that the server gave up while it was idle is nobody's failure.
     case("failures/idle-connection-closed",
          get("{echo}/1"),
+         Pause(0.2),
          get("{echo}/2"),
          answers=[Answer(close=True), Answer()]),
     case("failures/after-failure",
