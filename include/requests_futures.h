@@ -661,7 +661,7 @@ rf_status rf_options_set_ca_bundle(rf_options *options, const char *path);
 rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const char *key_path);
 
 // Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
-// that calls it. Default: false.
+// that calls it. With an output it makes no difference: that takes the body. Default: false.
 rf_status rf_options_set_stream(rf_options *options, bool stream);
 
 // Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
@@ -674,7 +674,8 @@ rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 // the mode that open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device
 // or a pipe is written to directly; a pipe without a reader is waited for until the deadline, and a reader that
 // goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status
-// such as 404 is no failure: its body becomes the file's, unless a response hook fails the future.
+// such as 404 is no failure: its body becomes the file's, unless a response hook fails the future. An answer to
+// HEAD and a 304 have none, and leave what was there.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
 // Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then

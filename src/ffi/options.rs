@@ -437,7 +437,7 @@ pub unsafe extern "C" fn rf_options_set_cert(
 }
 
 /// Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
-/// that calls it. Default: false.
+/// that calls it. With an output it makes no difference: that takes the body. Default: false.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_stream(options: *mut rf_options, stream: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.stream = Some(stream))
@@ -456,7 +456,8 @@ pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes
 /// open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device or a pipe is written to
 /// directly; a pipe without a reader is waited for until the deadline, and a reader that goes away fails the future
 /// (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status such as 404 is no failure: its body
-/// becomes the file's, unless a response hook fails the future.
+/// becomes the file's, unless a response hook fails the future. An answer to HEAD and a 304 have none, and leave what
+/// was there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output_file(
     options: *mut rf_options,

@@ -296,7 +296,7 @@ impl Transfer<'_> {
             // An empty Location leads nowhere.
             let leads = response.is_redirect() && response.head().get("location") != Some("");
             if !follows || !leads {
-                self.finish(&response)?;
+                self.finish(&response, &hop.method)?;
                 return Ok(response);
             }
             leave(&response)?;
@@ -627,8 +627,10 @@ impl Transfer<'_> {
     }
 
     /// Brings the last response into the state in which the user gets it.
-    fn finish(&self, response: &Arc<Response>) -> Result<(), Error> {
+    fn finish(&self, response: &Arc<Response>, method: &str) -> Result<(), Error> {
         match &self.settings.sink {
+            // There is nothing to write, and what the file has may be what was asked about.
+            Some(Sink::File(_)) if method == "HEAD" || response.status() == 304 => read_whole(response),
             Some(Sink::File(path)) => {
                 let mut file = OutputFile::create(path.as_ref(), self.control)?;
                 response.drain(&mut |piece| file.write(piece))?;

@@ -462,6 +462,22 @@ static void a_file_with_a_lease_is_waited_for(void) {
   CHECK_INT(0, remove(path));
 }
 
+static void an_answer_without_a_body_leaves_what_was_there(void) {
+  static const char *const methods[] = {"HEAD", "GET"};
+  const char *path = in_folder("asked-about"), *const urls[] = {http("/hello"), http("/status/304")};
+  put(path, "old");
+  for (int i = 0; i < 2; i++) {
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_output_file(options, path));
+    rf_future *future = request(session, methods[i], urls[i], options);
+    CHECK_INT(i == 0 ? 200 : 304, rf_response_status_code(RESPONSE(future)));
+    CHECK_STR("old", content_of(path));
+    rf_future_free(future);
+    rf_options_free(options);
+  }
+  CHECK_INT(0, remove(path));
+}
+
 int main(void) {
   char own[] = "/tmp/rf-output-XXXXXX";
   folder = mkdtemp(own);
@@ -483,6 +499,7 @@ int main(void) {
   a_file_that_grows_too_large_fails_the_future_and_leaves_the_old_file();
   a_folder_or_a_missing_folder_is_named();
   a_broken_body_leaves_the_old_file();
+  an_answer_without_a_body_leaves_what_was_there();
   a_pipe_is_no_body();
   a_file_with_a_lease_is_waited_for();
   rf_session_free(session);
