@@ -1,34 +1,19 @@
 //! Asynchronous HTTP requests that return futures, for C and every language that can call C.
 //!
-//! Data flows one way: [`ffi`] checks and converts, [`session`] turns a call into a request, an [`executor`]
-//! runs it, [`http`] makes a [`response`] of it, the [`future`] publishes that, and [`wait`] and callbacks
-//! deliver it. Nothing but [`ffi`] knows C; nothing but `http::engine` knows the HTTP engine.
+//! A house of seven rooms, one above the other; a room uses only those below it (`tests/house.rs` checks that):
+//!
+//! 1. [`ffi`]: the C face, a file for each handle: checks, converts, calls one function of the core.
+//! 2. [`session`]: what is submitted and not over, and closing it; defaults.
+//! 3. [`executor`]: who runs a request: threads, worker processes, executors of the user's own; tasks as bytes.
+//! 4. [`http`]: one request from its settings to its response: hops, connections, TLS, proxies, cookies, codings.
+//! 5. [`message`]: what is said: options, responses, errors, heads, URLs, forms, JSON, text.
+//! 6. [`future`]: the state machine, waiting, callbacks, deadlines, aborts; knows nothing of HTTP.
+//! 7. [`system`]: what the operating system gives: threads, forks, descriptors, symbols, the environment.
 
-pub mod control;
-pub mod deadlock;
-pub mod descriptor;
-pub mod environment;
-pub mod error;
 pub mod executor;
 pub mod ffi;
-pub mod fork;
-pub mod form;
 pub mod future;
-pub mod head;
 pub mod http;
-pub mod json;
-pub mod lock;
-pub mod log;
-pub mod monitor;
-pub mod options;
-pub mod response;
+pub mod message;
 pub mod session;
-pub mod signal;
-pub mod symbol;
-pub mod sync;
-pub mod terminated;
-pub mod text;
-pub mod thread;
-pub mod timer;
-pub mod url;
-pub mod wait;
+pub mod system;

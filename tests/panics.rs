@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use local_server::LocalServer;
-use requests_futures::error::ErrorKind;
-use requests_futures::monitor::Until;
-use requests_futures::options::{Hook, HookCall, NamedHook, Options, Refused};
-use requests_futures::response::Response;
+use requests_futures::future::monitor::Until;
+use requests_futures::future::wait::wait_one;
+use requests_futures::message::error::ErrorKind;
+use requests_futures::message::options::{Hook, HookCall, NamedHook, Options, Refused};
+use requests_futures::message::response::Response;
 use requests_futures::session::{CloseMode, Config, Session};
-use requests_futures::wait::wait_one;
 
 struct Panicking;
 

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use super::TaskError;
 use super::wire::{self, EncodedTask, FindHook, ForeignTask, LastBody, Malformed, TaskName};
-use crate::control::Control;
-use crate::error::Error;
-use crate::fork::{Origin, PerProcess};
+use crate::future::control::Control;
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
-use crate::lock::Mutex;
-use crate::options::Borrowed;
-use crate::response::SentBody;
-use crate::session::{Identity, Outcome, Request, Session};
+use crate::http::request::{Identity, Outcome, Owner, Request, Shared};
+use crate::message::error::Error;
+use crate::message::options::{Borrowed, Options};
+use crate::message::response::SentBody;
+use crate::system::fork::{Origin, PerProcess};
+use crate::system::lock::Mutex;
 
 /// So many connections rest for sessions of other processes, those used last.
 const MOST_IDLE: usize = 256;
@@ -57,17 +57,14 @@ struct Table {
 static KNOWN: PerProcess<Mutex<Table>> = PerProcess::new(|_| Mutex::default());
 
 /// The session is of this process: what is encoded here and executed here uses the same connections.
-pub fn remember(session: &Session) {
+pub fn remember(shared: &Shared) {
     let mut table = KNOWN.get().lock();
-    table.sessions.entry(session.identity()).or_insert_with(|| {
-        let shared = session.shared();
-        Known {
-            adapter: Arc::downgrade(&shared.adapter),
-            digest: Arc::downgrade(&shared.digest),
-            kept: None,
-            used_at: Instant::now(),
-            idle: 0,
-        }
+    table.sessions.entry(shared.identity()).or_insert_with(|| Known {
+        adapter: Arc::downgrade(&shared.adapter),
+        digest: Arc::downgrade(&shared.digest),
+        kept: None,
+        used_at: Instant::now(),
+        idle: 0,
     });
     let is_due = table.is_due(Instant::now());
     drop(table);
@@ -218,6 +215,15 @@ pub fn encode(future: u64, request: &Request, may_attach: bool) -> Result<Encode
     wire::encode_task(TaskName::of(future), request, may_attach).map_err(|error| error.at(&request.url))
 }
 
+/// What a process has for the requests of others, as the C face gives it.
+#[derive(Clone, Copy)]
+pub struct Host {
+    /// The functions that a request names.
+    pub find_hook: FindHook,
+    /// Somebody to take the place of the session that a request was submitted to.
+    pub stand_in: fn(Arc<Options>, Arc<Shared>) -> Arc<dyn Owner>,
+}
+
 /// A request from elsewhere, about to run.
 pub struct Job {
     name: TaskName,
@@ -231,9 +237,9 @@ impl Job {
     pub fn open(
         message: &[u8],
         attachment: Option<Arc<dyn Borrowed>>,
-        find_hook: FindHook,
+        host: Host,
     ) -> Result<Result<Job, Vec<u8>>, Malformed> {
-        let decoded = wire::decode_task(message, attachment, find_hook)?;
+        let decoded = wire::decode_task(message, attachment, host.find_hook)?;
         let name = decoded.name;
         let task = match decoded.task {
             Ok(task) => task,
@@ -242,9 +248,9 @@ impl Job {
         let ForeignTask { session, settings, method, url, defaults, options, environment, .. } = task;
         let (use_of_session, Kept { adapter, digest }) = Use::begin(session, settings);
         let defaults = Arc::new(defaults);
-        let session = Session::stand_in(defaults.clone(), Jar::copy_of(task.cookies), adapter, digest);
+        let shared = Arc::new(Shared::new(Jar::copy_of(task.cookies), digest, adapter));
         let request = Request {
-            session,
+            owner: (host.stand_in)(defaults.clone(), shared),
             method: method.into(),
             url: url.into(),
             defaults,
@@ -280,9 +286,9 @@ impl Job {
 
     /// Runs it on this thread.
     pub fn run(self, control: &Arc<Control>) -> Done {
-        let session = self.request.session.clone();
+        let owner = self.request.owner.clone();
         let outcome = self.request.run(control);
-        Done { name: self.name, outcome, session, body: self.body, _use_of_session: self.use_of_session }
+        Done { name: self.name, outcome, owner, body: self.body, _use_of_session: self.use_of_session }
     }
 }
 
@@ -290,7 +296,7 @@ impl Job {
 pub struct Done {
     name: TaskName,
     pub outcome: Outcome,
-    session: Arc<Session>,
+    owner: Arc<dyn Owner>,
     body: SentBody,
     // Last, so that the body of the outcome has let go of its connection.
     _use_of_session: Use,
@@ -307,13 +313,13 @@ impl Done {
     }
 
     fn cookies(&self) -> Vec<Cookie> {
-        self.session.jar().journal()
+        self.owner.shared().jar.journal()
     }
 }
 
 /// Runs the request in these bytes on this thread and returns its outcome as bytes.
-pub fn execute(message: &[u8], find_hook: FindHook) -> Result<Vec<u8>, TaskError> {
-    let job = match Job::open(message, None, find_hook).map_err(|_| TaskError::Malformed)? {
+pub fn execute(message: &[u8], host: Host) -> Result<Vec<u8>, TaskError> {
+    let job = match Job::open(message, None, host).map_err(|_| TaskError::Malformed)? {
         Ok(job) => job,
         Err(reply) => return Ok(reply),
     };
@@ -335,9 +341,9 @@ pub fn reply_without_response(name: TaskName, error: Error) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Environment;
-    use crate::options::NamedHook;
-    use crate::session::Config;
+    use crate::http::request::Nobody;
+    use crate::message::options::NamedHook;
+    use crate::system::environment::Environment;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -346,9 +352,11 @@ mod tests {
     /// The table is one for all tests.
     static ALONE: Mutex<()> = Mutex::new(());
 
-    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn crate::options::Hook>, String> {
+    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn crate::message::options::Hook>, String> {
         Err("there are no hooks".into())
     }
+
+    const HOST: Host = Host { find_hook: no_hooks, stand_in: |_, shared| Nobody::with(shared) };
 
     /// Answers every request and keeps its connections; how many it has, and how many it has had.
     struct Server {
@@ -396,7 +404,7 @@ mod tests {
         /// A request of a session that is taken for one of another process.
         fn task(&self) -> Vec<u8> {
             let request = Request {
-                session: Session::new(&Config::default()).unwrap(),
+                owner: Nobody::owner(),
                 method: "GET".into(),
                 url: format!("http://{}/", self.address).into(),
                 defaults: Arc::default(),
@@ -409,7 +417,7 @@ mod tests {
     }
 
     fn run(task: &[u8]) {
-        let reply = execute(task, no_hooks).unwrap_or_else(|_| panic!("not executed"));
+        let reply = execute(task, HOST).unwrap_or_else(|_| panic!("not executed"));
         let reply = wire::Reply::decode(&reply).expect("a reply");
         let outcome = reply.outcome(&None, None, None, &Arc::new(Control::new())).expect("an outcome");
         assert_eq!(outcome.unwrap_or_else(|error| panic!("{error}")).status(), 200);
@@ -466,7 +474,7 @@ mod tests {
         assert_eq!(known(), before);
         server.becomes_open(5);
         // One of them is in use.
-        let job = Job::open(&tasks[0], None, no_hooks).unwrap_or_else(|_| panic!("no job"));
+        let job = Job::open(&tasks[0], None, HOST).unwrap_or_else(|_| panic!("no job"));
         tidy(Instant::now() + IDLE_TIME + Duration::from_secs(1));
         server.becomes_open(0);
         assert_eq!(known(), before - 4);

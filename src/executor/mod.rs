@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::session::{Outcome, Request, RequestFuture};
+use crate::future::control::Control;
+use crate::http::request::{Outcome, Request, RequestFuture};
+use crate::message::error::{Error, ErrorKind};
 
 /// What becomes of a request that a worker has taken.
 pub trait Runner: Send + Sync {
@@ -92,7 +92,7 @@ impl Task {
     pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
         let future = self.future.as_ref().ok_or(TaskError::Over)?;
         let request = future.work().ok_or(TaskError::Over)?;
-        elsewhere::remember(&request.session);
+        elsewhere::remember(request.owner.shared());
         elsewhere::encode(future.id(), &request, false).map(|task| task.message).map_err(|error| {
             let _ = self.refused.set(error);
             TaskError::NotTransferable
@@ -119,7 +119,7 @@ impl Task {
         })?;
         if let Some(request) = future.start(&control) {
             let _held = future.hold();
-            request.session.jar().merge(cookies);
+            request.owner.shared().jar.merge(cookies);
             drop(request);
             future.finish(outcome);
         }

@@ -7,9 +7,8 @@
 //! it, and nobody is woken for a task that a busy thread takes on its way. The thread that fell asleep last is woken
 //! first: its memory is the warmest.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::thread::{self, JoinHandle, Thread};
@@ -17,12 +16,13 @@ use std::thread::{self, JoinHandle, Thread};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::{Executor, Here, Refusal, Runner, Task, next_id};
-use crate::deadlock::{Inside, Way};
-use crate::fork;
+use crate::future::deadlock::{Inside, Way};
+use crate::future::monitor::{Monitor, Until};
+use crate::future::workers::{self, Blocked, Closing, WorkerPool};
 use crate::http::recent::Remembering;
-use crate::lock::{Mutex, RwLock};
-use crate::monitor::{Monitor, Until};
-use crate::thread::{token, with_signals_blocked};
+use crate::system::fork;
+use crate::system::lock::{Mutex, RwLock};
+use crate::system::thread::{token, with_signals_blocked};
 
 pub struct ThreadPool {
     shared: Arc<Shared>,
@@ -89,15 +89,6 @@ struct Crew {
     /// The threads of the workers that live, by their [`token`].
     threads: Vec<usize>,
     gone: Vec<usize>,
-}
-
-thread_local! {
-    /// The pool that this thread works for; its worker takes it out at the end. Without a destructor, so that destructors
-    /// of other thread-locals and atexit handlers can still ask.
-    static HOME: ManuallyDrop<RefCell<Option<Arc<Shared>>>> =
-        const { ManuallyDrop::new(RefCell::new(None)) };
-    /// How many closes and shutdowns this thread is inside of.
-    static CLOSING: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Shared {
@@ -245,7 +236,7 @@ fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result
 }
 
 fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
-    HOME.with(|home| *home.borrow_mut() = Some(shared.clone()));
+    workers::work_for(Some(shared.clone()));
     shared.crew.lock().threads.push(token());
     let remembering = Remembering::begin();
     let task = first.lock().take();
@@ -266,13 +257,40 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
             return;
         }
     }
-    HOME.with(|home| home.borrow_mut().take());
+    workers::work_for(None);
     drop(remembering);
     let mut crew = shared.crew.lock();
     crew.live -= 1;
     crew.threads.retain(|thread| *thread != token());
     crew.gone.push(number);
     crew.notify_all();
+}
+
+impl WorkerPool for Shared {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn capacity(&self) -> usize {
+        match self.short.load(Ordering::Acquire) {
+            true => self.started.load(Ordering::Acquire),
+            false => self.max_workers,
+        }
+    }
+
+    fn blocked(&self) -> &AtomicUsize {
+        &self.blocked
+    }
+
+    fn closing(&self, begins: bool) {
+        let mut crew = self.crew.lock();
+        if begins {
+            crew.closing += 1;
+            crew.notify_all();
+        } else {
+            crew.closing -= 1;
+        }
+    }
 }
 
 impl Executor for ThreadPool {
@@ -351,82 +369,5 @@ impl Drop for ThreadPool {
         if !fork::is_inherited(self.shared.made_in) {
             self.close();
         }
-    }
-}
-
-/// Held by a thread while it closes or shuts down. Of two workers that do, each may be what the other waits for, so
-/// neither waits for the other, whichever pools they belong to.
-pub struct Closing(Option<Arc<Shared>>);
-
-impl Closing {
-    pub fn here() -> Closing {
-        let home = HOME.with(|home| home.borrow().clone());
-        if let Some(home) = &home
-            && CLOSING.replace(CLOSING.get() + 1) == 0
-        {
-            let mut crew = home.crew.lock();
-            crew.closing += 1;
-            crew.notify_all();
-        }
-        Closing(home)
-    }
-
-    fn is_worker(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        if let Some(home) = &self.0 {
-            CLOSING.set(CLOSING.get() - 1);
-            if CLOSING.get() == 0 {
-                home.crew.lock().closing -= 1;
-            }
-        }
-    }
-}
-
-/// Held by a worker while it waits for futures of its own pool.
-pub struct Blocked(Arc<Shared>);
-
-impl Blocked {
-    /// None on a thread that does not belong to the pool `home`: nothing can be stuck there.
-    pub fn on(home: u64) -> Option<Blocked> {
-        Blocked::if_home(|id| id == home)
-    }
-
-    /// None on a thread that is no worker of any pool.
-    pub fn here() -> Option<Blocked> {
-        Blocked::if_home(|_| true)
-    }
-
-    fn if_home(wanted: impl Fn(u64) -> bool) -> Option<Blocked> {
-        HOME.with(|current| {
-            let current = current.borrow();
-            let shared = current.as_ref().filter(|shared| wanted(shared.id))?;
-            shared.blocked.fetch_add(1, Ordering::SeqCst);
-            Some(Blocked(shared.clone()))
-        })
-    }
-
-    pub fn home(&self) -> u64 {
-        self.0.id
-    }
-
-    /// Whether no worker of the pool is left that could take a pending task.
-    pub fn all(&self) -> bool {
-        let shared = &self.0;
-        let all = match shared.short.load(Ordering::Acquire) {
-            true => shared.started.load(Ordering::Acquire),
-            false => shared.max_workers,
-        };
-        shared.blocked.load(Ordering::SeqCst) >= all
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        self.0.blocked.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 use postcard::ser_flavors::Size;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Control;
-use crate::environment::Environment;
-use crate::error::{Error, ErrorKind};
-use crate::fork;
-use crate::head::Head;
+use crate::future::control::Control;
 use crate::http::adapter::AdapterSettings;
 use crate::http::cookies::{self, Cookie};
-use crate::options::{BodySource, Borrowed, Hook, NamedHook, Options, Owned, Part, Sink};
-use crate::response::{BodyState, Carried, Parts, Response, SentBody, Source};
-use crate::session::{Identity, Outcome, Request};
-use crate::url::Url;
+use crate::http::request::{Identity, Outcome, Request};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::head::Head;
+use crate::message::options::{BodySource, Borrowed, Hook, NamedHook, Options, Owned, Part, Sink};
+use crate::message::response::{BodyState, Carried, Parts, Response, SentBody, Source};
+use crate::message::url::Url;
+use crate::system::environment::Environment;
+use crate::system::fork;
 
 /// Bytes that are no message of ours, or not a whole one.
 #[derive(Debug, PartialEq, Eq)]
@@ -220,10 +220,10 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         None => None,
         Some(hook) => Some(hook.named().map_err(|why| stays_here("The background callback", &why))?),
     };
-    let shared = request.session.shared();
+    let shared = request.owner.shared();
     let mut message = TaskMessage {
         name,
-        session: request.session.identity(),
+        session: request.owner.shared().identity(),
         settings: shared.adapter.settings,
         method: Cow::Borrowed(&request.method),
         url: Cow::Borrowed(&request.url),
@@ -273,7 +273,7 @@ fn cookies_of(request: &Request) -> Vec<Cookie> {
         .chain(request.defaults.headers.iter())
         .find(|header| header.name.eq_ignore_ascii_case("Host"))
         .and_then(|header| header.value.as_deref());
-    request.session.jar().of_host(&cookies::cookie_url(&url, host))
+    request.owner.shared().jar.of_host(&cookies::cookie_url(&url, host))
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
@@ -716,9 +716,9 @@ fn rest_of(response: &Response) -> (Vec<u8>, Option<Error>) {
                 }
                 rest.extend_from_slice(&piece[..count]);
             }
-            Err(crate::response::Refusal::Failed(error)) => return (rest, Some(error)),
+            Err(crate::message::response::Refusal::Failed(error)) => return (rest, Some(error)),
             // Somebody closed it meanwhile.
-            Err(crate::response::Refusal::State) => return (rest, None),
+            Err(crate::message::response::Refusal::State) => return (rest, None),
         }
     }
 }
@@ -898,7 +898,7 @@ pub fn body_of(request: &Request) -> SentBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Config, Session};
+    use crate::http::request::Nobody;
     use std::collections::hash_map::RandomState;
     use std::hash::{BuildHasher, Hasher};
 
@@ -925,7 +925,6 @@ mod tests {
     }
 
     fn a_task() -> Vec<u8> {
-        let session = Session::new(&Config::default()).expect("a session");
         let part = Part::Data {
             name: "part".into(),
             filename: Some("f".into()),
@@ -944,7 +943,7 @@ mod tests {
             ..Options::default()
         };
         let request = Request {
-            session,
+            owner: Nobody::owner(),
             method: "POST".into(),
             url: "http://127.0.0.1:1/path?query".into(),
             defaults: Arc::default(),

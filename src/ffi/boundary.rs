@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::types::rf_status;
-use crate::monitor::Until;
-use crate::wait::WaitError;
+use crate::future::monitor::Until;
+use crate::future::wait::WaitError;
 
 pub(super) type Checked<T> = Result<T, rf_status>;
 

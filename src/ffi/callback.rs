@@ -8,11 +8,13 @@ use super::types::{
     rf_background_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status,
     rf_write_fn,
 };
-use crate::log::Log;
-use crate::options::{Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused};
-use crate::response::{Response, UserData};
-use crate::symbol::Symbol;
-use crate::terminated::Terminated;
+use crate::message::options::{
+    Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused,
+};
+use crate::message::response::{Response, UserData};
+use crate::message::terminated::Terminated;
+use crate::system::log::Log;
+use crate::system::symbol::Symbol;
 
 /// User data of C. Its drop function runs once, when the last use is over.
 pub(super) struct Data {
@@ -144,7 +146,7 @@ pub(super) struct BackgroundFunction {
 impl Hook for BackgroundFunction {
     fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
-        let session = Arc::as_ptr(&call.session).cast_mut().cast();
+        let session = handle::lend_owner(call).cast_mut();
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: as above; the call holds the session.

@@ -18,7 +18,7 @@ use super::boundary::{Out, nothing, optional_text, status, text, value};
 use super::handle;
 use super::types::{rf_cookies, rf_status};
 use crate::http::cookies::{Cookie, is_of_domain, shown};
-use crate::terminated::Terminated;
+use crate::message::terminated::Terminated;
 
 /// What stands behind rf_cookies.
 pub(super) struct Cookies(Vec<Entry>);

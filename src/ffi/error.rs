@@ -8,7 +8,7 @@ use std::ptr::null;
 use super::boundary::value;
 use super::handle;
 use super::types::{rf_error, rf_response};
-use crate::error::{Error, ErrorKind};
+use crate::message::error::{Error, ErrorKind};
 
 unsafe fn read<T>(error: *const rf_error, otherwise: T, get: impl FnOnce(&Error) -> Option<T>) -> T {
     // SAFETY: the caller vouches for its pointers, here and below.

@@ -11,10 +11,12 @@ use super::boundary::{Out, bytes, member, nothing, status, value};
 use super::callback::{Data, find_hook};
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
+use crate::executor::elsewhere::{self, Host};
 use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
-use crate::executor::{Executor, Refusal, Task, TaskError, elsewhere, next_id};
-use crate::session::announce_closing;
+use crate::executor::{Executor, Refusal, Task, TaskError, next_id};
+use crate::future::ticket::announce_closing;
+use crate::session::Session;
 
 /// The functions of an executor of your own.
 #[repr(C)]
@@ -83,7 +85,7 @@ pub unsafe extern "C" fn rf_executor_new_processes(
 /// input, and returns the program's exit status.
 #[unsafe(no_mangle)]
 pub extern "C" fn rf_worker_main() -> c_int {
-    value(1, || Some(worker::serve(find_hook)))
+    value(1, || Some(worker::serve(HOST)))
 }
 
 /// Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
@@ -268,7 +270,7 @@ pub unsafe extern "C" fn rf_task_execute(
         let out = unsafe { Out::required(reply, std::ptr::null_mut()) }?;
         // SAFETY: see rf_task_encode.
         let message = unsafe { self::bytes(bytes, length) }?;
-        let made = elsewhere::execute(message, find_hook)?;
+        let made = elsewhere::execute(message, HOST)?;
         give_bytes(&made, &out, &reply_length)
     })
 }
@@ -296,6 +298,9 @@ pub unsafe extern "C" fn rf_bytes_free(bytes: *mut u8, length: usize) {
     // SAFETY: the caller gives them back.
     nothing(|| unsafe { handle::take_bytes(bytes) });
 }
+
+/// What this process has for the requests of others.
+const HOST: Host = Host { find_hook, stand_in: |defaults, shared| Session::stand_in(defaults, shared) };
 
 fn give_bytes(made: &[u8], out: &Out<*mut u8>, length: &Out<usize>) -> Result<(), rf_status> {
     out.set(handle::give_bytes(made).ok_or(rf_status::RF_E_RESOURCE)?);

@@ -12,8 +12,8 @@ use super::callback::Data;
 use super::handle;
 use super::types::{rf_done_fn, rf_drop_fn, rf_error, rf_future, rf_response, rf_status};
 use crate::future::State;
-use crate::session::RequestFuture;
-use crate::wait::wait_one;
+use crate::future::wait::wait_one;
+use crate::http::request::RequestFuture;
 
 /// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
 /// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the

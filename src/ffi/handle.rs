@@ -13,8 +13,9 @@ use super::types::{
     rf_response, rf_session, rf_status, rf_task,
 };
 use crate::executor::{Executor, Task};
-use crate::options::{HookCall, Options};
-use crate::session::{Config, Request, RequestFuture, Session};
+use crate::http::request::{Request, RequestFuture};
+use crate::message::options::{HookCall, Options};
+use crate::session::{Config, Session};
 
 /// What stands behind an opaque type of C.
 pub(super) trait Handle {
@@ -49,11 +50,11 @@ handles! {
     rf_session => Session, Shared;
     rf_options => OptionsBox, Owned;
     rf_future => RequestFuture, Shared;
-    rf_completed => crate::wait::Completed<Request>, Owned;
-    rf_response => crate::response::Response, Shared;
-    rf_json => crate::json::Value;
+    rf_completed => crate::future::wait::Completed<Request>, Owned;
+    rf_response => crate::message::response::Response, Shared;
+    rf_json => crate::message::json::Value;
     rf_cookies => Cookies, Owned;
-    rf_error => crate::error::Error;
+    rf_error => crate::message::error::Error;
     rf_task => Task, Owned;
     rf_hook_call => HookCall;
 }
@@ -91,6 +92,13 @@ pub(super) fn share<H: Shared>(target: Arc<H::Target>) -> *mut H {
 /// Lends a shared object, which lives as long as its owner.
 pub(super) fn lend<H: Handle>(target: *const H::Target) -> *const H {
     target.cast()
+}
+
+/// Lends the session that a function of the user's is called for; it lives as long as the call. NULL: it is of nothing
+/// that the C face knows.
+pub(super) fn lend_owner(call: &HookCall) -> *const rf_session {
+    let session = call.owner.clone().downcast::<Session>();
+    session.map_or(std::ptr::null(), |session| lend(Arc::as_ptr(&session)))
 }
 
 /// Takes a count back and drops it.

@@ -49,6 +49,6 @@ pub unsafe extern "C" fn rf_hook_session(call: *mut rf_hook_call) -> *mut rf_ses
     value(null_mut(), || {
         // SAFETY: see rf_hook_fail.
         let call = unsafe { handle::peek(call) }.ok()?;
-        Some(handle::lend::<rf_session>(std::sync::Arc::as_ptr(&call.session)).cast_mut())
+        Some(handle::lend_owner(call).cast_mut())
     })
 }

@@ -9,7 +9,7 @@ use std::ptr::null;
 use super::boundary::{Out, status, text, value};
 use super::handle;
 use super::types::{rf_json, rf_status};
-use crate::json::Value;
+use crate::message::json::Value;
 
 /// What a JSON value is.
 #[repr(C)]

@@ -25,10 +25,10 @@ use super::types::{
     rf_background_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_progress_fn, rf_read_fn, rf_rewind_fn,
     rf_status, rf_write_fn,
 };
-use crate::log::warn_once;
-use crate::options::{
+use crate::message::options::{
     Auth, BodySource, Certificate, Options, Owned, Part, Query, Resolve, SharedReader, Sink, Timeouts,
 };
+use crate::system::log::warn_once;
 
 /// Makes empty options. Free them with rf_options_free.
 #[unsafe(no_mangle)]

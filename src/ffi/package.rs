@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::boundary::status;
 use super::callback::{Data, LogFunction};
 use super::types::{rf_drop_fn, rf_log_fn, rf_status};
-use crate::error::ErrorKind;
-use crate::log;
+use crate::message::error::ErrorKind;
+use crate::system::log;
 
 macro_rules! constant {
     ($text:expr) => {

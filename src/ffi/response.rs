@@ -12,10 +12,10 @@ use super::callback::Data;
 use super::cookies::Cookies;
 use super::handle;
 use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_response, rf_status};
-use crate::head::Head;
 use crate::http::cookies::{Jar, cookie_url};
-use crate::response::{JsonRefusal, Refusal, Response};
-use crate::url::Url;
+use crate::message::head::Head;
+use crate::message::response::{JsonRefusal, Refusal, Response};
+use crate::message::url::Url;
 
 /// Reads something of a response; `otherwise` for NULL.
 unsafe fn read<T>(response: *const rf_response, otherwise: T, get: impl FnOnce(&Response) -> Option<T>) -> T {

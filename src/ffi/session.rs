@@ -11,8 +11,8 @@ use super::cookies::Cookies;
 use super::future::hand_out;
 use super::handle;
 use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
+use crate::message::url::Url;
 use crate::session::{CloseMode, Config, Session, SubmitError};
-use crate::url::Url;
 
 /// Makes an empty configuration. Free it with rf_config_free; one configuration may build many sessions.
 #[unsafe(no_mangle)]

@@ -260,7 +260,7 @@ impl From<rf_callback_status> for rf_status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::message::error::ErrorKind;
 
     #[test]
     fn the_kinds_of_c_are_those_of_the_core() {

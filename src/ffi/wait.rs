@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::boundary::{Checked, Out, nothing, status, until, value};
 use super::handle;
 use super::types::{rf_completed, rf_future, rf_status};
-use crate::session::RequestFuture;
-use crate::wait::{Completed, ReturnWhen, wait_many};
+use crate::future::wait::{Completed, ReturnWhen, wait_many};
+use crate::http::request::RequestFuture;
 
 unsafe fn futures(futures: *const *mut rf_future, count: usize) -> Checked<Vec<Arc<RequestFuture>>> {
     if count > 0 && futures.is_null() {

@@ -17,11 +17,11 @@ use super::proxy::{self, HandshakeError, Proxy, ProxyScheme, Tunnel};
 use super::socket::{Limits, Socket, Step};
 use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::fork;
-use crate::monitor::{Monitor, MonitorGuard, Until};
-use crate::url::Authority;
+use crate::future::control::Control;
+use crate::future::monitor::{Monitor, MonitorGuard, Until};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::url::Authority;
+use crate::system::fork;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -379,10 +379,13 @@ impl Pool {
             let idle = if fresh { None } else { host.idle.pop() };
             let full = self.settings.pool_block && host.in_use >= self.settings.pool_maxsize;
             if idle.is_none() && full {
-                control.check_during(format_args!(
-                    " while waiting for a connection to {route}: all {} are in use",
-                    self.settings.pool_maxsize
-                ))?;
+                Error::check(
+                    control,
+                    format_args!(
+                        " while waiting for a connection to {route}: all {} are in use",
+                        self.settings.pool_maxsize
+                    ),
+                )?;
                 let deadline = control.ends_at().map_or(Until::Forever, Until::At);
                 hosts = hosts.wait(deadline.or_soon());
                 continue;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::progress::Meter;
 use super::socket::Limits;
-use crate::control::{Control, SLICE};
-use crate::error::{Error, ErrorKind};
-use crate::form::{self, Multipart, Segment};
-use crate::json::{Document, Failure};
-use crate::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
+use crate::future::control::{Control, SLICE};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::form::{self, Multipart, Segment};
+use crate::message::json::{Document, Failure};
+use crate::message::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
 
 /// A body that is ready to be sent.
 pub struct Payload {
@@ -66,7 +66,7 @@ impl Payload {
                     Failure::OutOfMemory => {
                         Error::out_of_memory(format_args!("the JSON body of {} bytes", text.len()))
                     }
-                    Failure::Stopped => control.check().err().unwrap_or_else(Error::aborted),
+                    Failure::Stopped => control.check().map_or_else(Error::from, |()| Error::aborted()),
                 })?;
                 Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some("application/json".into())))
             }
@@ -234,7 +234,7 @@ impl Payload {
         }
         shared.set_touched(false);
         // It may have forked, and returned in the child as well.
-        control.check()
+        Ok(control.check()?)
     }
 
     /// Sends head and body. False when the server answered before it had all.

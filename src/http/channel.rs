@@ -7,9 +7,9 @@ use rustls::ClientConnection;
 
 use super::socket::{Limits, Socket};
 use super::tls::{self, Phase, TlsConfig};
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::url::Authority;
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::url::Authority;
 
 #[derive(Debug)]
 pub struct Channel {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::channel::{Channel, Sent};
 use super::socket::Limits;
-use crate::control::Control;
-use crate::error::Error;
+use crate::future::control::Control;
+use crate::message::error::Error;
 
 /// The input buffer of a connection that has nothing to do.
 const SMALL: usize = 4 * 1024;

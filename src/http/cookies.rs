@@ -10,8 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::set_cookie;
-use crate::lock::Mutex;
-use crate::url::{self, Scheme, Url};
+use crate::message::url::{self, Scheme, Url};
+use crate::system::lock::Mutex;
 
 /// A cookie as the jar holds it.
 ///

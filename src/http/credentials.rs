@@ -2,10 +2,10 @@
 
 use super::headers::breaks_lines;
 use super::netrc;
-use crate::error::{Error, ErrorKind};
-use crate::options::{Auth, Header, Options};
-use crate::session::Request;
-use crate::url::Url;
+use crate::http::request::Request;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::{Auth, Header, Options};
+use crate::message::url::Url;
 
 pub fn is_authorization(name: &str) -> bool {
     name.eq_ignore_ascii_case("Authorization")

@@ -9,7 +9,6 @@
 //! then. How much a layer takes in without giving anything out is bounded: empty members, headers without end, and what
 //! follows the end could otherwise keep it busy for hours, for a few bytes on the wire.
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -20,8 +19,8 @@ use brotli_decompressor::{
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation, OutBuffer};
 
-use crate::control::Control;
-use crate::error::Error;
+use crate::future::control::Control;
+use crate::message::error::{DecodeError, Error};
 
 /// The most codings that are undone on top of each other; as many as urllib3 undoes. Each one multiplies what
 /// a bomb can cost in time.
@@ -39,35 +38,6 @@ const BARREN: usize = 1024 * 1024;
 /// The most that a layer gives out between two looks at the clock.
 const STEP: usize = 256 * 1024;
 
-/// What is wrong with a coded body: the inner error of an [`io::Error`] of kind `InvalidData`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Broken {
-    /// The coding as HTTP calls it.
-    pub coding: &'static str,
-    pub detail: String,
-}
-
-impl Broken {
-    /// The `Broken` inside an error of [`Decoded`]; `None` for an error of the source.
-    pub fn of(error: &io::Error) -> Option<&Broken> {
-        error.get_ref()?.downcast_ref()
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.coding, self.detail)
-    }
-}
-
-impl std::error::Error for Broken {}
-
-impl From<Broken> for io::Error {
-    fn from(broken: Broken) -> io::Error {
-        io::Error::new(ErrorKind::InvalidData, broken)
-    }
-}
-
 /// A reader of what `source` is before `content_encoding` was applied: the value of the header, or several
 /// joined with commas. With a coding among them that is unknown nothing is undone. What stops the request stops
 /// every layer, however little comes out of it.
@@ -82,7 +52,7 @@ pub fn decoder<R: Read + Send + 'static>(
     }
     if codings.len() > MAX_CODINGS {
         let detail = format!("it names {} codings, of which {MAX_CODINGS} are the most", codings.len());
-        let failure = Some(Failure::Broken(Broken { coding: "Content-Encoding", detail }));
+        let failure = Some(Failure::Broken(DecodeError { coding: "Content-Encoding", detail }));
         return Decoded { body: Body::Plain(source), failure };
     }
     // Named in the order in which they were applied: the last one is the outermost.
@@ -122,7 +92,7 @@ enum Body<R> {
 
 /// What can be told again of an error that was handed out.
 enum Failure {
-    Broken(Broken),
+    Broken(DecodeError),
     Source(ErrorKind, String),
 }
 
@@ -138,7 +108,7 @@ impl<R: Read> Read for Decoded<R> {
             Body::Coded(layers) => layers.read(buffer),
         };
         if let Err(error) = &outcome {
-            self.failure = match Broken::of(error) {
+            self.failure = match DecodeError::of(error) {
                 // By its contract an interrupted read did nothing and may be tried again.
                 _ if error.kind() == ErrorKind::Interrupted => None,
                 Some(broken) => Some(Failure::Broken(broken.clone())),
@@ -168,7 +138,7 @@ impl Coding {
     }
 
     fn broken(self, detail: impl Into<String>) -> io::Error {
-        Broken { coding: self.name(), detail: detail.into() }.into()
+        DecodeError { coding: self.name(), detail: detail.into() }.into()
     }
 
     /// The engine for the stream that begins with `coded`, at the start of the body or after `previous`;
@@ -410,7 +380,7 @@ impl<S: Read> Read for Layer<S> {
         let most = out.len().min(STEP);
         let out = &mut out[..most];
         loop {
-            self.control.check_during(" while decoding the body").map_err(Error::into_io)?;
+            Error::check(&self.control, " while decoding the body").map_err(Error::into_io)?;
             match &mut self.phase {
                 Phase::Between(previous) => {
                     let coded = &self.buffer[self.start..self.end];
@@ -470,6 +440,7 @@ impl<S: Read> Read for Layer<S> {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::fmt;
     use std::io::Write;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -577,7 +548,7 @@ mod tests {
     fn assert_broken(outcome: io::Result<Vec<u8>>, coding: &str, what: &str) {
         let error = outcome.expect_err(what);
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{what}");
-        assert_eq!(Broken::of(&error).unwrap().coding, coding, "{what}");
+        assert_eq!(DecodeError::of(&error).unwrap().coding, coding, "{what}");
         assert!(error.to_string().starts_with(&format!("{coding}: ")), "{error}");
     }
 
@@ -776,7 +747,7 @@ mod tests {
                 let error = decoder(name, source).read_to_end(&mut Vec::new()).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::TimedOut, "{name}");
                 assert_eq!(error.get_ref().unwrap().downcast_ref::<Own>().unwrap().0, 42, "{name}");
-                assert!(Broken::of(&error).is_none());
+                assert!(DecodeError::of(&error).is_none());
             }
             let source = Pieces::new([Err(io::Error::from_raw_os_error(104))]);
             let error = decoder(name, source).read(&mut [0; 9]).unwrap_err();
@@ -791,7 +762,7 @@ mod tests {
         for _ in 0..3 {
             for reader in [&mut broken, &mut cut] {
                 let error = reader.read(&mut [0; 9]).unwrap_err();
-                assert_eq!(Broken::of(&error).unwrap().coding, "gzip");
+                assert_eq!(DecodeError::of(&error).unwrap().coding, "gzip");
                 assert!(reader.read(&mut []).is_err());
             }
         }
@@ -863,11 +834,14 @@ mod tests {
                 control.abort()
             } else {
                 let (at, after) = (std::time::Instant::now(), std::time::Duration::ZERO);
-                control.set_deadline(crate::control::Deadline { at, after })
+                control.set_deadline(crate::future::control::Deadline { at, after })
             }
             let error = Error::from_io(reader.read(&mut piece).unwrap_err()).unwrap();
-            let expected =
-                if stopped { crate::error::ErrorKind::Aborted } else { crate::error::ErrorKind::Timeout };
+            let expected = if stopped {
+                crate::message::error::ErrorKind::Aborted
+            } else {
+                crate::message::error::ErrorKind::Timeout
+            };
             assert_eq!(error.kind(), expected);
         }
     }

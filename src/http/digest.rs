@@ -9,9 +9,9 @@ use sha2::{Sha256, Sha512, Sha512_256};
 
 use super::auth::{Challenge, parse_challenges};
 use super::headers::breaks_lines;
-use crate::error::Error;
-use crate::form::random_hex;
-use crate::lock::Mutex;
+use crate::message::error::Error;
+use crate::message::form::random_hex;
+use crate::system::lock::Mutex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hash {
@@ -299,7 +299,7 @@ impl Default for DigestCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::url::Url;
+    use crate::message::url::Url;
 
     fn digest(header: &str) -> Option<Digest> {
         parse_challenges(header).iter().find_map(|challenge| Digest::from_challenge(challenge, true))

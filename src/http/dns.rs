@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::thread;
 
 use super::socket::{Limits, Step};
-use crate::error::{Error, ErrorKind, os_text};
-use crate::fork::{self, PerProcess};
-use crate::monitor::Monitor;
-use crate::thread::with_signals_blocked;
+use crate::future::monitor::Monitor;
+use crate::message::error::{Error, ErrorKind, os_text};
+use crate::system::fork::{self, PerProcess};
+use crate::system::thread::with_signals_blocked;
 
 /// The most threads that look names up.
 const MOST_THREADS: usize = 16;

@@ -17,7 +17,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, config::Config};
 
-use crate::fork::PerProcess;
+use crate::system::fork::PerProcess;
 
 /// Whether the connection can be used again after a response of HTTP/1.`minor` with these values of Connection.
 pub fn keeps_alive(minor: u8, connection: &[&str]) -> bool {
@@ -247,11 +247,6 @@ impl Transport for Wire {
     fn is_tls(&self) -> bool {
         true
     }
-}
-
-/// The usual reason of a status.
-pub fn reason(status: u16) -> &'static str {
-    ureq::http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("")
 }
 
 #[cfg(test)]

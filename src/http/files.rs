@@ -10,8 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::socket::Limits;
-use crate::control::SLICE;
-use crate::error::Error;
+use crate::future::control::SLICE;
+use crate::message::error::Error;
 
 /// No file of settings is longer.
 const MOST: u64 = 64 * 1024 * 1024;

@@ -11,8 +11,8 @@ use super::adapter::{Lease, Route};
 use super::connection::{Connection, HEAD_LIMIT, LARGE};
 use super::receive::FIELD_LIMIT;
 use super::socket::{Limits, Progress, Step, Total};
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
 
 /// A connection that carries a request. Dropped, it is closed.
 pub struct InUse {

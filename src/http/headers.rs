@@ -2,8 +2,8 @@
 //! secret.
 
 use super::body::Payload;
-use crate::error::{Error, ErrorKind};
-use crate::head::is_token;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::head::is_token;
 
 fn invalid(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {why}"))

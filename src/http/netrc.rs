@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::environment::{self, Environment};
-use crate::fork::PerProcess;
-use crate::url::same_host;
+use crate::message::url::same_host;
+use crate::system::environment::{self, Environment};
+use crate::system::fork::PerProcess;
 
 /// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than parsing
 /// its answer, so one that was not there is not looked for again for a moment, once there are many requests.

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use crate::control::{Control, SLICE};
-use crate::error::{Error, ErrorKind};
-use crate::form::random_hex;
-use crate::thread;
+use crate::future::control::{Control, SLICE};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::form::random_hex;
+use crate::system::thread;
 
 /// Dropped before it is complete, it leaves a regular file of that name as it was.
 pub struct OutputFile<'a> {
@@ -55,7 +55,7 @@ impl<'a> OutputFile<'a> {
     pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
         let mut changes = 0;
         loop {
-            control.check_during(" while opening the output")?;
+            Error::check(control, " while opening the output")?;
             match OutputFile::attempt(name, control)? {
                 Attempt::Opened(opened) => return Ok(opened),
                 Attempt::NoReader => {}
@@ -143,7 +143,7 @@ impl<'a> OutputFile<'a> {
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         let mut left = data;
         while !left.is_empty() {
-            self.control.check_during(" while writing the output")?;
+            Error::check(self.control, " while writing the output")?;
             let piece = &left[..left.len().min(PIECE)];
             match thread::without_signals_of_writing(|| self.file.write(piece)) {
                 Ok(0) => return Err(failed(self.name, &io::ErrorKind::WriteZero.into())),
@@ -166,7 +166,7 @@ impl<'a> OutputFile<'a> {
 
     /// Gives the file its name.
     pub fn complete(self) -> Result<(), Error> {
-        self.control.check_during(" while writing the output")?;
+        Error::check(self.control, " while writing the output")?;
         // Some file systems say only now that there was no room for all of it.
         close(self.file).map_err(|error| failed(self.name, &error))?;
         match self.temporary {
@@ -252,7 +252,7 @@ fn close(file: File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Deadline;
+    use crate::future::control::Deadline;
     use std::time::{Duration, Instant};
 
     struct Folder(PathBuf);

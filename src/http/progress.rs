@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::fork::Origin;
-use crate::options::Progress;
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::Progress;
+use crate::system::fork::Origin;
 
 /// No two reports are closer than this, but for the first and the last.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -125,7 +125,7 @@ impl<R: Read> Read for Limited<R> {
         let most = most.min(buffer.len());
         let count = self.source.read(&mut buffer[..most])?;
         if count > 0 {
-            self.control.check().map_err(Error::into_io)?;
+            self.control.check().map_err(|why| Error::from(why).into_io())?;
         }
         self.seen += count as u64;
         if self.seen > self.limit { Err(too_large()) } else { Ok(count) }

@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::auth::basic;
 use super::digest::{DigestCache, Message};
-use crate::environment::Environment;
-use crate::error::{Error, ErrorKind};
-use crate::url::{
+use crate::message::error::{Error, ErrorKind};
+use crate::message::url::{
     Authority, canonical_host, is_within_domain, percent_decode, same_host, without_brackets,
     without_userinfo,
 };
+use crate::system::environment::Environment;
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,9 +12,9 @@ use super::adapter::Lease;
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
 use super::framing::{Framing, InUse, RawBody};
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::head::Head;
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::head::Head;
 
 /// A request that was sent, waiting for its answer.
 pub struct Exchange {

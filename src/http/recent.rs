@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::adapter::Route;
-use crate::fork::PerProcess;
-use crate::options::Header;
+use crate::message::options::Header;
+use crate::system::fork::PerProcess;
 
 #[derive(Default)]
 struct Recent {

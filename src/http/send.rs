@@ -21,15 +21,15 @@ use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
 use super::socket::{Limits, Step};
 use super::tls::TlsSettings;
-use crate::control::Control;
-use crate::environment::Environment;
-use crate::error::{Error, ErrorKind};
-use crate::form;
-use crate::head::is_token;
-use crate::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
-use crate::response::{Parts, Refusal, Response, Source};
-use crate::session::{Outcome, Request};
-use crate::url::{Scheme, Url, same_host};
+use crate::future::control::Control;
+use crate::http::request::{Outcome, Request};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::form;
+use crate::message::head::is_token;
+use crate::message::options::{Auth, HookCall, MAX_REDIRECTS, Options, Query, Sink, Timeouts};
+use crate::message::response::{Parts, Refusal, Response, Source};
+use crate::message::url::{Scheme, Url, same_host};
+use crate::system::environment::Environment;
 
 /// Sends the request and everything that follows from its answers.
 pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
@@ -317,7 +317,7 @@ impl Transfer<'_> {
 
     /// The response to one hop: the last one, when the server or a proxy asked for credentials first.
     fn answer(&self, hop: &mut Hop<'_>) -> Outcome {
-        let session = self.request.session.shared();
+        let session = self.request.owner.shared();
         let route = self.route(&hop.url)?;
         let forward = route.forward();
         let mut credentials = Credentials { authorization: None, proxy_authorization: None };
@@ -373,19 +373,19 @@ impl Transfer<'_> {
     fn digest(&self, hop: &Hop<'_>, user: &str, password: &str) -> Result<Option<String>, Error> {
         let body = Outgoing { payload: &hop.payload, control: self.control };
         let message = Message { method: &hop.method, target: hop.target(false), body: &body };
-        self.request.session.shared().digest.header(&hop.url.origin(), user, password, &message)
+        self.request.owner.shared().digest.header(&hop.url.origin(), user, password, &message)
     }
 
     fn proxy_authorization(&self, hop: &Hop<'_>, proxy: &Proxy) -> Result<Option<String>, Error> {
         let body = Outgoing { payload: &hop.payload, control: self.control };
         let message = Message { method: &hop.method, target: hop.target(true), body: &body };
-        proxy.authorization(&self.request.session.shared().adapter.proxy_digest, &message)
+        proxy.authorization(&self.request.owner.shared().adapter.proxy_digest, &message)
     }
 
     /// One request and one response, tried as often as the settings allow.
     fn exchange(&self, hop: &mut Hop<'_>, route: &Arc<Route>, credentials: &Credentials) -> Outcome {
         let forward = route.forward();
-        let shared = self.request.session.shared();
+        let shared = self.request.owner.shared();
         let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             true => None,
             false => shared.jar.header(&hop.cookie_url(), hop.own_cookies),
@@ -439,7 +439,7 @@ impl Transfer<'_> {
         fresh: bool,
     ) -> Result<Answer, Failure> {
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let adapter = &self.request.session.shared().adapter;
+        let adapter = &self.request.owner.shared().adapter;
         let (mut connection, lease) = adapter
             .connection(route, self.control, connect, fresh)
             .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
@@ -608,15 +608,15 @@ impl Transfer<'_> {
     }
 
     /// Calls a hook, and takes what it puts in the response's place.
-    fn call(&self, hook: &dyn crate::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
-        let mut call = HookCall { session: self.request.session.clone(), failure: None, replacement: None };
+    fn call(&self, hook: &dyn crate::message::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
+        let mut call = HookCall { owner: self.request.owner.clone(), failure: None, replacement: None };
         let result = hook.call(&mut call, &response);
         if self.control.origin().has_left() {
             // The body's connection is the parent's.
             mem::forget((call, response));
             return Err(Error::forked());
         }
-        self.control.check_during(format_args!(" in a {what}"))?;
+        Error::check(self.control, format_args!(" in a {what}"))?;
         if result.is_err() {
             let text = call.failure.unwrap_or_else(|| {
                 format!("A {what} returned other than RF_OK, and set no message with rf_hook_fail")
@@ -642,7 +642,7 @@ impl Transfer<'_> {
                 if self.control.origin().has_left() { Err(Error::forked()) } else { written }
             }),
             None if self.settings.stream == Some(true) => {
-                self.request.session.remember_stream(self.control);
+                self.request.owner.remember_stream(self.control);
                 Ok(())
             }
             None => read_whole(response),

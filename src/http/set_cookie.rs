@@ -1,7 +1,7 @@
 //! The `Set-Cookie` header: RFC 6265 sections 5.2 and 5.3, and of RFC 6265bis what curl does as well.
 
 use super::cookies::{Cookie, SESSION, is_address, octets_as_text};
-use crate::url::{self, Scheme, Url};
+use crate::message::url::{self, Scheme, Url};
 
 /// How many octets a name and its value may have together, and an attribute's value: those of RFC 6265bis and browsers.
 const MAX_COOKIE: usize = 4096;

@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use crate::control::{Control, Deadline, SLICE};
-use crate::error::{Error, ErrorKind};
-use crate::monitor::Until;
+use crate::future::control::{Control, Deadline, SLICE, Stopped};
+use crate::future::monitor::Until;
+use crate::message::error::{Error, ErrorKind};
 
 /// What bounds the waits of one phase of a request.
 #[derive(Clone, Copy)]
@@ -130,7 +130,7 @@ impl<'a> Limits<'a> {
             return Error::aborted();
         }
         if let Some(deadline) = self.control.deadline().filter(Deadline::is_over) {
-            return deadline.passed(self);
+            return Error::stopped(Stopped::Late(deadline), self);
         }
         if self.step.is_of_connecting() {
             let asked = self.connect.map_or(String::new(), |(_, asked)| seconds(asked));
@@ -335,7 +335,7 @@ impl Socket {
         let mut last = None;
         let mut next_at = Instant::now();
         loop {
-            limits.control.check_during(limits)?;
+            Error::check(limits.control, limits)?;
             if attempts.is_empty() || Instant::now() >= next_at {
                 match untried.next() {
                     Some(address) => {
@@ -403,7 +403,7 @@ impl Socket {
             if error.kind() != io::ErrorKind::WouldBlock && error.kind() != io::ErrorKind::Interrupted {
                 return Err(failed(error));
             }
-            limits.control.check_during(limits)?;
+            Error::check(limits.control, limits)?;
             std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::proxy::{HandshakeError, ProxyScheme, read_all, refused};
-use crate::url::without_brackets;
+use crate::message::url::without_brackets;
 
 /// Where the proxy is to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::options::Borrowed;
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::Borrowed;
 
 /// So much is copied between two looks at the control.
 const AT_ONCE: usize = 4 * 1024 * 1024;
@@ -38,7 +38,7 @@ fn nameless() -> io::Result<File> {
 
 #[cfg(not(target_os = "linux"))]
 fn nameless() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("rf-body-{}", crate::form::random_hex(2)));
+    let path = std::env::temp_dir().join(format!("rf-body-{}", crate::message::form::random_hex(2)));
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use self::process::{Process, Trouble};
 use super::threads::ThreadPool;
 use super::{Executor, Refusal, Runner, Task, elsewhere};
-use crate::control::Control;
-use crate::fork;
-use crate::lock::Mutex;
-use crate::session::{Outcome, Request};
+use crate::future::control::Control;
+use crate::http::request::{Outcome, Request};
+use crate::system::fork;
+use crate::system::lock::Mutex;
 
 pub struct ProcessPool {
     threads: ThreadPool,

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use super::channel::{self, Channel, Kind, Patience};
 use super::memory;
 use super::program::Program;
-use crate::control::{Control, SLICE};
-use crate::error::{Error, ErrorKind, os_text};
 use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply, TaskName};
-use crate::fork;
-use crate::lock::Mutex;
-use crate::response::Source;
-use crate::session::{Outcome, Request};
-use crate::signal::Signal;
+use crate::future::control::{Control, SLICE, Stopped};
+use crate::http::request::{Outcome, Request};
+use crate::message::error::{Error, ErrorKind, os_text};
+use crate::message::response::Source;
+use crate::system::fork;
+use crate::system::lock::Mutex;
+use crate::system::signal::Signal;
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(30);
@@ -70,7 +70,9 @@ struct Child {
 /// The error of a worker process that was stopped because it was late.
 fn past_deadline(control: &Control) -> Error {
     match control.deadline() {
-        Some(deadline) if !control.is_aborted() => deadline.passed(" in a worker process"),
+        Some(deadline) if !control.is_aborted() => {
+            Error::stopped(Stopped::Late(deadline), " in a worker process")
+        }
         _ => Error::aborted(),
     }
 }
@@ -131,7 +133,7 @@ impl Process {
             }
             greeted => {
                 let timed_out = matches!(&greeted, Err(error) if error.kind() == io::ErrorKind::TimedOut);
-                if timed_out && let Err(late) = control.check_during(" while starting a worker process") {
+                if timed_out && let Err(late) = Error::check(control, " while starting a worker process") {
                     process.child.kill();
                     return Err(Trouble::Broken(late));
                 }
@@ -273,7 +275,7 @@ impl Process {
             // To an earlier request, or of a process that the worker has forked.
             return Err(rubbish());
         }
-        let jar = request.session.jar();
+        let jar = &request.owner.shared().jar;
         match reply.follows() {
             Follows::Nothing => {
                 jar.merge(reply.take_cookies());
@@ -284,7 +286,7 @@ impl Process {
                 let message = wire::owned(Cow::Borrowed(message))?;
                 let descriptor = self.channel.take_descriptor().ok_or_else(rubbish)?;
                 let source: Source = Box::new(Remote::new(descriptor, control, &self.child));
-                request.session.remember_stream(control);
+                request.owner.remember_stream(control);
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
                 Ok(reply.outcome(&body, None, Some(source), control)?)
             }

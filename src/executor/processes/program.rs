@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind};
-use crate::symbol::object_of;
+use crate::message::error::{Error, ErrorKind};
+use crate::system::symbol::object_of;
 
 pub const NAME: &str = "requests-futures-worker";
 const VARIABLE: &str = "REQUESTS_FUTURES_WORKER";

@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::executor::elsewhere::{Done, Job, reply_without_response};
+use crate::executor::elsewhere::{Done, Host, Job, reply_without_response};
 use crate::executor::panic_text;
-use crate::executor::wire::{self, ErrorMessage, FindHook, LastBody};
-use crate::fork;
-use crate::monitor::{Monitor, Until};
-use crate::options::Borrowed;
-use crate::response::{BodyState, Refusal, Response};
-use crate::signal::Signal;
+use crate::executor::wire::{self, ErrorMessage, LastBody};
+use crate::future::control::Control;
+use crate::future::monitor::{Monitor, Until};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::Borrowed;
+use crate::message::response::{BodyState, Refusal, Response};
+use crate::system::fork;
+use crate::system::signal::Signal;
 
 /// What goes over in one piece of a body.
 const PIECE: usize = 64 * 1024;
@@ -50,7 +50,7 @@ struct Now {
 }
 
 /// Serves until nobody is at the other end; the exit status.
-pub fn serve(find_hook: FindHook) -> i32 {
+pub fn serve(host: Host) -> i32 {
     fork::is_worker_from_now_on();
     let Some((mut data, control, parent)) = greet() else { return 1 };
     let Ok(news) = Signal::new() else { return 1 };
@@ -72,7 +72,7 @@ pub fn serve(find_hook: FindHook) -> i32 {
             Ok(Some((Kind::Task, message))) => {
                 let Ok(message) = wire::owned(message.into()) else { break false };
                 let attachment = data.take_descriptor();
-                if !answer(&mut data, &work, &message, attachment, find_hook, &mut buffer) {
+                if !answer(&mut data, &work, &message, attachment, host, &mut buffer) {
                     break false;
                 }
             }
@@ -223,7 +223,7 @@ fn answer(
     work: &Arc<Work>,
     message: &[u8],
     attachment: Option<OwnedFd>,
-    find_hook: FindHook,
+    host: Host,
     buffer: &mut [u8],
 ) -> bool {
     let control = Arc::new(Control::new());
@@ -238,7 +238,7 @@ fn answer(
             return data.send(Kind::Reply, &reply, None, &mut Endless).is_ok();
         }
     };
-    let mut job = match Job::open(message, attachment, find_hook) {
+    let mut job = match Job::open(message, attachment, host) {
         Ok(Ok(job)) => job,
         Ok(Err(reply)) => {
             work.finished();

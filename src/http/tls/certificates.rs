@@ -12,9 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 
 use super::x509::Trusted;
-use crate::error::{Error, ErrorKind};
 use crate::http::files::{self, ReadError};
 use crate::http::socket::Limits;
+use crate::message::error::{Error, ErrorKind};
 
 /// Who is trusted: authorities, and certificates that stand there themselves.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rustls::{AlertDescription, CertificateError, InconsistentKeys, InvalidMessage, PeerIncompatible};
 
 use super::x509;
-use crate::error::{Error, ErrorKind};
+use crate::message::error::{Error, ErrorKind};
 
 /// The most names of a certificate that a message shows.
 const MOST_NAMES: usize = 3;

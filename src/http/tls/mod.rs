@@ -20,10 +20,10 @@ use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots};
 pub use self::failure::{Phase, failure};
 use self::verify::Verifier;
 use super::socket::Limits;
-use crate::error::{Error, ErrorKind};
-use crate::fork::PerProcess;
-use crate::monitor::Monitor;
-use crate::options::Certificate;
+use crate::future::monitor::Monitor;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::Certificate;
+use crate::system::fork::PerProcess;
 
 /// The TLS settings of a request. Connections are pooled by them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,6 @@
 //! The model checker's locks and atomics, in the place of the library's `sync.rs`.
 
-use loom::sync::atomic::AtomicBool;
-pub use loom::sync::atomic::{AtomicU8, Ordering};
+pub use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub use loom::sync::{Condvar, Mutex, MutexGuard};
 
 /// loom has none. The flag is where the checker lets other threads run.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use loom::thread::{self, JoinHandle};
-use model::control::Control;
-use model::future::{Future, State, Ticket, Work};
-use model::monitor::{Monitor, Until};
-use model::wait::{Completed, ReturnWhen, WaitError, wait_many, wait_one};
+use model::future::control::Control;
+use model::future::monitor::{Monitor, Until};
+use model::future::ticket::{Holder, Ticket};
+use model::future::wait::{Completed, ReturnWhen, WaitError, wait_many, wait_one};
+use model::future::{Future, State, Work};
 
 fn in_every_order(model: impl Fn() + Send + Sync + 'static) {
     explore(None, model);
@@ -50,11 +51,15 @@ impl Drop for Counted {
 
 struct Job(#[allow(dead_code)] Counted);
 
-struct Entry(#[allow(dead_code)] Counted);
+/// Counts the tickets that come back.
+struct Books(Arc<Drops>);
 
-impl Ticket for Entry {
-    type Held = ();
-    fn hold(&self) {}
+impl Holder for Books {
+    fn leave(&self, _: u32) {
+        self.0.ticket.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn closing(&self, _: u32) {}
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +74,6 @@ struct Outcome(What, #[allow(dead_code)] Option<Counted>);
 
 impl Work for Job {
     type Outcome = Outcome;
-    type Ticket = Entry;
 
     fn cancelled() -> Outcome {
         Outcome(What::Cancelled, None)
@@ -88,7 +92,7 @@ fn failed(outcome: &Outcome) -> bool {
 
 fn pending_with(drops: &Arc<Drops>) -> JobFuture {
     let job = Job(Counted(drops.clone(), |drops| &drops.work));
-    let ticket = Entry(Counted(drops.clone(), |drops| &drops.ticket));
+    let ticket = Ticket::new(Arc::new(Books(drops.clone())), 0, false);
     Future::new(job, 0, 0, |_| Some(ticket)).expect("has a ticket")
 }
 

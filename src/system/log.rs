@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::fork::PerProcess;
-use crate::lock::Mutex;
+use crate::system::fork::PerProcess;
+use crate::system::lock::Mutex;
 
 pub trait Log: Send + Sync {
     fn warn(&self, message: &str);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::fork::PerProcess;
+use crate::system::fork::PerProcess;
 
 /// What the environment said when a request was submitted. Never changes afterwards.
 ///

@@ -4,6 +4,7 @@
 //! a request brings its own, and what is sent is the one over the other. All of it is a snapshot: submitting
 //! shares the set as it is, and whoever changes it afterwards changes a copy.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::TryReserveError;
 use std::fmt;
@@ -14,12 +15,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{Mutex, MutexGuard};
-use crate::monitor::{Monitor, Until};
-use crate::response::Response;
-use crate::session::Session;
-use crate::symbol::Symbol;
-use crate::url::{canonical_host, same_host};
+use crate::future::monitor::{Monitor, Until};
+use crate::message::response::Response;
+use crate::message::url::{canonical_host, same_host};
+use crate::system::lock::{Mutex, MutexGuard};
+use crate::system::symbol::Symbol;
 
 /// One header as it was set: None takes a default out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,7 +228,8 @@ pub enum BodySource {
 
 /// One call of a hook, and what the hook makes of it.
 pub struct HookCall {
-    pub session: Arc<Session>,
+    /// Whose request it is, as the C face has it.
+    pub owner: Arc<dyn Any + Send + Sync>,
     pub failure: Option<String>,
     pub replacement: Option<Arc<Response>>,
 }

@@ -4,16 +4,14 @@
 //! on it returns. So whoever is about to block on a socket attaches it here, and an abort shuts it down. What
 //! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
 
-use std::fmt;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind};
-use crate::fork::Origin;
-use crate::lock::Mutex;
-use crate::signal::Signal;
+use crate::system::fork::Origin;
+use crate::system::lock::Mutex;
+use crate::system::signal::Signal;
+use crate::system::sync::{AtomicBool, Ordering};
 
 /// How long a wait that nobody can interrupt may last before it looks for an abort.
 pub const SLICE: Duration = Duration::from_millis(10);
@@ -33,12 +31,15 @@ impl Deadline {
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.at
     }
+}
 
-    /// The error of a request that is late; `during` continues the sentence.
-    pub fn passed(&self, during: impl fmt::Display) -> Error {
-        let seconds = self.after.as_secs_f64();
-        Error::new(ErrorKind::Timeout, format!("The deadline of {seconds} s has passed{during}"))
-    }
+/// Why a request must not go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Stopped {
+    Aborted,
+    Late(Deadline),
+    /// This process is not the one that it runs in.
+    Forked,
 }
 
 #[derive(Debug)]
@@ -126,21 +127,16 @@ impl Control {
         self.aborted.load(Ordering::SeqCst)
     }
 
-    /// An error when the request was aborted or its deadline has passed, or when this process is not the one it runs in.
-    pub fn check(&self) -> Result<(), Error> {
-        self.check_during("")
-    }
-
-    /// The same; `during` continues the sentence that says that the deadline has passed.
-    pub fn check_during(&self, during: impl fmt::Display) -> Result<(), Error> {
+    /// Whether the request may go on.
+    pub fn check(&self) -> Result<(), Stopped> {
         if self.origin.is_inherited() {
-            return Err(Error::forked());
+            return Err(Stopped::Forked);
         }
         if self.is_aborted() {
-            return Err(Error::aborted());
+            return Err(Stopped::Aborted);
         }
         match self.deadline() {
-            Some(deadline) if deadline.is_over() => Err(deadline.passed(during)),
+            Some(deadline) if deadline.is_over() => Err(Stopped::Late(deadline)),
             _ => Ok(()),
         }
     }

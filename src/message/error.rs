@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::response::Response;
-use crate::terminated::Terminated;
-use crate::url::without_userinfo;
+use crate::future::control::{Control, Stopped};
+use crate::message::response::Response;
+use crate::message::terminated::Terminated;
+use crate::message::url::without_userinfo;
 
 /// The kinds of failure, named and ordered as `requests.exceptions` has them, then those beyond it.
 /// The numbers are part of the ABI (`rf_error_kind`).
@@ -247,6 +248,23 @@ impl Error {
         Error::new(Shutdown, "The request belongs to the process that forked this one")
     }
 
+    /// Why a request was stopped; `during` says in which moment, and continues the sentence.
+    pub fn stopped(why: Stopped, during: impl fmt::Display) -> Error {
+        match why {
+            Stopped::Aborted => Error::aborted(),
+            Stopped::Forked => Error::forked(),
+            Stopped::Late(deadline) => {
+                let seconds = deadline.after.as_secs_f64();
+                Error::new(Timeout, format!("The deadline of {seconds} s has passed{during}"))
+            }
+        }
+    }
+
+    /// Whether the request may go on; `during` as for [`Error::stopped`].
+    pub fn check(control: &Control, during: impl fmt::Display) -> Result<(), Error> {
+        control.check().map_err(|why| Error::stopped(why, during))
+    }
+
     /// Through `std::io`, which carries an error of ours untouched past readers that know nothing of it.
     pub fn into_io(self) -> std::io::Error {
         std::io::Error::other(self)
@@ -269,6 +287,12 @@ pub fn os_text(error: &std::io::Error) -> String {
     text
 }
 
+impl From<Stopped> for Error {
+    fn from(why: Stopped) -> Error {
+        Error::stopped(why, "")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.message.as_str())
@@ -282,6 +306,35 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What is wrong with a coded body: the inner error of an [`std::io::Error`] of kind `InvalidData`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DecodeError {
+    /// The coding as HTTP calls it.
+    pub coding: &'static str,
+    pub detail: String,
+}
+
+impl DecodeError {
+    /// The `DecodeError` inside an error of a decoder; `None` for an error of the source.
+    pub fn of(error: &std::io::Error) -> Option<&DecodeError> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.coding, self.detail)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<DecodeError> for std::io::Error {
+    fn from(error: DecodeError) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
-use crate::deadlock::{self, Inside, Way};
-use crate::descriptor::Flag;
-use crate::executor::threads::Blocked;
-use crate::fork;
+use crate::future::deadlock::{self, Inside, Way};
+use crate::future::monitor::{Monitor, Until};
+use crate::future::workers::Blocked;
 use crate::future::{Enlisted, Future, State, Waiter, Work};
-use crate::monitor::{Monitor, Until};
+use crate::system::descriptor::Flag;
+use crate::system::fork;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReturnWhen {
@@ -348,22 +348,21 @@ impl<W: Work> Completed<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Control;
-    use crate::future::Ticket;
+    use crate::future::control::Control;
+    use crate::future::ticket::{Holder, Ticket};
     use std::thread;
     use std::time::Duration;
 
     struct Job;
-    struct NoTicket;
+    struct Nobody;
 
-    impl Ticket for NoTicket {
-        type Held = ();
-        fn hold(&self) {}
+    impl Holder for Nobody {
+        fn leave(&self, _: u32) {}
+        fn closing(&self, _: u32) {}
     }
 
     impl Work for Job {
         type Outcome = Result<(), ()>;
-        type Ticket = NoTicket;
         fn cancelled() -> Self::Outcome {
             Err(())
         }
@@ -373,7 +372,7 @@ mod tests {
     }
 
     fn pending() -> Arc<Future<Job>> {
-        Future::new(Job, 0, 0, |_| Some(NoTicket)).expect("has a ticket")
+        Future::new(Job, 0, 0, |_| Some(Ticket::new(Arc::new(Nobody), 0, false))).expect("has a ticket")
     }
 
     #[test]

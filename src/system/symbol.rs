@@ -7,8 +7,8 @@ use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::fork::PerProcess;
-use crate::lock::Mutex;
+use crate::system::fork::PerProcess;
+use crate::system::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// An exported function of a shared object.

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::descriptor::Flag;
-use crate::lock::Mutex;
+use crate::system::descriptor::Flag;
+use crate::system::lock::Mutex;
 
 /// The lock is held for the length of a system call, so nobody waits long.
 #[derive(Debug)]

@@ -4,5 +4,5 @@
 //! those who wait, as parking_lot does: a thread that waits while another one forks would stand in the child's copy
 //! of that table, where it is not.
 
-pub use std::sync::atomic::{AtomicU8, Ordering};
+pub use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};

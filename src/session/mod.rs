@@ -1,35 +1,27 @@
 //! Sessions: they keep what requests share, turn a call into a request, and know which of theirs are not over.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::mem::{self, ManuallyDrop};
-use std::sync::{Arc, OnceLock, Weak};
+use std::mem;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
-use crate::lock::Mutex;
-
-use crate::control::{Control, Deadline};
-use crate::deadlock::{Inside, Way};
-use crate::environment::Environment;
-use crate::error::{Error, ErrorKind};
-use crate::executor::threads::{Blocked, Closing, ThreadPool};
+use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task};
-use crate::fork;
-use crate::future::{Future, State, Ticket, Work};
+use crate::future::control::Control;
+use crate::future::deadlock::{Inside, Way};
+use crate::future::monitor::{Monitor, Until};
+use crate::future::ticket::{Holder, Ticket, announce_closing};
+use crate::future::workers::{Blocked, Closing};
+use crate::future::{Future, State, timer};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::cookies::Jar;
-use crate::http::digest::DigestCache;
-use crate::http::send;
-use crate::monitor::{Monitor, Until};
-use crate::options::Options;
-use crate::response::Response;
-use crate::timer::{self, Expires};
-
-pub type RequestFuture = Future<Request>;
+use crate::http::request::{Owner, Request, RequestFuture, Shared};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::Options;
+use crate::system::environment::Environment;
+use crate::system::fork;
+use crate::system::lock::Mutex;
 
 /// How a session is built.
 #[derive(Clone, Default)]
@@ -46,18 +38,10 @@ pub struct Config {
 const MAX_WORKERS: usize = 8;
 const POOL_SIZE: usize = 10;
 
-/// What a base session shares with the sessions built on it.
-pub struct Shared {
-    defaults: Mutex<Arc<Options>>,
-    pub jar: Jar,
-    pub digest: Arc<DigestCache>,
-    pub adapter: Arc<Adapter>,
-    /// Tells it from every other session of any process, for those who run its requests elsewhere.
-    identity: OnceLock<Identity>,
-}
-
 pub struct Session {
     shared: Arc<Shared>,
+    /// Those of a base session are its own as well.
+    defaults: Arc<Mutex<Arc<Options>>>,
     has_base: bool,
     executor: Arc<dyn Executor>,
     owns_executor: bool,
@@ -96,9 +80,6 @@ pub enum CloseMode {
     Abort,
 }
 
-/// Names a session among those of all processes.
-pub type Identity = u128;
-
 /// A configuration that contradicts itself.
 #[derive(Debug)]
 pub struct InvalidConfig;
@@ -116,7 +97,7 @@ impl Session {
             Some(executor) => (executor.clone(), false),
             None => (Arc::new(ThreadPool::new(config.max_workers.unwrap_or(MAX_WORKERS))), true),
         };
-        let shared = match &config.base {
+        let (shared, defaults) = match &config.base {
             Some(base) => {
                 let own = config.pool_connections.is_some()
                     || config.pool_maxsize.is_some()
@@ -125,28 +106,26 @@ impl Session {
                 if own {
                     return Err(InvalidConfig);
                 }
-                base.shared.clone()
+                (base.shared.clone(), base.defaults.clone())
             }
             None => {
                 // A pool of connections smaller than the pool of threads would open and close all the time. An executor
                 // of the user's own, whose size is not known, says 0.
                 let size = POOL_SIZE.max(executor.max_workers());
-                Arc::new(Shared {
-                    defaults: Mutex::new(Arc::new(Options::session_defaults())),
-                    jar: Jar::default(),
-                    digest: Arc::default(),
-                    adapter: Arc::new(Adapter::new(AdapterSettings {
-                        pool_connections: config.pool_connections.unwrap_or(size),
-                        pool_maxsize: config.pool_maxsize.unwrap_or(size),
-                        pool_block: config.pool_block.unwrap_or(false),
-                        max_retries: config.max_retries.unwrap_or(0),
-                    })),
-                    identity: OnceLock::new(),
-                })
+                let adapter = Adapter::new(AdapterSettings {
+                    pool_connections: config.pool_connections.unwrap_or(size),
+                    pool_maxsize: config.pool_maxsize.unwrap_or(size),
+                    pool_block: config.pool_block.unwrap_or(false),
+                    max_retries: config.max_retries.unwrap_or(0),
+                });
+                let shared = Shared::new(Jar::default(), Arc::default(), Arc::new(adapter));
+                let defaults = Mutex::new(Arc::new(Options::session_defaults()));
+                (Arc::new(shared), Arc::new(defaults))
             }
         };
         Ok(Arc::new(Session {
             shared,
+            defaults,
             has_base: config.base.is_some(),
             executor,
             owns_executor,
@@ -156,34 +135,16 @@ impl Session {
     }
 
     /// Takes the place of a session of another process, for one of its requests.
-    pub fn stand_in(
-        defaults: Arc<Options>,
-        jar: Jar,
-        adapter: Arc<Adapter>,
-        digest: Arc<DigestCache>,
-    ) -> Arc<Session> {
-        let defaults = Mutex::new(defaults);
-        let shared = Arc::new(Shared { defaults, jar, digest, adapter, identity: OnceLock::new() });
+    pub fn stand_in(defaults: Arc<Options>, shared: Arc<Shared>) -> Arc<Session> {
         Arc::new(Session {
             shared,
+            defaults: Arc::new(Mutex::new(defaults)),
             // What it has is not its own: neither to be changed nor to be closed.
             has_base: true,
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
             owns_executor: true,
             made_in: fork::generation(),
             books: Monitor::default(),
-        })
-    }
-
-    pub fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    pub fn identity(&self) -> Identity {
-        *self.shared.identity.get_or_init(|| {
-            // What a thread draws by itself, its copy in a forked child draws as well.
-            let process = u128::from(fork::process_number());
-            process << 64 | u128::from(RandomState::new().build_hasher().finish())
         })
     }
 
@@ -206,7 +167,7 @@ impl Session {
         if self.has_base || update.is_for_one_request() {
             return false;
         }
-        let mut defaults = self.shared.defaults.lock();
+        let mut defaults = self.defaults.lock();
         let updated = Arc::new(update.over(&defaults).settle());
         let before = mem::replace(&mut *defaults, updated);
         drop(defaults);
@@ -226,11 +187,11 @@ impl Session {
         if self.is_inherited() {
             return Err(SubmitError::Shutdown);
         }
-        let defaults = self.shared.defaults.lock().clone();
+        let defaults = self.defaults.lock().clone();
         let chosen = options.as_ref().and_then(|options| options.deadline).or(defaults.deadline).flatten();
         let deadline = chosen.and_then(|deadline| Instant::now().checked_add(deadline));
         let request = Request {
-            session: self.clone(),
+            owner: self.clone(),
             method,
             url: url.into(),
             defaults,
@@ -253,7 +214,7 @@ impl Session {
         }
     }
 
-    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, deadline: Option<Instant>) -> Option<Entry> {
+    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, deadline: Option<Instant>) -> Option<Ticket> {
         let mut books = self.books.lock();
         if books.closed {
             return None;
@@ -272,29 +233,7 @@ impl Session {
             let pending: Weak<RequestFuture> = Arc::downgrade(future);
             timer::expire_at(deadline, pending);
         }
-        Some(Entry { session: self.clone(), slot, timed: deadline.is_some() })
-    }
-
-    fn leave(&self, slot: usize) {
-        if self.is_inherited() {
-            return;
-        }
-        let mut books = self.books.lock();
-        let future = books.futures[slot].take();
-        books.free.push(slot);
-        books.open -= 1;
-        books.closing.remove(&slot);
-        books.notify_all();
-        drop(future);
-    }
-
-    /// Remembers a body that its caller reads, so that closing with an abort ends it.
-    pub fn remember_stream(&self, control: &Arc<Control>) {
-        let mut books = self.books.lock();
-        if books.streams.len() == books.streams.capacity() {
-            books.streams.retain(|stream| stream.strong_count() > 0);
-        }
-        books.streams.push(Arc::downgrade(control));
+        Some(Ticket::new(self.clone(), slot as u32, deadline.is_some()))
     }
 
     /// Whether there are requests that a close waits for.
@@ -363,141 +302,38 @@ impl Session {
     }
 }
 
-/// By its session and slot.
-type HeldFuture = (Weak<Session>, usize);
-
-thread_local! {
-    /// The futures that this thread runs or tells about, innermost last. Without a destructor, so that destructors of other
-    /// thread-locals and atexit handlers can still ask; and without memory of its own while they are few.
-    static HELD: ManuallyDrop<RefCell<SmallVec<[HeldFuture; 4]>>> =
-        const { ManuallyDrop::new(RefCell::new(SmallVec::new_const())) };
-}
-
-/// Tells the sessions of the futures that this thread runs or tells about that it is going to wait in a close or a
-/// shutdown. True when there are any.
-pub fn announce_closing() -> bool {
-    // Not under the borrow: letting go of a session may run what the user gave it.
-    let held = HELD.with(|held| held.borrow().clone());
-    for (session, slot) in &held {
-        if let Some(session) = session.upgrade() {
-            let mut books = session.books.lock();
-            books.closing.insert(*slot);
-            books.notify_all();
+impl Holder for Session {
+    fn leave(&self, place: u32) {
+        let slot = place as usize;
+        if self.is_inherited() {
+            return;
         }
+        let mut books = self.books.lock();
+        let future = books.futures[slot].take();
+        books.free.push(slot);
+        books.open -= 1;
+        books.closing.remove(&slot);
+        books.notify_all();
+        drop(future);
     }
-    !held.is_empty()
-}
 
-/// While it lives, this thread is inside a request or a callback of a session.
-pub struct Held;
-
-impl Held {
-    fn new(session: &Arc<Session>, slot: usize) -> Held {
-        HELD.with(|held| held.borrow_mut().push((Arc::downgrade(session), slot)));
-        Held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        HELD.with(|held| {
-            let mut held = held.borrow_mut();
-            let future = held.pop();
-            if held.is_empty() && held.spilled() {
-                *held = SmallVec::new();
-            }
-            drop(held);
-            // Letting go of a session may run what the user gave it.
-            drop(future);
-        });
+    fn closing(&self, place: u32) {
+        let mut books = self.books.lock();
+        books.closing.insert(place as usize);
+        books.notify_all();
     }
 }
 
-/// A line in the session's books.
-pub struct Entry {
-    session: Arc<Session>,
-    slot: usize,
-    /// The timer knows of its deadline.
-    timed: bool,
-}
-
-impl Ticket for Entry {
-    type Held = Held;
-
-    fn hold(&self) -> Held {
-        Held::new(&self.session, self.slot)
+impl Owner for Session {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
-}
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        if self.timed {
-            timer::forget();
+    fn remember_stream(&self, control: &Arc<Control>) {
+        let mut books = self.books.lock();
+        if books.streams.len() == books.streams.capacity() {
+            books.streams.retain(|stream| stream.strong_count() > 0);
         }
-        self.session.leave(self.slot);
-    }
-}
-
-/// A request as it was submitted: everything it needs, taken at that moment. Cookies are read when it is sent.
-#[derive(Clone)]
-pub struct Request {
-    pub session: Arc<Session>,
-    pub method: Cow<'static, str>,
-    pub url: Box<str>,
-    pub defaults: Arc<Options>,
-    pub options: Option<Arc<Options>>,
-    pub environment: Option<Arc<Environment>>,
-    /// When all of it has to be over.
-    /// When it has to be over.
-    pub ends_at: Option<Instant>,
-}
-
-impl Request {
-    /// Whether functions of the user's run along with it, wherever it runs.
-    pub fn runs_functions(&self) -> bool {
-        let has = |options: &Options| !options.hooks.is_empty() || options.background.is_some();
-        has(&self.defaults) || self.options.as_deref().is_some_and(has)
-    }
-
-    /// When it has to be over, and how long that was from the submission on.
-    pub fn deadline(&self) -> Option<Deadline> {
-        let own = self.options.as_ref().and_then(|options| options.deadline);
-        Some(Deadline {
-            at: self.ends_at?,
-            after: own.or(self.defaults.deadline).flatten().unwrap_or_default(),
-        })
-    }
-
-    /// Sends it on this thread.
-    pub fn run(self, control: &Arc<Control>) -> Outcome {
-        send::run(&self, control).map_err(|error| error.at(&self.url))
-    }
-}
-
-impl Expires for RequestFuture {
-    fn is_over(&self) -> bool {
-        self.is_done()
-    }
-
-    fn expire(self: Arc<Self>) {
-        // One that has begun has no work any more, and a control that ends it.
-        let Some(request) = self.work() else { return };
-        let Some(deadline) = request.deadline() else { return };
-        self.reject(Err(deadline.passed(" in the queue, before the request began").at(&request.url)));
-    }
-}
-
-pub type Outcome = Result<Arc<Response>, Error>;
-
-impl Work for Request {
-    type Outcome = Outcome;
-    type Ticket = Entry;
-
-    fn cancelled() -> Outcome {
-        Err(Error::cancelled())
-    }
-
-    fn aborted() -> Outcome {
-        Err(Error::aborted())
+        books.streams.push(Arc::downgrade(control));
     }
 }

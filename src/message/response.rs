@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::Control;
-use crate::error::{Error, ErrorKind};
-use crate::head::Head;
-use crate::json::{Document, Failure};
-use crate::lock::Mutex;
-use crate::monitor::{Monitor, MonitorGuard, Until};
-use crate::terminated::Terminated;
-use crate::text;
-use crate::thread;
-use crate::url::{Authority, Url};
+use crate::future::control::Control;
+use crate::future::monitor::{Monitor, MonitorGuard, Until};
+use crate::message::error::{DecodeError, Error, ErrorKind};
+use crate::message::head::Head;
+use crate::message::json::{Document, Failure};
+use crate::message::terminated::Terminated;
+use crate::message::text;
+use crate::message::url::{Authority, Url};
+use crate::system::lock::Mutex;
+use crate::system::thread;
 
 /// The body of a message that was sent, as far as it lies in memory.
-pub type SentBody = Option<Arc<dyn crate::options::Borrowed>>;
+pub type SentBody = Option<Arc<dyn crate::message::options::Borrowed>>;
 
 pub struct Response {
     status: u16,
@@ -195,7 +195,7 @@ impl Response {
 
     /// A response made by hand.
     pub fn made(status: u16, content_type: Option<&str>, body: &[u8]) -> Response {
-        let mut head = format!("HTTP/1.1 {status} {}\r\n", crate::http::engine::reason(status));
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
         if let Some(content_type) = content_type {
             head.push_str(&format!("Content-Type: {content_type}\r\n"));
         }
@@ -252,7 +252,7 @@ impl Response {
     }
 
     pub fn request_body(&self) -> Option<&[u8]> {
-        self.request_body.as_deref().map(crate::options::Borrowed::bytes)
+        self.request_body.as_deref().map(crate::message::options::Borrowed::bytes)
     }
 
     /// A string that lives as long as the response.
@@ -279,7 +279,7 @@ impl Response {
 
     pub fn lend_link(&self, rel: &str) -> Option<*const u8> {
         let header = self.head.joined("link")?;
-        crate::http::link::find(&header, rel).map(|url| self.lend(&url))
+        crate::message::link::find(&header, rel).map(|url| self.lend(&url))
     }
 
     // ---- the body ----
@@ -574,7 +574,7 @@ impl Response {
     }
 
     fn body_error(&self, error: std::io::Error) -> Error {
-        if let Some(broken) = crate::http::decode::Broken::of(&error) {
+        if let Some(broken) = DecodeError::of(&error) {
             return Error::new(
                 ErrorKind::ContentDecoding,
                 format!("Cannot decode the body from {}, {broken}", server_of(self.url.as_str())),
@@ -629,7 +629,7 @@ impl Response {
     }
 
     /// The body as JSON. Document and error live as long as the response.
-    pub fn json(&self) -> Result<*const crate::json::Value, JsonRefusal> {
+    pub fn json(&self) -> Result<*const crate::message::json::Value, JsonRefusal> {
         let content = self.content().map_err(|refusal| match refusal {
             Refusal::State => JsonRefusal::State,
             Refusal::Failed(error) => JsonRefusal::Failed(self.lend_error(error)),
@@ -827,6 +827,11 @@ fn with_nul(content: Cow<'_, [u8]>) -> Result<Vec<u8>, Error> {
 /// Host and port that a URL names, for messages.
 fn server_of(url: &str) -> String {
     Url::parse(url).map_or_else(|_| url.into(), |url| Authority(url.host(), url.port()).to_string())
+}
+
+/// The usual reason of a status.
+fn reason(status: u16) -> &'static str {
+    ::http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("")
 }
 
 fn consumed() -> Error {

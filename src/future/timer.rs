@@ -8,9 +8,9 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::fork::PerProcess;
-use crate::monitor::{Monitor, MonitorGuard, Until};
-use crate::thread::with_signals_blocked;
+use crate::future::monitor::{Monitor, MonitorGuard, Until};
+use crate::system::fork::PerProcess;
+use crate::system::thread::with_signals_blocked;
 
 /// What can be told that its time is over.
 pub trait Expires: Send + Sync {

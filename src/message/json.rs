@@ -101,7 +101,7 @@ impl Document {
     /// elsewhere they are errors.
     pub fn parse(bytes: &[u8], charset: Option<&str>) -> Result<Document, Failure> {
         let text = match charset {
-            Some(name) => Cow::Owned(crate::text::decode(bytes, Some(name))?),
+            Some(name) => Cow::Owned(crate::message::text::decode(bytes, Some(name))?),
             None => unicode(bytes)?,
         };
         Document::parse_text(&text)
@@ -135,7 +135,7 @@ impl fmt::Debug for Document {
 }
 
 fn unicode(bytes: &[u8]) -> Result<Cow<'_, str>, TryReserveError> {
-    let (bytes, name) = match (bytes, crate::text::marked(bytes)) {
+    let (bytes, name) = match (bytes, crate::message::text::marked(bytes)) {
         ([0xEF, 0xBB, 0xBF, rest @ ..], _) => (rest, "utf-8"),
         (_, Some(name)) => (bytes, name),
         ([0, 0, ..], _) => (bytes, "utf-32-be"),
@@ -146,7 +146,7 @@ fn unicode(bytes: &[u8]) -> Result<Cow<'_, str>, TryReserveError> {
     };
     match UTF_8.decode_without_bom_handling_and_without_replacement(bytes) {
         Some(Cow::Borrowed(text)) if name == "utf-8" => Ok(Cow::Borrowed(text)),
-        _ => crate::text::decode(bytes, Some(name)).map(Cow::Owned),
+        _ => crate::message::text::decode(bytes, Some(name)).map(Cow::Owned),
     }
 }
 

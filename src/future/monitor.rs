@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use crate::control::SLICE;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::future::control::SLICE;
+use crate::system::sync::{Condvar, Mutex, MutexGuard};
 
 /// Locks without regard to panics: what we lock is never left half changed.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

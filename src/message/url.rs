@@ -12,7 +12,7 @@ use std::net::Ipv6Addr;
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
-use crate::error::{Error, ErrorKind};
+use crate::message::error::{Error, ErrorKind};
 
 /// The schemes that have an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -946,7 +946,7 @@ fn bad_part(part: &str, why: &str, input: &str) -> Error {
 /// A URL, or what was given for one, as messages and [`Error::url`] show it: without user and password, which may be
 /// secrets, the user alone too. Where it is too broken to tell what they are, all goes that stands before the last `@`.
 ///
-/// [`Error::url`]: crate::error::Error::url
+/// [`Error::url`]: crate::message::error::Error::url
 pub fn without_userinfo(text: &str) -> Cow<'_, str> {
     let Some(last) = text.rfind('@') else { return Cow::Borrowed(text) };
     let trimmed = text.trim_start_matches(is_python_space);

@@ -8,9 +8,9 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use crate::fork::PerProcess;
-use crate::lock::{Mutex, MutexGuard};
-use crate::thread;
+use crate::system::fork::PerProcess;
+use crate::system::lock::{Mutex, MutexGuard};
+use crate::system::thread;
 
 thread_local! {
     /// How many futures this thread runs at this moment.

@@ -10,36 +10,34 @@
 //! callbacks run. Nothing else ever takes a listener, so each is told once, and one that is added later finds the
 //! final state and is told at once by the thread that adds it.
 
+pub mod control;
+pub mod deadlock;
+pub mod monitor;
+pub mod ticket;
+pub mod timer;
+pub mod wait;
+pub mod workers;
+
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
-use crate::control::Control;
-use crate::deadlock::{Running, Way};
-use crate::fork::{self, Origin};
-use crate::monitor::lock;
-use crate::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
-use crate::thread;
+use self::monitor::lock;
+use self::ticket::{Held, Ticket};
+use crate::future::control::Control;
+use crate::future::deadlock::{Running, Way};
+use crate::system::fork::{self, Origin};
+use crate::system::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::system::thread;
 
 /// What a future stands for until it runs, and what comes of it.
 pub trait Work: Send + Sized + 'static {
     type Outcome: Send + Sync + 'static;
-    /// Lives until the last callback has run.
-    type Ticket: Ticket;
 
     /// The outcome of a future that was cancelled while it was pending.
     fn cancelled() -> Self::Outcome;
     /// The outcome of a future that was aborted while it ran, whatever its work returned.
     fn aborted() -> Self::Outcome;
-}
-
-/// Stands for one future in the books of whoever handed it out. Dropped when the future is over, callbacks
-/// included.
-pub trait Ticket: Send + 'static {
-    type Held;
-    /// Marks this thread as the one that the ticket waits for, so that waiting for the ticket here does not
-    /// wait for itself.
-    fn hold(&self) -> Self::Held;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +73,8 @@ enum Listener<W: Work> {
 
 struct Core<W: Work> {
     work: Option<W>,
-    ticket: Option<W::Ticket>,
+    /// Lives until the last callback has run.
+    ticket: Option<Ticket>,
     control: Option<Arc<Control>>,
     aborting: bool,
     listeners: Vec<Listener<W>>,
@@ -121,13 +120,13 @@ pub struct Future<W: Work> {
 }
 
 /// While it lives, this thread runs the future.
-pub struct RunsHere<'a, W: Work> {
+pub struct RunsHere<'a> {
     runner: &'a AtomicUsize,
     _running: Running,
-    _held: Option<<W::Ticket as Ticket>::Held>,
+    _held: Option<Held>,
 }
 
-impl<W: Work> Drop for RunsHere<'_, W> {
+impl Drop for RunsHere<'_> {
     fn drop(&mut self) {
         self.runner.store(0, Ordering::Release);
     }
@@ -150,7 +149,7 @@ impl<W: Work> Future<W> {
         work: W,
         home: u64,
         user_data: usize,
-        ticket: impl FnOnce(&Arc<Future<W>>) -> Option<W::Ticket>,
+        ticket: impl FnOnce(&Arc<Future<W>>) -> Option<Ticket>,
     ) -> Option<Arc<Future<W>>> {
         let future = Arc::new(Future {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -262,7 +261,7 @@ impl<W: Work> Future<W> {
     }
 
     /// Marks this thread as the one that runs the future, for as long as the result lives.
-    pub fn hold(&self) -> RunsHere<'_, W> {
+    pub fn hold(&self) -> RunsHere<'_> {
         self.runner.store(thread::token(), Ordering::Release);
         let held = lock(&self.core).ticket.as_ref().map(Ticket::hold);
         RunsHere { runner: &self.runner, _running: Running::begin(), _held: held }
@@ -437,10 +436,11 @@ impl<W: Work> Future<W> {
 
 #[cfg(test)]
 mod tests {
+    use super::ticket::Holder;
     use super::*;
 
     struct Probe(Arc<AtomicUsize>);
-    struct NoTicket;
+    struct Nobody;
 
     impl Drop for Probe {
         fn drop(&mut self) {
@@ -448,14 +448,13 @@ mod tests {
         }
     }
 
-    impl Ticket for NoTicket {
-        type Held = ();
-        fn hold(&self) {}
+    impl Holder for Nobody {
+        fn leave(&self, _: u32) {}
+        fn closing(&self, _: u32) {}
     }
 
     impl Work for Probe {
         type Outcome = &'static str;
-        type Ticket = NoTicket;
         fn cancelled() -> &'static str {
             "cancelled"
         }
@@ -466,7 +465,9 @@ mod tests {
 
     fn pending() -> (Arc<Future<Probe>>, Arc<AtomicUsize>) {
         let drops = Arc::new(AtomicUsize::new(0));
-        let future = Future::new(Probe(drops.clone()), 0, 7, |_| Some(NoTicket)).unwrap();
+        let future =
+            Future::new(Probe(drops.clone()), 0, 7, |_| Some(Ticket::new(Arc::new(Nobody), 0, false)))
+                .unwrap();
         (future, drops)
     }
 

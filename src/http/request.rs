@@ -1,0 +1,148 @@
+//! A request as data: all that it needs to run, whoever runs it.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use super::adapter::Adapter;
+#[cfg(test)]
+use super::adapter::AdapterSettings;
+use super::cookies::Jar;
+use super::digest::DigestCache;
+use super::send;
+use crate::future::control::{Control, Deadline, Stopped};
+use crate::future::timer::Expires;
+use crate::future::{Future, Work};
+use crate::message::error::Error;
+use crate::message::options::Options;
+use crate::message::response::Response;
+use crate::system::environment::Environment;
+use crate::system::fork;
+
+pub type RequestFuture = Future<Request>;
+
+/// Names a session among those of all processes.
+pub type Identity = u128;
+
+/// What the requests of a session share, and those of the sessions that are built on it.
+pub struct Shared {
+    pub jar: Jar,
+    pub digest: Arc<DigestCache>,
+    pub adapter: Arc<Adapter>,
+    /// Tells it from that of every other session of any process, for those who run its requests elsewhere.
+    identity: OnceLock<Identity>,
+}
+
+impl Shared {
+    pub fn new(jar: Jar, digest: Arc<DigestCache>, adapter: Arc<Adapter>) -> Shared {
+        Shared { jar, digest, adapter, identity: OnceLock::new() }
+    }
+
+    pub fn identity(&self) -> Identity {
+        *self.identity.get_or_init(|| {
+            // What a thread draws by itself, its copy in a forked child draws as well.
+            let process = u128::from(fork::process_number());
+            process << 64 | u128::from(RandomState::new().build_hasher().finish())
+        })
+    }
+}
+
+/// Whoever a request belongs to. Functions of the user's are told of it; only the C face knows what it is.
+pub trait Owner: Any + Send + Sync {
+    fn shared(&self) -> &Arc<Shared>;
+    /// Remembers a body that its caller reads, so that closing with an abort ends it.
+    fn remember_stream(&self, control: &Arc<Control>);
+}
+
+/// A request as it was submitted: everything it needs, taken at that moment. Cookies are read when it is sent.
+#[derive(Clone)]
+pub struct Request {
+    /// Whose it is.
+    pub owner: Arc<dyn Owner>,
+    pub method: Cow<'static, str>,
+    pub url: Box<str>,
+    pub defaults: Arc<Options>,
+    pub options: Option<Arc<Options>>,
+    pub environment: Option<Arc<Environment>>,
+    /// When all of it has to be over.
+    pub ends_at: Option<Instant>,
+}
+
+impl Request {
+    /// Whether functions of the user's run along with it, wherever it runs.
+    pub fn runs_functions(&self) -> bool {
+        let has = |options: &Options| !options.hooks.is_empty() || options.background.is_some();
+        has(&self.defaults) || self.options.as_deref().is_some_and(has)
+    }
+
+    /// When it has to be over, and how long that was from the submission on.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let own = self.options.as_ref().and_then(|options| options.deadline);
+        Some(Deadline {
+            at: self.ends_at?,
+            after: own.or(self.defaults.deadline).flatten().unwrap_or_default(),
+        })
+    }
+
+    /// Sends it on this thread.
+    pub fn run(self, control: &Arc<Control>) -> Outcome {
+        send::run(&self, control).map_err(|error| error.at(&self.url))
+    }
+}
+
+impl Expires for RequestFuture {
+    fn is_over(&self) -> bool {
+        self.is_done()
+    }
+
+    fn expire(self: Arc<Self>) {
+        // One that has begun has no work any more, and a control that ends it.
+        let Some(request) = self.work() else { return };
+        let Some(deadline) = request.deadline() else { return };
+        let late = Error::stopped(Stopped::Late(deadline), " in the queue, before the request began");
+        self.reject(Err(late.at(&request.url)));
+    }
+}
+
+pub type Outcome = Result<Arc<Response>, Error>;
+
+impl Work for Request {
+    type Outcome = Outcome;
+
+    fn cancelled() -> Outcome {
+        Err(Error::cancelled())
+    }
+
+    fn aborted() -> Outcome {
+        Err(Error::aborted())
+    }
+}
+
+/// Who owns the requests of tests.
+#[cfg(test)]
+pub struct Nobody(Arc<Shared>);
+
+#[cfg(test)]
+impl Nobody {
+    pub fn owner() -> Arc<dyn Owner> {
+        let settings =
+            AdapterSettings { pool_connections: 8, pool_maxsize: 8, pool_block: false, max_retries: 0 };
+        let adapter = Arc::new(Adapter::new(settings));
+        Nobody::with(Arc::new(Shared::new(Jar::default(), Arc::default(), adapter)))
+    }
+
+    pub fn with(shared: Arc<Shared>) -> Arc<dyn Owner> {
+        Arc::new(Nobody(shared))
+    }
+}
+
+#[cfg(test)]
+impl Owner for Nobody {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    fn remember_stream(&self, _: &Arc<Control>) {}
+}

@@ -1,0 +1,12 @@
+//! What is said: what a request is asked for with, what comes back, and the texts in which that is written.
+
+pub mod error;
+pub mod form;
+pub mod head;
+pub mod json;
+pub mod link;
+pub mod options;
+pub mod response;
+pub mod terminated;
+pub mod text;
+pub mod url;
