@@ -13,9 +13,9 @@ use super::channel::{Bounded, Channel};
 use super::connection::Connection;
 use super::digest::{DigestCache, Message};
 use super::dns;
-use super::proxy::{self, HandshakeError, Proxy, ProxyScheme, Tunnel};
+use super::proxy::tunnel::{self, HandshakeError, Tunnel};
+use super::proxy::{Proxy, ProxyScheme, socks};
 use super::socket::{Limits, Socket, Step};
-use super::socks;
 use super::tls::{TlsConfigs, TlsSettings};
 use crate::future::control::Control;
 use crate::future::monitor::{Monitor, MonitorGuard, Until};
@@ -341,7 +341,7 @@ impl Adapter {
         loop {
             let authorization = proxy.authorization(&self.proxy_digest, &message)?;
             let mut stream = Bounded { channel, limits };
-            match proxy::connect_tunnel(&mut stream, &target, authorization.as_deref(), None) {
+            match tunnel::connect_tunnel(&mut stream, &target, authorization.as_deref(), None) {
                 Ok(Tunnel::Open) => return Ok(()),
                 Ok(Tunnel::Unauthorized(answer)) => {
                     let challenges: Vec<&str> = answer.challenges.iter().map(String::as_str).collect();

@@ -24,5 +24,4 @@ pub mod request;
 pub mod send;
 mod set_cookie;
 pub mod socket;
-pub mod socks;
 pub mod tls;

@@ -16,7 +16,7 @@ use super::digest::{Entity, Message};
 use super::headers;
 use super::output::OutputFile;
 use super::progress::{Limited, Meter, Metered};
-use super::proxy::{self, Proxy, ProxyScheme};
+use super::proxy::{Proxy, ProxyScheme, choice};
 use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
 use super::socket::{Limits, Step};
@@ -555,7 +555,7 @@ impl Transfer<'_> {
         let via = if let Some(path) = &self.settings.unix_socket {
             Via::Unix(path.clone())
         } else {
-            match proxy::select(url.scheme().as_str(), url.host(), url.port(), own, trusted, session)? {
+            match choice::select(url.scheme().as_str(), url.host(), url.port(), own, trusted, session)? {
                 Some(proxy) => Via::Proxy(proxy),
                 None => match self
                     .settings

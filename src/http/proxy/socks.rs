@@ -7,7 +7,8 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::proxy::{HandshakeError, ProxyScheme, read_all, refused};
+use super::ProxyScheme;
+use super::tunnel::{HandshakeError, read_all, refused};
 use crate::message::url::without_brackets;
 
 /// Where the proxy is to connect to.
@@ -247,7 +248,7 @@ fn read<S: Read, const N: usize>(stream: &mut S) -> Result<[u8; N], HandshakeErr
 
 #[cfg(test)]
 mod tests {
-    use super::super::proxy::playing::{self, expect, reason, trickle};
+    use super::super::tunnel::playing::{self, expect, reason, trickle};
     use super::*;
     use ProxyScheme::{Http, Socks4, Socks4a, Socks5, Socks5h};
     use std::io;
