@@ -1,7 +1,7 @@
 //! The program of a worker process.
 //!
 //! Hooks live in shared objects that link the shared library, so the library that serves here must be that very one:
-//! it is loaded, not linked. Whoever starts a worker names it; else it lies beside this program, or in the `lib` that
+//! it is loaded, not linked. The process that starts a worker names it; otherwise it lies beside this program, or in the `lib` that
 //! belongs to its `libexec`.
 
 use std::env;
@@ -29,7 +29,7 @@ fn main() {
     {
         Ok(main) => exit(main()),
         Err(why) => {
-            // Whoever started this reads there.
+            // The process that started this one reads it.
             // SAFETY: the standard input is open as long as the program runs.
             let input = unsafe { BorrowedFd::borrow_raw(0) };
             let told = input.try_clone_to_owned().map(|input: OwnedFd| tell(input, &why));

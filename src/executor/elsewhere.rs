@@ -265,7 +265,7 @@ impl Job {
         self.name
     }
 
-    /// Whether the body is to be read by whoever gets the response.
+    /// Whether the receiver of the response reads the body.
     pub fn is_streamed(&self) -> bool {
         let options = self.request.options.as_deref();
         let chosen = options.and_then(|options| options.stream).or(self.request.defaults.stream);

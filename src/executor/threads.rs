@@ -106,7 +106,7 @@ impl Shared {
             let mut roster = self.roster.lock();
             roster.sleeping.push(sleeper.clone());
             self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
-            // Either whoever submits sees that we sleep, or we see the task.
+            // Either the submitter sees that this thread sleeps, or this thread sees the task.
             fence(Ordering::SeqCst);
             if self.queue.is_empty() && !self.is_closed.load(Ordering::Relaxed) {
                 drop(roster);

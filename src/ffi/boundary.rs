@@ -116,7 +116,7 @@ pub(super) fn limit(timeout_ms: i64) -> Checked<Option<Duration>> {
 /// A member of a structure of the caller's that begins with its size. None where the structure ends before the member
 /// does, as one of an earlier version of the header may; nothing behind `size` is read.
 ///
-/// `member!(pointer, size, rf_type.member)`; whoever uses it vouches for `size` readable bytes.
+/// `member!(pointer, size, rf_type.member)`; the caller vouches for `size` readable bytes.
 macro_rules! member {
     ($structure:expr, $size:expr, $type:ident.$member:ident) => {
         $crate::ffi::boundary::read_member(

@@ -1,7 +1,7 @@
-//! The reins of one running request: how another thread stops it, and when it has to be over.
+//! How another thread stops a running request, and when it has to be over.
 //!
 //! A blocking socket cannot be told to give up, but it can be shut down, from any thread, and then every call
-//! on it returns. So whoever is about to block on a socket attaches it here, and an abort shuts it down. What
+//! on it returns. So code that is about to block on a socket attaches it here, and an abort shuts it down. What
 //! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
 
 use std::os::fd::RawFd;
@@ -59,7 +59,7 @@ enum Attached {
     #[default]
     Nothing,
     Socket(RawFd),
-    /// Whoever waits for something else looks up when this is set.
+    /// Wakes a thread that waits for something else.
     Signal(Arc<Signal>),
 }
 
@@ -94,7 +94,7 @@ impl Control {
         self.deadline.get().map(|deadline| deadline.at)
     }
 
-    /// Set once, by whoever starts the request.
+    /// Set once, when the request starts.
     pub fn set_deadline(&self, deadline: Deadline) {
         let _ = self.deadline.set(deadline);
     }

@@ -170,7 +170,7 @@ impl<W: Work> Future<W> {
         });
         let ticket = ticket(&future)?;
         let mut core = lock(&future.core);
-        // Whoever issued the ticket may have found the future in its books already, and cancelled it.
+        // The issuer of the ticket may have listed the future already, and cancelled it.
         let late = if future.state().is_final() {
             Some(ticket)
         } else {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::timer;
 
-/// Whoever hands futures out and keeps a list of those that are not over.
+/// Hands futures out and keeps a list of those that are not over.
 pub trait Holder: Send + Sync {
     /// The future at this place is over, callbacks included.
     fn leave(&self, place: u32);
@@ -31,7 +31,7 @@ impl Ticket {
 
     /// Marks this thread as one that the ticket waits for, so that waiting for the ticket here does not wait for itself.
     pub fn hold(&self) -> Held {
-        HELD.with(|held| held.borrow_mut().push((Arc::downgrade(&self.holder), self.place)));
+        ENTERED.with(|held| held.borrow_mut().push((Arc::downgrade(&self.holder), self.place)));
         Held(())
     }
 }
@@ -51,7 +51,7 @@ type HeldFuture = (Weak<dyn Holder>, u32);
 thread_local! {
     /// The futures that this thread runs or tells about, innermost last. Without a destructor, so that destructors of other
     /// thread-locals and atexit handlers can still ask; and without memory of its own while they are few.
-    static HELD: ManuallyDrop<RefCell<SmallVec<[HeldFuture; 4]>>> =
+    static ENTERED: ManuallyDrop<RefCell<SmallVec<[HeldFuture; 4]>>> =
         const { ManuallyDrop::new(RefCell::new(SmallVec::new_const())) };
 }
 
@@ -59,7 +59,7 @@ thread_local! {
 /// shutdown. True when there are any.
 pub fn announce_closing() -> bool {
     // Not under the borrow: letting go of a holder may run what the user gave it.
-    let held = HELD.with(|held| held.borrow().clone());
+    let held = ENTERED.with(|held| held.borrow().clone());
     for (holder, place) in &held {
         if let Some(holder) = holder.upgrade() {
             holder.closing(*place);
@@ -73,7 +73,7 @@ pub struct Held(());
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.with(|held| {
+        ENTERED.with(|held| {
             let mut held = held.borrow_mut();
             let future = held.pop();
             if held.is_empty() && held.spilled() {

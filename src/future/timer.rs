@@ -66,10 +66,10 @@ struct Timer {
 
 static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
-/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: whoever runs it later
+/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: the worker that runs it later
 /// finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
-    // Whoever was looked at is let go without the lock: it may be for the last time.
+    // References are dropped without the lock: each may be the last.
     let mut alive = Vec::new();
     let mut timer = TIMER.get().lock();
     if timer.entries.len() >= timer.sweep_at.max(256) {

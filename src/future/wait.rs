@@ -267,7 +267,7 @@ impl<W: Work> Completed<W> {
             return Ok(());
         }
         let place = queue.place();
-        // Whoever ends it now has to wait for our lock, and finds it in its place.
+        // A thread that ends it now has to wait for this lock, and finds it in its place.
         let enlisted = future.enlist(&waiter, place);
         if enlisted == Enlisted::Before {
             return Ok(());

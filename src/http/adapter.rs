@@ -91,11 +91,11 @@ impl Hash for Route {
     }
 }
 
-/// Takes over what [`Route`] has made of itself.
+/// Returns the hash that [`Route`] computes of itself.
 #[derive(Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         // The table looks at the uppermost bits as well as at the lowest.
         self.0 ^ self.0.rotate_left(32)
@@ -129,7 +129,7 @@ struct Pool {
 
 #[derive(Default)]
 struct Hosts {
-    table: HashMap<Arc<Route>, Host, BuildHasherDefault<AsItIs>>,
+    table: HashMap<Arc<Route>, Host, BuildHasherDefault<IdentityHasher>>,
     clock: u64,
     closed: bool,
 }
@@ -209,7 +209,7 @@ impl Adapter {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
             let outcome = self.tls.get(settings, limits).and_then(|config| {
                 let limits = limits.to(Step::Handshake, limits.peer);
-                channel.add_tls(&config, &route.host, route.port, &limits)
+                channel.add_tls(&config, &route.host, &limits)
             });
             if let Err(error) = outcome {
                 channel.detach(limits.control);
@@ -249,15 +249,20 @@ impl Adapter {
         };
         let blame = |error: Error| match error.kind() {
             // The limits name the proxy already.
-            ErrorKind::Connection => error.of_kind(ErrorKind::Proxy),
-            ErrorKind::Ssl => unable(&error).with_os_code(error.os_code()),
+            ErrorKind::Connection | ErrorKind::Ssl => error.of_kind(ErrorKind::Proxy),
             _ => error,
         };
         let refused = |error: HandshakeError| match error {
             HandshakeError::Io(error) => {
                 blame(Error::from_io(error).unwrap_or_else(|error| limits.lost(&error)))
             }
-            HandshakeError::Refused(text) => unable(&text),
+            HandshakeError::Refused(text) => {
+                let (host, proxy) = (Authority(&route.host, route.port), proxy.shown());
+                Error::new(
+                    ErrorKind::Proxy,
+                    format!("Unable to connect to {host} through proxy {proxy}: {text}"),
+                )
+            }
         };
         let addresses =
             dns::resolve(&proxy.host, proxy.port, limits).map_err(|error| match error.kind() {
@@ -274,7 +279,7 @@ impl Adapter {
                 let config = self.tls.get(settings, limits);
                 let added = config.and_then(|config| {
                     let limits = limits.to(Step::Handshake, limits.peer);
-                    channel.add_tls(&config, &proxy.host, proxy.port, &limits).map_err(blame)
+                    channel.add_tls(&config, &proxy.host, &limits).map_err(blame)
                 });
                 if let Err(error) = added {
                     channel.detach(limits.control);
@@ -284,7 +289,8 @@ impl Adapter {
             Ok(channel)
         };
         let mut channel = connect()?;
-        let limits = &limits.to(Step::Tunnel, limits.peer);
+        let peer = format!("{} through {peer}", Authority(&route.host, route.port));
+        let limits = &limits.to(Step::Tunnel, &peer);
         let mut negotiate = || -> Result<(), Error> {
             let credentials = proxy.login();
             match proxy.scheme {

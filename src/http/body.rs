@@ -362,7 +362,7 @@ fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8]) -> Result<usize, Erro
 }
 
 /// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end that
-/// wait: so what is there is judged when it is open.
+/// wait: so what is there is checked when it is open.
 fn open_file(path: &Path, control: &Control) -> Result<(File, u64), Error> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     loop {
@@ -383,7 +383,7 @@ fn open_file(path: &Path, control: &Control) -> Result<(File, u64), Error> {
 
 /// The length of a file that can be opened.
 fn file_length(path: &Path, control: &Control) -> Result<u64, Error> {
-    // Whoever waits for a reader of a pipe must not be let go by one who will not read.
+    // Opening a pipe to read would release a writer that waits for a reader, and then nobody would read.
     length_of(path, &fs::metadata(path).map_err(|error| cannot_open(path, &error))?)?;
     Ok(open_file(path, control)?.1)
 }

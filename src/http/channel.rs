@@ -9,7 +9,6 @@ use super::socket::{Limits, Socket};
 use super::tls::{self, Phase, TlsConfig};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
-use crate::message::url::Authority;
 
 #[derive(Debug)]
 pub struct Channel {
@@ -20,7 +19,7 @@ pub struct Channel {
 #[derive(Debug)]
 struct Layer {
     connection: ClientConnection,
-    /// Host and port, for messages.
+    /// With whom, for messages.
     peer: Box<str>,
 }
 
@@ -53,14 +52,8 @@ impl Channel {
     }
 
     /// Puts TLS on what is there, and shakes hands.
-    pub fn add_tls(
-        &mut self,
-        config: &TlsConfig,
-        host: &str,
-        port: u16,
-        limits: &Limits,
-    ) -> Result<(), Error> {
-        let peer = Authority(host, port).to_string().into_boxed_str();
+    pub fn add_tls(&mut self, config: &TlsConfig, host: &str, limits: &Limits) -> Result<(), Error> {
+        let peer = limits.peer.to_string().into_boxed_str();
         let mut connection =
             tls::client(config, host).map_err(|error| tls::failure(&error, &peer, Phase::Handshake))?;
         let mut phase = Phase::Hello;

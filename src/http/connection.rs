@@ -188,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Sends all of it; false when the server answered before that and wants no more, or hung up. Whoever reads
+    /// Sends all of it; false when the server answered before that and wants no more, or hung up. A caller that reads
     /// the answer finds out which.
     pub fn send(&mut self, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
         let mut listening = true;

@@ -257,7 +257,7 @@ fn oldest_first(mut found: Vec<&Stored>) -> Vec<Cookie> {
 
 impl Store {
     /// Whether a cookie that came over http would replace a Secure one, or be sent where the server looks for that
-    /// (RFC 6265bis section 5.7): whoever is on the way could then choose what https requests carry.
+    /// (RFC 6265bis section 5.7): an attacker on the network path could then choose what https requests carry.
     fn protects(&self, cookie: &Cookie, now: i64) -> bool {
         let overlaps = |domain: &String| {
             url::is_within_domain(domain, &cookie.domain) || url::is_within_domain(&cookie.domain, domain)

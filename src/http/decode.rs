@@ -48,12 +48,12 @@ pub fn decoder<R: Read + Send + 'static>(
 ) -> Decoded<R> {
     let codings = codings(content_encoding).unwrap_or_default();
     if codings.is_empty() {
-        return Decoded { body: Body::Plain(source), failure: None };
+        return Decoded { body: Body::Identity(source), failure: None };
     }
     if codings.len() > MAX_CODINGS {
         let detail = format!("it names {} codings, of which {MAX_CODINGS} are the most", codings.len());
         let failure = Some(Failure::Broken(DecodeError { coding: "Content-Encoding", detail }));
-        return Decoded { body: Body::Plain(source), failure };
+        return Decoded { body: Body::Identity(source), failure };
     }
     // Named in the order in which they were applied: the last one is the outermost.
     let mut layers: Box<dyn Read + Send> = Box::new(source);
@@ -86,7 +86,7 @@ pub struct Decoded<R> {
 }
 
 enum Body<R> {
-    Plain(R),
+    Identity(R),
     Coded(Box<dyn Read + Send>),
 }
 
@@ -104,7 +104,7 @@ impl<R: Read> Read for Decoded<R> {
             None => {}
         }
         let outcome = match &mut self.body {
-            Body::Plain(source) => source.read(buffer),
+            Body::Identity(source) => source.read(buffer),
             Body::Coded(layers) => layers.read(buffer),
         };
         if let Err(error) = &outcome {
@@ -878,7 +878,7 @@ mod tests {
 
     #[test]
     fn nothing_is_boxed_when_there_is_nothing_to_decode() {
-        assert!(matches!(decoder("identity", io::empty()).body, Body::Plain(_)));
+        assert!(matches!(decoder("identity", io::empty()).body, Body::Identity(_)));
         fn is_send<T: Send>(_: &T) {}
         is_send(&decoder("br", io::empty()));
     }

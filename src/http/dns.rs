@@ -66,6 +66,12 @@ pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>
     }
 }
 
+/// What the resolver says, without what the standard library puts before it.
+fn words_of(error: &io::Error) -> String {
+    let text = os_text(error);
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).into()
+}
+
 fn unknown(host: &str, text: &str) -> Error {
     Error::new(ErrorKind::Connection, format!("Failed to resolve '{host}' ({text})"))
 }
@@ -75,7 +81,7 @@ fn scoped(host: &str, port: u16) -> Result<Option<SocketAddr>, Error> {
     match host.split_once('%') {
         Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => {
             let found = fork::outside(|| (host, port).to_socket_addrs());
-            Ok(found.map_err(|error| unknown(host, &os_text(&error)))?.next())
+            Ok(found.map_err(|error| unknown(host, &words_of(&error)))?.next())
         }
         _ => Ok(None),
     }
@@ -156,7 +162,7 @@ fn work() {
         drop(lookups);
         let answer: Answer = match fork::outside(|| (lookup.host.as_str(), 0).to_socket_addrs()) {
             Ok(found) => Ok(found.map(|address| address.ip()).collect()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(words_of(&error)),
         };
         LOOKUPS.get().lock().by_name.remove(&lookup.host);
         let mut waiting = lookup.answer.lock();

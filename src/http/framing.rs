@@ -24,7 +24,7 @@ pub struct InUse {
     progress: Option<Progress>,
 }
 
-const HELD: &str = "given back at the end only";
+const IN_USE: &str = "given back at the end only";
 
 impl InUse {
     /// `close`: it must not be used again.
@@ -42,7 +42,7 @@ impl InUse {
     pub fn parts(&mut self) -> (&mut Connection, Limits<'_>) {
         let InUse { held, control, silence, progress, .. } = self;
         let progress = progress.as_ref();
-        let (connection, lease) = held.as_mut().expect(HELD);
+        let (connection, lease) = held.as_mut().expect(IN_USE);
         let step = if progress.is_some() { Step::Body } else { Step::Head };
         let peer = lease.route();
         let limits = Limits { control, silence: *silence, connect: None, step, peer, progress };
@@ -51,7 +51,7 @@ impl InUse {
 
     /// Whom it speaks with.
     pub fn route(&self) -> &Route {
-        self.held.as_ref().expect(HELD).1.route()
+        self.held.as_ref().expect(IN_USE).1.route()
     }
 
     /// What came in and was not taken yet.
@@ -404,7 +404,7 @@ impl Read for RawBody {
     }
 
     /// Into memory that grows with what arrives: at first a fixed amount, then as much again as is there, never past
-    /// what was announced. One byte of it is left for whoever puts a NUL behind the end.
+    /// what was announced. One byte is reserved for the NUL that a caller puts behind the end.
     fn read_to_end(&mut self, content: &mut Vec<u8>) -> io::Result<usize> {
         self.check()?;
         let before = content.len();

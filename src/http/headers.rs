@@ -6,7 +6,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::head::is_token;
 
 fn invalid(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidHeader, format!("Invalid header {name:?}: {why}"))
+    Error::new(ErrorKind::InvalidHeader, format!("Invalid header \"{name}\": {why}"))
 }
 
 /// Checks one header by itself.

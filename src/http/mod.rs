@@ -14,6 +14,7 @@ pub mod engine;
 pub mod files;
 pub mod framing;
 pub mod headers;
+pub mod hop;
 pub mod netrc;
 pub mod output;
 pub mod progress;

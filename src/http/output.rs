@@ -81,7 +81,7 @@ impl<'a> OutputFile<'a> {
         }
     }
 
-    /// Opens a device or a pipe. Whoever opens a pipe without O_NONBLOCK waits for its reader, and nothing could end that.
+    /// Opens a device or a pipe. Without O_NONBLOCK, opening a pipe blocks until it has a reader, and nothing could end that.
     fn open_directly(name: &'a Path, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = match OpenOptions::new().write(true).custom_flags(flags).open(name) {

@@ -99,11 +99,8 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
     let nonsense = |in_use: &InUse, what: &str| {
         Error::new(ErrorKind::Connection, format!("Connection aborted: {} {what}", in_use.route()))
     };
-    let too_much_before = |in_use: &InUse| {
-        let text = format!(
-            "sent more than {INTERIM_LIMIT} interim responses, or more than {INTERIM_BYTES} bytes before the response"
-        );
-        nonsense(in_use, &text)
+    let too_many_bytes = |in_use: &InUse| {
+        nonsense(in_use, &format!("sent more than {INTERIM_BYTES} bytes before its response"))
     };
     // Empty lines are counted with the interim responses.
     let (mut interim, mut interim_bytes) = (0, 0);
@@ -116,7 +113,7 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
                 return Err(nonsense(in_use, "sent what is no response of HTTP/1"));
             }
             if interim_bytes > INTERIM_BYTES {
-                return Err(too_much_before(in_use));
+                return Err(too_many_bytes(in_use));
             }
             if input.len() >= HEAD_LIMIT {
                 return Err(nonsense(
@@ -145,8 +142,12 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
             interim += 1;
             interim_bytes += length;
             connection.consume(length);
-            if interim > INTERIM_LIMIT || interim_bytes > INTERIM_BYTES {
-                return Err(too_much_before(in_use));
+            if interim > INTERIM_LIMIT {
+                let text = format!("sent more than {INTERIM_LIMIT} interim responses");
+                return Err(nonsense(in_use, &text));
+            }
+            if interim_bytes > INTERIM_BYTES {
+                return Err(too_many_bytes(in_use));
             }
             continue;
         }
@@ -194,7 +195,7 @@ fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Resu
 /// Where a body ends.
 struct End {
     framing: Framing,
-    /// Whoever sent this is confused about where messages end: nothing that comes after it is believed.
+    /// The sender contradicts itself about where messages end, so the connection is not used again.
     doubtful: bool,
     transfer_codings: Vec<String>,
 }
@@ -238,8 +239,8 @@ fn end_of_body(head: &Head, fields: &FramingFields<'_>, minor: u8) -> Result<End
             codings.pop();
         }
         let known = |coding: &&String| matches!(coding.as_str(), "gzip" | "x-gzip" | "deflate");
-        if let Some(unknown) = codings.iter().find(|coding| !known(coding)) {
-            return Err(format!("its Transfer-Encoding cannot be undone: {unknown}"));
+        if !codings.iter().all(|coding| known(&coding)) {
+            return Err(format!("its Transfer-Encoding cannot be undone: {}", fields.codings.join(", ")));
         }
         return Ok(End {
             framing: if is_chunked { Framing::chunked() } else { Framing::UntilClose },
@@ -256,7 +257,7 @@ fn end_of_body(head: &Head, fields: &FramingFields<'_>, minor: u8) -> Result<End
     let mut length = None;
     for value in list(&fields.lengths) {
         if !value.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(format!("its Content-Length is no number: {value:?}"));
+            return Err(format!("its Content-Length is no number: \"{value}\""));
         }
         let Ok(number) = value.parse::<u64>() else {
             return Err(format!("its Content-Length is larger than any can be: {value}"));

@@ -1,4 +1,4 @@
-//! A request as data: all that it needs to run, whoever runs it.
+//! A request as data: all that it needs to run, on any executor.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -49,7 +49,7 @@ impl Shared {
     }
 }
 
-/// Whoever a request belongs to. Functions of the user's are told of it; only the C face knows what it is.
+/// The owner of a request. Functions of the user's are told of it; only the C face knows what it is.
 pub trait Owner: Any + Send + Sync {
     fn shared(&self) -> &Arc<Shared>;
     /// Remembers a body that its caller reads, so that closing with an abort ends it.

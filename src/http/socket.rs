@@ -80,7 +80,7 @@ impl fmt::Display for Limits<'_> {
             Step::Resolve => "while resolving",
             Step::Connect => "while connecting to",
             Step::Handshake => "during the TLS handshake with",
-            Step::Tunnel => "while waiting for a tunnel through",
+            Step::Tunnel => "while waiting for a tunnel to",
             Step::Send => "while sending to",
             Step::Head => "while waiting for an answer from",
             Step::Body => "while receiving the body from",
@@ -137,7 +137,7 @@ impl<'a> Limits<'a> {
             let missing = match self.step {
                 Step::Resolve => "address of",
                 Step::Handshake => "end of the TLS handshake with",
-                Step::Tunnel => "tunnel through",
+                Step::Tunnel => "tunnel to",
                 _ => "connection to",
             };
             let text = format!(

@@ -159,6 +159,9 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        let message = message.into();
+        // What a hook says is the user's own.
+        let message = if kind == Hook { message } else { presentable(message) };
         Error { kind, message: Terminated::new(message), url: None, about: About::Nothing, os_code: 0 }
     }
 
@@ -172,6 +175,12 @@ impl Error {
     /// Sets what was asked for, without its userinfo, unless an inner layer already knew better.
     pub fn at(mut self, url: &str) -> Error {
         self.url.get_or_insert_with(|| Terminated::new(without_userinfo(url)));
+        self
+    }
+
+    /// The same with more behind its message.
+    pub fn and(mut self, more: impl fmt::Display) -> Error {
+        self.message = Terminated::new(format!("{}{more}", self.message));
         self
     }
 
@@ -276,6 +285,35 @@ impl Error {
     }
 }
 
+/// A message is no longer than about this many bytes.
+const LONGEST: usize = 1024;
+
+/// Text that may hold what a stranger sent, on its way to a terminal or a log: nothing in it moves the cursor, turns the
+/// direction of writing or begins a line, and of much there is the beginning and the end.
+fn presentable(message: String) -> String {
+    let is_harmful =
+        |c: char| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let mut message = message;
+    if message.len() > LONGEST {
+        let boundary =
+            |from: usize| (from..).find(|at| message.is_char_boundary(*at)).unwrap_or(message.len());
+        let (head, tail) = (boundary(LONGEST * 3 / 4), boundary(message.len() - LONGEST / 4));
+        message = format!("{}[... {} bytes ...]{}", &message[..head], tail - head, &message[tail..]);
+    }
+    if !message.contains(is_harmful) {
+        return message;
+    }
+    let mut shown = String::with_capacity(message.len() + 16);
+    for c in message.chars() {
+        match u32::from(c) {
+            _ if !is_harmful(c) => shown.push(c),
+            code @ ..0x100 => shown.push_str(&format!("\\x{code:02x}")),
+            code => shown.push_str(&format!("\\u{code:04x}")),
+        }
+    }
+    shown
+}
+
 /// What the system says of an error, as strerror(3) has it: the standard library puts the number behind it, which
 /// [`Error::os_code`] tells.
 pub fn os_text(error: &std::io::Error) -> String {
@@ -370,6 +408,16 @@ mod tests {
             let shown = error.url().unwrap().as_str();
             assert!(shown.ends_with("h/x") && !shown.contains("secret"), "{shown}");
         }
+    }
+
+    #[test]
+    fn what_a_stranger_sent_cannot_harm_a_terminal_or_fill_a_log() {
+        let message = |text: &str| Error::new(Request, text).message().as_str().to_owned();
+        assert_eq!(message("a\x1b[31m\nb\u{9b}\u{202e}\u{e9}"), "a\\x1b[31m\\x0ab\\x9b\\u202e\u{e9}");
+        assert_eq!(Error::new(Hook, "a\nb").message().as_str(), "a\nb");
+        let long = message(&format!("begin {}\u{e9} end", "\u{e9}".repeat(100_000)));
+        assert!(long.len() < 1100 && long.starts_with("begin ") && long.ends_with(" end"), "{long}");
+        assert!(long.contains("[... 198988 bytes ...]"), "{long}");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Multipart {
         Ok(())
     }
 
-    /// A part from a file, under the last component of its path. The file is opened by whoever reads the
+    /// A part from a file, under the last component of its path. The file is opened when the body is read, by the reader of the
     /// segments.
     pub fn file(&mut self, name: &str, path: &Path, content_type: Option<&str>) -> Result<(), Error> {
         check_content_type(content_type)?;

@@ -2,7 +2,7 @@
 //!
 //! There is one type and one way to lay one set over another, [`Options::over`]. A session keeps its defaults,
 //! a request brings its own, and what is sent is the one over the other. All of it is a snapshot: submitting
-//! shares the set as it is, and whoever changes it afterwards changes a copy.
+//! shares the set as it is, and a later change is made to a copy.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -140,7 +140,7 @@ pub trait Reader: Send {
     fn rewind(&mut self) -> bool;
 }
 
-/// A reader that several requests may share, one after the other: whoever finds it touched rewinds it first.
+/// A reader that several requests may share, one after the other: a request that finds it touched rewinds it first.
 pub struct SharedReader {
     reader: Mutex<Box<dyn Reader>>,
     /// A wait for this can be ended, other than a wait for the lock.

@@ -33,10 +33,10 @@ pub struct Response {
     request_body: SentBody,
     elapsed: Duration,
     history: Vec<Arc<Response>>,
-    /// Notified when whoever had the source in hand has put it back.
+    /// Notified when a reader has put the source back.
     body: Monitor<Body>,
     /// What ends a read that is under way, while there is something to read.
-    reins: Mutex<Option<Arc<Control>>>,
+    control: Mutex<Option<Arc<Control>>>,
     /// The whole body, once it was read in one piece. A NUL follows its last byte.
     content: OnceLock<Vec<u8>>,
     /// An output has the body: there is no content to show. What was lent of it before stays where it is.
@@ -170,7 +170,7 @@ impl Response {
             elapsed: parts.elapsed,
             history: parts.history,
             body: Monitor::new(body),
-            reins: Mutex::new(parts.control),
+            control: Mutex::new(parts.control),
             content: OnceLock::new(),
             given_away: AtomicBool::new(false),
             encoding: Mutex::default(),
@@ -284,7 +284,7 @@ impl Response {
 
     // ---- the body ----
     //
-    // Reading may call functions of the user's, and those may ask for this very body. So whoever reads takes the
+    // Reading may call functions of the user's, and those may ask for this very body. So a reader takes the
     // source out and leaves word who he is; the lock is not held meanwhile. Others wait, he himself is refused.
 
     /// The body, once nobody reads it.
@@ -308,7 +308,7 @@ impl Response {
         ended: impl FnOnce(&mut Body),
     ) -> Result<(), Refusal> {
         let is_inherited = |control: &Arc<Control>| control.origin().is_inherited();
-        if body.source.is_some() && self.reins.lock().as_ref().is_some_and(is_inherited) {
+        if body.source.is_some() && self.control.lock().as_ref().is_some_and(is_inherited) {
             // The connection is that of the process which forked this one.
             return Err(Refusal::Failed(Error::forked()));
         }
@@ -341,7 +341,7 @@ impl Response {
         // The connection goes back, or is closed, with the source: not under the lock.
         body.notify_all();
         drop(source);
-        self.reins.lock().take();
+        self.control.lock().take();
         outcome
     }
 
@@ -385,7 +385,7 @@ impl Response {
             source.read_to_end(content).map_err(|error| match error.kind() {
                 std::io::ErrorKind::OutOfMemory => no_room_after(content.len()).into_io(),
                 _ => {
-                    if let Some(control) = &*self.reins.lock() {
+                    if let Some(control) = &*self.control.lock() {
                         control.free_later(mem::take(content));
                     }
                     error
@@ -541,7 +541,7 @@ impl Response {
         drop(body);
         // The connection is closed with the source: not under the lock.
         drop(source);
-        self.reins.lock().take();
+        self.control.lock().take();
         Refusal::Failed(error)
     }
 
@@ -556,7 +556,7 @@ impl Response {
         (address, length)
     }
 
-    /// Ends the reading; the connection is closed unless the body was read to its end. Whoever reads at this moment
+    /// Ends the reading; the connection is closed unless the body was read to its end. A thread that reads at this moment
     /// is let go.
     pub fn close(&self) {
         let mut body = self.body.lock();
@@ -567,8 +567,8 @@ impl Response {
         let reading = body.reader.is_some();
         drop(body);
         drop(source);
-        let reins = self.reins.lock().take();
-        if let Some(control) = reins.filter(|_| reading) {
+        let control = self.control.lock().take();
+        if let Some(control) = control.filter(|_| reading) {
             control.abort();
         }
     }
@@ -653,7 +653,10 @@ impl Response {
                     Ok(document) => Ok(document),
                     Err(Failure::Syntax(error)) => {
                         let server = server_of(self.url.as_str());
-                        let text = format!("The body from {server} is no JSON: {error}");
+                        let text = match content.is_empty() {
+                            true => format!("The body from {server} is no JSON: it is empty"),
+                            false => format!("The body from {server} is no JSON: {error}"),
+                        };
                         Err(Error::new(ErrorKind::JsonDecode, text).at(self.url.as_str()))
                     }
                     // Not kept: there may be memory the next time.
@@ -756,7 +759,7 @@ impl Response {
                     }
                 }
             } else if body.state == BodyState::Kept {
-                // Whoever sent this is not one of us.
+                // The sender is not this library.
                 body.state = BodyState::Consumed;
             }
         }

@@ -53,13 +53,13 @@ pub fn charset_of(content_type: &str) -> Option<String> {
 
 /// The text that `bytes` spell in `encoding`, or in the detected one without. What cannot be decoded becomes
 /// U+FFFD; a name that nobody knows means UTF-8. There is room for a NUL behind it, so that the one that the C
-/// side needs takes no second copy. Whoever sent the bytes decides how long it is, so it is an error when it
+/// side needs takes no second copy. The sender decides how long it is, so it is an error when it
 /// does not fit in memory.
 pub fn decode(bytes: &[u8], encoding: Option<&str>) -> Result<String, TryReserveError> {
     let label = match encoding {
         Some(label) => label,
         None => match look(bytes) {
-            Look::Plain(text) => return owned(text),
+            Look::Utf8(text) => return owned(text),
             Look::Named(name) => name,
         },
     };
@@ -74,9 +74,9 @@ pub fn decode(bytes: &[u8], encoding: Option<&str>) -> Result<String, TryReserve
 pub fn detect(bytes: &[u8]) -> &'static str {
     match look(bytes) {
         // Nothing says nothing: it will do as the web's default.
-        Look::Plain("") => "utf-8",
-        Look::Plain(text) if text.is_ascii() => "ascii",
-        Look::Plain(_) => "utf-8",
+        Look::Utf8("") => "utf-8",
+        Look::Utf8(text) if text.is_ascii() => "ascii",
+        Look::Utf8(_) => "utf-8",
         Look::Named(name) => name,
     }
 }
@@ -84,7 +84,7 @@ pub fn detect(bytes: &[u8]) -> &'static str {
 /// What bytes look like of which nobody said what they are.
 enum Look<'b> {
     /// The text itself, as it is UTF-8.
-    Plain(&'b str),
+    Utf8(&'b str),
     /// The name of another encoding.
     Named(&'static str),
 }
@@ -92,7 +92,7 @@ enum Look<'b> {
 fn look(bytes: &[u8]) -> Look<'_> {
     match marked(bytes).or_else(|| wide(bytes)) {
         Some(name) => Look::Named(name),
-        None => plain(bytes).map_or_else(|| Look::Named(guess(bytes)), Look::Plain),
+        None => plain(bytes).map_or_else(|| Look::Named(guess(bytes)), Look::Utf8),
     }
 }
 

@@ -938,9 +938,11 @@ fn bad_host(host: &str, input: &str) -> Error {
 
 fn bad_part(part: &str, why: &str, input: &str) -> Error {
     // What seems to be host and port may be the beginning of user and password.
-    let is_shown = !input.contains('@') || without_userinfo(input).contains(part);
-    let part = if is_shown { python_repr(part) } else { "what stands for host and port".into() };
-    invalid(ErrorKind::InvalidUrl, input, &format!("{part} {why}"))
+    if input.contains('@') && !without_userinfo(input).contains(part) {
+        let why = "it has no valid host and port; in a password, each of /?# must be percent-encoded";
+        return invalid(ErrorKind::InvalidUrl, input, why);
+    }
+    invalid(ErrorKind::InvalidUrl, input, &format!("{} {why}", python_repr(part)))
 }
 
 /// A URL, or what was given for one, as messages and [`Error::url`] show it: without user and password, which may be

@@ -47,12 +47,12 @@ pub struct Session {
     owns_executor: bool,
     /// The generation of processes that it was made in.
     made_in: u32,
-    books: Monitor<Books>,
+    open_futures: Monitor<OpenFutures>,
 }
 
 /// Every future that was handed out and is not over, callbacks included.
 #[derive(Default)]
-struct Books {
+struct OpenFutures {
     closed: bool,
     futures: Vec<Option<Arc<RequestFuture>>>,
     free: Vec<usize>,
@@ -64,7 +64,7 @@ struct Books {
     streams: Vec<Weak<Control>>,
 }
 
-impl Books {
+impl OpenFutures {
     /// What has to happen before those are over that a close waits for.
     fn ways(&self) -> Vec<Way> {
         let open = self.futures.iter().enumerate().filter(|(slot, _)| !self.closing.contains(slot));
@@ -130,7 +130,7 @@ impl Session {
             executor,
             owns_executor,
             made_in: fork::generation(),
-            books: Monitor::default(),
+            open_futures: Monitor::default(),
         }))
     }
 
@@ -144,7 +144,7 @@ impl Session {
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
             owns_executor: true,
             made_in: fork::generation(),
-            books: Monitor::default(),
+            open_futures: Monitor::default(),
         })
     }
 
@@ -215,20 +215,20 @@ impl Session {
     }
 
     fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, deadline: Option<Instant>) -> Option<Ticket> {
-        let mut books = self.books.lock();
-        if books.closed {
+        let mut open_futures = self.open_futures.lock();
+        if open_futures.closed {
             return None;
         }
-        let slot = match books.free.pop() {
+        let slot = match open_futures.free.pop() {
             Some(slot) => slot,
             None => {
-                books.futures.push(None);
-                books.futures.len() - 1
+                open_futures.futures.push(None);
+                open_futures.futures.len() - 1
             }
         };
-        books.futures[slot] = Some(future.clone());
-        books.open += 1;
-        drop(books);
+        open_futures.futures[slot] = Some(future.clone());
+        open_futures.open += 1;
+        drop(open_futures);
         if let Some(deadline) = deadline {
             let pending: Weak<RequestFuture> = Arc::downgrade(future);
             timer::expire_at(deadline, pending);
@@ -237,27 +237,32 @@ impl Session {
     }
 
     /// Whether there are requests that a close waits for.
-    fn is_waited_for(&self, books: &Books, inside: bool) -> bool {
+    fn is_waited_for(&self, open_futures: &OpenFutures, inside: bool) -> bool {
         if !inside {
-            return books.open > 0;
+            return open_futures.open > 0;
         }
         // Whether an executor of the user's own has a thread left for what is queued is not known here.
         let queued = match self.executor.max_workers() {
-            0 => books.futures.iter().flatten().filter(|future| future.state() == State::Pending).count(),
+            0 => open_futures
+                .futures
+                .iter()
+                .flatten()
+                .filter(|future| future.state() == State::Pending)
+                .count(),
             _ => 0,
         };
-        books.open > books.closing.len() + queued
+        open_futures.open > open_futures.closing.len() + queued
     }
 
     /// Takes no more requests and returns when all are over, their callbacks included. From inside a hook or
     /// a callback it does not wait for the request that runs there, nor for others that are closing as well.
     pub fn close(&self, mode: CloseMode) {
         let futures: Vec<_> = {
-            let mut books = self.books.lock();
-            books.closed = true;
+            let mut open_futures = self.open_futures.lock();
+            open_futures.closed = true;
             match mode {
                 CloseMode::Wait => Vec::new(),
-                _ => books.futures.iter().flatten().cloned().collect(),
+                _ => open_futures.futures.iter().flatten().cloned().collect(),
             }
         };
         // What is queued first: a worker whose request is aborted would begin one of these, and it would be sent.
@@ -271,25 +276,25 @@ impl Session {
         }
         drop(futures);
         if mode == CloseMode::Abort {
-            let streams = mem::take(&mut self.books.lock().streams);
+            let streams = mem::take(&mut self.open_futures.lock().streams);
             for stream in streams.iter().filter_map(Weak::upgrade) {
                 stream.abort();
             }
         }
         let inside = announce_closing();
         let closing = Closing::here();
-        let mut books = self.books.lock();
+        let mut open_futures = self.open_futures.lock();
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
         let mut waiting = Inside::here();
-        while self.is_waited_for(&books, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
+        while self.is_waited_for(&open_futures, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
             if let Some(waiting) = &mut waiting {
-                waiting.tell_others(books.ways());
+                waiting.tell_others(open_futures.ways());
             }
             let looks = blocked.is_some() || waiting.is_some();
-            books = books.wait(if looks { Until::Forever.or_soon() } else { Until::Forever });
+            open_futures = open_futures.wait(if looks { Until::Forever.or_soon() } else { Until::Forever });
         }
-        drop(books);
+        drop(open_futures);
         drop(waiting);
         if self.owns_executor {
             drop(blocked);
@@ -308,19 +313,19 @@ impl Holder for Session {
         if self.is_inherited() {
             return;
         }
-        let mut books = self.books.lock();
-        let future = books.futures[slot].take();
-        books.free.push(slot);
-        books.open -= 1;
-        books.closing.remove(&slot);
-        books.notify_all();
+        let mut open_futures = self.open_futures.lock();
+        let future = open_futures.futures[slot].take();
+        open_futures.free.push(slot);
+        open_futures.open -= 1;
+        open_futures.closing.remove(&slot);
+        open_futures.notify_all();
         drop(future);
     }
 
     fn closing(&self, place: u32) {
-        let mut books = self.books.lock();
-        books.closing.insert(place as usize);
-        books.notify_all();
+        let mut open_futures = self.open_futures.lock();
+        open_futures.closing.insert(place as usize);
+        open_futures.notify_all();
     }
 }
 
@@ -330,10 +335,10 @@ impl Owner for Session {
     }
 
     fn remember_stream(&self, control: &Arc<Control>) {
-        let mut books = self.books.lock();
-        if books.streams.len() == books.streams.capacity() {
-            books.streams.retain(|stream| stream.strong_count() > 0);
+        let mut open_futures = self.open_futures.lock();
+        if open_futures.streams.len() == open_futures.streams.capacity() {
+            open_futures.streams.retain(|stream| stream.strong_count() > 0);
         }
-        books.streams.push(Arc::downgrade(control));
+        open_futures.streams.push(Arc::downgrade(control));
     }
 }

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 static rf_session *session;
-static char folder[] = "messages-XXXXXX";
+static char folder[] = "/tmp/rf-messages-XXXXXX";
 static int listed, wrong;
 
 /* What holds for all of them. */
 static void check_style(const char *message) {
-  static const char *const never[] = {"os error", "Error(", "Some(", "None", "rustls", "ureq", "\n"};
+  static const char *const never[] = {"os error", "address information", "\x1b", "Error(", "Some(", "None", "rustls", "ureq", "\n"};
   size_t length = strlen(message);
   bool is_of_requests = strncmp(message, "Exceeded", 8) == 0; /* word for word */
   if (length == 0 || (message[length - 1] == '.' && !is_of_requests)) FAIL("ends with a full stop, or is empty: %s", message);
@@ -313,6 +313,8 @@ static void heads(void) {
        "Invalid response from %s: its Content-Length is empty"},
       {RF_ERROR_INVALID_HEADER, "/raw?bytes=HTTP/1.1+200+OK%0d%0aContent-Length+:+5%0d%0a%0d%0ahello",
        "Invalid response from %s: its Content-Length is malformed, so that the end of the body cannot be told"},
+      {RF_ERROR_INVALID_HEADER, "/raw?bytes=HTTP/1.1+200+OK%0d%0aTransfer-Encoding:+%1b[31mred%07,+chunked%0d%0a%0d%0a",
+       "Invalid response from %s: its Transfer-Encoding cannot be undone: \\x1b[31mred\\x07, chunked"},
       {RF_ERROR_INVALID_HEADER, "/unknown-coding",
        "Invalid response from %s: its Transfer-Encoding cannot be undone: foo"},
       {RF_ERROR_CHUNKED_ENCODING, "/close/body?declared=500&sent=120",
@@ -371,9 +373,7 @@ static void bodies_of_responses(void) {
   SAYS_WITH(RF_ERROR_BODY_TOO_LARGE, "The body is longer than the limit of 100 bytes", http("/bytes/101"), options);
   wire *server = wire_start(too_much_before_it, NULL);
   SAYS_OF(RF_ERROR_CONNECTION,
-          text("Connection aborted: 127.0.0.1:%d sent more than 100 interim responses, or more than 65536 bytes before the "
-               "response",
-               server->port),
+          text("Connection aborted: 127.0.0.1:%d sent more than 100 interim responses", server->port),
           wire_url(server, "/"), NULL);
   wire_stop(server);
   options = new_options();
@@ -479,31 +479,31 @@ static void proxies(void) {
     const char *proxy, *message;
   } all[] = {
       {RF_ERROR_PROXY, "RF_TEST_PROXY_AUTH_BARE",
-       "Unable to connect to proxy %s: Tunnel connection failed: 407 Proxy Authentication Required"},
-      {RF_ERROR_PROXY, "RF_TEST_PROXY_502", "Unable to connect to proxy %s: Tunnel connection failed: 502 Bad Gateway"},
+       "Unable to connect to %s through proxy %s: Tunnel connection failed: 407 Proxy Authentication Required"},
+      {RF_ERROR_PROXY, "RF_TEST_PROXY_502", "Unable to connect to %s through proxy %s: Tunnel connection failed: 502 Bad Gateway"},
       {RF_ERROR_PROXY, "RF_TEST_PROXY_CLOSE",
-       "Unable to connect to proxy %s: it closed the connection before its answer was complete"},
-      {RF_ERROR_PROXY, "RF_TEST_PROXY_GARBAGE", "Unable to connect to proxy %s: it did not answer CONNECT with HTTP"},
+       "Unable to connect to %s through proxy %s: it closed the connection before its answer was complete"},
+      {RF_ERROR_PROXY, "RF_TEST_PROXY_GARBAGE", "Unable to connect to %s through proxy %s: it did not answer CONNECT with HTTP"},
       {RF_ERROR_CONNECT_TIMEOUT, "RF_TEST_PROXY_SILENT",
-       "No tunnel through proxy %s within 0.5 s: Connection timed out. (connect timeout=0.5)"},
+       "No tunnel to %s through proxy %s within 0.5 s: Connection timed out. (connect timeout=0.5)"},
   };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-    SAYS_WITH(all[i].kind, text(all[i].message, env(all[i].proxy)), secure, through(env(all[i].proxy)));
+    SAYS_WITH(all[i].kind, text(all[i].message, place_of("RF_TEST_HTTPS"), env(all[i].proxy)), secure, through(env(all[i].proxy)));
   }
   SAYS_WITH(RF_ERROR_PROXY,
             text("Unable to talk to proxy %s: Connection aborted: proxy %s closed the connection without a response",
                  env("RF_TEST_PROXY_CLOSE"), env("RF_TEST_PROXY_CLOSE")),
             plain, through(env("RF_TEST_PROXY_CLOSE")));
   const char *socks = strstr(env("RF_TEST_HTTP"), "//") + 2;
-  SAYS_WITH(RF_ERROR_PROXY, text("Unable to connect to proxy socks5://%s: the proxy did not answer with SOCKS5", socks),
+  SAYS_WITH(RF_ERROR_PROXY, text("Unable to connect to %s through proxy socks5://%s: the proxy did not answer with SOCKS5", socks, socks),
             plain, through(text("socks5://%s", socks)));
   rf_options *options = through(env("RF_TEST_SOCKS5"));
   CHECK_OK(rf_options_set_timeout(options, 5000, 300));
-  SAYS_WITH(RF_ERROR_PROXY, text("Unable to connect to proxy %s: SOCKS5 proxy: connection refused (0x05)", env("RF_TEST_SOCKS5_REFUSE")),
+  SAYS_WITH(RF_ERROR_PROXY, text("Unable to connect to %s through proxy %s: SOCKS5 proxy: connection refused (0x05)", place_of("RF_TEST_HTTP"), env("RF_TEST_SOCKS5_REFUSE")),
             plain, through(env("RF_TEST_SOCKS5_REFUSE")));
   SAYS_WITH(RF_ERROR_PROXY,
-            text("Unable to connect to proxy %s: the SOCKS5 proxy does not let anybody in without authentication",
-                 env("RF_TEST_SOCKS5_AUTH_BARE")),
+            text("Unable to connect to %s through proxy %s: the SOCKS5 proxy does not let anybody in without authentication",
+                 place_of("RF_TEST_HTTP"), env("RF_TEST_SOCKS5_AUTH_BARE")),
             plain, through(env("RF_TEST_SOCKS5_AUTH_BARE")));
   SAYS_WITH(RF_ERROR_READ_TIMEOUT,
             text("No answer from %s through proxy %s for 0.3 s: Read timed out. (read timeout=0.3)",

@@ -61,7 +61,7 @@ impl Patience for Endless {
 /// One end of a conversation.
 pub struct Channel {
     socket: OwnedFd,
-    /// The calls do not block: whoever uses it waits.
+    /// The calls do not block: the caller waits.
     is_patient: bool,
     input: Vec<u8>,
     /// Of `input`, what belongs to messages that were taken.

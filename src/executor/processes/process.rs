@@ -62,7 +62,7 @@ struct Child {
     process: Mutex<process::Child>,
     /// Aborts go out here; and it ends with the process.
     control: OwnedFd,
-    /// Readable once the process has ended, whoever else still holds its sockets; where the system has such a thing.
+    /// Readable once the process has ended, even if another process still holds its sockets; where the system has such a thing.
     end: Option<OwnedFd>,
     made_in: u32,
 }

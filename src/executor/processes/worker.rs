@@ -350,7 +350,7 @@ fn stream(
     let descriptor = channel.descriptor();
     let body = move || {
         let mut buffer = vec![0; PIECE];
-        // Whoever reads may stop at any time.
+        // The reader may stop at any time.
         let _ = send_pieces(&channel, &response, &mut buffer);
         response.close();
         working.remove_stream(channel.descriptor());

@@ -84,7 +84,7 @@ impl Proxy {
     pub fn parse(value: &str) -> Result<Proxy, Error> {
         let invalid = |why: &str| {
             // Debug formatting, so that no control character of the value reaches a log.
-            let message = format!("Invalid proxy URL {:?}: {why}", without_userinfo(value));
+            let message = format!("Invalid proxy URL \"{}\": {why}", without_userinfo(value));
             Error::new(ErrorKind::InvalidProxyUrl, message)
         };
         let text = value.trim();
@@ -329,7 +329,8 @@ mod tests {
             "http://]",
             "http://[",
         ] {
-            assert!(complaint(value).contains(&format!("{value:?}")), "{value}");
+            let shown = format!("\"{}\"", value.replace('\0', "\\x00"));
+            assert!(complaint(value).contains(&shown), "{value:?}");
         }
         assert!(complaint("ftp://p").contains("scheme"));
         assert!(complaint("http://p:99999").contains("65535"));

@@ -157,7 +157,7 @@ pub fn connect_tunnel<S: Read + Write>(
     authorization: Option<&str>,
     user_agent: Option<&str>,
 ) -> Result<Tunnel, HandshakeError> {
-    // Whoever parsed the URL has seen to this. It is repeated here because the price of a slip would be a
+    // The URL parser rules this out. It is checked again here because the price of a slip would be a
     // request of somebody else's making.
     if target.starts_with(':') || target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return refused("the target's host cannot be written into a CONNECT request");
@@ -363,8 +363,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
             head
         });
-        let authorization =
-            basic("user", "pass");
+        let authorization = basic("user", "pass");
         connect_tunnel(&mut stream, "example.com:443", Some(&authorization), Some("agent/1")).unwrap();
         assert_eq!(
             proxy.join().unwrap(),
@@ -462,7 +461,7 @@ mod tests {
         let (mut stream, proxy) = playing::proxy(move |mut stream| {
             playing::request_head(&mut stream);
             stream.write_all(answer).unwrap();
-            // Left open: whoever waits for more than there is runs into the time-out.
+            // Left open: a client that waits for more than there is runs into the time-out.
             stream
         });
         let why = playing::reason(tunnel(&mut stream));

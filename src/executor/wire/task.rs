@@ -1,0 +1,331 @@
+//! A request as bytes.
+
+use std::borrow::Cow;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, LARGE, LONGEST, Malformed, TaskName, Unsealed, seal, unseal};
+use crate::http::adapter::AdapterSettings;
+use crate::http::cookies::{self, Cookie};
+use crate::http::request::{Identity, Request};
+use crate::message::error::{Error, ErrorKind};
+use crate::message::options::{BodySource, Borrowed, Hook, NamedHook, Options, Owned, Part, Sink};
+use crate::message::response::SentBody;
+use crate::message::url::Url;
+use crate::system::environment::Environment;
+
+#[derive(Serialize, Deserialize)]
+struct TaskMessage<'a> {
+    name: TaskName,
+    session: Identity,
+    settings: AdapterSettings,
+    method: Cow<'a, str>,
+    url: Cow<'a, str>,
+    defaults: Cow<'a, Options>,
+    options: Option<Cow<'a, Options>>,
+    #[serde(borrow)]
+    body: Option<BodyMessage<'a>>,
+    sink: Option<Cow<'a, str>>,
+    hooks: Vec<NamedHook>,
+    background: Option<NamedHook>,
+    environment: Option<Cow<'a, Environment>>,
+    /// How long all of it may still take.
+    deadline: Option<Duration>,
+    /// What paths are relative to.
+    directory: Option<PathBuf>,
+    cookies: Vec<Cookie>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum BodyMessage<'a> {
+    Bytes(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>),
+    /// Beside the message.
+    Attached,
+    File(Cow<'a, str>),
+    Json(Cow<'a, str>),
+    Form(Cow<'a, [Part]>),
+}
+
+/// A request as bytes.
+pub struct EncodedTask {
+    pub name: TaskName,
+    pub message: Vec<u8>,
+    /// A body that is better shared than copied.
+    pub attachment: Option<Arc<dyn Borrowed>>,
+}
+
+/// The request as bytes; or why it makes sense here only. `may_attach`: a large body may stay outside of the message.
+pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Result<EncodedTask, Error> {
+    let none = Options::default();
+    let options = request.options.as_deref();
+    let own = options.unwrap_or(&none);
+    let mut attachment: Option<Arc<dyn Borrowed>> = None;
+    let body = match &own.body {
+        None => None,
+        Some(BodySource::Bytes(bytes)) => {
+            Some(bytes_message(bytes.bytes(), may_attach, || attachment = Some(bytes.clone())))
+        }
+        Some(BodySource::Borrowed(bytes)) => {
+            Some(bytes_message(bytes.bytes(), may_attach, || attachment = Some(bytes.clone())))
+        }
+        Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
+        Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text))),
+        Some(BodySource::Form(parts)) => Some(BodyMessage::Form(Cow::Borrowed(parts))),
+        Some(BodySource::Reader { .. }) => {
+            return Err(stays_here("The reader of the request body", "it is a function"));
+        }
+    };
+    let sink = match &own.sink {
+        None => None,
+        Some(Sink::File(path)) => Some(Cow::Borrowed(path.as_str())),
+        Some(Sink::Function(_)) => return Err(stays_here("The output", "it is a function")),
+    };
+    if own.progress.is_some() {
+        return Err(stays_here("The progress function", "it is a function"));
+    }
+    let hooks = if own.hooks.is_empty() { &request.defaults.hooks } else { &own.hooks };
+    let mut named = Vec::with_capacity(hooks.len());
+    for (at, hook) in hooks.iter().enumerate() {
+        named.push(hook.named().map_err(|why| stays_here(&format!("Hook {}", at + 1), &why))?);
+    }
+    let background = match own.background.as_ref().or(request.defaults.background.as_ref()) {
+        None => None,
+        Some(hook) => Some(hook.named().map_err(|why| stays_here("The background callback", &why))?),
+    };
+    let shared = request.owner.shared();
+    let mut message = TaskMessage {
+        name,
+        session: request.owner.shared().identity(),
+        settings: shared.adapter.settings,
+        method: Cow::Borrowed(&request.method),
+        url: Cow::Borrowed(&request.url),
+        defaults: Cow::Borrowed(&request.defaults),
+        options: options.map(Cow::Borrowed),
+        body,
+        sink,
+        hooks: named,
+        background,
+        environment: request.environment.as_deref().map(Cow::Borrowed),
+        deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
+        directory: None,
+        // What other hosts have given is a secret of theirs. A URL that does not parse is the outcome's affair.
+        cookies: cookies_of(request),
+    };
+    if message.has_relative_path() {
+        message.directory = env::current_dir().ok();
+    }
+    let inside = match &message.body {
+        Some(BodyMessage::Bytes(bytes)) => bytes.len(),
+        Some(BodyMessage::Json(text)) => text.len(),
+        _ => 0,
+    };
+    let message = seal(Kind::Task, &message, inside).map_err(|why| match why {
+        Unsealed::Unfit => stays_here("The request", "one of its paths is not UTF-8"),
+        Unsealed::OutOfMemory => Error::out_of_memory("the request as a message to another process"),
+    })?;
+    if message.len() > LONGEST {
+        return Err(stays_here("The request", "it is longer than a message can be"));
+    }
+    Ok(EncodedTask { name, message, attachment })
+}
+
+fn bytes_message(bytes: &[u8], may_attach: bool, attach: impl FnOnce()) -> BodyMessage<'_> {
+    if may_attach && bytes.len() >= LARGE {
+        attach();
+        return BodyMessage::Attached;
+    }
+    BodyMessage::Bytes(Cow::Borrowed(bytes))
+}
+
+/// Those that the request may get: of the host that it is sent to, or that a Host header given by hand names.
+fn cookies_of(request: &Request) -> Vec<Cookie> {
+    let Ok(url) = Url::parse(&request.url) else { return Vec::new() };
+    let own = request.options.iter().flat_map(|options| options.headers.iter());
+    let host = own
+        .chain(request.defaults.headers.iter())
+        .find(|header| header.name.eq_ignore_ascii_case("Host"))
+        .and_then(|header| header.value.as_deref());
+    request.owner.shared().jar.of_host(&cookies::cookie_url(&url, host))
+}
+
+fn stays_here(what: &str, why: &str) -> Error {
+    let text = format!("{what} cannot be sent to another process: {why} (README, \"Worker processes\")");
+    Error::new(ErrorKind::NotTransferable, text)
+}
+
+impl TaskMessage<'_> {
+    fn has_relative_path(&self) -> bool {
+        let is_relative = |path: &str| Path::new(path).is_relative();
+        let in_options = |options: &Options| {
+            options.ca_bundle.iter().flatten().any(|path| is_relative(path))
+                || options.unix_socket.iter().any(|path| is_relative(path))
+                || options.certificate.iter().flatten().any(|certificate| {
+                    is_relative(&certificate.cert)
+                        || certificate.key.as_ref().is_some_and(|key| is_relative(key))
+                })
+        };
+        let in_body = match &self.body {
+            Some(BodyMessage::File(path)) => is_relative(path),
+            Some(BodyMessage::Form(parts)) => {
+                parts.iter().any(|part| matches!(part, Part::File { path, .. } if is_relative(path)))
+            }
+            _ => false,
+        };
+        let in_environment = self.environment.as_ref().is_some_and(|environment| {
+            [&environment.netrc, &environment.requests_ca_bundle, &environment.curl_ca_bundle]
+                .into_iter()
+                .flatten()
+                .any(|path| path.is_relative())
+        });
+        in_body
+            || in_environment
+            || in_options(&self.defaults)
+            || self.options.as_deref().is_some_and(in_options)
+            || self.sink.as_deref().is_some_and(is_relative)
+    }
+}
+
+/// A task from elsewhere.
+pub struct DecodedTask {
+    pub name: TaskName,
+    /// What it asks for; or an error that its sender is to get as the outcome.
+    pub task: Result<ForeignTask, Error>,
+}
+
+/// A request from elsewhere, before it has a session.
+pub struct ForeignTask {
+    pub session: Identity,
+    pub settings: AdapterSettings,
+    pub method: String,
+    pub url: String,
+    pub defaults: Options,
+    pub options: Options,
+    pub environment: Option<Environment>,
+    pub ends_at: Option<Instant>,
+    pub cookies: Vec<Cookie>,
+    /// The body, of which the sender keeps a copy.
+    pub body: SentBody,
+}
+
+/// How a hook is found by its name; the C face, which knows functions, provides it. The flag: it is a background callback.
+pub type FindHook = fn(&NamedHook, bool) -> Result<Arc<dyn Hook>, String>;
+
+/// The task in these bytes.
+pub fn decode_task(
+    message: &[u8],
+    attachment: Option<Arc<dyn Borrowed>>,
+    find: FindHook,
+) -> Result<DecodedTask, Malformed> {
+    let message: TaskMessage<'_> = unseal(Kind::Task, message)?;
+    Ok(DecodedTask { name: message.name, task: decode_request(message, attachment, find)? })
+}
+
+/// Which task it is, for one that cannot be decoded for want of memory.
+pub fn name_of_task(message: &[u8]) -> Result<TaskName, Malformed> {
+    unseal(Kind::Task, message).map(|message: TaskMessage<'_>| message.name)
+}
+
+fn decode_request(
+    message: TaskMessage<'_>,
+    attachment: Option<Arc<dyn Borrowed>>,
+    find: FindHook,
+) -> Result<Result<ForeignTask, Error>, Malformed> {
+    let directory = message.directory.as_deref();
+    let mut defaults = message.defaults.into_owned();
+    let mut options = message.options.map(Cow::into_owned).unwrap_or_default();
+    anchor(&mut defaults, directory);
+    anchor(&mut options, directory);
+    let mut body: SentBody = None;
+    let mut hold = |bytes: Arc<dyn Borrowed>| {
+        body = Some(bytes.clone());
+        BodySource::Borrowed(bytes)
+    };
+    options.body = match message.body {
+        None => None,
+        Some(BodyMessage::Bytes(bytes)) => match Owned::try_new(&bytes) {
+            Ok(bytes) => Some(hold(Arc::new(bytes))),
+            Err(_) => return Ok(Err(Error::out_of_memory("the request's body"))),
+        },
+        Some(BodyMessage::Attached) => Some(hold(attachment.ok_or(Malformed)?)),
+        Some(BodyMessage::File(path)) => Some(BodySource::File(anchored(&path, directory))),
+        Some(BodyMessage::Json(text)) => Some(BodySource::Json(text.into_owned())),
+        Some(BodyMessage::Form(parts)) => {
+            let mut parts = parts.into_owned();
+            for part in &mut parts {
+                if let Part::File { path, .. } = part {
+                    *path = anchored(path, directory);
+                }
+            }
+            Some(BodySource::Form(parts))
+        }
+    };
+    options.sink = message.sink.map(|path| Sink::File(anchored(&path, directory)));
+    let environment = message.environment.map(|environment| {
+        let mut environment = environment.into_owned();
+        let paths =
+            [&mut environment.netrc, &mut environment.requests_ca_bundle, &mut environment.curl_ca_bundle];
+        for path in paths.into_iter().flatten() {
+            // A `~` is expanded where the file is opened.
+            if !path.as_os_str().is_empty() && !path.starts_with("~") {
+                *path = directory.unwrap_or(Path::new("")).join(&*path);
+            }
+        }
+        environment
+    });
+    let not_found = |why: String| stays_here("A hook", &format!("where it is to run, {why}"));
+    for hook in &message.hooks {
+        match find(hook, false) {
+            Ok(hook) => options.hooks.push(hook),
+            Err(why) => return Ok(Err(not_found(why))),
+        }
+    }
+    match message.background.map(|hook| find(&hook, true)) {
+        None => {}
+        Some(Ok(hook)) => options.background = Some(hook),
+        Some(Err(why)) => return Ok(Err(not_found(why))),
+    }
+    Ok(Ok(ForeignTask {
+        session: message.session,
+        settings: message.settings,
+        method: message.method.into_owned(),
+        url: message.url.into_owned(),
+        defaults,
+        options,
+        environment,
+        ends_at: message.deadline.and_then(|left| Instant::now().checked_add(left)),
+        cookies: trusted(message.cookies)?,
+        body,
+    }))
+}
+
+fn anchored(path: &str, directory: Option<&Path>) -> String {
+    match directory {
+        Some(directory) if Path::new(path).is_relative() => {
+            directory.join(path).to_string_lossy().into_owned()
+        }
+        _ => path.to_string(),
+    }
+}
+
+/// Makes the paths of a set of options absolute.
+fn anchor(options: &mut Options, directory: Option<&Path>) {
+    let certificate = options.certificate.iter_mut().flatten();
+    let files = certificate.flat_map(|certificate| [Some(&mut certificate.cert), certificate.key.as_mut()]);
+    let paths = files.flatten().chain(options.ca_bundle.iter_mut().flatten()).chain(&mut options.unix_socket);
+    for path in paths {
+        *path = anchored(path, directory);
+    }
+}
+
+/// Cookies go into headers as they are: what could end a line is not a cookie.
+pub(super) fn trusted(cookies: Vec<Cookie>) -> Result<Vec<Cookie>, Malformed> {
+    let is_plain = |text: &String| !text.chars().any(|c| c.is_ascii_control() && c != '\t');
+    let is_fit = |cookie: &Cookie| {
+        [&cookie.name, &cookie.value, &cookie.domain, &cookie.path].into_iter().all(is_plain)
+    };
+    if cookies.iter().all(is_fit) { Ok(cookies) } else { Err(Malformed) }
+}

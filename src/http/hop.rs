@@ -1,0 +1,247 @@
+//! One request on its way to a server: what a request sends after so many redirects.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::body::Payload;
+use super::cookies;
+use super::credentials;
+use super::digest::Entity;
+use super::headers;
+use super::progress::Meter;
+use super::recent;
+use super::request::Request;
+use crate::future::control::Control;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::form;
+use crate::message::head::is_token;
+use crate::message::options::{Auth, Options, Query};
+use crate::message::response::Response;
+use crate::message::url::{Authority, Url};
+
+/// What one hop sends.
+pub struct Hop<'a> {
+    pub method: Cow<'static, str>,
+    pub url: Url,
+    pub headers: Vec<(&'a str, &'a str)>,
+    pub payload: Payload,
+    pub credentials: Option<Auth>,
+    /// The request's own cookies, which stay on their host.
+    pub own_cookies: &'a [(String, String)],
+    /// How many redirects led here.
+    pub redirects: usize,
+    /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this hop
+    /// that asked for credentials.
+    pub history: Vec<Arc<Response>>,
+    pub meter: Meter,
+}
+
+/// What one exchange says about who asks.
+pub struct Credentials {
+    pub authorization: Option<String>,
+    pub proxy_authorization: Option<String>,
+}
+
+/// The body of a hop, as it is going to be sent.
+pub struct Outgoing<'a> {
+    pub payload: &'a Payload,
+    pub control: &'a Control,
+}
+
+impl Entity for Outgoing<'_> {
+    fn is_hashable(&self) -> bool {
+        self.payload.is_hashable()
+    }
+
+    fn feed(&self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.payload.feed(self.control, sink)
+    }
+}
+
+impl<'a> Hop<'a> {
+    /// Checks all of the request, before anything is sent.
+    pub fn first(request: &Request, settings: &'a Options, control: &Control) -> Result<Hop<'a>, Error> {
+        if !is_token(request.method.as_bytes()) {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!(
+                    "Invalid method \"{}\": a method is made of letters, digits and !#$%&'*+-.^_`|~",
+                    request.method
+                ),
+            ));
+        }
+        let mut url = Url::parse(&request.url)?;
+        match &settings.query {
+            None => {}
+            Some(Query::Raw(raw)) if raw.is_empty() => {}
+            Some(Query::Raw(raw)) => url = url.append_query(&form::requote_query(raw)),
+            Some(Query::Pairs(pairs)) => {
+                let set = pairs.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
+                let encoded = form::encode_pairs(set);
+                if !encoded.is_empty() {
+                    url = url.append_query(&encoded);
+                }
+            }
+        }
+        let mut headers = Vec::with_capacity(settings.headers.len());
+        let (mut special, plain) = (false, recent::are_plain(&settings.headers));
+        for header in settings.headers.iter() {
+            if let Some(value) = &header.value {
+                if !plain {
+                    headers::check(&header.name, value)?;
+                    special |= headers::is_special(&header.name);
+                }
+                headers.push((header.name.as_str(), value.as_str()));
+            }
+        }
+        if !plain && !special {
+            recent::remember_plain(&settings.headers);
+        }
+        for (name, value) in &settings.cookies {
+            headers::check("Cookie", &format!("{name}={value}"))?;
+        }
+        let payload = Payload::prepare(settings.body.as_ref(), control)?;
+        let credentials = match special {
+            true => special_headers(request, settings, &url, &payload, &mut headers)?,
+            false => credentials::choose(request, settings, &url),
+        };
+        credentials::check(credentials.as_ref())?;
+        Ok(Hop {
+            method: request.method.clone(),
+            url,
+            headers,
+            payload,
+            credentials,
+            own_cookies: &settings.cookies,
+            redirects: 0,
+            history: Vec::new(),
+            meter: Meter::new(settings.progress.as_ref()),
+        })
+    }
+
+    /// Turns into the hop that a redirect asks for.
+    pub fn redirect(
+        &mut self,
+        response: &Response,
+        netrc: impl FnOnce(&str) -> Option<Auth>,
+    ) -> Result<(), Error> {
+        let location = response.head().get("location").unwrap_or_default();
+        let url = self.url.join(location.as_bytes()).map_err(|error| {
+            error.and(format_args!(", in a redirect from {}", Authority(self.url.host(), self.url.port())))
+        })?;
+        let method = match (response.status(), &*self.method) {
+            (303, method) | (302, method) if method != "HEAD" => Cow::Borrowed("GET"),
+            (301, "POST") => Cow::Borrowed("GET"),
+            _ => self.method.clone(),
+        };
+        self.method = method;
+        let mut drop = |names: &[&str]| {
+            self.headers.retain(|(name, _)| !names.iter().any(|other| other.eq_ignore_ascii_case(name)));
+        };
+        drop(&["Cookie", "Proxy-Authorization"]);
+        if !matches!(response.status(), 307 | 308) {
+            drop(&["Content-Length", "Content-Type", "Transfer-Encoding"]);
+            self.payload = Payload::nothing();
+        }
+        if !self.url.keeps_credentials(&url) {
+            drop(&["Authorization"]);
+            // The same host by another scheme or port is no other host to netrc: its password stays here as well.
+            self.credentials = if self.url.same_host(&url) { None } else { netrc(url.host()) };
+        }
+        if !self.url.same_host(&url) {
+            // A Host given by hand named the server of the hop it was given for.
+            drop(&["Host"]);
+            self.own_cookies = &[];
+        }
+        self.url = url;
+        Ok(())
+    }
+
+    /// Whether carrying it out twice does no harm (RFC 9110, 9.2.2).
+    pub fn is_repeatable(&self) -> bool {
+        matches!(&*self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
+            || self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Idempotency-Key"))
+    }
+
+    /// What cookies are chosen and stored by.
+    pub fn cookie_url(&self) -> Cow<'_, Url> {
+        let host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Host"));
+        cookies::cookie_url(&self.url, host.map(|(_, value)| *value))
+    }
+
+    /// What the request line carries: a forward proxy is told the whole URL.
+    pub fn target(&self, forwarded: bool) -> &str {
+        if forwarded { self.url.without_fragment() } else { self.url.target() }
+    }
+
+    /// The request's head as it goes over the wire.
+    pub fn head(&self, cookie: Option<&[u8]>, credentials: &Credentials, forwarded: bool) -> Vec<u8> {
+        let Credentials { authorization, proxy_authorization } = credentials;
+        let target = self.target(forwarded);
+        let given: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let added = [cookie, authorization.as_deref().map(str::as_bytes)];
+        let added = added.iter().flatten().map(|value| value.len() + 20).sum::<usize>();
+        let mut head = Vec::with_capacity(self.method.len() + target.len() + given + added + 128);
+        for piece in [&self.method, " ", target, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(piece.as_bytes());
+        }
+        let mut line = |name: &str, value: &[u8]| {
+            for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(piece);
+            }
+        };
+        let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        if !has("Host") {
+            // In the absolute form the target's authority stands as it was given, and Host says the same.
+            if forwarded {
+                line("Host", self.url.authority().as_bytes());
+            } else {
+                line("Host", self.url.host_header().as_bytes());
+            }
+        }
+        for (name, value) in &self.headers {
+            let is_replaced = (authorization.is_some() && name.eq_ignore_ascii_case("Authorization"))
+                || (proxy_authorization.is_some() && name.eq_ignore_ascii_case("Proxy-Authorization"));
+            if !is_replaced {
+                line(name, value.as_bytes());
+            }
+        }
+        if let Some(cookie) = cookie {
+            line("Cookie", cookie);
+        }
+        match self.payload.length() {
+            Some(0) if self.payload.is_nothing() && matches!(&*self.method, "GET" | "HEAD") => {}
+            _ if has("Content-Length") || has("Transfer-Encoding") => {}
+            Some(length) => line("Content-Length", length.to_string().as_bytes()),
+            None => line("Transfer-Encoding", b"chunked"),
+        }
+        if let Some(content_type) = self.payload.content_type.as_ref().filter(|_| !has("Content-Type")) {
+            line("Content-Type", content_type.as_bytes());
+        }
+        if let Some(authorization) = authorization {
+            line("Authorization", authorization.as_bytes());
+        }
+        if let Some(authorization) = proxy_authorization {
+            line("Proxy-Authorization", authorization.as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+/// Checks headers that few requests give, and chooses the credentials beside them.
+#[cold]
+fn special_headers(
+    request: &Request,
+    settings: &Options,
+    url: &Url,
+    payload: &Payload,
+    headers: &mut Vec<(&str, &str)>,
+) -> Result<Option<Auth>, Error> {
+    headers::check_framing_and_routing(headers, payload)?;
+    Ok(if headers.iter().any(|(name, _)| credentials::is_authorization(name)) {
+        credentials::choose_over_header(request, settings, url, headers)
+    } else {
+        credentials::choose(request, settings, url)
+    })
+}
