@@ -34,10 +34,10 @@ use crate::system::thread;
 pub trait Work: Send + Sized + 'static {
     type Outcome: Send + Sync + 'static;
 
-    /// The outcome of a future that was cancelled while it was pending.
-    fn cancelled() -> Self::Outcome;
-    /// The outcome of a future that was aborted while it ran, whatever its work returned.
-    fn aborted() -> Self::Outcome;
+    /// The outcome of a future that was cancelled while it was pending; None: the work was taken already.
+    fn cancelled(work: Option<&mut Self>) -> Self::Outcome;
+    /// The outcome of a future that was aborted while it ran, in the place of what its work returned.
+    fn aborted(outcome: &Self::Outcome) -> Self::Outcome;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,7 +281,8 @@ impl<W: Work> Future<W> {
     pub fn finish(self: &Arc<Self>, outcome: W::Outcome) {
         let core = lock(&self.core);
         debug_assert_eq!(self.state(), State::Running);
-        let (outcome, late) = if core.aborting { (W::aborted(), Some(outcome)) } else { (outcome, None) };
+        let (outcome, late) =
+            if core.aborting { (W::aborted(&outcome), Some(outcome)) } else { (outcome, None) };
         self.conclude(core, State::Finished, outcome);
         drop(late);
     }
@@ -301,9 +302,12 @@ impl<W: Work> Future<W> {
         if self.is_inherited() {
             return self.state() == State::Cancelled;
         }
-        let core = lock(&self.core);
+        let mut core = lock(&self.core);
         match self.state() {
-            State::Pending => self.conclude(core, State::Cancelled, W::cancelled()),
+            State::Pending => {
+                let outcome = W::cancelled(core.work.as_mut());
+                self.conclude(core, State::Cancelled, outcome);
+            }
             State::Cancelled => {}
             State::Running | State::Finished => return false,
         }
@@ -319,7 +323,8 @@ impl<W: Work> Future<W> {
         let control = core.control.clone();
         let stopped = match self.state() {
             State::Pending => {
-                self.conclude(core, State::Cancelled, W::cancelled());
+                let outcome = W::cancelled(core.work.as_mut());
+                self.conclude(core, State::Cancelled, outcome);
                 return true;
             }
             State::Cancelled => true,
@@ -455,10 +460,10 @@ mod tests {
 
     impl Work for Probe {
         type Outcome = &'static str;
-        fn cancelled() -> &'static str {
+        fn cancelled(_: Option<&mut Self>) -> &'static str {
             "cancelled"
         }
-        fn aborted() -> &'static str {
+        fn aborted(_: &Self::Outcome) -> &'static str {
             "aborted"
         }
     }

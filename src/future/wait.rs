@@ -363,10 +363,10 @@ mod tests {
 
     impl Work for Job {
         type Outcome = Result<(), ()>;
-        fn cancelled() -> Self::Outcome {
+        fn cancelled(_: Option<&mut Self>) -> Self::Outcome {
             Err(())
         }
-        fn aborted() -> Self::Outcome {
+        fn aborted(_: &Self::Outcome) -> Self::Outcome {
             Err(())
         }
     }

@@ -51,8 +51,11 @@ pub fn decoder<R: Read + Send + 'static>(
         return Decoded { body: Body::Identity(source), failure: None };
     }
     if codings.len() > MAX_CODINGS {
-        let detail = format!("it names {} codings, of which {MAX_CODINGS} are the most", codings.len());
-        let failure = Some(Failure::Broken(DecodeError { coding: "Content-Encoding", detail }));
+        let detail = format!(
+            "its Content-Encoding names {} codings, of which {MAX_CODINGS} are the most",
+            codings.len()
+        );
+        let failure = Some(Failure::Broken(DecodeError { coding: "coded", detail }));
         return Decoded { body: Body::Identity(source), failure };
     }
     // Named in the order in which they were applied: the last one is the outermost.
@@ -613,7 +616,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_is_too_long_is_an_error() {
-        assert_broken(decoded(&["gzip"; 6].join(","), b""), "Content-Encoding", "six codings");
+        assert_broken(decoded(&["gzip"; 6].join(","), b""), "coded", "six codings");
     }
 
     #[test]

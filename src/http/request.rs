@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::future::{Future, Work};
 use crate::message::error::Error;
 use crate::message::options::Options;
 use crate::message::response::Response;
+use crate::message::terminated::Terminated;
 use crate::system::environment::Environment;
 use crate::system::fork;
 
@@ -62,7 +64,7 @@ pub struct Request {
     /// Whose it is.
     pub owner: Arc<dyn Owner>,
     pub method: Cow<'static, str>,
-    pub url: Box<str>,
+    pub url: Terminated,
     pub defaults: Arc<Options>,
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
@@ -111,12 +113,25 @@ pub type Outcome = Result<Arc<Response>, Error>;
 impl Work for Request {
     type Outcome = Outcome;
 
-    fn cancelled() -> Outcome {
-        Err(Error::cancelled())
+    fn cancelled(request: Option<&mut Request>) -> Outcome {
+        let error = Error::cancelled();
+        Err(match request {
+            // It has no use for its URL any more.
+            Some(request) => error.at_own(mem::take(&mut request.url)),
+            None => error,
+        })
     }
 
-    fn aborted() -> Outcome {
-        Err(Error::aborted())
+    fn aborted(outcome: &Outcome) -> Outcome {
+        let url = match outcome {
+            Ok(response) => Some(response.url()),
+            Err(error) => error.url(),
+        };
+        let error = Error::aborted();
+        Err(match url {
+            Some(url) => error.at(url.as_str()),
+            None => error,
+        })
     }
 }
 

@@ -162,6 +162,11 @@ impl Error {
         let message = message.into();
         // What a hook says is the user's own.
         let message = if kind == Hook { message } else { presentable(message) };
+        Error::plain(kind, message)
+    }
+
+    /// The same, with a message that needs no second look.
+    fn plain(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: Terminated::new(message), url: None, about: About::Nothing, os_code: 0 }
     }
 
@@ -174,8 +179,16 @@ impl Error {
 
     /// Sets what was asked for, without its userinfo, unless an inner layer already knew better.
     pub fn at(mut self, url: &str) -> Error {
-        self.url.get_or_insert_with(|| Terminated::new(without_userinfo(url)));
+        self.url.get_or_insert_with(|| Terminated::copy_of(&without_userinfo(url)));
         self
+    }
+
+    /// The same, with a URL that nobody else needs.
+    pub fn at_own(self, url: Terminated) -> Error {
+        if memchr::memchr(b'@', url.as_bytes()).is_some() {
+            return self.at(&url);
+        }
+        Error { url: self.url.or(Some(url)), ..self }
     }
 
     /// The same with more behind its message.
@@ -245,11 +258,11 @@ impl Error {
     }
 
     pub fn cancelled() -> Error {
-        Error::new(Cancelled, "The future was cancelled")
+        Error::plain(Cancelled, "The future was cancelled")
     }
 
     pub fn aborted() -> Error {
-        Error::new(Aborted, "The request was aborted")
+        Error::plain(Aborted, "The request was aborted")
     }
 
     /// What a forked child finds instead of an outcome.
@@ -293,6 +306,11 @@ const LONGEST: usize = 1024;
 fn presentable(message: String) -> String {
     let is_harmful =
         |c: char| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    // Nearly all are plain, and that is told for many bytes at once.
+    let is_plain = message.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    if is_plain && message.len() <= LONGEST {
+        return message;
+    }
     let mut message = message;
     if message.len() > LONGEST {
         let boundary =

@@ -577,7 +577,12 @@ impl Response {
         if let Some(broken) = DecodeError::of(&error) {
             return Error::new(
                 ErrorKind::ContentDecoding,
-                format!("Cannot decode the body from {}, {broken}", server_of(self.url.as_str())),
+                format!(
+                    "Cannot decode the {} body from {}: {}",
+                    broken.coding,
+                    server_of(self.url.as_str()),
+                    broken.detail
+                ),
             )
             .at(self.url.as_str());
         }

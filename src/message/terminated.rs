@@ -4,10 +4,11 @@
 //! nothing and the pointer lives as long as its owner.
 
 use std::fmt;
+use std::ops::Deref;
 
 /// Owned UTF-8 text, followed by one NUL that is not part of it and free of NULs inside.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Terminated(Box<str>);
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Terminated(Box<str>); // Without a byte, which takes no memory, it is the empty text.
 
 impl Terminated {
     /// Takes the text over; a NUL inside, which C could not see past, becomes U+FFFD.
@@ -20,14 +21,29 @@ impl Terminated {
         Terminated(text.into_boxed_str())
     }
 
+    /// A copy of the text.
+    pub fn copy_of(text: &str) -> Terminated {
+        let mut copy = String::with_capacity(text.len() + 1);
+        copy.push_str(text);
+        Terminated::new(copy)
+    }
+
     /// The text without its terminator.
     pub fn as_str(&self) -> &str {
-        &self.0[..self.0.len() - 1]
+        &self.0[..self.0.len().saturating_sub(1)]
     }
 
     /// The address of the first byte; the text and its NUL live as long as `self`.
     pub fn as_ptr(&self) -> *const u8 {
-        self.0.as_ptr()
+        if self.0.is_empty() { c"".as_ptr().cast() } else { self.0.as_ptr() }
+    }
+}
+
+impl Deref for Terminated {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::http::cookies::Jar;
 use crate::http::request::{Owner, Request, RequestFuture, Shared};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
+use crate::message::terminated::Terminated;
 use crate::system::environment::Environment;
 use crate::system::fork;
 use crate::system::lock::Mutex;
@@ -193,7 +194,7 @@ impl Session {
         let request = Request {
             owner: self.clone(),
             method,
-            url: url.into(),
+            url: Terminated::copy_of(url),
             defaults,
             options,
             environment: Environment::snapshot(),

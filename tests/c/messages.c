@@ -356,14 +356,14 @@ static void bodies_of_responses(void) {
   static const struct {
     const char *path, *message;
   } all[] = {
-      {"/compressed-truncated?with=gzip", "Cannot decode the body from %s, gzip: the data is cut short"},
-      {"/compressed-corrupt?with=gzip&where=start", "Cannot decode the body from %s, gzip: incorrect header check"},
-      {"/compressed-corrupt?with=gzip&where=checksum", "Cannot decode the body from %s, gzip: incorrect data check"},
-      {"/compressed-corrupt?with=br", "Cannot decode the body from %s, br: the data is malformed"},
-      {"/compressed-corrupt?with=zstd&where=start", "Cannot decode the body from %s, zstd: *"},
-      {"/compressed-trailing?with=br", "Cannot decode the body from %s, br: there is more behind its end"},
+      {"/compressed-truncated?with=gzip", "Cannot decode the gzip body from %s: the data is cut short"},
+      {"/compressed-corrupt?with=gzip&where=start", "Cannot decode the gzip body from %s: incorrect header check"},
+      {"/compressed-corrupt?with=gzip&where=checksum", "Cannot decode the gzip body from %s: incorrect data check"},
+      {"/compressed-corrupt?with=br", "Cannot decode the br body from %s: the data is malformed"},
+      {"/compressed-corrupt?with=zstd&where=start", "Cannot decode the zstd body from %s: *"},
+      {"/compressed-trailing?with=br", "Cannot decode the br body from %s: there is more behind its end"},
       {"/encoded?with=gzip,gzip,gzip,gzip,gzip,gzip,gzip",
-       "Cannot decode the body from %s, Content-Encoding: it names 7 codings, of which 5 are the most"},
+       "Cannot decode the coded body from %s: its Content-Encoding names 7 codings, of which 5 are the most"},
   };
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     SAYS_OF(RF_ERROR_CONTENT_DECODING, text(all[i].message, peer), http(all[i].path), NULL);
@@ -571,8 +571,10 @@ static void ends(void) {
   rf_future *slow = get(narrow, raw("/silent"), NULL), *queued = get(narrow, http("/hello"), NULL);
   EVENTUALLY(rf_future_running(slow));
   CHECK(rf_future_cancel(queued));
+  CHECK_STR(http("/hello"), rf_error_url(ERROR_OF(RF_ERROR_CANCELLED, queued)));
   SAYS(RF_ERROR_CANCELLED, "The future was cancelled", queued);
   CHECK(rf_future_abort(slow));
+  CHECK_STR(raw("/silent"), rf_error_url(ERROR_OF(RF_ERROR_ABORTED, slow)));
   SAYS(RF_ERROR_ABORTED, "The request was aborted", slow);
   rf_session_free(narrow);
   narrow = session_run_by(refuse);

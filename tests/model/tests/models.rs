@@ -75,11 +75,11 @@ struct Outcome(What, #[allow(dead_code)] Option<Counted>);
 impl Work for Job {
     type Outcome = Outcome;
 
-    fn cancelled() -> Outcome {
+    fn cancelled(_: Option<&mut Job>) -> Outcome {
         Outcome(What::Cancelled, None)
     }
 
-    fn aborted() -> Outcome {
+    fn aborted(_: &Outcome) -> Outcome {
         Outcome(What::Aborted, None)
     }
 }
