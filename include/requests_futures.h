@@ -1068,10 +1068,12 @@ int rf_error_kind_of(const rf_error *error);
 bool rf_error_is(const rf_error *error, int kind);
 
 // What happened, in words, with the value that is to blame; but not user and password of a URL, nor the value of
-// a header that was set: they may be secrets.
+// a header that was set: they may be secrets. One line of English, of about a kilobyte at most, control
+// characters escaped; but what a hook says is kept as it is. Decide by the kind: words may change.
 const char *rf_error_message(const rf_error *error);
 
-// The URL that was asked for, without user and password; NULL: none.
+// The URL that was asked for, without user and password: after a redirect, that of the hop that failed. One that
+// does not parse is what was given. NULL: none, as for a future that was cancelled before it ran.
 const char *rf_error_url(const rf_error *error);
 
 // The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.

@@ -15,7 +15,6 @@ use crate::http::request::{Identity, Outcome, Owner, Request, Shared};
 use crate::message::error::Error;
 use crate::message::options::{Borrowed, Options};
 use crate::message::response::SentBody;
-use crate::message::terminated::Terminated;
 use crate::system::fork::{Origin, PerProcess};
 use crate::system::lock::Mutex;
 
@@ -253,7 +252,7 @@ impl Job {
         let request = Request {
             owner: (host.stand_in)(defaults.clone(), shared),
             method: method.into(),
-            url: Terminated::new(url),
+            url: url.into(),
             defaults,
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
@@ -407,7 +406,7 @@ mod tests {
             let request = Request {
                 owner: Nobody::owner(),
                 method: "GET".into(),
-                url: Terminated::new(format!("http://{}/", self.address)),
+                url: format!("http://{}/", self.address).into(),
                 defaults: Arc::default(),
                 options: None,
                 environment: Environment::snapshot(),

@@ -34,8 +34,8 @@ use crate::system::thread;
 pub trait Work: Send + Sized + 'static {
     type Outcome: Send + Sync + 'static;
 
-    /// The outcome of a future that was cancelled while it was pending; None: the work was taken already.
-    fn cancelled(work: Option<&mut Self>) -> Self::Outcome;
+    /// The outcome of a future that was cancelled while it was pending.
+    fn cancelled() -> Self::Outcome;
     /// The outcome of a future that was aborted while it ran, in the place of what its work returned.
     fn aborted(outcome: &Self::Outcome) -> Self::Outcome;
 }
@@ -302,12 +302,9 @@ impl<W: Work> Future<W> {
         if self.is_inherited() {
             return self.state() == State::Cancelled;
         }
-        let mut core = lock(&self.core);
+        let core = lock(&self.core);
         match self.state() {
-            State::Pending => {
-                let outcome = W::cancelled(core.work.as_mut());
-                self.conclude(core, State::Cancelled, outcome);
-            }
+            State::Pending => self.conclude(core, State::Cancelled, W::cancelled()),
             State::Cancelled => {}
             State::Running | State::Finished => return false,
         }
@@ -323,8 +320,7 @@ impl<W: Work> Future<W> {
         let control = core.control.clone();
         let stopped = match self.state() {
             State::Pending => {
-                let outcome = W::cancelled(core.work.as_mut());
-                self.conclude(core, State::Cancelled, outcome);
+                self.conclude(core, State::Cancelled, W::cancelled());
                 return true;
             }
             State::Cancelled => true,
@@ -460,7 +456,7 @@ mod tests {
 
     impl Work for Probe {
         type Outcome = &'static str;
-        fn cancelled(_: Option<&mut Self>) -> &'static str {
+        fn cancelled() -> &'static str {
             "cancelled"
         }
         fn aborted(_: &Self::Outcome) -> &'static str {

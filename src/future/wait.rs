@@ -363,7 +363,7 @@ mod tests {
 
     impl Work for Job {
         type Outcome = Result<(), ()>;
-        fn cancelled(_: Option<&mut Self>) -> Self::Outcome {
+        fn cancelled() -> Self::Outcome {
             Err(())
         }
         fn aborted(_: &Self::Outcome) -> Self::Outcome {

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -19,7 +18,6 @@ use crate::future::{Future, Work};
 use crate::message::error::Error;
 use crate::message::options::Options;
 use crate::message::response::Response;
-use crate::message::terminated::Terminated;
 use crate::system::environment::Environment;
 use crate::system::fork;
 
@@ -64,7 +62,7 @@ pub struct Request {
     /// Whose it is.
     pub owner: Arc<dyn Owner>,
     pub method: Cow<'static, str>,
-    pub url: Terminated,
+    pub url: Box<str>,
     pub defaults: Arc<Options>,
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
@@ -113,13 +111,8 @@ pub type Outcome = Result<Arc<Response>, Error>;
 impl Work for Request {
     type Outcome = Outcome;
 
-    fn cancelled(request: Option<&mut Request>) -> Outcome {
-        let error = Error::cancelled();
-        Err(match request {
-            // It has no use for its URL any more.
-            Some(request) => error.at_own(mem::take(&mut request.url)),
-            None => error,
-        })
+    fn cancelled() -> Outcome {
+        Err(Error::cancelled())
     }
 
     fn aborted(outcome: &Outcome) -> Outcome {

@@ -183,14 +183,6 @@ impl Error {
         self
     }
 
-    /// The same, with a URL that nobody else needs.
-    pub fn at_own(self, url: Terminated) -> Error {
-        if memchr::memchr(b'@', url.as_bytes()).is_some() {
-            return self.at(&url);
-        }
-        Error { url: self.url.or(Some(url)), ..self }
-    }
-
     /// The same with more behind its message.
     pub fn and(mut self, more: impl fmt::Display) -> Error {
         self.message = Terminated::new(format!("{}{more}", self.message));

@@ -25,7 +25,11 @@ impl Terminated {
     pub fn copy_of(text: &str) -> Terminated {
         let mut copy = String::with_capacity(text.len() + 1);
         copy.push_str(text);
-        Terminated::new(copy)
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return Terminated::new(copy);
+        }
+        copy.push_str("\0");
+        Terminated(copy.into_boxed_str())
     }
 
     /// The text without its terminator.

@@ -19,7 +19,6 @@ use crate::http::cookies::Jar;
 use crate::http::request::{Owner, Request, RequestFuture, Shared};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
-use crate::message::terminated::Terminated;
 use crate::system::environment::Environment;
 use crate::system::fork;
 use crate::system::lock::Mutex;
@@ -194,7 +193,7 @@ impl Session {
         let request = Request {
             owner: self.clone(),
             method,
-            url: Terminated::copy_of(url),
+            url: url.into(),
             defaults,
             options,
             environment: Environment::snapshot(),

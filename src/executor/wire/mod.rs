@@ -144,7 +144,6 @@ mod tests {
     use crate::message::head::Head;
     use crate::message::options::{BodySource, Hook, NamedHook, Options, Owned, Part, Sink};
     use crate::message::response::{Parts, Response, Source};
-    use crate::message::terminated::Terminated;
     use crate::system::environment::Environment;
     use std::collections::hash_map::RandomState;
     use std::env;
@@ -196,7 +195,7 @@ mod tests {
         let request = Request {
             owner: Nobody::owner(),
             method: "POST".into(),
-            url: Terminated::copy_of("http://127.0.0.1:1/path?query"),
+            url: "http://127.0.0.1:1/path?query".into(),
             defaults: Arc::default(),
             options: Some(Arc::new(options)),
             environment: Environment::snapshot(),

@@ -75,7 +75,7 @@ struct Outcome(What, #[allow(dead_code)] Option<Counted>);
 impl Work for Job {
     type Outcome = Outcome;
 
-    fn cancelled(_: Option<&mut Job>) -> Outcome {
+    fn cancelled() -> Outcome {
         Outcome(What::Cancelled, None)
     }
 
