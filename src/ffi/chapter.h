@@ -8,7 +8,8 @@
  *
  *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
  *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
- *              exactly when the status is RF_FAILED, and `done` of rf_wait), and every argument is still yours. A
+ *              when the status is RF_FAILED and left alone otherwise, so begin with NULL; and for `done` of rf_wait),
+ *              and every argument is still yours. A
  *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
  *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
  *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
@@ -44,8 +45,8 @@
  *              more second after the deadline; then its process is killed and the future fails with
  *              RF_ERROR_BROKEN_POOL.
  *
- *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
- *              microseconds.
+ *   Times      Milliseconds. In functions that wait, 0 looks and does not wait, and RF_FOREVER waits without limit; a
+ *              time-out or deadline of a request is 1 at least. Elapsed times are microseconds.
  *
  *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
  *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose

@@ -344,8 +344,10 @@ pub unsafe extern "C" fn rf_options_set_auth_none(options: *mut rf_options) -> r
     change(options, || Ok(()), |options, ()| options.auth = Some(Auth::Nothing))
 }
 
-/// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two reads,
-/// in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+/// Sets how long connecting may take (the look-up, all addresses, a proxy's handshake and TLS together), and how long the
+/// server may be silent: take nothing while the request is sent, or send nothing before its head or between two reads of its
+/// body. In milliseconds, both anew for each redirect and each try. RF_FOREVER: no limit, which is the default. RF_E_INVALID:
+/// 0 or another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_timeout(
     options: *mut rf_options,
@@ -450,7 +452,8 @@ pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes
     change(options, || Ok(()), |options, ()| options.max_body = Some(bytes))
 }
 
-/// Writes the decoded body into a file, which has this name when it is complete and not before: until then it lies under
+/// Writes the decoded body into a file, which has this name when it is complete and not before (a relative one is looked up
+/// when the file is opened): until then it lies under
 /// another one in the same folder, and a failure, also to write or to close it, removes it and leaves what was there. A
 /// file that is replaced passes on its mode and, as far as the process may, its owner; a new one has the mode that
 /// open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device or a pipe is written to
@@ -468,8 +471,9 @@ pub unsafe extern "C" fn rf_options_set_output_file(
     change(options, check, |options, path| options.sink.replace(Sink::File(path.into())))
 }
 
-/// Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then
-/// empty.
+/// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker. A body
+/// that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the one that was
+/// called last counts. Content and text of the response are then empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output(
     options: *mut rf_options,
