@@ -20,7 +20,7 @@ use super::tls::{TlsConfigs, TlsSettings};
 use crate::future::control::Control;
 use crate::future::monitor::{Monitor, MonitorGuard, Until};
 use crate::message::error::{Error, ErrorKind};
-use crate::message::url::Authority;
+use crate::message::host::Authority;
 use crate::system::fork;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

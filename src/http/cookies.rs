@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::set_cookie;
-use crate::message::url::{self, Scheme, Url};
+use crate::message::host;
+use crate::message::url::{Scheme, Url};
 use crate::system::lock::Mutex;
 
 /// A cookie as the jar holds it.
@@ -260,7 +261,7 @@ impl Store {
     /// (RFC 6265bis section 5.7): an attacker on the network path could then choose what https requests carry.
     fn protects(&self, cookie: &Cookie, now: i64) -> bool {
         let overlaps = |domain: &String| {
-            url::is_within_domain(domain, &cookie.domain) || url::is_within_domain(&cookie.domain, domain)
+            host::is_within_domain(domain, &cookie.domain) || host::is_within_domain(&cookie.domain, domain)
         };
         self.domains
             .iter()
@@ -348,7 +349,7 @@ impl Store {
 
 /// Whether a caller's name for a domain, perhaps with the dot of old `Domain` attributes, is this one.
 pub fn is_of_domain(domain: &str, named: &str) -> bool {
-    url::same_host(domain, named.trim_start_matches('.'))
+    host::same_host(domain, named.trim_start_matches('.'))
 }
 
 /// The host and, unless it is an address, every domain above it.

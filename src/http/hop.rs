@@ -15,9 +15,10 @@ use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form;
 use crate::message::head::is_token;
+use crate::message::host::Authority;
 use crate::message::options::{Auth, Options, Query};
 use crate::message::response::Response;
-use crate::message::url::{Authority, Url};
+use crate::message::url::Url;
 
 /// What one hop sends.
 pub struct Hop<'a> {

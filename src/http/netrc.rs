@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::message::url::same_host;
+use crate::message::host::same_host;
 use crate::system::environment::{self, Environment};
 use crate::system::fork::PerProcess;
 

@@ -21,9 +21,10 @@ use super::tls::TlsSettings;
 use crate::future::control::Control;
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
+use crate::message::host::same_host;
 use crate::message::options::{Auth, HookCall, MAX_REDIRECTS, Options, Sink, Timeouts};
 use crate::message::response::{Parts, Refusal, Response, Source};
-use crate::message::url::{Scheme, Url, same_host};
+use crate::message::url::{Scheme, Url};
 use crate::system::environment::Environment;
 
 /// Sends the request and everything that follows from its answers.

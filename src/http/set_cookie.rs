@@ -1,7 +1,8 @@
 //! The `Set-Cookie` header: RFC 6265 sections 5.2 and 5.3, and of RFC 6265bis what curl does as well.
 
 use super::cookies::{Cookie, SESSION, is_address, octets_as_text};
-use crate::message::url::{self, Scheme, Url};
+use crate::message::host;
+use crate::message::url::{Scheme, Url};
 
 /// How many octets a name and its value may have together, and an attribute's value: those of RFC 6265bis and browsers.
 const MAX_COOKIE: usize = 4096;
@@ -105,12 +106,12 @@ fn domain_of(host: &str, attribute: &[u8]) -> Option<(String, bool)> {
         Ok(text) => text.to_owned(),
         Err(_) => octets_as_text(attribute),
     };
-    let domain = url::canonical_host(&text)?;
+    let domain = host::canonical_host(&text)?;
     let host_only = is_address(host) || is_public_suffix(&domain);
     if domain == host {
         return Some((domain.into_owned(), host_only));
     }
-    (!host_only && url::is_within_domain(host, &domain)).then(|| (domain.into_owned(), false))
+    (!host_only && host::is_within_domain(host, &domain)).then(|| (domain.into_owned(), false))
 }
 
 /// Whether no cookie may be set for all of this domain. A name without a dot is taken for a suffix even when

@@ -41,7 +41,7 @@ fn quote_plus(out: &mut String, text: &str) {
 
 /// A query that the caller wrote: what is encoded stays so, what may not stand in a query is encoded.
 pub fn requote_query(raw: &str) -> String {
-    crate::message::url::encode_query(raw)
+    crate::message::percent::encode_query(raw)
 }
 
 /// A piece of a body. The length of the whole is known once the sizes of the files are, and reading can begin

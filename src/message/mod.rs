@@ -3,9 +3,11 @@
 pub mod error;
 pub mod form;
 pub mod head;
+pub mod host;
 pub mod json;
 pub mod link;
 pub mod options;
+pub mod percent;
 pub mod response;
 pub mod terminated;
 pub mod text;

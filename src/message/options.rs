@@ -16,8 +16,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::future::monitor::{Monitor, Until};
+use crate::message::host::{canonical_host, same_host};
 use crate::message::response::Response;
-use crate::message::url::{canonical_host, same_host};
 use crate::system::lock::{Mutex, MutexGuard};
 use crate::system::symbol::Symbol;
 

@@ -14,10 +14,11 @@ use crate::future::control::Control;
 use crate::future::monitor::{Monitor, MonitorGuard, Until};
 use crate::message::error::{DecodeError, Error, ErrorKind};
 use crate::message::head::Head;
+use crate::message::host::Authority;
 use crate::message::json::{Document, Failure};
 use crate::message::terminated::Terminated;
 use crate::message::text;
-use crate::message::url::{Authority, Url};
+use crate::message::url::Url;
 use crate::system::lock::Mutex;
 use crate::system::thread;
 

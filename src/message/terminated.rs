@@ -28,7 +28,7 @@ impl Terminated {
         if memchr::memchr(0, text.as_bytes()).is_some() {
             return Terminated::new(copy);
         }
-        copy.push_str("\0");
+        copy.push('\0');
         Terminated(copy.into_boxed_str())
     }
 

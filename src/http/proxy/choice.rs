@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Proxy, split_port};
 use crate::message::error::Error;
-use crate::message::url::{canonical_host, is_within_domain, same_host, without_brackets};
+use crate::message::host::{canonical_host, is_within_domain, same_host, without_brackets};
 use crate::system::environment::Environment;
 
 /// The proxy for one hop to `scheme://host:port`, or `None`: direct.

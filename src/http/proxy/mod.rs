@@ -10,7 +10,9 @@ use std::net::Ipv6Addr;
 use super::auth::basic;
 use super::digest::{DigestCache, Message};
 use crate::message::error::{Error, ErrorKind};
-use crate::message::url::{Authority, percent_decode, without_userinfo};
+use crate::message::host::Authority;
+use crate::message::percent::percent_decode;
+use crate::message::url::without_userinfo;
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::ProxyScheme;
 use super::tunnel::{HandshakeError, read_all, refused};
-use crate::message::url::without_brackets;
+use crate::message::host::without_brackets;
 
 /// Where the proxy is to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -306,7 +306,7 @@ pub(super) mod playing {
 mod tests {
     use super::*;
     use crate::http::auth::basic;
-    use crate::message::url::Authority;
+    use crate::message::host::Authority;
     use std::time::Duration;
 
     #[test]
