@@ -114,7 +114,7 @@ pub struct Limited<R> {
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let too_large = || {
-            let text = format!("The body is longer than the limit of {} bytes", self.limit);
+            let text = format!("longer than the limit of {} bytes", self.limit);
             Error::new(ErrorKind::BodyTooLarge, text).into_io()
         };
         if self.seen > self.limit {

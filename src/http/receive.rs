@@ -110,7 +110,9 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
         let Some(length) = connection.head_length() else {
             let input = connection.input();
             if *input != *b"\r" && !b"HTTP/1.".starts_with(&input[..input.len().min(7)]) {
-                return Err(nonsense(in_use, "sent what is no response of HTTP/1"));
+                let start = String::from_utf8_lossy(&input[..input.len().min(40)]);
+                let text = format!("sent what is no response of HTTP/1: \"{}\"", start.trim_end());
+                return Err(nonsense(in_use, &text));
             }
             if interim_bytes > INTERIM_BYTES {
                 return Err(too_many_bytes(in_use));

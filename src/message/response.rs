@@ -587,9 +587,17 @@ impl Response {
             )
             .at(self.url.as_str());
         }
-        Error::from_io(error)
-            .unwrap_or_else(|error| Error::os(ErrorKind::ChunkedEncoding, "Connection broken", &error))
-            .at(self.url.as_str())
+        let error = Error::from_io(error)
+            .unwrap_or_else(|error| Error::os(ErrorKind::ChunkedEncoding, "Connection broken", &error));
+        match error.kind() {
+            // The reader of the body knows the limit alone.
+            ErrorKind::BodyTooLarge => {
+                let text = format!("The body from {} is {error}", server_of(self.url.as_str()));
+                Error::new(ErrorKind::BodyTooLarge, text)
+            }
+            _ => error,
+        }
+        .at(self.url.as_str())
     }
 
     // ---- what the body says ----

@@ -484,7 +484,7 @@ fn split_port<'a>(host_port: &'a str, input: &str) -> Result<(&'a str, Option<u1
         return Err(bad_host(host_port, input));
     };
     let given = after.strip_prefix(':').unwrap_or("");
-    let bad_port = || bad_part(given, "is no port", input);
+    let bad_port = || bad_part(given, "is no port (1 to 65535)", input);
     if given.contains(':') {
         // An IPv6 address without its brackets.
         return Err(bad_host(host_port, input));
@@ -558,6 +558,11 @@ fn invalid(kind: ErrorKind, input: &str, why: &str) -> Error {
 }
 
 fn no_adapter(input: &str) -> Error {
+    let port = input.split_once(':').map_or("", |(_, behind)| behind);
+    if port.starts_with(|c: char| c.is_ascii_digit()) && !input.contains('@') {
+        let hint = format!("its scheme is neither http nor https; perhaps you meant http://{input}");
+        return invalid(ErrorKind::InvalidSchema, input, &hint);
+    }
     invalid(ErrorKind::InvalidSchema, input, "its scheme is neither http nor https")
 }
 
@@ -752,7 +757,7 @@ mod tests {
             (
                 "localhost:80/x",
                 InvalidSchema,
-                "Invalid URL 'localhost:80/x': its scheme is neither http nor https",
+                "Invalid URL 'localhost:80/x': its scheme is neither http nor https; perhaps you meant http://localhost:80/x",
             ),
             ("httpx://h/", InvalidSchema, "Invalid URL 'httpx://h/': its scheme is neither http nor https"),
             (
@@ -765,10 +770,14 @@ mod tests {
             ("http:///x", InvalidUrl, "Invalid URL 'http:///x': it has no host"),
             ("http://:80/", InvalidUrl, "Invalid URL 'http://:80/': it has no host"),
             ("http://u@/", InvalidUrl, "Invalid URL 'http:///': it has no host"),
-            ("http://h:99999/", InvalidUrl, "Invalid URL 'http://h:99999/': '99999' is no port"),
-            ("http://h:123456/", InvalidUrl, "Invalid URL 'http://h:123456/': '123456' is no port"),
-            ("http://h:abc/", InvalidUrl, "Invalid URL 'http://h:abc/': 'abc' is no port"),
-            ("http://h:-1/", InvalidUrl, "Invalid URL 'http://h:-1/': '-1' is no port"),
+            ("http://h:99999/", InvalidUrl, "Invalid URL 'http://h:99999/': '99999' is no port (1 to 65535)"),
+            (
+                "http://h:123456/",
+                InvalidUrl,
+                "Invalid URL 'http://h:123456/': '123456' is no port (1 to 65535)",
+            ),
+            ("http://h:abc/", InvalidUrl, "Invalid URL 'http://h:abc/': 'abc' is no port (1 to 65535)"),
+            ("http://h:-1/", InvalidUrl, "Invalid URL 'http://h:-1/': '-1' is no port (1 to 65535)"),
             ("http://h h/", InvalidUrl, "Invalid URL 'http://h h/': 'h h' is no valid host"),
             ("http://h\n/", InvalidUrl, "Invalid URL 'http://h\\n/': 'h\\n' is no valid host"),
             ("http://*.x/", InvalidUrl, "Invalid URL 'http://*.x/': '*.x' is no valid host"),

@@ -69,11 +69,13 @@ static void urls(void) {
   } all[] = {
       {RF_ERROR_MISSING_SCHEMA, "example.com/path",
        "Invalid URL 'example.com/path': it has no scheme; perhaps you meant https://example.com/path"},
+      {RF_ERROR_INVALID_SCHEMA, "localhost:80/x",
+       "Invalid URL 'localhost:80/x': its scheme is neither http nor https; perhaps you meant http://localhost:80/x"},
       {RF_ERROR_INVALID_SCHEMA, "ftp://example.com/file",
        "Invalid URL 'ftp://example.com/file': its scheme is neither http nor https"},
       {RF_ERROR_INVALID_URL, "http://", "Invalid URL 'http://': it has no host"},
-      {RF_ERROR_INVALID_URL, "http://h:99999/", "Invalid URL 'http://h:99999/': '99999' is no port"},
-      {RF_ERROR_INVALID_URL, "http://h:port/", "Invalid URL 'http://h:port/': 'port' is no port"},
+      {RF_ERROR_INVALID_URL, "http://h:99999/", "Invalid URL 'http://h:99999/': '99999' is no port (1 to 65535)"},
+      {RF_ERROR_INVALID_URL, "http://h:port/", "Invalid URL 'http://h:port/': 'port' is no port (1 to 65535)"},
       {RF_ERROR_INVALID_URL, "http://[::1/", "Invalid URL 'http://[::1/': '[::1' is no valid host"},
       {RF_ERROR_INVALID_URL, "http://two words/", "Invalid URL 'http://two words/': 'two words' is no valid host"},
       {RF_ERROR_INVALID_URL, "http://*.example.com/",
@@ -297,7 +299,7 @@ static void heads(void) {
       {RF_ERROR_CONNECTION, "/close/empty", "Connection aborted: %s closed the connection without a response"},
       {RF_ERROR_CONNECTION, "/close/status-line",
        "Connection aborted: %s closed the connection inside the head of its response, after 11 bytes"},
-      {RF_ERROR_CONNECTION, "/raw?bytes=HELLO", "Connection aborted: %s sent what is no response of HTTP/1"},
+      {RF_ERROR_CONNECTION, "/raw?bytes=HELLO", "Connection aborted: %s sent what is no response of HTTP/1: \"HELLO\""},
       {RF_ERROR_CONNECTION, "/bad-status?line=HTTP/1.1+OK",
        "Connection aborted: %s sent what does not begin with a status line of HTTP/1"},
       {RF_ERROR_CONNECTION, "/huge-header?size=300000",
@@ -370,7 +372,7 @@ static void bodies_of_responses(void) {
   }
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_max_body(options, 100));
-  SAYS_WITH(RF_ERROR_BODY_TOO_LARGE, "The body is longer than the limit of 100 bytes", http("/bytes/101"), options);
+  SAYS_WITH(RF_ERROR_BODY_TOO_LARGE, text("The body from %s is longer than the limit of 100 bytes", peer), http("/bytes/101"), options);
   wire *server = wire_start(too_much_before_it, NULL);
   SAYS_OF(RF_ERROR_CONNECTION,
           text("Connection aborted: 127.0.0.1:%d sent more than 100 interim responses", server->port),

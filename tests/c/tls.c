@@ -531,7 +531,8 @@ static void words(void) {
       {"RF_TEST_HTTPS_WRONG_HOST", "RF_TEST_CA",
        "certificate verify failed for %s: the certificate is for other names: wrong.example.test"},
       {"RF_TEST_HTTPS_OWN", "RF_TEST_CA",
-       "certificate verify failed for %s: the certificate is that of an authority, which is not trusted as a server"},
+       "certificate verify failed for %s: the certificate is that of an authority (CA:TRUE), and not among those that "
+       "are trusted: see rf_options_set_ca_bundle"},
       {"RF_TEST_HTTPS_VERSION_1", "RF_TEST_CA",
        "certificate verify failed for %s: the certificate is of another version than 3"},
       {"RF_TEST_HTTPS_ODD_EXTENSION", "RF_TEST_CA",

@@ -92,7 +92,9 @@ const UNFIT: &str = "the certificate, or one that it is signed with, breaks the 
 fn of_chain(error: &webpki::Error) -> &'static str {
     use webpki::Error as W;
     match error {
-        W::CaUsedAsEndEntity => "the certificate is that of an authority, which is not trusted as a server",
+        W::CaUsedAsEndEntity => {
+            "the certificate is that of an authority (CA:TRUE), and not among those that are trusted: see rf_options_set_ca_bundle"
+        }
         W::EndEntityUsedAsCa => "the certificate is signed with one that is not an authority's",
         W::UnsupportedCertVersion => "the certificate is of another version than 3",
         W::UnsupportedCriticalExtension => "the certificate has a critical extension that is not known",
