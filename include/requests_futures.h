@@ -8,7 +8,8 @@
  *
  *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
  *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
- *              exactly when the status is RF_FAILED, and `done` of rf_wait), and every argument is still yours. A
+ *              when the status is RF_FAILED and left alone otherwise, so begin with NULL; and for `done` of rf_wait),
+ *              and every argument is still yours. A
  *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
  *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
  *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
@@ -44,8 +45,8 @@
  *              more second after the deadline; then its process is killed and the future fails with
  *              RF_ERROR_BROKEN_POOL.
  *
- *   Times      Milliseconds. 0 looks and does not wait, RF_FOREVER waits without limit. Elapsed times are
- *              microseconds.
+ *   Times      Milliseconds. In functions that wait, 0 looks and does not wait, and RF_FOREVER waits without limit; a
+ *              time-out or deadline of a request is 1 at least. Elapsed times are microseconds.
  *
  *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
  *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose
@@ -620,8 +621,10 @@ rf_status rf_options_set_auth_bearer(rf_options *options, const char *token);
 // Authorization header in the same options goes out.
 rf_status rf_options_set_auth_none(rf_options *options);
 
-// Sets how long connecting may take, from look-up to TLS, and how long the server may be silent between two
-// reads, in milliseconds. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+// Sets how long connecting may take (the look-up, all addresses, a proxy's handshake and TLS together), and how
+// long the server may be silent: take nothing while the request is sent, or send nothing before its head or
+// between two reads of its body. In milliseconds, both anew for each redirect and each try. RF_FOREVER: no limit,
+// which is the default. RF_E_INVALID: 0 or another negative number.
 rf_status rf_options_set_timeout(rf_options *options, int64_t connect_ms, int64_t read_ms);
 
 // Sets how long all of it may take in milliseconds, from submission to the last byte: queue, redirects, retries
@@ -668,18 +671,20 @@ rf_status rf_options_set_stream(rf_options *options, bool stream);
 // but an empty one. Default: no limit.
 rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 
-// Writes the decoded body into a file, which has this name when it is complete and not before: until then it lies
-// under another one in the same folder, and a failure, also to write or to close it, removes it and leaves what
-// was there. A file that is replaced passes on its mode and, as far as the process may, its owner; a new one has
-// the mode that open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device
-// or a pipe is written to directly; a pipe without a reader is waited for until the deadline, and a reader that
-// goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status
-// such as 404 is no failure: its body becomes the file's, unless a response hook fails the future. An answer to
-// HEAD and a 304 have none, and leave what was there.
+// Writes the decoded body into a file, which has this name when it is complete and not before (a relative one is
+// looked up when the file is opened): until then it lies under another one in the same folder, and a failure,
+// also to write or to close it, removes it and leaves what was there. A file that is replaced passes on its mode
+// and, as far as the process may, its owner; a new one has the mode that open() gives it. A symbolic link is
+// followed: what it leads to is replaced or created. A device or a pipe is written to directly; a pipe without a
+// reader is waited for until the deadline, and a reader that goes away fails the future (EPIPE) without SIGPIPE.
+// Content and text of the response are then empty. A status such as 404 is no failure: its body becomes the
+// file's, unless a response hook fails the future. An answer to HEAD and a 304 have none, and leave what was
+// there.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
-// Gives the decoded body to a function, piece by piece, on the worker. Content and text of the response are then
-// empty.
+// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker.
+// A body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the
+// one that was called last counts. Content and text of the response are then empty.
 rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *user_data, rf_drop_fn drop);
 
 // Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
