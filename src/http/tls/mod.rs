@@ -2,6 +2,7 @@
 
 mod certificates;
 mod failure;
+mod p521;
 mod verify;
 mod x509;
 
@@ -144,8 +145,11 @@ impl Drop for Turn<'_> {
     }
 }
 
-static PROVIDER: PerProcess<Arc<CryptoProvider>> =
-    PerProcess::new(|_| Arc::new(rustls::crypto::ring::default_provider()));
+static PROVIDER: PerProcess<Arc<CryptoProvider>> = PerProcess::new(|_| {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.signature_verification_algorithms = p521::added_to(provider.signature_verification_algorithms);
+    Arc::new(provider)
+});
 
 static SYSTEM_ROOTS: PerProcess<OnceLock<Arc<Roots>>> = PerProcess::new(|_| OnceLock::new());
 

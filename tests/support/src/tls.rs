@@ -129,6 +129,8 @@ fn config(
 const VERSION_1: &str = include_str!("../certificates/version-1.pem");
 const ODD_EXTENSION: &str = include_str!("../certificates/odd-extension.pem");
 const RSA_1024: &str = include_str!("../certificates/rsa-1024.pem");
+const P521_PEM: &str = include_str!("../certificates/p521.pem");
+const P521_CA: &str = include_str!("../certificates/p521-ca.pem");
 const RSA_PSS: &str = include_str!("../certificates/rsa-pss.pem");
 
 /// A key under the name of another kind of signature.
@@ -166,6 +168,33 @@ fn key_of(pem: &str) -> Result<Arc<dyn SigningKey>, Failure> {
     Ok(ring::sign::any_supported_type(&PrivateKeyDer::from_pem_slice(pem.as_bytes())?)?)
 }
 
+/// A key on P-521, which the provider cannot sign with.
+#[derive(Clone, Debug)]
+struct P521(p521::ecdsa::SigningKey);
+
+impl SigningKey for P521 {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered
+            .contains(&SignatureScheme::ECDSA_NISTP521_SHA512)
+            .then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for P521 {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let signature: p521::ecdsa::DerSignature = p521::ecdsa::signature::Signer::sign(&self.0, message);
+        Ok(signature.as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP521_SHA512
+    }
+}
+
 /// A server with these very things, whether they fit together or not.
 fn odd_config(
     certificate: CertificateDer<'static>,
@@ -197,6 +226,10 @@ fn odd_configs() -> Result<Vec<(&'static str, Arc<ServerConfig>)>, Failure> {
         // rsa_pss_pss_sha256 of RFC 8446.
         says: SignatureScheme::Unknown(0x0809),
     });
+    let key = P521_PEM.find("-----BEGIN PRIVATE KEY").map(|at| &P521_PEM[at..]).unwrap_or_default();
+    let key = <p521::ecdsa::SigningKey as p521::pkcs8::DecodePrivateKey>::from_pkcs8_pem(key)
+        .map_err(|error| Failure::Certificate(error.to_string()))?;
+    let p521 = Arc::new(P521(key));
     let tls12: &[&SupportedProtocolVersion] = &[&version::TLS12];
     let tls13: &[&SupportedProtocolVersion] = &[&version::TLS13];
     Ok(vec![
@@ -205,6 +238,8 @@ fn odd_configs() -> Result<Vec<(&'static str, Arc<ServerConfig>)>, Failure> {
         ("odd-extension", odd_config(certificate(ODD_EXTENSION)?, key_of(ODD_EXTENSION)?, BOTH_VERSIONS)?),
         ("rsa-1024", odd_config(certificate(RSA_1024)?, rsa_1024, BOTH_VERSIONS)?),
         ("rsa-pss", odd_config(certificate(RSA_PSS)?, rsa_pss, tls13)?),
+        ("p521", odd_config(certificate(P521_PEM)?, p521.clone(), tls13)?),
+        ("p521-tls12", odd_config(certificate(P521_PEM)?, p521, tls12)?),
         ("garbage", odd_config(garbage, key_of(VERSION_1)?, BOTH_VERSIONS)?),
         ("wrong-key", odd_config(certificate(VERSION_1)?, key_of(ODD_EXTENSION)?, tls13)?),
         ("wrong-key-tls12", odd_config(certificate(ODD_EXTENSION)?, key_of(VERSION_1)?, tls12)?),
@@ -357,6 +392,7 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
             ("version-1", write("version-1.pem", VERSION_1)?),
             ("odd-extension", write("odd-extension.pem", ODD_EXTENSION)?),
             ("rsa-pss", write("rsa-pss.pem", RSA_PSS)?),
+            ("p521-ca", write("p521-ca.pem", P521_CA)?),
         ],
     };
     Ok((configs, files))
