@@ -1,0 +1,349 @@
+//! Reading the body of a response: all at once, in pieces, line by line, or into an output.
+
+use std::cell::RefCell;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Body, BodyState, PIECE, Progress, Refusal, Response, Source, server_of};
+use crate::future::control::Control;
+use crate::future::monitor::{MonitorGuard, Until};
+use crate::message::error::{DecodeError, Error, ErrorKind};
+use crate::system::thread;
+
+impl Response {
+    // ---- the body ----
+    //
+    // Reading may call functions of the user's, and those may ask for this very body. So a reader takes the
+    // source out and leaves word who he is; the lock is not held meanwhile. Others wait, he himself is refused.
+
+    /// The body, once nobody reads it.
+    fn free_body(&self) -> Result<MonitorGuard<'_, Body>, Refusal> {
+        let mut body = self.body.lock();
+        while let Some(reader) = body.reader {
+            if reader == thread::token() {
+                return Err(Refusal::State);
+            }
+            body = body.wait(Until::Forever);
+        }
+        Ok(body)
+    }
+
+    /// Reads with the source in hand, and puts it back unless it has ended, failed, or was closed meanwhile. At the
+    /// end, `ended` changes the state before anyone else can see the body.
+    fn with_source(
+        &self,
+        mut body: MonitorGuard<'_, Body>,
+        read: impl FnOnce(&mut Source) -> std::io::Result<Progress>,
+        ended: impl FnOnce(&mut Body),
+    ) -> Result<(), Refusal> {
+        let is_inherited = |control: &Arc<Control>| control.origin().is_inherited();
+        if body.source.is_some() && self.control.lock().as_ref().is_some_and(is_inherited) {
+            // The connection is that of the process which forked this one.
+            return Err(Refusal::Failed(Error::forked()));
+        }
+        let Some(mut source) = body.source.take() else {
+            ended(&mut body);
+            return Ok(());
+        };
+        body.reader = Some(thread::token());
+        drop(body);
+        let result = read(&mut source);
+        let mut body = self.body.lock();
+        body.reader = None;
+        let outcome = match result {
+            _ if body.state == BodyState::Closed => Err(Refusal::State),
+            Ok(Progress::More) => {
+                body.source = Some(source);
+                body.notify_all();
+                return Ok(());
+            }
+            Ok(Progress::End) => {
+                ended(&mut body);
+                Ok(())
+            }
+            Err(error) => {
+                let error = self.body_error(error);
+                body.failure = Some(error.clone());
+                Err(Refusal::Failed(error))
+            }
+        };
+        // The connection goes back, or is closed, with the source: not under the lock.
+        body.notify_all();
+        drop(source);
+        self.control.lock().take();
+        outcome
+    }
+
+    /// Whether nothing of the body is left on its connection.
+    pub fn is_read(&self) -> bool {
+        let body = self.body.lock();
+        body.source.is_none() && body.reader.is_none()
+    }
+
+    /// The whole body; it is read now, if nobody did before.
+    pub fn content(&self) -> Result<&[u8], Refusal> {
+        if let Some(content) = self.kept() {
+            return Ok(content);
+        }
+        self.read_all()?;
+        self.kept().ok_or(Refusal::State)
+    }
+
+    /// The content, once all of it was read. A NUL follows.
+    pub(super) fn kept(&self) -> Option<&[u8]> {
+        let content = self.content.get()?;
+        let end = content.len() - 1;
+        let start = if self.given_away.load(Ordering::Acquire) { end } else { 0 };
+        Some(&content[start..end])
+    }
+
+    fn read_all(&self) -> Result<(), Refusal> {
+        let body = self.free_body()?;
+        match body.state {
+            BodyState::Kept => return Ok(()),
+            BodyState::Partial | BodyState::Closed => return Err(Refusal::State),
+            BodyState::Consumed => return Err(Refusal::Failed(consumed())),
+            BodyState::Untouched => {}
+        }
+        if let Some(failure) = &body.failure {
+            return Err(Refusal::Failed(failure.clone()));
+        }
+        let content = RefCell::new(Vec::new());
+        let read = |source: &mut Source| {
+            let content = &mut *content.borrow_mut();
+            source.read_to_end(content).map_err(|error| match error.kind() {
+                std::io::ErrorKind::OutOfMemory => no_room_after(content.len()).into_io(),
+                _ => {
+                    if let Some(control) = &*self.control.lock() {
+                        control.free_later(mem::take(content));
+                    }
+                    error
+                }
+            })?;
+            // For the NUL.
+            content.try_reserve_exact(1).map_err(|_| no_room_after(content.len()).into_io())?;
+            Ok(Progress::End)
+        };
+        self.with_source(body, read, |body| {
+            let mut content = content.take();
+            content.push(0);
+            let _ = self.content.set(content);
+            body.state = BodyState::Kept;
+        })
+    }
+
+    /// Gives the body to `write`, piece by piece, and keeps nothing of it.
+    pub fn drain(&self, write: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        if let Some(content) = self.kept() {
+            // A hook has read it.
+            if !content.is_empty() {
+                write(content)?;
+            }
+            let mut body = self.body.lock();
+            self.given_away.store(true, Ordering::Release);
+            body.delivered = 0;
+            body.line.clear();
+            return Ok(());
+        }
+        // Somebody has read a part of it: what is left is not the body.
+        if matches!(self.body.lock().state, BodyState::Partial | BodyState::Consumed) {
+            return Err(consumed().at(self.url.as_str()));
+        }
+        let mut piece = vec![0; PIECE];
+        loop {
+            match self.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => {
+                    if let Err(error) = write(&piece[..count]) {
+                        self.close();
+                        return Err(error);
+                    }
+                }
+                // Somebody has closed it.
+                Err(Refusal::State) => return Err(consumed().at(self.url.as_str())),
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
+        }
+        let mut body = self.body.lock();
+        if body.state == BodyState::Consumed {
+            body.state = BodyState::Kept;
+            let _ = self.content.set(vec![0]);
+        }
+        Ok(())
+    }
+
+    /// Reads a piece into `buffer`; 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        let mut body = self.free_body()?;
+        // What a line did not need comes first.
+        if !body.line.is_empty() && body.state != BodyState::Closed {
+            let count = body.line.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&body.line[..count]);
+            body.line.drain(..count);
+            return Ok(count);
+        }
+        match body.state {
+            BodyState::Closed => return Err(Refusal::State),
+            BodyState::Consumed => return Ok(0),
+            BodyState::Kept => {
+                let left = &self.kept().unwrap_or_default()[body.delivered..];
+                let count = left.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&left[..count]);
+                body.delivered += count;
+                return Ok(count);
+            }
+            BodyState::Untouched | BodyState::Partial => {}
+        }
+        if let Some(failure) = &body.failure {
+            return Err(Refusal::Failed(failure.clone()));
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        body.state = BodyState::Partial;
+        let mut count = 0;
+        let read = |source: &mut Source| {
+            count = read_some(source, buffer)?;
+            Ok(if count == 0 { Progress::End } else { Progress::More })
+        };
+        self.with_source(body, read, |body| body.state = BodyState::Consumed)?;
+        Ok(count)
+    }
+
+    /// The next line without its end; None after the last. It lives until the next line is read.
+    pub fn read_line(&self) -> Result<Option<(*const u8, usize)>, Refusal> {
+        let (mut pending, mut after_return) = {
+            let mut body = self.free_body()?;
+            if body.state == BodyState::Closed {
+                return Err(Refusal::State);
+            }
+            (mem::take(&mut body.line), body.after_return)
+        };
+        let mut searched = 0;
+        loop {
+            if after_return && !pending.is_empty() {
+                after_return = false;
+                if pending[0] == b'\n' {
+                    pending.remove(0);
+                }
+            }
+            let end = pending[searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            if let Some(end) = end.map(|end| searched + end) {
+                let mut body = self.body.lock();
+                body.after_return = pending[end] == b'\r';
+                body.line = pending.split_off(end + 1);
+                drop(body);
+                pending.pop();
+                return Ok(Some(self.lend_line(pending)));
+            }
+            searched = pending.len();
+            let mut piece = [0; 8 * 1024];
+            // Before they are read: what has been read must not be lost.
+            if pending.try_reserve(piece.len()).is_err() {
+                return Err(self.line_too_long(pending, after_return));
+            }
+            match self.read(&mut piece) {
+                Ok(0) => {
+                    self.body.lock().after_return = after_return;
+                    return Ok(if pending.is_empty() { None } else { Some(self.lend_line(pending)) });
+                }
+                Ok(count) => pending.extend_from_slice(&piece[..count]),
+                // A line that a failure cut is not delivered.
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// There is no memory for more of a line. What is left of a body that comes from a connection begins in the
+    /// middle of it, so it fails from now on; a body that lies in memory can still be read in pieces.
+    fn line_too_long(&self, pending: Vec<u8>, after_return: bool) -> Refusal {
+        let error = Error::out_of_memory(format_args!("a line of more than {} bytes", pending.len()))
+            .at(self.url.as_str());
+        let mut body = self.body.lock();
+        body.after_return = after_return;
+        if matches!(body.state, BodyState::Kept | BodyState::Consumed) {
+            body.line = pending;
+            return Refusal::Failed(error);
+        }
+        body.failure = Some(error.clone());
+        let source = body.source.take();
+        drop(body);
+        // The connection is closed with the source: not under the lock.
+        drop(source);
+        self.control.lock().take();
+        Refusal::Failed(error)
+    }
+
+    fn lend_line(&self, mut line: Vec<u8>) -> (*const u8, usize) {
+        let length = line.len();
+        line.push(0);
+        let address = line.as_ptr();
+        let mut lines = self.lines.lock();
+        // A stream can go on for ever: of its lines only the last is kept.
+        lines.clear();
+        lines.push(line);
+        (address, length)
+    }
+
+    /// Ends the reading; the connection is closed unless the body was read to its end. A thread that reads at this moment
+    /// is let go.
+    pub fn close(&self) {
+        let mut body = self.body.lock();
+        if body.state != BodyState::Kept {
+            body.state = BodyState::Closed;
+        }
+        let source = body.source.take();
+        let reading = body.reader.is_some();
+        drop(body);
+        drop(source);
+        let control = self.control.lock().take();
+        if let Some(control) = control.filter(|_| reading) {
+            control.abort();
+        }
+    }
+
+    fn body_error(&self, error: std::io::Error) -> Error {
+        if let Some(broken) = DecodeError::of(&error) {
+            return Error::new(
+                ErrorKind::ContentDecoding,
+                format!(
+                    "Cannot decode the {} body from {}: {}",
+                    broken.coding,
+                    server_of(self.url.as_str()),
+                    broken.detail
+                ),
+            )
+            .at(self.url.as_str());
+        }
+        let error = Error::from_io(error)
+            .unwrap_or_else(|error| Error::os(ErrorKind::ChunkedEncoding, "Connection broken", &error));
+        match error.kind() {
+            // The reader of the body knows the limit alone.
+            ErrorKind::BodyTooLarge => {
+                let text = format!("The body from {} is {error}", server_of(self.url.as_str()));
+                Error::new(ErrorKind::BodyTooLarge, text)
+            }
+            _ => error,
+        }
+        .at(self.url.as_str())
+    }
+}
+
+/// The memory for a body ended after so many bytes of it.
+fn no_room_after(bytes: usize) -> Error {
+    Error::out_of_memory(format_args!("the body, of which {bytes} bytes have arrived"))
+}
+
+fn read_some(source: &mut Source, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match source.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn consumed() -> Error {
+    Error::new(ErrorKind::StreamConsumed, "The content for this response was already consumed")
+}
