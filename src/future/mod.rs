@@ -76,6 +76,7 @@ struct Core<W: Work> {
     /// Lives until the last callback has run.
     ticket: Option<Ticket>,
     control: Option<Arc<Control>>,
+    /// An abort has been decided: pending, it does not begin any more; running, its outcome is that of the abort.
     aborting: bool,
     listeners: Vec<Listener<W>>,
 }
@@ -241,10 +242,10 @@ impl<W: Work> Future<W> {
         self.user_data.store(user_data, Ordering::Release);
     }
 
-    /// Takes the work out and runs, unless the future was cancelled meanwhile.
+    /// Takes the work out and runs, unless the future was cancelled or held back meanwhile.
     pub fn start(&self, control: &Arc<Control>) -> Option<W> {
         let mut core = lock(&self.core);
-        if self.state() != State::Pending {
+        if self.state() != State::Pending || core.aborting {
             return None;
         }
         self.state.store(State::Running as u8, Ordering::Release);
@@ -267,8 +268,8 @@ impl<W: Work> Future<W> {
         RunsHere { runner: &self.runner, _running: Running::begin(), _held: held }
     }
 
-    /// What has to happen before it is over, as far as that is known. `all_blocked`: nobody is left to run what was given
-    /// to this executor and has not begun.
+    /// What has to happen before it is over, as far as that is known. `all_blocked`: nobody is left to run what was
+    /// given to this executor and has not begun.
     pub fn way(&self, all_blocked: Option<u64>) -> Way {
         match (self.state(), self.runner.load(Ordering::Acquire)) {
             (State::Pending, _) if all_blocked == Some(self.home) => Way::Never,
@@ -309,6 +310,18 @@ impl<W: Work> Future<W> {
             State::Running | State::Finished => return false,
         }
         true
+    }
+
+    /// From now on a pending future does not begin. Whoever calls this cancels it later: that runs its callbacks, and
+    /// this does not. False when it is not pending.
+    pub fn hold_back(&self) -> bool {
+        if self.is_inherited() {
+            return false;
+        }
+        let mut core = lock(&self.core);
+        let pending = self.state() == State::Pending;
+        core.aborting |= pending;
+        pending
     }
 
     /// Cancels a pending future and stops a running one. False when it was over before.
@@ -497,6 +510,27 @@ mod tests {
         assert!(future.cancel());
         assert!(future.start(&control()).is_none());
         assert_eq!(future.outcome(), Some(&"cancelled"));
+    }
+
+    #[test]
+    fn what_is_held_back_does_not_begin_and_is_cancelled_later() {
+        let (future, drops) = pending();
+        let called = Arc::new(AtomicUsize::new(0));
+        let count = called.clone();
+        future.add_done_callback(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        assert!(future.hold_back() && future.start(&control()).is_none());
+        assert_eq!((future.state(), called.load(Ordering::SeqCst)), (State::Pending, 0));
+        assert!(future.cancel() && !future.hold_back());
+        assert_eq!(future.outcome(), Some(&"cancelled"));
+        assert_eq!((called.load(Ordering::SeqCst), drops.load(Ordering::SeqCst)), (1, 1));
+
+        let (future, _) = pending();
+        let _work = future.start(&control());
+        assert!(!future.hold_back());
+        future.finish("done");
+        assert_eq!(future.outcome(), Some(&"done"));
     }
 
     #[test]

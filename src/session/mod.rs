@@ -265,22 +265,22 @@ impl Session {
                 _ => open_futures.futures.iter().flatten().cloned().collect(),
             }
         };
-        // What is queued first: a worker whose request is aborted would begin one of these, and it would be sent.
-        for future in &futures {
-            future.cancel();
-        }
         if mode == CloseMode::Abort {
-            for future in &futures {
+            // A worker whose request is aborted must not begin what is queued, and the callbacks of what is queued,
+            // which run on this thread, must not delay the aborts.
+            let begun: Vec<_> = futures.iter().filter(|future| !future.hold_back()).collect();
+            for future in begun {
                 future.abort();
             }
-        }
-        drop(futures);
-        if mode == CloseMode::Abort {
             let streams = mem::take(&mut self.open_futures.lock().streams);
             for stream in streams.iter().filter_map(Weak::upgrade) {
                 stream.abort();
             }
         }
+        for future in &futures {
+            future.cancel();
+        }
+        drop(futures);
         let inside = announce_closing();
         let closing = Closing::here();
         let mut open_futures = self.open_futures.lock();

@@ -446,6 +446,39 @@ static void nothing_begins_after_an_abort(void) {
   }
 }
 
+static rf_future *begun;
+
+static void wait_for_what_had_begun(rf_future *future, void *called) {
+  (void)future;
+  EVENTUALLY(rf_future_done(begun));
+  INCREMENT(*(int *)called);
+}
+
+/* The callbacks of what is queued run on the thread that closes: what runs is aborted before. */
+static void a_slow_callback_does_not_delay_an_abort(void) {
+  wire *server = wire_start(wait_and_count, NULL);
+  rf_session *session = new_session_workers(1);
+  rf_future *queued[3];
+  int calls = 0;
+  begun = get(session, wire_url(server, "/"), NULL);
+  EVENTUALLY(wire_requests(server) == 1);
+  for (int i = 0; i < 3; i++) {
+    queued[i] = get(session, wire_url(server, "/"), NULL);
+    CHECK_OK(rf_future_add_done_callback(queued[i], wait_for_what_had_begun, &calls, NULL));
+  }
+  CHECK_OK(rf_session_close(session, RF_CLOSE_ABORT));
+  ERROR_OF(RF_ERROR_ABORTED, begun);
+  for (int i = 0; i < 3; i++) {
+    CHECK(rf_future_cancelled(queued[i]));
+    rf_future_free(queued[i]);
+  }
+  CHECK_INT(3, LOAD(calls));
+  CHECK_INT(1, wire_requests(server));
+  rf_future_free(begun);
+  rf_session_free(session);
+  wire_stop(server);
+}
+
 int main(void) {
   alarm(110 * (unsigned)patience()); /* who waits for himself waits for ever */
   for (int way = 0; way < HOWS; way++) {
@@ -469,6 +502,7 @@ int main(void) {
     from_the_callback_of_a_cancelled_one(mode);
   }
   nothing_begins_after_an_abort();
+  a_slow_callback_does_not_delay_an_abort();
   two_that_end_each_other();
   on_an_executor_of_ones_own();
   return finish();

@@ -198,6 +198,20 @@ fn an_abort_tells_the_truth_about_the_outcome() {
 }
 
 #[test]
+fn what_is_held_back_never_begins() {
+    in_every_order(|| {
+        let future = pending();
+        let worker = spawn(&future, run);
+        let held = future.hold_back();
+        let aborted = if held { future.cancel() } else { future.abort() };
+        let ran = worker.join().unwrap();
+        assert_eq!(held, !ran);
+        let end = if held { &What::Cancelled } else { [&What::Result, &What::Aborted][usize::from(aborted)] };
+        assert_eq!(what(&future), Some(end));
+    });
+}
+
+#[test]
 fn an_abort_reaches_what_runs() {
     in_every_order(|| {
         let future = pending();
