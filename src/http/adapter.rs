@@ -119,8 +119,8 @@ pub struct Adapter {
 }
 
 struct Pool {
-    /// The generation of processes that has its connections: in a forked child nobody takes the lock, which a thread that
-    /// is not there may hold.
+    /// The generation of processes that has its connections: in a forked child nobody takes the lock, which a thread
+    /// that is not there may hold.
     made_in: u32,
     settings: AdapterSettings,
     /// Notified when a connection came back or was closed, for those who wait under `pool_block`.
@@ -244,18 +244,13 @@ impl Adapter {
         limits: &Limits,
         open: impl Fn(Socket) -> Channel,
     ) -> Result<Channel, Error> {
-        let unable = |why: &dyn fmt::Display| {
-            Error::new(ErrorKind::Proxy, format!("Unable to connect to proxy {}: {why}", proxy.shown()))
-        };
         let blame = |error: Error| match error.kind() {
             // The limits name the proxy already.
             ErrorKind::Connection | ErrorKind::Ssl => error.of_kind(ErrorKind::Proxy),
             _ => error,
         };
         let refused = |error: HandshakeError| match error {
-            HandshakeError::Io(error) => {
-                blame(Error::from_io(error).unwrap_or_else(|error| limits.lost(&error)))
-            }
+            HandshakeError::Io(error) => blame(limits.explain(error)),
             HandshakeError::Refused(text) => {
                 let (host, proxy) = (Authority(&route.host, route.port), proxy.shown());
                 Error::new(
@@ -266,7 +261,10 @@ impl Adapter {
         };
         let addresses =
             dns::resolve(&proxy.host, proxy.port, limits).map_err(|error| match error.kind() {
-                ErrorKind::Connection => unable(&error),
+                ErrorKind::Connection => Error::new(
+                    ErrorKind::Proxy,
+                    format!("Unable to connect to proxy {}: {error}", proxy.shown()),
+                ),
                 _ => error,
             })?;
         let to_server = limits;

@@ -104,10 +104,10 @@ impl Channel {
         receive_behind(content, most, |room| self.receive(room, limits))
     }
 
-    /// The same without waiting; None for nothing.
-    pub fn receive_into_now(&mut self, content: &mut Vec<u8>, most: usize) -> Result<Option<usize>, Error> {
+    /// The same as [`Channel::receive_now`] does it.
+    pub fn receive_into_now(&mut self, content: &mut Vec<u8>, most: usize) -> io::Result<Option<usize>> {
         let mut nothing = false;
-        let received = receive_behind(content, most, |room| {
+        let received = receive_behind::<io::Error>(content, most, |room| {
             let received = self.receive_now(room)?;
             nothing = received.is_none();
             Ok(received.unwrap_or(0))
@@ -192,20 +192,20 @@ impl Channel {
     }
 
     /// What is there, without waiting: 0 at the end, None for nothing. Through two layers of TLS it does not look.
-    pub fn receive_now(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+    /// For its errors see [`Limits::explain`].
+    pub fn receive_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         struct Now<'a>(&'a Socket);
         impl Read for Now<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.0.receive_now(buffer)
             }
         }
-        let lost = |error: &io::Error| Error::os(ErrorKind::Connection, "Connection aborted", error);
         let layer = match &mut self.layers[..] {
             [] => {
                 return match self.socket.receive_now(buffer) {
                     Ok(received) => Ok(Some(received)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => Err(lost(&error)),
+                    Err(error) => Err(error),
                 };
             }
             [layer] => layer,
@@ -215,27 +215,27 @@ impl Channel {
             match layer.connection.reader().read(buffer) {
                 Ok(read) => return Ok(Some(read)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(error),
             }
             match layer.connection.read_tls(&mut Now(&self.socket)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(lost(&error)),
+                Err(error) => return Err(error),
             }
             layer
                 .connection
                 .process_new_packets()
-                .map_err(|error| tls::failure(&error, &layer.peer, Phase::Transfer))?;
+                .map_err(|error| tls::failure(&error, &layer.peer, Phase::Transfer).into_io())?;
         }
     }
 }
 
 /// Receives behind what `content` holds, into memory that it has reserved.
-fn receive_behind(
+fn receive_behind<E>(
     content: &mut Vec<u8>,
     most: usize,
-    receive: impl FnOnce(&mut [u8]) -> Result<usize, Error>,
-) -> Result<usize, Error> {
+    receive: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+) -> Result<usize, E> {
     let filled = content.len();
     content.resize(filled + most.min(RECORDS), 0);
     let received = receive(&mut content[filled..]);

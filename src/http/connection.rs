@@ -1,5 +1,6 @@
 //! A connection that carries one request at a time: its channel and its input buffer.
 
+use std::io;
 use std::time::Instant;
 
 use super::channel::{Channel, Sent};
@@ -160,7 +161,7 @@ impl Connection {
         let input = &mut self.input[self.end..];
         let received = match &self.unsent {
             None => self.channel.receive(input, limits)?,
-            Some(error) => self.channel.receive_now(input)?.ok_or_else(|| (**error).clone())?,
+            Some(error) => there(self.channel.receive_now(input), error, limits)?,
         };
         self.end += received;
         self.flooded = self.end == self.input.len();
@@ -171,7 +172,7 @@ impl Connection {
     pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
         match &self.unsent {
             None => self.channel.receive(buffer, limits),
-            Some(error) => self.channel.receive_now(buffer)?.ok_or_else(|| (**error).clone()),
+            Some(error) => there(self.channel.receive_now(buffer), error, limits),
         }
     }
 
@@ -184,7 +185,7 @@ impl Connection {
     ) -> Result<usize, Error> {
         match &self.unsent {
             None => self.channel.receive_into(content, most, limits),
-            Some(error) => self.channel.receive_into_now(content, most)?.ok_or_else(|| (**error).clone()),
+            Some(error) => there(self.channel.receive_into_now(content, most), error, limits),
         }
     }
 
@@ -220,7 +221,7 @@ impl Connection {
     }
 
     /// Receives what is there, without waiting; None for nothing.
-    fn fill_now(&mut self) -> Result<Option<usize>, Error> {
+    fn fill_now(&mut self) -> io::Result<Option<usize>> {
         self.make_room();
         let received = self.channel.receive_now(&mut self.input[self.end..])?;
         self.end += received.unwrap_or(0);
@@ -256,6 +257,11 @@ impl Connection {
         self.served += 1;
         self.used_at = Instant::now();
     }
+}
+
+/// What was there; where nothing was, more will not come, because sending has failed for the reason `unsent`.
+fn there(received: io::Result<Option<usize>>, unsent: &Error, limits: &Limits) -> Result<usize, Error> {
+    received.map_err(|error| limits.explain(error))?.ok_or_else(|| unsent.clone())
 }
 
 fn advance(pieces: &mut Vec<&[u8]>, mut amount: usize) {

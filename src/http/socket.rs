@@ -162,6 +162,11 @@ impl<'a> Limits<'a> {
         self.failed(format_args!("Connection aborted{self}"), error)
     }
 
+    /// Of an error that came through `std::io`: our own is untouched, and another one is the connection's end.
+    pub fn explain(&self, error: io::Error) -> Error {
+        Error::from_io(error).unwrap_or_else(|error| self.lost(&error))
+    }
+
     fn failed(&self, what: impl fmt::Display, error: &io::Error) -> Error {
         if self.control.is_aborted() {
             Error::aborted()

@@ -259,7 +259,7 @@ impl Error {
 
     /// What a forked child finds instead of an outcome.
     pub fn forked() -> Error {
-        Error::new(Shutdown, "The request belongs to the process that forked this one")
+        Error::plain(Shutdown, "The request belongs to the process that forked this one")
     }
 
     /// Why a request was stopped; `during` says in which moment, and continues the sentence.
@@ -290,26 +290,30 @@ impl Error {
     }
 }
 
-/// A message is no longer than about this many bytes.
-const LONGEST: usize = 1024;
+/// Of a message that is too long: how many bytes of its beginning and of its end are kept.
+const KEPT: (usize, usize) = (768, 256);
+
+/// A message is no longer than this: what is kept, and what says between the two how much is not.
+const LONGEST: usize = KEPT.0 + KEPT.1 + 48;
 
 /// Text that may hold what a stranger sent, on its way to a terminal or a log: nothing in it moves the cursor, turns the
-/// direction of writing or begins a line, and of much there is the beginning and the end.
+/// direction of writing or begins a line, and of much there is the beginning and the end. What came out of this passes
+/// unchanged: an error that comes from a worker process is presented again.
 fn presentable(message: String) -> String {
-    let is_harmful =
-        |c: char| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     // Nearly all are plain, and that is told for many bytes at once.
     let is_plain = message.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
-    if is_plain && message.len() <= LONGEST {
+    let message = if is_plain { message } else { escaped(message) };
+    if message.len() <= LONGEST {
         return message;
     }
-    let mut message = message;
-    if message.len() > LONGEST {
-        let boundary =
-            |from: usize| (from..).find(|at| message.is_char_boundary(*at)).unwrap_or(message.len());
-        let (head, tail) = (boundary(LONGEST * 3 / 4), boundary(message.len() - LONGEST / 4));
-        message = format!("{}[... {} bytes ...]{}", &message[..head], tail - head, &message[tail..]);
-    }
+    let boundary = |from: usize| (from..).find(|at| message.is_char_boundary(*at)).unwrap_or(message.len());
+    let (head, tail) = (boundary(KEPT.0), boundary(message.len() - KEPT.1));
+    format!("{}[... {} bytes ...]{}", &message[..head], tail - head, &message[tail..])
+}
+
+fn escaped(message: String) -> String {
+    let is_harmful =
+        |c: char| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     if !message.contains(is_harmful) {
         return message;
     }
@@ -428,6 +432,13 @@ mod tests {
         let long = message(&format!("begin {}\u{e9} end", "\u{e9}".repeat(100_000)));
         assert!(long.len() < 1100 && long.starts_with("begin ") && long.ends_with(" end"), "{long}");
         assert!(long.contains("[... 198988 bytes ...]"), "{long}");
+        for harm in ["\x1b", "\u{9b}", "\u{202e}", "\u{e9}", "x"] {
+            for count in [LONGEST - 1, LONGEST, LONGEST + 1, 1_000_000] {
+                let once = message(&harm.repeat(count));
+                assert!(once.len() <= LONGEST && once.len() >= KEPT.0, "{harm:?} {count}: {}", once.len());
+                assert_eq!(message(&once), once);
+            }
+        }
     }
 
     #[test]

@@ -163,10 +163,9 @@ pub fn encode_reply(
     let large = message.responses.iter().map(ResponseMessage::length).sum();
     seal(Kind::Reply, &message, large).unwrap_or_else(|why| {
         let error = match why {
-            Unsealed::Unfit => Error::new(
-                ErrorKind::Request,
-                "The response cannot be sent to another process: one of its paths is not UTF-8",
-            ),
+            Unsealed::Unfit => {
+                Error::new(ErrorKind::Request, "The response cannot be sent to another process")
+            }
             Unsealed::OutOfMemory => Error::out_of_memory("the response as a message to another process"),
         };
         let outcome = Err(ErrorMessage::of(&error));
