@@ -4,11 +4,10 @@
 //! nothing and the pointer lives as long as its owner.
 
 use std::fmt;
-use std::ops::Deref;
 
 /// Owned UTF-8 text, followed by one NUL that is not part of it and free of NULs inside.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Terminated(Box<str>); // Without a byte, which takes no memory, it is the empty text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Terminated(Box<str>);
 
 impl Terminated {
     /// Takes the text over; a NUL inside, which C could not see past, becomes U+FFFD.
@@ -21,33 +20,21 @@ impl Terminated {
         Terminated(text.into_boxed_str())
     }
 
-    /// A copy of the text.
+    /// A copy of the text, with room for the terminator from the start.
     pub fn copy_of(text: &str) -> Terminated {
         let mut copy = String::with_capacity(text.len() + 1);
         copy.push_str(text);
-        if memchr::memchr(0, text.as_bytes()).is_some() {
-            return Terminated::new(copy);
-        }
-        copy.push('\0');
-        Terminated(copy.into_boxed_str())
+        Terminated::new(copy)
     }
 
     /// The text without its terminator.
     pub fn as_str(&self) -> &str {
-        &self.0[..self.0.len().saturating_sub(1)]
+        &self.0[..self.0.len() - 1]
     }
 
     /// The address of the first byte; the text and its NUL live as long as `self`.
     pub fn as_ptr(&self) -> *const u8 {
-        if self.0.is_empty() { c"".as_ptr().cast() } else { self.0.as_ptr() }
-    }
-}
-
-impl Deref for Terminated {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
+        self.0.as_ptr()
     }
 }
 

@@ -158,24 +158,26 @@ static inline rf_session *new_session(void) {
   return session;
 }
 
-static inline rf_session *new_session_workers(size_t max_workers) {
-  rf_config *config = NULL;
+/* Frees the configuration. */
+static inline rf_session *session_of(rf_config *config) {
   rf_session *session = NULL;
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_max_workers(config, max_workers));
   CHECK_OK(rf_session_new(config, &session));
   rf_config_free(config);
   return session;
 }
 
+static inline rf_session *new_session_workers(size_t max_workers) {
+  rf_config *config = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_workers(config, max_workers));
+  return session_of(config);
+}
+
 static inline rf_session *session_on(rf_executor *executor) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
-  return session;
+  return session_of(config);
 }
 
 /* On an executor of the test's own, which does nothing but give each task to this function. */

@@ -99,7 +99,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
     let shared = request.owner.shared();
     let mut message = TaskMessage {
         name,
-        session: request.owner.shared().identity(),
+        session: shared.identity(),
         settings: shared.adapter.settings,
         method: Cow::Borrowed(&request.method),
         url: Cow::Borrowed(&request.url),
@@ -211,7 +211,8 @@ pub struct ForeignTask {
     pub body: SentBody,
 }
 
-/// How a hook is found by its name; the C face, which knows functions, provides it. The flag: it is a background callback.
+/// How a hook is found by its name; the C face, which knows functions, provides it. The flag: it is a background
+/// callback.
 pub type FindHook = fn(&NamedHook, bool) -> Result<Arc<dyn Hook>, String>;
 
 /// The task in these bytes.

@@ -85,7 +85,6 @@ impl Proxy {
     /// Reads a proxy's URL. Path, query and fragment mean nothing and are ignored, as in requests.
     pub fn parse(value: &str) -> Result<Proxy, Error> {
         let invalid = |why: &str| {
-            // Debug formatting, so that no control character of the value reaches a log.
             let message = format!("Invalid proxy URL \"{}\": {why}", without_userinfo(value));
             Error::new(ErrorKind::InvalidProxyUrl, message)
         };
