@@ -9,11 +9,11 @@
  *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
  *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
  *              when the status is RF_FAILED and left alone otherwise, so begin with NULL; and for `done` of rf_wait),
- *              and every argument is still yours. A
- *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
- *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
- *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
- *              future. The status is for misuse - NULL, range, UTF-8, closed - and for waiting.
+ *              and every argument is still yours. A getter that is given NULL returns NULL, 0 or false. An
+ *              out-argument called `length` or `error` may be NULL; others only where it says so. What is wrong with
+ *              a request (its URL, a header, a refused connection, a time-out) is never reported by the call that
+ *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
+ *              and for waiting.
  *
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
@@ -536,10 +536,11 @@ void rf_session_free(rf_session *session);
 // changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 // form, part and file together) the last kind called counts; so it does of set_query and add_param.
 //
-// Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth, the
-// session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with redirects
-// to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host. Elsewhere
-// nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come back.
+// Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth,
+// the session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with
+// redirects to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host.
+// Elsewhere nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come
+// back.
 
 // Makes empty options. Free them with rf_options_free.
 rf_status rf_options_new(rf_options **out);
@@ -671,15 +672,14 @@ rf_status rf_options_set_stream(rf_options *options, bool stream);
 // but an empty one. Default: no limit.
 rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 
-// Writes the decoded body into a file, which has this name when it is complete and not before (a relative one is
-// looked up when the file is opened): until then it lies under another one in the same folder, and a failure,
-// also to write or to close it, removes it and leaves what was there. A file that is replaced passes on its mode
-// and, as far as the process may, its owner; a new one has the mode that open() gives it. A symbolic link is
-// followed: what it leads to is replaced or created. A device or a pipe is written to directly; a pipe without a
-// reader is waited for until the deadline, and a reader that goes away fails the future (EPIPE) without SIGPIPE.
-// Content and text of the response are then empty. A status such as 404 is no failure: its body becomes the
-// file's, unless a response hook fails the future. An answer to HEAD and a 304 have none, and leave what was
-// there.
+// Writes the decoded body into a file, which has this name when it is complete and not before: until then it has
+// another one in the same folder. A relative path is looked up when the file is opened. A failure, also to write
+// or to close it, removes it and leaves what was there. A file that is replaced passes on its mode and, as far as
+// the process may, its owner; a new one has the mode that open() gives it. A symbolic link is followed: what it
+// leads to is replaced or created. A device or a pipe is written to directly; a pipe without a reader is waited
+// for until the deadline, and a reader that goes away fails the future (EPIPE) without SIGPIPE. Content and text
+// of the response are then empty. A status such as 404 is no failure: its body becomes the file's, unless a
+// response hook fails the future. An answer to HEAD and a 304 have none, and leave what was there.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
 // Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker.
@@ -970,8 +970,9 @@ void rf_response_free(rf_response *response);
 // octet, quotes and backslashes included.
 //
 // Limits: 4,096 bytes for a name and its value together, 1,024 for an attribute (a longer one counts as not there),
-// 180 cookies for a domain and 3,000 for a session, of which the oldest go, Secure ones last. The header that goes out has at most
-// 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are left out.
+// 180 cookies for a domain and 3,000 for a session, of which the oldest go, Secure ones last. The header that goes out
+// has at most 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are
+// left out.
 
 // A view of one cookie. Its strings live as long as the snapshot. Name, value and path are shown as UTF-8, or as
 // ISO-8859-1 what is not UTF-8.

@@ -44,8 +44,8 @@ struct Known {
     idle: usize,
 }
 
-/// The sessions whose requests are executed here. Its lock is held for moments only: connections are looked at and closed
-/// without it.
+/// The sessions whose requests are executed here. Its lock is held for moments only: connections are looked at and
+/// closed without it.
 #[derive(Default)]
 struct Table {
     sessions: BTreeMap<Identity, Known>,

@@ -9,11 +9,11 @@
  *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
  *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
  *              when the status is RF_FAILED and left alone otherwise, so begin with NULL; and for `done` of rf_wait),
- *              and every argument is still yours. A
- *              getter that is given NULL returns NULL, 0 or false. An out-argument called `length` or `error` may be
- *              NULL; others only where it says so. What is wrong with a request (its URL, a header, a refused
- *              connection, a time-out) is never reported by the call that submits it: it is the outcome of the
- *              future. The status is for misuse - NULL, range, UTF-8, closed - and for waiting.
+ *              and every argument is still yours. A getter that is given NULL returns NULL, 0 or false. An
+ *              out-argument called `length` or `error` may be NULL; others only where it says so. What is wrong with
+ *              a request (its URL, a header, a refused connection, a time-out) is never reported by the call that
+ *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
+ *              and for waiting.
  *
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
  *              may be called inside callbacks. Handles may be freed in any order. What comes out of a

@@ -8,8 +8,9 @@
 //! octet, quotes and backslashes included.
 //!
 //! Limits: 4,096 bytes for a name and its value together, 1,024 for an attribute (a longer one counts as not there),
-//! 180 cookies for a domain and 3,000 for a session, of which the oldest go, Secure ones last. The header that goes out has at most
-//! 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are left out.
+//! 180 cookies for a domain and 3,000 for a session, of which the oldest go, Secure ones last. The header that goes out
+//! has at most 8,189 bytes, its name included: the longest paths and the oldest cookies come first, the last ones are
+//! left out.
 
 use std::ffi::c_char;
 use std::ptr::null;

@@ -30,17 +30,17 @@ pub unsafe extern "C" fn rf_error_is(error: *const rf_error, kind: c_int) -> boo
     unsafe { read(error, false, |error| Some(error.kind().is(ErrorKind::from_code(kind)?))) }
 }
 
-/// What happened, in words, with the value that is to blame; but not user and password of a URL, nor the value of a header
-/// that was set: they may be secrets. One line of English, of about a kilobyte at most, control characters escaped; but
-/// what a hook says is kept as it is. Decide by the kind: words may change.
+/// What happened, in words, with the value that is to blame; but not user and password of a URL, nor the value of a
+/// header that was set: they may be secrets. One line of English, of about a kilobyte at most, control characters
+/// escaped; but what a hook says is kept as it is. Decide by the kind: words may change.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_message(error: *const rf_error) -> *const c_char {
     // SAFETY: see read.
     unsafe { read(error, null(), |error| Some(error.message().as_ptr().cast())) }
 }
 
-/// The URL that was asked for, without user and password: after a redirect, that of the hop that failed. One that does not
-/// parse is what was given. NULL: none, as for a future that was cancelled before it ran.
+/// The URL that was asked for, without user and password: after a redirect, that of the hop that failed. One that does
+/// not parse is what was given. NULL: none, as for a future that was cancelled before it ran.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_url(error: *const rf_error) -> *const c_char {
     // SAFETY: see read.

@@ -22,16 +22,16 @@ use crate::session::Session;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct rf_executor_ops {
-    /// sizeof(rf_executor_ops), so that later versions can add functions: a function counts when `size` reaches behind it, and
-    /// nothing behind `size` is read.
+    /// sizeof(rf_executor_ops), so that later versions can add functions: a function counts when `size` reaches behind
+    /// it, and nothing behind `size` is read.
     pub size: usize,
     /// Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
     /// Anything else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN (RF_ERROR_NOT_TRANSFERABLE
     /// if rf_task_encode had refused it).
     pub submit:
         Option<unsafe extern "C" fn(task: *mut rf_task, user_data: *mut c_void) -> rf_callback_status>,
-    /// Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`, return
-    /// when what was taken is over, unless called on one of your own threads. It may be NULL.
+    /// Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
+    /// return when what was taken is over, unless called on one of your own threads. It may be NULL.
     pub shutdown: Option<unsafe extern "C" fn(wait: bool, cancel_futures: bool, user_data: *mut c_void)>,
 }
 
@@ -62,16 +62,18 @@ pub unsafe extern "C" fn rf_executor_new_threads(
     unsafe { new_pool(max_workers, out, |count| Arc::new(ThreadPool::new(count))) }
 }
 
-/// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its hooks run in one of
-/// them, so that a hook that crashes, leaks or never ends takes nobody else down. What a request says has to be data: a
-/// request with a reader, an output or a progress function, or with a hook that another process cannot find (see
-/// rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies fails the request it ran with
+/// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its hooks run
+/// in one of them, so that a hook that crashes, leaks or never ends takes nobody else down. What a request says has to
+/// be data: a request with a reader, an output or a progress function, or with a hook that another process cannot find
+/// (see rf_task_encode), fails with RF_ERROR_NOT_TRANSFERABLE. A worker that dies fails the request it ran with
 /// RF_ERROR_BROKEN_POOL and is replaced. Workers run the program requests-futures-worker, which is looked for beside
-/// this library, in libexec/requests-futures next to its lib, or where the environment variable
-/// REQUESTS_FUTURES_WORKER says (which a set-uid program ignores, as it does LD_LIBRARY_PATH); they inherit the environment,
-/// the working folder, the standard output and the standard error of this process as these are when they start, and no
-/// other descriptor, and end with it. A hook may fork: a child in which it returns ends there. They are children of this process, so their end raises SIGCHLD in it. Each has connections of its own: the numbers of rf_config_set_pool_maxsize
-/// and its like hold for each. That no worker can be started is the outcome of the future, not of this call. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
+/// this library, in libexec/requests-futures next to its lib, or where the environment variable REQUESTS_FUTURES_WORKER
+/// says (which a set-uid program ignores, as it does LD_LIBRARY_PATH); they inherit the environment, the working
+/// folder, the standard output and the standard error of this process as these are when they start, and no other
+/// descriptor, and end with it. A hook may fork: a child in which it returns ends there. They are children of this
+/// process, so their end raises SIGCHLD in it. Each has connections of its own: the numbers of
+/// rf_config_set_pool_maxsize and its like hold for each. That no worker can be started is the outcome of the future,
+/// not of this call. RF_E_INVALID: `max_workers` is 0. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_processes(
     max_workers: usize,
@@ -224,16 +226,18 @@ pub unsafe extern "C" fn rf_task_free(task: *mut rf_task) {
 
 /// The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task stays
 /// yours: complete, run or free it. The bytes are self-contained (a body is copied into them; files travel as absolute
-/// paths; of the session's cookies come those that the URL's host may get) and carry the version of their format; free them with rf_bytes_free. They may hold passwords, and who
-/// executes them runs the hooks that they name: take them only from whom you trust. The future stays pending until
-/// rf_task_complete: it can be cancelled meanwhile, though the request may be carried out elsewhere, where nobody
-/// hears of that. What is left of a deadline counts on from rf_task_execute.
+/// paths; of the session's cookies come those that the URL's host may get) and carry the version of their format; free
+/// them with rf_bytes_free. They may hold passwords, and who executes them runs the hooks that they name: take them
+/// only from whom you trust. The future stays pending until rf_task_complete: it can be cancelled meanwhile, though the
+/// request may be carried out elsewhere, where nobody hears of that. What is left of a deadline counts on from
+/// rf_task_execute.
 ///
-/// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook that no
-/// exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
+/// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook that
+/// no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
 /// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
 /// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
-/// cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is NULL (`length` may be). RF_E_RESOURCE: no memory.
+/// cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is NULL (`length` may be).
+/// RF_E_RESOURCE: no memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_encode(
     task: *const rf_task,
@@ -251,11 +255,12 @@ pub unsafe extern "C" fn rf_task_encode(
     })
 }
 
-/// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
-/// rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read first. Requests of one session that are executed in one
-/// process share connections; of those that rest, the process keeps 256 in all, none for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task
-/// of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as well, and this is the child; the reply is
-/// its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+/// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for rf_task_complete.
+/// What goes wrong with the request is in the outcome. A body that is to be streamed is read first. Requests of one
+/// session that are executed in one process share connections; of those that rest, the process keeps 256 in all, none
+/// for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this
+/// version. RF_E_SHUTDOWN: a hook has forked and returned in the child as well, and this is the child; the reply is its
+/// parent's. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_execute(
     bytes: *const u8,

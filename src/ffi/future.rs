@@ -16,9 +16,10 @@ use crate::future::wait::wait_one;
 use crate::http::request::RequestFuture;
 
 /// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
-/// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the
-/// wait could never end, because this thread runs the future itself, or runs one that the thread which runs the future waits for; or because it is a worker of the pool that has to run the future, and no other worker is left to do so (what is queued in an executor of your
-/// own is not looked into). RF_E_INVALID: a negative time.
+/// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the wait
+/// could never end, because this thread runs the future itself, or runs one that the thread which runs the future waits
+/// for; or because it is a worker of the pool that has to run the future, and no other worker is left to do so (what is
+/// queued in an executor of your own is not looked into). RF_E_INVALID: a negative time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_result(
     future: *const rf_future,
@@ -69,11 +70,11 @@ pub unsafe extern "C" fn rf_future_cancel(future: *mut rf_future) -> bool {
     value(false, || Some(unsafe { handle::retain(future) }.ok()?.cancel()))
 }
 
-/// Cancels a pending future and stops a running one: its connection is shut down, and it fails with
-/// RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished;
-/// a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and abort the rest, or
-/// close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. A hook or another function
-/// of yours that does not return is only ended in a worker process. Not for signal handlers.
+/// Cancels a pending future and stops a running one: its connection is shut down, and it fails with RF_ERROR_ABORTED in
+/// a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished; a streamed body
+/// that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and abort the rest, or close the
+/// session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. A hook or another function of yours
+/// that does not return is only ended in a worker process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_abort(future: *mut rf_future) -> bool {
     // SAFETY: see rf_future_result.

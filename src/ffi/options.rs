@@ -5,10 +5,11 @@
 //! changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 //! form, part and file together) the last kind called counts; so it does of set_query and add_param.
 //!
-//! Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth, the
-//! session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with redirects
-//! to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host. Elsewhere
-//! nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come back.
+//! Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth,
+//! the session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with
+//! redirects to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host.
+//! Elsewhere nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come
+//! back.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
@@ -283,8 +284,7 @@ pub unsafe extern "C" fn rf_options_add_file(
 }
 
 /// Sets a cookie for this request and its redirects on the same host. It goes out whatever the limits of the session's
-/// cookies, wins over the session's of that name and
-/// is not stored.
+/// cookies, wins over the session's of that name and is not stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_cookie(
     options: *mut rf_options,
@@ -310,9 +310,10 @@ pub unsafe extern "C" fn rf_options_set_auth_basic(
     })
 }
 
-/// Authenticates with HTTP Digest (RFC 7616), when the server asks. Algorithms: MD5, SHA, SHA-256, SHA-512, SHA-512-256, each
-/// with -sess too; of several challenges the first with one of these is answered. qop: auth, or auth-int where only that
-/// is offered and the body can be read twice. What cannot be answered stays the 401 that it is.
+/// Authenticates with HTTP Digest (RFC 7616), when the server asks. Algorithms: MD5, SHA, SHA-256, SHA-512,
+/// SHA-512-256, each with -sess too; of several challenges the first with one of these is answered. qop: auth, or
+/// auth-int where only that is offered and the body can be read twice. What cannot be answered stays the 401 that it
+/// is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_digest(
     options: *mut rf_options,
@@ -337,17 +338,17 @@ pub unsafe extern "C" fn rf_options_set_auth_bearer(
     change(options, check, |options, token| options.auth = Some(Auth::Bearer(token.into())))
 }
 
-/// Sends no credentials: not the session's, its Authorization header included, not netrc's, not the URL's. An Authorization
-/// header in the same options goes out.
+/// Sends no credentials: not the session's, its Authorization header included, not netrc's, not the URL's. An
+/// Authorization header in the same options goes out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_none(options: *mut rf_options) -> rf_status {
     change(options, || Ok(()), |options, ()| options.auth = Some(Auth::Nothing))
 }
 
-/// Sets how long connecting may take (the look-up, all addresses, a proxy's handshake and TLS together), and how long the
-/// server may be silent: take nothing while the request is sent, or send nothing before its head or between two reads of its
-/// body. In milliseconds, both anew for each redirect and each try. RF_FOREVER: no limit, which is the default. RF_E_INVALID:
-/// 0 or another negative number.
+/// Sets how long connecting may take (the look-up, all addresses, a proxy's handshake and TLS together), and how long
+/// the server may be silent: take nothing while the request is sent, or send nothing before its head or between two
+/// reads of its body. In milliseconds, both anew for each redirect and each try. RF_FOREVER: no limit, which is the
+/// default. RF_E_INVALID: 0 or another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_timeout(
     options: *mut rf_options,
@@ -379,9 +380,9 @@ pub unsafe extern "C" fn rf_options_set_max_redirects(options: *mut rf_options, 
 }
 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
-/// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's scheme is http, https, socks4, socks4a, socks5 or
-/// socks5h. User and password in it are sent to an HTTP proxy as Basic at once, and as Digest when it asks for that. NULL:
-/// direct.
+/// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's scheme is
+/// http, https, socks4, socks4a, socks5 or socks5h. User and password in it are sent to an HTTP proxy as Basic at once,
+/// and as Digest when it asks for that. NULL: direct.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_proxy(
     options: *mut rf_options,
@@ -394,8 +395,8 @@ pub unsafe extern "C" fn rf_options_set_proxy(
 }
 
 /// Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it is sent;
-/// with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
+/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it is
+/// sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_trust_env(options: *mut rf_options, trust: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.trust_env = Some(trust))
@@ -452,15 +453,14 @@ pub unsafe extern "C" fn rf_options_set_max_body(options: *mut rf_options, bytes
     change(options, || Ok(()), |options, ()| options.max_body = Some(bytes))
 }
 
-/// Writes the decoded body into a file, which has this name when it is complete and not before (a relative one is looked up
-/// when the file is opened): until then it lies under
-/// another one in the same folder, and a failure, also to write or to close it, removes it and leaves what was there. A
-/// file that is replaced passes on its mode and, as far as the process may, its owner; a new one has the mode that
-/// open() gives it. A symbolic link is followed: what it leads to is replaced or created. A device or a pipe is written to
-/// directly; a pipe without a reader is waited for until the deadline, and a reader that goes away fails the future
-/// (EPIPE) without SIGPIPE. Content and text of the response are then empty. A status such as 404 is no failure: its body
-/// becomes the file's, unless a response hook fails the future. An answer to HEAD and a 304 have none, and leave what
-/// was there.
+/// Writes the decoded body into a file, which has this name when it is complete and not before: until then it has
+/// another one in the same folder. A relative path is looked up when the file is opened. A failure, also to write or to
+/// close it, removes it and leaves what was there. A file that is replaced passes on its mode and, as far as the
+/// process may, its owner; a new one has the mode that open() gives it. A symbolic link is followed: what it leads to
+/// is replaced or created. A device or a pipe is written to directly; a pipe without a reader is waited for until the
+/// deadline, and a reader that goes away fails the future (EPIPE) without SIGPIPE. Content and text of the response are
+/// then empty. A status such as 404 is no failure: its body becomes the file's, unless a response hook fails the
+/// future. An answer to HEAD and a 304 have none, and leave what was there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output_file(
     options: *mut rf_options,
@@ -471,9 +471,9 @@ pub unsafe extern "C" fn rf_options_set_output_file(
     change(options, check, |options, path| options.sink.replace(Sink::File(path.into())))
 }
 
-/// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker. A body
-/// that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the one that was
-/// called last counts. Content and text of the response are then empty.
+/// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker. A
+/// body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the one
+/// that was called last counts. Content and text of the response are then empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output(
     options: *mut rf_options,
@@ -528,9 +528,9 @@ pub unsafe extern "C" fn rf_options_add_hook(
     )
 }
 
-/// Adds a hook whose user_data points to a copy of `length` bytes, aligned as by malloc, which a NUL follows. The hook is
-/// not told the length: put it inside, or pass a string. It must not change them. Of hooks with user_data, only such a one
-/// can run in another process.
+/// Adds a hook whose user_data points to a copy of `length` bytes, aligned as by malloc, which a NUL follows. The hook
+/// is not told the length: put it inside, or pass a string. It must not change them. Of hooks with user_data, only such
+/// a one can run in another process.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_hook_bytes(
     options: *mut rf_options,
@@ -601,8 +601,8 @@ pub unsafe extern "C" fn rf_options_set_unix_socket(
     change(options, check, |options, path| options.unix_socket = Some(path.into()))
 }
 
-/// Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port. Host header and certificate stay the
-/// name's. RF_E_INVALID: it is no address, or the port is 0.
+/// Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port. Host
+/// header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_resolve(
     options: *mut rf_options,

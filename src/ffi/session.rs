@@ -75,8 +75,9 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
     change(config, || positive(connections_per_host), |config, it| config.pool_maxsize = Some(it))
 }
 
-/// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
-/// more, which is closed after use. A streamed response has its connection in use until it is read, closed or freed. The connect time-out begins when the place is there; waiting for it ends with the deadline.
+/// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one more,
+/// which is closed after use. A streamed response has its connection in use until it is read, closed or freed. The
+/// connect time-out begins when the place is there; waiting for it ends with the deadline.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
@@ -84,10 +85,11 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
 
 /// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
 /// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
-/// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header. Each try has the full time-outs; a deadline limits all of them.
-/// A kept connection that ends without a byte of answer may have been closed while it lay idle: the request is sent once more, on a
-/// new one, and that is no try, if nothing of it was written or it is repeatable: by its method, as above, or by an Idempotency-Key header.
-/// The outcome is that of the last. Default: 0.
+/// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header. Each try has the
+/// full time-outs; a deadline limits all of them. A kept connection that ends without a byte of answer may have been
+/// closed while it lay idle: the request is sent once more, on a new one, and that is no try, if nothing of it was
+/// written or it is repeatable: by its method, as above, or by an Idempotency-Key header. The outcome is that of the
+/// last. Default: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_retries(config: *mut rf_config, retries: u32) -> rf_status {
     change(config, || Ok(retries), |config, it| config.max_retries = Some(it))
@@ -133,8 +135,9 @@ pub unsafe extern "C" fn rf_session_new(config: *const rf_config, out: *mut *mut
 }
 
 /// Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
-/// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
-/// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not affected.
+/// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a progress
+/// function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not
+/// affected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_session_update(
     session: *mut rf_session,

@@ -228,8 +228,8 @@ pub type rf_write_fn = Option<
     unsafe extern "C" fn(data: *const u8, length: usize, user_data: *mut c_void) -> rf_callback_status,
 >;
 
-/// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the bodies as they go over the wire. Totals are -1
-/// while they are unknown. Anything but RF_OK fails the request.
+/// Told how far a request has come, on the worker, or on the thread that reads a streamed body: bytes of the bodies as
+/// they go over the wire. Totals are -1 while they are unknown. Anything but RF_OK fails the request.
 pub type rf_progress_fn = Option<
     unsafe extern "C" fn(
         sent: i64,

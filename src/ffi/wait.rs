@@ -23,8 +23,10 @@ unsafe fn futures(futures: *const *mut rf_future, count: usize) -> Checked<Vec<A
     unsafe { (0..count).map(|index| handle::retain(*futures.add(index))).collect() }
 }
 
-/// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0
-/// to look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room for `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at once.
+/// Waits until enough of `count` futures are over: `return_when` is an rf_return_when, `timeout_ms` milliseconds, 0 to
+/// look, or RF_FOREVER. RF_TIMEOUT: too few are over. RF_E_DEADLOCK: as for rf_future_result. `done` has room for
+/// `count` and is filled with which are over, also with RF_TIMEOUT. The same future may be there twice. 0 futures: at
+/// once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_wait(
     futures: *const *mut rf_future,
@@ -94,11 +96,10 @@ pub unsafe extern "C" fn rf_completed_add(completed: *mut rf_completed, future: 
 }
 
 /// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
-/// RF_END: none is left, until rf_completed_add adds one. RF_E_DEADLOCK: as for rf_future_result. `*future` is borrowed. While you hold a
-/// handle of your own, that keeps it (and in any case it lives until the next call on this queue). Without one the queue
-/// keeps it, and its response, until rf_completed_free: for long lists keep each handle, and free it after its future
-/// was delivered. `*index` says which it was,
-/// in the order added. Both may be NULL.
+/// RF_END: none is left, until rf_completed_add adds one. RF_E_DEADLOCK: as for rf_future_result. `*future` is
+/// borrowed. While you hold a handle of your own, that keeps it (and in any case it lives until the next call on this
+/// queue). Without one the queue keeps it, and its response, until rf_completed_free: for long lists keep each handle,
+/// and free it after its future was delivered. `*index` says which it was, in the order added. Both may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_next(
     completed: *mut rf_completed,
@@ -122,8 +123,9 @@ pub unsafe extern "C" fn rf_completed_next(
     })
 }
 
-/// A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as
-/// well: after RF_END stop watching it, and watch it again after rf_completed_add. It belongs to the queue: neither read nor close it. -1 for NULL, or when no descriptor could be had.
+/// A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as well:
+/// after RF_END stop watching it, and watch it again after rf_completed_add. It belongs to the queue: neither read nor
+/// close it. -1 for NULL, or when no descriptor could be had.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_fd(completed: *const rf_completed) -> c_int {
     // SAFETY: see rf_wait.

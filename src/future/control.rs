@@ -99,8 +99,8 @@ impl Control {
         let _ = self.deadline.set(deadline);
     }
 
-    /// Keeps memory that nobody needs any more until the request is over: to give a large body back takes long, and nobody
-    /// is to wait for that.
+    /// Keeps memory that nobody needs any more until the request is over: to give a large body back takes long, and
+    /// nobody is to wait for that.
     pub fn free_later(&self, memory: Vec<u8>) {
         if memory.capacity() > LARGE {
             self.leftovers.lock().push(memory);

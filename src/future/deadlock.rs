@@ -1,5 +1,6 @@
-//! Waits that can never end because the threads that have to end them wait as well: a hook that waits for its own future,
-//! two hooks that wait for each other, or one that waits for a request whose hook closes the first one's session.
+//! Waits that can never end because the threads that have to end them wait as well: a hook that waits for its own
+//! future, two hooks that wait for each other, or one that waits for a request whose hook closes the first one's
+//! session.
 //!
 //! A thread that waits while it runs a future writes down what it waits for, and looks again from time to time. One that
 //! waits for a future of its own is stuck at once. A circle through other threads has to be seen twice, with every
@@ -69,8 +70,8 @@ impl Inside {
         (RUNNING.get() > 0).then(|| Inside { thread: thread::token(), looks: 0, suspected: None })
     }
 
-    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends by
-    /// itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out.
+    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends
+    /// by itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out.
     pub fn is_stuck(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> bool {
         let thread = self.thread;
         if is_stuck(all, &ways, |way| way == Way::Never || way == Way::By(thread)) {
@@ -119,8 +120,8 @@ impl Inside {
 }
 
 impl Inside {
-    /// Lets those who wait for this thread know what it waits for: all of what goes these ways. It waits on whatever that
-    /// means, as a close does, and not for what it runs itself.
+    /// Lets those who wait for this thread know what it waits for: all of what goes these ways. It waits on whatever
+    /// that means, as a close does, and not for what it runs itself.
     pub fn tell_others(&mut self, mut ways: Vec<Way>) {
         ways.retain(|way| *way != Way::By(self.thread));
         drop(self.write_down(true, ways));

@@ -49,8 +49,8 @@ impl Drop for Ticket {
 type HeldFuture = (Weak<dyn Holder>, u32);
 
 thread_local! {
-    /// The futures that this thread runs or tells about, innermost last. Without a destructor, so that destructors of other
-    /// thread-locals and atexit handlers can still ask; and without memory of its own while they are few.
+    /// The futures that this thread runs or tells about, innermost last. Without a destructor, so that destructors of
+    /// other thread-locals and atexit handlers can still ask; and without memory of its own while they are few.
     static ENTERED: ManuallyDrop<RefCell<SmallVec<[HeldFuture; 4]>>> =
         const { ManuallyDrop::new(RefCell::new(SmallVec::new_const())) };
 }

@@ -66,8 +66,8 @@ struct Timer {
 
 static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
-/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: the worker that runs it later
-/// finds out.
+/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: the worker that runs it
+/// later finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     // References are dropped without the lock: each may be the last.
     let mut alive = Vec::new();

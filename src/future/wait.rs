@@ -94,7 +94,8 @@ impl<W: Work> Waiter<W> for Gate<W> {
 }
 
 /// Waits until enough of the futures are over, and says in `done` which are: it is that which decides about the result.
-/// `failed` tells an exception from a result. On a worker of a future's own pool it notices when nobody is left to run it.
+/// `failed` tells an exception from a result. On a worker of a future's own pool it notices when nobody is left to run
+/// it.
 pub fn wait_many<W: Work, F: Borrow<Future<W>>>(
     futures: &[F],
     until: Until,

@@ -17,8 +17,8 @@ pub trait WorkerPool: Send + Sync {
 }
 
 thread_local! {
-    /// The pool that this thread works for; its worker takes it out at the end. Without a destructor, so that destructors
-    /// of other thread-locals and atexit handlers can still ask.
+    /// The pool that this thread works for; its worker takes it out at the end. Without a destructor, so that
+    /// destructors of other thread-locals and atexit handlers can still ask.
     static HOME: ManuallyDrop<RefCell<Option<Arc<dyn WorkerPool>>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
     /// How many closes and shutdowns this thread is inside of.

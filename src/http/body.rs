@@ -361,8 +361,8 @@ fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8]) -> Result<usize, Erro
     }
 }
 
-/// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end that
-/// wait: so what is there is checked when it is open.
+/// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end
+/// that wait: so what is there is checked when it is open.
 fn open_file(path: &Path, control: &Control) -> Result<(File, u64), Error> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     loop {

@@ -5,9 +5,9 @@
 //! its coding (32 KB for gzip and deflate, 16 MB for br, 8 MB for zstd), however far it expands.
 //!
 //! The end of the coded data is not the end of the body: what follows is read to its end and ignored (but for br, where
-//! it is an error), as the connection below is of use to the next request only then, and a body cut short is noticed only
-//! then. How much a layer takes in without giving anything out is bounded: empty members, headers without end, and what
-//! follows the end could otherwise keep it busy for hours, for a few bytes on the wire.
+//! it is an error), as the connection below is of use to the next request only then, and a body cut short is noticed
+//! only then. How much a layer takes in without giving anything out is bounded: empty members, headers without end, and
+//! what follows the end could otherwise keep it busy for hours, for a few bytes on the wire.
 
 use std::io::{self, ErrorKind, Read};
 use std::panic::{self, AssertUnwindSafe};
@@ -193,8 +193,8 @@ enum Trouble {
     OutOfMemory,
 }
 
-/// Memory for brotli, whose window the other side chooses. The decoder knows of no failure to get it: that unwinds out of it,
-/// and the decoder is not used again.
+/// Memory for brotli, whose window the other side chooses. The decoder knows of no failure to get it: that unwinds out
+/// of it, and the decoder is not used again.
 struct Fallible;
 
 struct Memory<T>(Vec<T>);

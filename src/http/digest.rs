@@ -102,8 +102,9 @@ struct Digest {
 }
 
 impl Digest {
-    /// None for another scheme and an unknown algorithm or quality of protection; for `auth-int` alone as well, where the
-    /// body cannot be hashed. Of `auth` and `auth-int` the first is taken, as all clients do: the body is read once.
+    /// None for another scheme and an unknown algorithm or quality of protection; for `auth-int` alone as well, where
+    /// the body cannot be hashed. Of `auth` and `auth-int` the first is taken, as all clients do: the body is read
+    /// once.
     fn from_challenge(challenge: &Challenge, hashable: bool) -> Option<Digest> {
         if !challenge.scheme.eq_ignore_ascii_case("digest") {
             return None;
@@ -379,7 +380,8 @@ mod tests {
 
     #[test]
     fn the_vector_of_rfc_7616_for_sha_512_256_charset_and_userhash_holds() {
-        // With the hashes of erratum 4897: those that RFC 7616, 3.9.2, prints are of SHA-512 cut short, which is another.
+        // With the hashes of erratum 4897: those that RFC 7616, 3.9.2, prints are of SHA-512 cut short, which is
+        // another.
         let digest = digest(
             "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
              nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \

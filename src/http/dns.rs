@@ -171,8 +171,8 @@ fn work() {
     }
 }
 
-/// Gives back what the C library's resolver keeps for this thread, which looks nothing up any more. Otherwise the thread's
-/// very end would do so, and take the resolver's lock outside of any call that a fork waits for.
+/// Gives back what the C library's resolver keeps for this thread, which looks nothing up any more. Otherwise the
+/// thread's very end would do so, and take the resolver's lock outside of any call that a fork waits for.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn leave_resolver() {
     /// The beginning of struct __res_state (resolv.h).

@@ -4,8 +4,8 @@
 //! Connection fields. What it said is remembered, because what a server says of its connections is nearly always what
 //! it, or another, said before. Nothing outside this file knows ureq.
 //!
-//! ureq's calls do not say which head they belong to, so it is handed over in a thread-local, which also brings back what
-//! ureq does not tell.
+//! ureq's calls do not say which head they belong to, so it is handed over in a thread-local, which also brings back
+//! what ureq does not tell.
 
 use std::cell::RefCell;
 use std::mem::{self, ManuallyDrop};
@@ -122,8 +122,8 @@ fn look_up(head: &[u8]) -> bool {
     keep
 }
 
-/// False also for a head that the engine does not take. Not inlined: its call stack is deep, and the threads that need it
-/// not are to stay small.
+/// False also for a head that the engine does not take. Not inlined: its call stack is deep, and the threads that need
+/// it not are to stay small.
 #[inline(never)]
 fn ask_engine(head: Vec<u8>) -> bool {
     let wire = Wire { head, progress: false, scratch: [0; 128] };

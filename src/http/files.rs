@@ -1,7 +1,7 @@
 //! Whole files, read within the bounds of a request.
 //!
-//! A path may lead to a FIFO or to the pipe of a shell's `<(...)`, for which one could wait for ever. So files are opened
-//! and read without blocking, and a wait ends with the request's time or its abort.
+//! A path may lead to a FIFO or to the pipe of a shell's `<(...)`, for which one could wait for ever. So files are
+//! opened and read without blocking, and a wait ends with the request's time or its abort.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -48,8 +48,8 @@ pub fn breaks_lines(value: &str) -> bool {
     value.bytes().fold(false, |broken, byte| broken | is_line_break(byte))
 }
 
-/// Whether more may have to be known about a header than that it can be sent. Nearly all requests have none such, so their
-/// headers are looked at once only.
+/// Whether more may have to be known about a header than that it can be sent. Nearly all requests have none such, so
+/// their headers are looked at once only.
 pub fn is_special(name: &str) -> bool {
     // By their lengths alone: Host, Authorization, Content-Length, Transfer-Encoding.
     matches!(name.len(), 4 | 13 | 14 | 17)

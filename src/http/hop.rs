@@ -31,8 +31,8 @@ pub struct Hop<'a> {
     pub own_cookies: &'a [(String, String)],
     /// How many redirects led here.
     pub redirects: usize,
-    /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this hop
-    /// that asked for credentials.
+    /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this
+    /// hop that asked for credentials.
     pub history: Vec<Arc<Response>>,
     pub meter: Meter,
 }

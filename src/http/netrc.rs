@@ -14,8 +14,8 @@ use crate::message::host::same_host;
 use crate::system::environment::{self, Environment};
 use crate::system::fork::PerProcess;
 
-/// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than parsing
-/// its answer, so one that was not there is not looked for again for a moment, once there are many requests.
+/// Looking for a netrc file that nearly nobody has. To ask the file system for every request would cost more than
+/// parsing its answer, so one that was not there is not looked for again for a moment, once there are many requests.
 struct NetrcLooks {
     /// It was not there the last time, when HOME was this.
     missing_in: Option<Option<OsString>>,

@@ -1,5 +1,5 @@
-//! A download that appears under its name when it is complete, and not before. What goes to a device or a pipe is written
-//! to it directly.
+//! A download that appears under its name when it is complete, and not before. What goes to a device or a pipe is
+//! written to it directly.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -81,7 +81,8 @@ impl<'a> OutputFile<'a> {
         }
     }
 
-    /// Opens a device or a pipe. Without O_NONBLOCK, opening a pipe blocks until it has a reader, and nothing could end that.
+    /// Opens a device or a pipe. Without O_NONBLOCK, opening a pipe blocks until it has a reader, and nothing could end
+    /// that.
     fn open_directly(name: &'a Path, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = match OpenOptions::new().write(true).custom_flags(flags).open(name) {

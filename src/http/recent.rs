@@ -1,5 +1,5 @@
-//! What a thread remembers of the request that it ran last: the next one nearly always has the same headers, and takes the
-//! same route.
+//! What a thread remembers of the request that it ran last: the next one nearly always has the same headers, and takes
+//! the same route.
 //!
 //! A worker remembers for itself. Threads of the user's, whose end nobody hears of, remember together.
 

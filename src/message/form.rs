@@ -102,8 +102,8 @@ impl Multipart {
         Ok(())
     }
 
-    /// A part from a file, under the last component of its path. The file is opened when the body is read, by the reader of the
-    /// segments.
+    /// A part from a file, under the last component of its path. The file is opened when the body is read, by the
+    /// reader of the segments.
     pub fn file(&mut self, name: &str, path: &Path, content_type: Option<&str>) -> Result<(), Error> {
         check_content_type(content_type)?;
         let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();

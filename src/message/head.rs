@@ -127,8 +127,8 @@ impl Head {
         Head { text, word, fields, malformed_framing }
     }
 
-    /// The name of a field that tells where the body ends, if there was one that is not written as the standard says: what
-    /// it says is not believed, and not passed over either.
+    /// The name of a field that tells where the body ends, if there was one that is not written as the standard says:
+    /// what it says is not believed, and not passed over either.
     pub fn malformed_framing(&self) -> Option<&'static str> {
         self.malformed_framing
     }
@@ -167,8 +167,8 @@ impl Head {
         self.fields.iter().map(|field| (self.lend(field.name), self.lend(field.value)))
     }
 
-    /// Name and value of the fields whose names are so many bytes long as one of these numbers: of few, without a look at
-    /// the others.
+    /// Name and value of the fields whose names are so many bytes long as one of these numbers: of few, without a look
+    /// at the others.
     pub fn of_lengths<'a>(&'a self, lengths: &'a [u32]) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.fields
             .iter()

@@ -107,7 +107,8 @@ pub fn encode_query(raw: &str) -> String {
     out
 }
 
-/// Percent-decodes; a lone `%` stays as it is. What is no UTF-8 is taken for ISO-8859-1, so that it is sent as it was given.
+/// Percent-decodes; a lone `%` stays as it is. What is no UTF-8 is taken for ISO-8859-1, so that it is sent as it was
+/// given.
 pub fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

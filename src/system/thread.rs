@@ -19,8 +19,8 @@ pub fn token() -> usize {
 const OPEN: [libc::c_int; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGPROF];
 
-/// Runs this with signals blocked. A thread that it starts has them blocked from its first moment, as threads inherit the
-/// mask of the thread that starts them: signals belong to the program, not to us.
+/// Runs this with signals blocked. A thread that it starts has them blocked from its first moment, as threads inherit
+/// the mask of the thread that starts them: signals belong to the program, not to us.
 pub fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
     // SAFETY: both sets are plain data that the calls fill in; the mask of this thread is put back.
     unsafe {
@@ -37,9 +37,9 @@ pub fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Runs a write(2) that may raise SIGPIPE, as one to a pipe without a reader does, or SIGXFSZ, as one beyond the limit of a
-/// file's size does. Both end a program that is not prepared for them, and say nothing that the error does not say. They
-/// are raised in this very thread, so they can be held back here and taken away.
+/// Runs a write(2) that may raise SIGPIPE, as one to a pipe without a reader does, or SIGXFSZ, as one beyond the limit
+/// of a file's size does. Both end a program that is not prepared for them, and say nothing that the error does not
+/// say. They are raised in this very thread, so they can be held back here and taken away.
 pub fn without_signals_of_writing<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     // SAFETY: the sets are plain data that the calls fill in; the mask of this thread is put back.
     unsafe {

@@ -1,7 +1,7 @@
 //! How this process and a worker process talk: messages over a pair of Unix sockets, some with a descriptor.
 //!
-//! A message is a mark, its kind, its length, a check sum, and its content. A worker runs code that is not ours, which may write
-//! where it should not: what is no message ends the conversation.
+//! A message is a mark, its kind, its length, a check sum, and its content. A worker runs code that is not ours, which
+//! may write where it should not: what is no message ends the conversation.
 
 use std::collections::VecDeque;
 use std::io;

@@ -62,7 +62,8 @@ struct Child {
     process: Mutex<process::Child>,
     /// Aborts go out here; and it ends with the process.
     control: OwnedFd,
-    /// Readable once the process has ended, even if another process still holds its sockets; where the system has such a thing.
+    /// Readable once the process has ended, even if another process still holds its sockets; where the system has such
+    /// a thing.
     end: Option<OwnedFd>,
     made_in: u32,
 }
@@ -374,8 +375,8 @@ impl Child {
         let _ = process.wait();
     }
 
-    /// How it ended, for the end of a sentence. It has closed its side: one that still lives a moment later is killed, and
-    /// so is one whose request is over.
+    /// How it ended, for the end of a sentence. It has closed its side: one that still lives a moment later is killed,
+    /// and so is one whose request is over.
     fn fate(&self, control: &Control) -> String {
         let mut process = self.process.lock();
         let until = Instant::now() + EXIT;

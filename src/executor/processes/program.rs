@@ -17,7 +17,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// In REQUESTS_FUTURES_WORKER, unless the program has privileges that its caller lacks (set-uid); else beside the library, or in libexec next to its lib.
+    /// In REQUESTS_FUTURES_WORKER, unless the program has privileges that its caller lacks (set-uid); else beside the
+    /// library, or in libexec next to its lib.
     pub fn find() -> Result<Program, Error> {
         let object = object_of(Program::find as *const c_void);
         let object = object.map(|object| object.canonicalize().unwrap_or(object));

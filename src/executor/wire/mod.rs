@@ -1,7 +1,7 @@
 //! A request and its outcome as bytes: what an executor sends elsewhere, and what comes back.
 //!
-//! A sealed message is a mark, the version of the format, what the message is, its content, and a check sum over all of that.
-//! Whatever is not exactly this is [`Malformed`], and so is content that contradicts itself: bytes from elsewhere
+//! A sealed message is a mark, the version of the format, what the message is, its content, and a check sum over all of
+//! that. Whatever is not exactly this is [`Malformed`], and so is content that contradicts itself: bytes from elsewhere
 //! are believed in nothing. What a request holds that has no meaning elsewhere (a function without a name, an address)
 //! is refused before anything is sent.
 

@@ -150,7 +150,8 @@ impl Unauthorized {
     }
 }
 
-/// Asks an HTTP proxy for a tunnel to the target, which is `host:port` with brackets where it needs them: see [`authority`].
+/// Asks an HTTP proxy for a tunnel to the target, which is `host:port` with brackets where it needs them: see
+/// [`authority`].
 pub fn connect_tunnel<S: Read + Write>(
     stream: &mut S,
     target: &str,

@@ -14,8 +14,8 @@ use crate::system::thread;
 impl Response {
     // ---- the body ----
     //
-    // Reading may call functions of the user's, and those may ask for this very body. So a reader takes the
-    // source out and leaves word who he is; the lock is not held meanwhile. Others wait, he himself is refused.
+    // Reading may call functions of the user's, and those may ask for this very body. So a reader takes the source out
+    // and leaves the token of its thread; the lock is not held meanwhile. Other threads wait, this one is refused.
 
     /// The body, once nobody reads it.
     fn free_body(&self) -> Result<MonitorGuard<'_, Body>, Refusal> {
@@ -286,8 +286,8 @@ impl Response {
         (address, length)
     }
 
-    /// Ends the reading; the connection is closed unless the body was read to its end. A thread that reads at this moment
-    /// is let go.
+    /// Ends the reading; the connection is closed unless the body was read to its end. A thread that reads at this
+    /// moment is let go.
     pub fn close(&self) {
         let mut body = self.body.lock();
         if body.state != BodyState::Kept {
