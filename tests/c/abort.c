@@ -227,14 +227,12 @@ static void while_it_decodes(void) {
 
 static void while_it_waits_for_a_connection(void) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   const char *gate = unique("abort");
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_max_workers(config, 2));
   CHECK_OK(rf_config_set_pool_maxsize(config, 1));
   CHECK_OK(rf_config_set_pool_block(config, true));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  rf_session *session = session_of(config);
   rf_future *slow = get(session, gate_url(gate), NULL);
   gate_wait(gate, 1);
   aborted_in((phase){"waiting for a connection", "GET", http("/hello"), NULL, NULL, session});
@@ -260,13 +258,11 @@ static void while_a_proxy_says_nothing(void) {
 /* Retries are for failures: what is aborted is not tried again. */
 static void with_retries_left(void) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   const char *key = unique("abort-retries");
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_max_workers(config, 2));
   CHECK_OK(rf_config_set_max_retries(config, 5));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  rf_session *session = session_of(config);
   rf_future *before = get(session, raw("/ok"), NULL); /* there is a connection to use again */
   RESPONSE(before);
   rf_future_free(before);

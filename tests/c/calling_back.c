@@ -160,8 +160,7 @@ static void a_hop_gives_its_connection_back(void) {
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_pool_maxsize(config, 1));
   CHECK_OK(rf_config_set_pool_block(config, true));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  session = session_of(config);
   rf_options *options = new_options();
   CHECK_OK(rf_options_add_hook(options, read_a_part, NULL, NULL));
   rf_future *future = get(session, http("/redirect-to?url=/hello"), options);

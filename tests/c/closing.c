@@ -27,8 +27,7 @@ static pool new_pool(size_t workers, bool shared) {
   } else {
     CHECK_OK(rf_config_set_max_workers(config, workers));
   }
-  CHECK_OK(rf_session_new(config, &made.session));
-  rf_config_free(config);
+  made.session = session_of(config);
   return made;
 }
 

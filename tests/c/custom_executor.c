@@ -54,14 +54,10 @@ static rf_status keep(own *self, rf_task *task) {
 static rf_executor *new_executor(own *self, rf_status (*how)(own *, rf_task *), rf_session **session) {
   rf_executor_ops ops = {sizeof ops, submit, shut_down};
   rf_executor *executor = NULL;
-  rf_config *config = NULL;
   memset(self, 0, sizeof *self);
   self->submit = how;
   CHECK_OK(rf_executor_new_custom(&ops, self, drop, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, session));
-  rf_config_free(config);
+  *session = session_on(executor);
   return executor;
 }
 

@@ -297,13 +297,9 @@ static void a_hook_that_waits_for_who_closes_its_session_is_told(void) {
   for (int which = 0; which < 8; which++) {
     closer all;
     rf_executor *executor = NULL;
-    rf_config *config = NULL;
     memset(&all, 0, sizeof all);
     CHECK_OK(rf_executor_new_threads(2, &executor));
-    CHECK_OK(rf_config_new(&config));
-    CHECK_OK(rf_config_set_executor(config, executor));
-    CHECK_OK(rf_session_new(config, &all.session));
-    rf_config_free(config);
+    all.session = session_on(executor);
     if (which >= 4) all.executor = executor;
     all.both.which = which % 4;
     rf_options *waits = new_options(), *closes = new_options();
@@ -482,12 +478,10 @@ static void look_ups_are_bounded_and_do_not_hold_up_an_end(void) {
 /* The connect time-out begins when the place in the pool is there; waiting for that ends with the deadline. */
 static void waiting_for_a_place_does_not_eat_the_connect_time_out(void) {
   rf_config *config = NULL;
-  rf_session *own = NULL;
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_pool_block(config, true));
   CHECK_OK(rf_config_set_pool_maxsize(config, 1));
-  CHECK_OK(rf_session_new(config, &own));
-  rf_config_free(config);
+  rf_session *own = session_of(config);
   const char *gate = unique("place");
   /* Its connection is closed after it: who comes next has to connect. */
   rf_options *closing = new_options();

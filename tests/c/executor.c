@@ -10,13 +10,10 @@ static rf_executor *new_threads(size_t workers) {
 
 static rf_session *session_asking_for_77(rf_executor *executor) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_executor(config, executor));
   CHECK_OK(rf_config_set_max_workers(config, 77)); /* the executor's counts */
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
-  return session;
+  return session_of(config);
 }
 
 static void workers_are_counted(void) {

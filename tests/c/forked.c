@@ -284,11 +284,7 @@ static void the_child_of_a_function_goes_no_further(void) {
 
 int main(void) {
   CHECK_OK(rf_executor_new_threads(1, &executor));
-  rf_config *config = NULL;
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  session = session_on(executor);
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_deadline(options, 60000)); /* there is a timer */
   done = get(session, http("/hello"), options);

@@ -20,12 +20,8 @@ static rf_session *session;
 static rf_executor *start(void) {
   rf_executor_ops ops = {sizeof ops, keep, NULL};
   rf_executor *executor = NULL;
-  rf_config *config = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  session = session_on(executor);
   return executor;
 }
 

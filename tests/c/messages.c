@@ -202,7 +202,6 @@ static void bodies_of_requests(void) {
   int left = 1;
   SAYS(RF_ERROR_REQUEST, "The request body ended after 4 of the 9 bytes that were announced",
        post(url, with_reader(read_four, NULL, 9, &left)));
-  (void)read_nothing;
   wire *server = wire_start(redirect_post, NULL);
   left = 1;
   SAYS(RF_ERROR_UNREWINDABLE_BODY, "Unable to rewind the request body to send it again: its reader cannot be rewound",
@@ -275,8 +274,7 @@ static void waiting(void) {
   CHECK_OK(rf_config_set_max_workers(config, 2));
   CHECK_OK(rf_config_set_pool_maxsize(config, 1));
   CHECK_OK(rf_config_set_pool_block(config, true));
-  CHECK_OK(rf_session_new(config, &narrow));
-  rf_config_free(config);
+  narrow = session_of(config);
   slow = get(narrow, raw("/silent"), NULL);
   EVENTUALLY(rf_future_running(slow));
   sleep_ms(50);

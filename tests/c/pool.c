@@ -3,15 +3,12 @@
 
 static rf_session *session_with(size_t workers, size_t hosts, size_t size, bool block) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_max_workers(config, workers));
   if (hosts > 0) CHECK_OK(rf_config_set_pool_connections(config, hosts));
   if (size > 0) CHECK_OK(rf_config_set_pool_maxsize(config, size));
   CHECK_OK(rf_config_set_pool_block(config, block));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
-  return session;
+  return session_of(config);
 }
 
 static void fetch(rf_session *session, const char *url) {
@@ -108,13 +105,8 @@ static void defaults(void) {
   meet_at(&all, 16);
   wire *server = wire_start(meet, &all);
   rf_executor *executor = NULL;
-  rf_config *config = NULL;
-  rf_session *session = NULL;
   CHECK_OK(rf_executor_new_threads(16, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  rf_session *session = session_on(executor);
   fetch_at_once(session, wire_url(server, "/"), 16);
   fetch_at_once(session, wire_url(server, "/"), 16);
   CHECK_INT(16, wire_connections(server));
@@ -318,11 +310,9 @@ static void stale_connections(void) {
   }
   /* A retry after a kept connection failed uses a fresh one: the others that were kept are no better. */
   rf_config *config = NULL;
-  rf_session *retrying = NULL;
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_max_retries(config, 1));
-  CHECK_OK(rf_session_new(config, &retrying));
-  rf_config_free(config);
+  rf_session *retrying = session_of(config);
   wire *twice = wire_start(close_at_the_second, NULL);
   fetch_at_once(retrying, wire_url(twice, "/"), 4);
   int before = wire_requests(twice);
@@ -379,12 +369,10 @@ static void not_kept(void) {
    without an answer so many times; each on a session of its own, as a kept connection may be tried once more. */
 static int64_t tries(uint32_t max_retries, const char *method, int times, bool good) {
   rf_config *config = NULL;
-  rf_session *session = NULL;
   const char *key = unique("retry");
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_max_retries(config, max_retries));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  rf_session *session = session_of(config);
   rf_future *future = request(session, method, raw(text("/close/empty?key=%s&times=%d", key, times)), NULL);
   if (good) CHECK_STR("ok", rf_response_text(RESPONSE(future), NULL));
   else ERROR_OF(RF_ERROR_CONNECTION, future);

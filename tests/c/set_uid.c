@@ -4,7 +4,6 @@
 
 int main(void) {
   rf_executor *executor = NULL;
-  rf_config *config = NULL;
   rf_session *session = NULL;
   if (geteuid() == getuid()) {
     printf("skipped: the system does not obey the set-uid bit here\n");
@@ -12,10 +11,7 @@ int main(void) {
   }
   CHECK_STR("/nonexistent", getenv("REQUESTS_FUTURES_WORKER"));
   CHECK_OK(rf_executor_new_processes(1, &executor));
-  CHECK_OK(rf_config_new(&config));
-  CHECK_OK(rf_config_set_executor(config, executor));
-  CHECK_OK(rf_session_new(config, &session));
-  rf_config_free(config);
+  session = session_on(executor);
   for (int i = 0; i < 2; i++) {
     rf_future *future = get(session, http("/hello"), NULL);
     CHECK_STR("Hello, world!", rf_response_text(RESPONSE(future), NULL));
