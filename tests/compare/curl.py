@@ -89,7 +89,7 @@ def _command(ask, said, place, jar):
             command += ["--resolve", "%s:%s:%s" % (host, port, address)]
     url = place.expand(ask.url)
     if not url or url.startswith("-"):
-        raise Unsayable("an argument that is none")
+        raise Unsayable("a URL that is empty or looks like an option")
     return command + ["--", url]
 
 
@@ -115,11 +115,15 @@ def _step(ask, said, place, jar):
     return {"outcome": "answered", "status": int(status), "url": url, "content": content}
 
 
+def _empty(path):
+    with open(path, "wb"):
+        pass
+
+
 def run(case, place):
     """What came of each step; Unsayable when curl cannot be told one of them."""
     jar = os.path.join(place.directory, "curl-cookies")
-    with open(jar, "wb"):
-        pass
+    _empty(jar)
     outcomes = []
     defaults = place.expand(case.defaults or {})
     for step in case.steps:
@@ -130,8 +134,7 @@ def run(case, place):
         if isinstance(step, Clear):
             if step.name is not None:
                 raise Unsayable("to forget one cookie")
-            with open(jar, "wb"):
-                pass
+            _empty(jar)
             outcomes.append({})
             continue
         said = _merged(defaults, place.expand(step.options))
