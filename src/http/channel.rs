@@ -132,16 +132,15 @@ impl Channel {
         if !self.layers.is_empty() {
             let mut sent = 0;
             for chunk in pieces.iter().flat_map(|piece| piece.chunks(RECORDS)) {
-                let flushed = write_through(&mut self.layers, &mut self.socket, chunk, listening, limits)?;
-                sent += chunk.len();
-                if !flushed {
-                    return Ok(Sent::Some(sent));
+                match write_through(&mut self.layers, &mut self.socket, chunk, listening, limits)? {
+                    Sent::All => sent += chunk.len(),
+                    Sent::Some(taken) => return Ok(Sent::Some(sent + taken)),
                 }
             }
             // What TLS has still to send of an earlier call.
             return match write_through(&mut self.layers, &mut self.socket, &[], listening, limits)? {
-                true => Ok(Sent::All),
-                false => Ok(Sent::Some(sent)),
+                Sent::All => Ok(Sent::All),
+                Sent::Some(_) => Ok(Sent::Some(sent)),
             };
         }
         let mut slices = [IoSlice::new(&[]); PIECES];
@@ -187,45 +186,16 @@ impl Channel {
         if !self.layers.iter_mut().all(quiet) {
             return false;
         }
-        // Only of a single layer can it be told without waiting that the news was none: late session tickets.
-        self.socket.is_silent() || (self.layers.len() == 1 && matches!(self.receive_now(&mut [0]), Ok(None)))
+        // What came was none if it was late session tickets.
+        self.socket.is_silent() || (!self.layers.is_empty() && matches!(self.receive_now(&mut [0]), Ok(None)))
     }
 
-    /// What is there, without waiting: 0 at the end, None for nothing. Through two layers of TLS it does not look.
-    /// For its errors see [`Limits::explain`].
+    /// What is there, without waiting: 0 at the end, None for nothing. For its errors see [`Limits::explain`].
     pub fn receive_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        struct Now<'a>(&'a Socket);
-        impl Read for Now<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                self.0.receive_now(buffer)
-            }
-        }
-        let layer = match &mut self.layers[..] {
-            [] => {
-                return match self.socket.receive_now(buffer) {
-                    Ok(received) => Ok(Some(received)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-                    Err(error) => Err(error),
-                };
-            }
-            [layer] => layer,
-            _ => return Ok(None),
-        };
-        loop {
-            match layer.connection.reader().read(buffer) {
-                Ok(read) => return Ok(Some(read)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-            match layer.connection.read_tls(&mut Now(&self.socket)) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            layer
-                .connection
-                .process_new_packets()
-                .map_err(|error| tls::failure(&error, &layer.peer, Phase::Transfer).into_io())?;
+        match read_now(&mut self.layers, &self.socket, buffer) {
+            Ok(received) => Ok(Some(received)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -260,18 +230,28 @@ impl Read for Below<'_, '_> {
 
 impl Write for Below<'_, '_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if !self.layers.is_empty() {
-            write_through(self.layers, self.socket, data, false, self.limits).map_err(Error::into_io)?;
-            return Ok(data.len());
-        }
-        match write_socket(self.socket, data, self.listening, self.limits).map_err(Error::into_io)? {
-            0 if !data.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
-            sent => Ok(sent),
+        let sent = write_through(self.layers, self.socket, data, self.listening, self.limits);
+        match sent.map_err(Error::into_io)? {
+            Sent::All => Ok(data.len()),
+            Sent::Some(0) => Err(io::ErrorKind::WouldBlock.into()),
+            Sent::Some(sent) => Ok(sent),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The same for what is there without waiting. Where nothing is, `WouldBlock`.
+struct BelowNow<'a> {
+    layers: &'a mut [Layer],
+    socket: &'a Socket,
+}
+
+impl Read for BelowNow<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_now(self.layers, self.socket, buffer)
     }
 }
 
@@ -317,37 +297,56 @@ fn read_through(
     }
 }
 
-/// Sends all of it, or returns false when that would mean to wait while the peer has something to say. The rest is
-/// then kept in the topmost layer, and goes with the next call.
+/// Sends all of it, or as much as goes before it would have to wait while the peer has something to say, and it is
+/// `listening`. What was taken until then, but not sent, is kept in the topmost layer, and goes with the next call.
 fn write_through(
     layers: &mut [Layer],
     socket: &mut Socket,
-    mut data: &[u8],
+    data: &[u8],
     listening: bool,
     limits: &Limits,
-) -> Result<bool, Error> {
+) -> Result<Sent, Error> {
     let Some((top, rest)) = layers.split_last_mut() else {
-        return Ok(write_socket(socket, data, false, limits)? == data.len());
+        return write_socket(socket, data, listening, limits);
     };
+    let mut taken = 0;
     loop {
-        let taken = top.connection.writer().write(data).map_err(|error| unwrap(error, &top.peer))?;
-        data = &data[taken..];
-        let mut below = Below { layers: rest, socket, listening: listening && data.is_empty(), limits };
+        taken += top.connection.writer().write(&data[taken..]).map_err(|error| unwrap(error, &top.peer))?;
+        let mut below = Below { layers: rest, socket, listening, limits };
         while top.connection.wants_write() {
             match top.connection.write_tls(&mut below) {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Some(taken)),
                 Err(error) => return Err(unwrap(error, &top.peer)),
             }
         }
-        if data.is_empty() {
-            return Ok(true);
+        // What the layers below have taken, but not sent.
+        if write_through(below.layers, below.socket, &[], listening, limits)? != Sent::All {
+            return Ok(Sent::Some(taken));
+        }
+        if taken == data.len() {
+            return Ok(Sent::All);
         }
     }
 }
 
-/// How many bytes went: all, unless it is `listening` and the peer has something to say.
-fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) -> Result<usize, Error> {
+/// What is there, without waiting: 0 at the end, `WouldBlock` for nothing.
+fn read_now(layers: &mut [Layer], socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    let Some((top, rest)) = layers.split_last_mut() else { return socket.receive_now(buffer) };
+    loop {
+        match top.connection.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        top.connection.read_tls(&mut BelowNow { layers: rest, socket })?;
+        top.connection
+            .process_new_packets()
+            .map_err(|error| tls::failure(&error, &top.peer, Phase::Transfer).into_io())?;
+    }
+}
+
+/// Sends all of it, unless it is `listening` and the peer has something to say.
+fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) -> Result<Sent, Error> {
     let (mut sent, mut wait) = (0, None);
     while sent < data.len() {
         match socket.send_now(&[IoSlice::new(&data[sent..])]) {
@@ -359,13 +358,13 @@ fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) 
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 socket.wait_to_send(listening, &mut wait, limits)?;
                 if listening && !socket.is_silent() {
-                    break;
+                    return Ok(Sent::Some(sent));
                 }
             }
             Err(error) => return Err(limits.lost(&error)),
         }
     }
-    Ok(sent)
+    Ok(Sent::All)
 }
 
 /// A channel with its limits, for code that knows only std's traits: the proxies' handshakes.

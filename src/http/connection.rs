@@ -203,8 +203,12 @@ impl Connection {
             match self.fill_now() {
                 // Only TLS had something to say to itself.
                 Ok(None) => {}
-                // It talks while it listens. Waiting for more of that here would never end.
-                Ok(Some(received)) if received > 0 && !self.is_refused() => listening = false,
+                Ok(Some(received)) if received > 0 => match self.is_refused() {
+                    None => {}
+                    Some(true) => return Ok(false),
+                    // It talks while it listens. Waiting for more of that here would never end.
+                    Some(false) => listening = false,
+                },
                 _ => return Ok(false),
             }
             sent = match self.channel.send(&left, listening, limits)? {
@@ -214,10 +218,21 @@ impl Connection {
         }
     }
 
-    /// Whether the input begins with an answer that ends the matter: an error or a redirect.
-    fn is_refused(&self) -> bool {
-        let line = self.input();
-        line.starts_with(b"HTTP/1.") && matches!(line.get(9), Some(b'3'..=b'5'))
+    /// Whether the input begins with an answer that ends the matter: an error or a redirect. None while that cannot be
+    /// told: too little of it is here, or only what servers say in between.
+    fn is_refused(&self) -> Option<bool> {
+        let mut input = self.input();
+        loop {
+            const VERSION: &[u8] = b"HTTP/1.";
+            let known = VERSION.len().min(input.len());
+            if input[..known] != VERSION[..known] {
+                return Some(false);
+            }
+            match input.get(9)? {
+                b'1' => input = &input[memchr::memmem::find(input, b"\r\n\r\n")? + 4..],
+                status => return Some(matches!(status, b'3'..=b'5')),
+            }
+        }
     }
 
     /// Receives what is there, without waiting; None for nothing.

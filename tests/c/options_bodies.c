@@ -420,10 +420,18 @@ static void early_answers(void) {
   rf_future_free(future);
   /* A server that reads nothing at all is not waited for; over TLS neither. */
   CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
-  const char *const stalls[] = {raw("/early-413?then=stall"), text("%s/early-413?then=stall", env("RF_TEST_RAW_TLS"))};
-  for (int i = 0; i < 2; i++) {
+  const char *const ways[] = {
+      "then=stall",
+      "then=stall&after=300", /* when the body has filled every buffer, and TLS had its session tickets to read */
+      "then=stall&after=300&pieces=1",
+      "then=stall&after=300&interim=1",
+  };
+  for (size_t i = 0; i < 3 * sizeof ways / sizeof *ways; i++) {
+    const char *server = env(i % 3 ? "RF_TEST_RAW_TLS" : "RF_TEST_RAW");
+    /* The third way has TLS in TLS. */
+    CHECK_OK(rf_options_set_proxy(options, "https", i % 3 == 2 ? env("RF_TEST_PROXY_TLS") : NULL));
     int64_t start = now_ms();
-    future = post(stalls[i], options);
+    future = post(text("%s/early-413?%s", server, ways[i / 3]), options);
     CHECK_INT(413, rf_response_status_code(RESPONSE(future)));
     CHECK_RANGE(0, 5000 * patience(), now_ms() - start);
     rf_future_free(future);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -349,6 +350,18 @@ fn early(wire: &mut Wire, query: &Query, text: &str) -> Answered {
         Some("stall") => After::Hold(Duration::from_millis(query.number("hold", 10_000)?)),
         Some(other) => return Err(BadParameter(format!("then: {other:?}")).into()),
     };
+    let pause = Duration::from_millis(query.number("after", 0)?);
+    thread::sleep(pause);
+    if query.is_set("interim") {
+        wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")?;
+        thread::sleep(pause);
+    }
+    if query.is_set("pieces") {
+        let (first, rest) = text.split_at(5);
+        wire.send(first.as_bytes())?;
+        thread::sleep(pause);
+        return say(wire, rest, after);
+    }
     say(wire, text, after)
 }
 
