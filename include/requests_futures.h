@@ -72,7 +72,7 @@
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
  *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
- *              verified. Sent are User-Agent (requests-futures-c/0.1.0), Accept-Encoding (gzip, deflate, br, zstd),
+ *              verified. Sent are User-Agent (requests-futures-c/0.2.0), Accept-Encoding (gzip, deflate, br, zstd),
  *              Accept (every type) and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
 #ifndef REQUESTS_FUTURES_H
@@ -83,9 +83,9 @@
 #include <stdint.h>
 
 #define RF_VERSION_MAJOR 0
-#define RF_VERSION_MINOR 1
+#define RF_VERSION_MINOR 2
 #define RF_VERSION_PATCH 0
-#define RF_VERSION "0.1.0"
+#define RF_VERSION "0.2.0"
 
 // As a time: without limit.
 #define RF_FOREVER (-1)

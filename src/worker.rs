@@ -1,11 +1,11 @@
 //! The program of a worker process.
 //!
 //! Hooks live in shared objects that link the shared library, so the library that serves here must be that very one: it
-//! is loaded, not linked. The process that starts a worker names it; otherwise it lies beside this program, or in the
-//! `lib` that belongs to its `libexec`.
+//! is loaded, not linked. The process that starts a worker names it; otherwise it lies beside this program, in the `lib`
+//! that belongs to its `libexec`, or where the system looks for shared libraries.
 
 use std::env;
-use std::ffi::{CStr, CString, c_int, c_uint};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::fs;
 use std::io::{self, Write};
 use std::mem;
@@ -13,6 +13,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::exit;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const NAMES: [&str; 2] = if cfg!(target_vendor = "apple") {
     ["librequests_futures.0.dylib", "librequests_futures.dylib"]
@@ -22,11 +24,9 @@ const NAMES: [&str; 2] = if cfg!(target_vendor = "apple") {
 
 fn main() {
     close_inherited();
+    // Where it lies nowhere near, the system's loader knows the place of what is installed.
     let library = env::args_os().nth(1).map(PathBuf::from).or_else(beside);
-    match library
-        .ok_or("there is no library beside it, and none was named".into())
-        .and_then(|path| load(&path))
-    {
+    match load(&library.unwrap_or_else(|| NAMES[0].into())) {
         Ok(main) => exit(main()),
         Err(why) => {
             // The process that started this one reads it.
@@ -76,15 +76,35 @@ fn load(path: &Path) -> Result<extern "C" fn() -> c_int, String> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "its path holds a NUL".to_string())?;
     // SAFETY: a NUL-terminated path of the library that this program is made for.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
-    // SAFETY: the handle is checked before it is used, and the name ends with a NUL.
-    let function =
-        if handle.is_null() { handle } else { unsafe { libc::dlsym(handle, c"rf_worker_main".as_ptr()) } };
-    if function.is_null() {
-        // SAFETY: the loader's own text, which lives until this thread's next call.
-        let why = unsafe { libc::dlerror().cast_const().as_ref().map(|text| CStr::from_ptr(text)) };
-        let why = why.map_or("unknown".into(), CStr::to_string_lossy);
-        return Err(format!("the library {} cannot be loaded: {why}", path.display()));
+    let function = |name: &CStr| {
+        // SAFETY: the handle is checked before it is used, and the name ends with a NUL.
+        let function = if handle.is_null() { handle } else { unsafe { libc::dlsym(handle, name.as_ptr()) } };
+        if function.is_null() {
+            // SAFETY: the loader's own text, which lives until this thread's next call.
+            let why = unsafe { libc::dlerror().cast_const().as_ref().map(|text| CStr::from_ptr(text)) };
+            let why = why.map_or("unknown".into(), CStr::to_string_lossy);
+            return Err(format!("the library {} cannot be loaded: {why}", path.display()));
+        }
+        Ok(function)
+    };
+    // SAFETY: the library exports functions of these types under these names, in every version.
+    let version = unsafe {
+        mem::transmute::<*mut libc::c_void, extern "C" fn() -> *const c_char>(function(c"rf_version")?)
+    };
+    // SAFETY: as above.
+    let main = unsafe {
+        mem::transmute::<*mut libc::c_void, extern "C" fn() -> c_int>(function(c"rf_worker_main")?)
+    };
+    // What the two say to each other is theirs alone, and may be another in each version.
+    // SAFETY: a string that lives as long as the library.
+    let version = unsafe { CStr::from_ptr(version()) }.to_string_lossy();
+    if version != VERSION {
+        let (path, program) = (path.display(), env::current_exe().unwrap_or_default());
+        return Err(format!(
+            "the library {path} is of version {version}, and the worker program {} of version {VERSION}: install both \
+             of one version",
+            program.display()
+        ));
     }
-    // SAFETY: the library exports a function of this type under this name.
-    Ok(unsafe { mem::transmute::<*mut libc::c_void, extern "C" fn() -> c_int>(function) })
+    Ok(main)
 }

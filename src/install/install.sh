@@ -1,0 +1,156 @@
+#!/bin/sh
+# install.sh install     copies what `make` has built to where PREFIX, LIBDIR, INCLUDEDIR and DESTDIR say: all or nothing
+# install.sh uninstall   removes it
+#
+# The Makefile calls it, with its variables in the environment.
+set -u
+umask 022
+parts=$(dirname "$0")
+root=$parts/../..
+
+# What a package is made of, in lines: mode (or "link"), source (or where the link leads), place. Fields are divided by
+# tabs.
+table() {
+  row() { printf '%s\t%s\t%s\n' "$@"; }
+  row 644 "$OUT/$SHARED" "$LIBDIR/$SHARED"
+  row link "$SHARED" "$LIBDIR/$SONAME"
+  row link "$SONAME" "$LIBDIR/$LINK"
+  row 644 "$OUT/$STATIC" "$LIBDIR/$STATIC"
+  row 755 "$LIB/$WORKER" "$PREFIX/libexec/requests-futures/$WORKER"
+  row 644 "$root/include/requests_futures.h" "$INCLUDEDIR/requests_futures.h"
+  row 644 "$filled/requests_futures.pc" "$LIBDIR/pkgconfig/requests_futures.pc"
+  for file in requests_futures-config.cmake requests_futures-config-version.cmake; do
+    row 644 "$filled/$file" "$LIBDIR/cmake/requests_futures/$file"
+  done
+  for file in LICENSE src/install/THIRD-PARTY.txt; do
+    row 644 "$root/$file" "$PREFIX/share/doc/requests_futures/${file##*/}"
+  done
+}
+
+fail() {
+  echo "make $action: $*" >&2
+  exit 1
+}
+
+# relative FOLDER NAME: a folder below PREFIX, with NAME in the place of PREFIX; any other as it is.
+relative() {
+  case $1 in
+    "$PREFIX") printf '%s' "$2" ;;
+    "$PREFIX"/*) printf '%s' "$2${1#"$PREFIX"}" ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+# fill NAME: the template of that name, with what it leaves open.
+fill() {
+  case $LIBDIR in
+    # As many steps up as LIBDIR is below PREFIX.
+    "$PREFIX"/*) prefix=\${_requests_futures_lib}$(printf '%s' "${LIBDIR#"$PREFIX"}" | sed 's|/[^/]*|/..|g') ;;
+    *) prefix=$PREFIX ;;
+  esac
+  pointer=$(echo __SIZEOF_POINTER__ | $CC -E -P - 2>/dev/null | tail -n 1)
+  set -- "$1" \
+    VERSION "$VERSION" SERIES "$SERIES" SHARED "$SHARED" SONAME "$SONAME" POINTER_SIZE "${pointer:-8}" \
+    PREFIX "$PREFIX" LIBDIR "$(relative "$LIBDIR" "\${prefix}")" INCLUDEDIR "$(relative "$INCLUDEDIR" "\${prefix}")" \
+    CMAKE_PREFIX "$prefix" CMAKE_INCLUDEDIR "$(relative "$INCLUDEDIR" "\${_requests_futures_prefix}")" \
+    LIBS_PRIVATE "$LIBS_PRIVATE" CMAKE_LIBS_PRIVATE "$(printf '%s' "$LIBS_PRIVATE" | sed 's/-l//g; s/ /;/g')"
+  name=$1
+  shift
+  while [ $# -gt 0 ]; do
+    printf 's|@%s@|%s|g\n' "$1" "$(printf '%s' "$2" | sed 's/[&|\\]/\\&/g')"
+    shift 2
+  done >"$filled/script"
+  sed -f "$filled/script" "$parts/$name.in" >"$filled/$name" || fail "no $name could be made"
+}
+
+# each COMMAND: calls it with mode, source and place of each file; ends with the first that fails.
+each() {
+  table | while IFS="$tab" read -r mode source place; do
+    "$1" "$mode" "$source" "$DESTDIR$place" || exit 1
+  done
+}
+
+# Whether a file can be written is known before any is.
+check() {
+  [ "$1" = link ] || [ -r "$2" ] || fail "there is no $2 to be read: run make first"
+  [ ! -d "$3" ] || [ -L "$3" ] || fail "$3 is in the way: it is a directory"
+  folder=${3%/*}
+  while [ ! -e "${folder:-/}" ] && [ ! -L "$folder" ]; do folder=${folder%/*}; done
+  folder=${folder:-/}
+  [ -d "$folder" ] || fail "$folder is in the way: it is not a directory"
+  [ -w "$folder" ] && [ -x "$folder" ] || fail "no permission to write to $folder"
+}
+
+# Each file arrives under a name of its own beside its place.
+copy() {
+  make_folder "${3%/*}" || return
+  if [ "$1" = link ]; then
+    ln -s "$2" "$3$new"
+  else
+    cp "$2" "$3$new" && chmod "$1" "$3$new"
+  fi
+}
+
+make_folder() {
+  [ -d "$1" ] && return
+  case $1 in */*) make_folder "${1%/*}" || return ;; esac
+  [ -z "$1" ] && return
+  mkdir "$1" && printf '%s\n' "$1" >>"$filled/made"
+}
+
+show() { mv -f "$3$new" "$3" && printf '%s\n' "$3"; }
+
+drop() { rm -f "$3$new"; }
+
+undo() {
+  each drop
+  [ ! -e "$filled/made" ] || sed '1!G;h;$!d' "$filled/made" | while IFS= read -r folder; do rmdir "$folder"; done
+}
+
+remove() {
+  if [ -e "$3" ] || [ -L "$3" ]; then
+    rm -f "$3" && printf '%s\n' "$3"
+  fi
+}
+
+tab=$(printf '\t')
+new=.new-$$
+action=$1
+# Folders may be given as they stand below PREFIX.
+for variable in LIBDIR INCLUDEDIR; do
+  eval "value=\$$variable"
+  # shellcheck disable=SC2154
+  case $value in /*) ;; *) eval "$variable=\$PREFIX/\$value" ;; esac
+done
+case $PREFIX in /*) ;; *) fail "PREFIX is to begin with a slash, and is $PREFIX" ;; esac
+
+filled=$(mktemp -d) || exit 1
+trap 'rm -rf "$filled"' EXIT
+
+case $action in
+  install)
+    for name in requests_futures.pc requests_futures-config.cmake requests_futures-config-version.cmake; do
+      fill $name
+    done
+    each check || { echo "make install: nothing was installed" >&2; exit 1; }
+    trap 'undo; exit 1' HUP INT TERM
+    if ! each copy; then
+      undo
+      fail "not everything could be written; nothing was installed"
+    fi
+    trap '' HUP INT TERM
+    each show || exit 1
+    # Where the loader keeps a list of what it knows, this is for it. Only root can write that.
+    if [ -z "$DESTDIR" ]; then ldconfig 2>/dev/null || true; fi
+    ;;
+  uninstall)
+    each remove || fail "not everything could be removed"
+    for folder in "$LIBDIR/cmake/requests_futures" "$PREFIX/libexec/requests-futures" "$PREFIX/share/doc/requests_futures"; do
+      rmdir "$DESTDIR$folder" 2>/dev/null
+    done
+    if [ -z "$DESTDIR" ]; then ldconfig 2>/dev/null || true; fi
+    ;;
+  *)
+    fail "unknown" ;;
+esac
+exit 0
