@@ -5,6 +5,9 @@
 //! `CC`, `CXX`, `CFLAGS`, `CXXFLAGS` and `LDFLAGS` choose compilers and flags. With `RF_VALGRIND=1` every program runs
 //! under valgrind, and a leak or an invalid access fails it. `RF_SANITIZER=thread` or `address` compiles the programs
 //! for that sanitizer; `RF_LIBRARY` then names the library that was, and `LDFLAGS` links the one runtime of both.
+//!
+//! For another kind of machine `RF_CC` and `RF_CXX` name the compilers in the place of `CC` and `CXX`, which cargo obeys as
+//! well, `RF_LIBRARY` the library, and `RF_RUNNER` what runs a program: an emulator, with its arguments.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -122,8 +125,8 @@ fn a_set_uid_program_does_not_obey_the_environment() {
         println!("skipped: only root can make a program that runs as somebody else");
         return;
     }
-    if sanitizer().is_some() || valgrind() {
-        // Neither works in such a program.
+    if sanitizer().is_some() || valgrind() || runner().is_some() {
+        // None of them works in such a program.
         return;
     }
     let folder = env::temp_dir().join(format!("rf-set-uid-{}", std::process::id()));
@@ -165,8 +168,8 @@ fn a_future_costs_the_same_in_a_long_list() {
         println!("skipped: no valgrind to count instructions with");
         return;
     }
-    if sanitizer().is_some() {
-        // Two tools that each want to see every instruction: the ordinary run counts.
+    if env::var_os("RF_LIBRARY").is_some() {
+        // Sanitizers and emulators want to see every instruction as well: the ordinary run counts.
         return;
     }
     let program = compile_to("long_list", "c", "c99", "counted");
@@ -272,11 +275,20 @@ fn scratch() -> PathBuf {
 }
 
 fn cc() -> OsString {
-    env::var_os("CC").unwrap_or_else(|| "cc".into())
+    env::var_os("RF_CC").or_else(|| env::var_os("CC")).unwrap_or_else(|| "cc".into())
 }
 
 fn cxx() -> OsString {
-    env::var_os("CXX").unwrap_or_else(|| "c++".into())
+    env::var_os("RF_CXX").or_else(|| env::var_os("CXX")).unwrap_or_else(|| "c++".into())
+}
+
+/// What runs the programs, where this machine cannot.
+fn runner() -> Option<Command> {
+    let runner = flags("RF_RUNNER");
+    let (program, arguments) = runner.split_first()?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Some(command)
 }
 
 /// A directory with the shared library under the names that link-time and run-time look for.
@@ -443,14 +455,20 @@ fn run(name: &str, program: &Path) {
         }
         command.arg(program);
         command
+    } else if let Some(mut runner) = runner() {
+        runner.arg(program);
+        runner
     } else {
         Command::new(program)
     };
-    let checked = valgrind() || sanitizer().is_some();
+    let checked = valgrind() || sanitizer().is_some() || runner().is_some();
     if checked {
         command.env("RF_TEST_SLOW", "1");
         // Of a process with threads the sanitizer would not let a child make threads.
         command.env("TSAN_OPTIONS", "die_after_fork=0");
+    }
+    if runner().is_some() {
+        command.env("RF_TEST_EMULATED", "1");
     }
     for variable in PRIVATE {
         command.env_remove(variable);

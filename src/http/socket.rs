@@ -529,7 +529,8 @@ fn set_flag(descriptor: RawFd, level: i32, option: i32) -> io::Result<()> {
 fn set_receive_timeout(descriptor: RawFd, timeout: Option<Duration>) -> io::Result<()> {
     let micros = timeout.map_or(0, |timeout| timeout.as_micros().max(1));
     let value = libc::timeval {
-        tv_sec: (micros / 1_000_000).try_into().unwrap_or(libc::time_t::MAX),
+        // As much as every time_t takes.
+        tv_sec: (micros / 1_000_000).min(i32::MAX as u128) as _,
         tv_usec: (micros % 1_000_000) as _,
     };
     set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)

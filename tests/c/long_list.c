@@ -4,8 +4,6 @@
    No server is needed: the executor keeps each task until the program ends it. */
 #include "check.h"
 
-#include <malloc.h>
-
 static rf_task **tasks;
 static size_t kept;
 
@@ -29,15 +27,6 @@ static rf_executor *start(void) {
 static size_t shuffled(size_t i, size_t count) {
   const size_t step = 7919; /* a prime: all places are met once, unless it divides the count */
   return count % step == 0 ? i : i * step % count;
-}
-
-static int64_t heap(void) {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-  struct mallinfo2 info = mallinfo2();
-  return (int64_t)(info.uordblks + info.hblkhd);
-#else
-  return 0;
-#endif
 }
 
 /* All at once: submitted, then waited for. */

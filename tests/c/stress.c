@@ -7,7 +7,6 @@
 #include "check.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
@@ -588,18 +587,6 @@ static void *round_of(void *argument) {
   CHECK_OK(rf_executor_shutdown(shared_pool, true, false));
   rf_executor_free(shared_pool);
   return NULL;
-}
-
-/* Bytes of the heap that are in use, in all arenas; 0 where nobody can tell. */
-static int64_t heap(void) {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-  if (getenv("RF_VALGRIND") != NULL || getenv("RF_SANITIZER") != NULL) return 0;
-  malloc_trim(0);
-  struct mallinfo2 info = mallinfo2();
-  return (int64_t)(info.uordblks + info.hblkhd);
-#else
-  return 0;
-#endif
 }
 
 static void run_round(long requests) {
