@@ -953,11 +953,29 @@ rf_status rf_response_set_extra(const rf_response *response, const char *name, c
 rf_status rf_response_new(int status_code, const char *content_type, const void *body, size_t length,
     rf_response **out);
 
+// Makes a response by hand whose body is what `read` returns, when somebody asks for it: the worker, or who reads
+// the stream. `length` is -1 where it is not known; a reader that ends before `length` bytes fails the body with
+// RF_ERROR_CONNECTION, one that fails with RF_ERROR_HOOK. It is never called by two threads at once.
+// RF_E_INVALID: the status code is not between 100 and 999, or any other negative length. Free it with
+// rf_response_free.
+rf_status rf_response_new_reader(int status_code, rf_read_fn read, int64_t length, void *user_data,
+    rf_drop_fn drop, rf_response **out);
+
+// Adds a header to a response made by hand, behind those of the same name. Content-Type and Content-Length of
+// rf_response_new are there already; a Content-Length added takes that one's place. RF_E_INVALID: `name` or
+// `value` cannot stand in a head. RF_E_STATE: the response was not made by hand, or was given away, to
+// rf_hook_replace for one.
+rf_status rf_response_add_header(rf_response *response, const char *name, const char *value);
+
+// Sets the reason of a response made by hand, in the place of the usual one of its status. RF_E_INVALID and
+// RF_E_STATE as for rf_response_add_header.
+rf_status rf_response_set_reason(rf_response *response, const char *reason);
+
 // Makes another handle of the same response, which then outlives its future. Free it with rf_response_free.
 rf_status rf_response_clone(const rf_response *response, rf_response **out);
 
-// Frees a handle that rf_response_new or rf_response_clone made. A streamed body that was not read to its end is
-// closed with the last handle.
+// Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was
+// not read to its end is closed with the last handle.
 void rf_response_free(rf_response *response);
 
 // ---- Cookies ---------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ programs! {
     hooks,
     json,
     long_list,
+    made,
     memory,
     messages,
     null_arguments,

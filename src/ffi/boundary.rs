@@ -104,6 +104,15 @@ pub(super) fn until(timeout_ms: i64) -> Checked<Until> {
     }
 }
 
+/// A length, where -1 says that it is not known.
+pub(super) fn length_of(length: i64) -> Checked<Option<u64>> {
+    match length {
+        -1 => Ok(None),
+        0.. => Ok(Some(length.unsigned_abs())),
+        _ => Err(rf_status::RF_E_INVALID),
+    }
+}
+
 /// The time that something may take: RF_FOREVER or milliseconds, but not 0.
 pub(super) fn limit(timeout_ms: i64) -> Checked<Option<Duration>> {
     match timeout_ms {

@@ -37,6 +37,7 @@ pub unsafe extern "C" fn rf_hook_replace(
     status(|| {
         // SAFETY: see rf_hook_fail.
         let (call, replacement) = unsafe { (handle::peek_mut(call)?, handle::retain(replacement)?) };
+        replacement.give_away();
         call.replacement = Some(replacement);
         Ok(())
     })

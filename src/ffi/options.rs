@@ -16,7 +16,7 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::boundary::{Checked, Out, bytes, limit, nothing, optional_text, status, text};
+use super::boundary::{Checked, Out, bytes, length_of, limit, nothing, optional_text, status, text};
 use super::callback::{
     BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, Name, OutputFunction,
     ProgressFunction,
@@ -196,11 +196,7 @@ pub unsafe extern "C" fn rf_options_set_body_reader(
         if read.is_none() {
             return Err(rf_status::RF_E_NULL);
         }
-        match length {
-            -1 => Ok(None),
-            0.. => Ok(Some(length.unsigned_abs())),
-            _ => Err(rf_status::RF_E_INVALID),
-        }
+        length_of(length)
     };
     change(options, check, |options, length| {
         let reader = Box::new(BodyReader { read, rewind, data: Data::new(user_data, drop) });

@@ -7,14 +7,14 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
-use super::boundary::{Out, bytes, nothing, optional_text, status, text, value};
-use super::callback::Data;
+use super::boundary::{Out, bytes, length_of, nothing, optional_text, status, text, value};
+use super::callback::{BodyReader, Data};
 use super::cookies::Cookies;
 use super::handle;
-use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_response, rf_status};
+use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_read_fn, rf_response, rf_status};
 use crate::http::cookies::{Jar, cookie_url};
 use crate::message::head::Head;
-use crate::message::response::{JsonRefusal, Refusal, Response};
+use crate::message::response::{JsonRefusal, Refusal, Response, Unchanged};
 use crate::message::url::Url;
 
 /// Reads something of a response; `otherwise` for NULL.
@@ -512,13 +512,78 @@ pub unsafe extern "C" fn rf_response_new(
         let out = unsafe { Out::required(out, null_mut()) }?;
         // SAFETY: see read.
         let (content_type, body) = unsafe { (optional_text(content_type)?, bytes(body.cast(), length)?) };
-        let code = u16::try_from(status_code).ok().filter(|code| (100..1000).contains(code));
+        let code = status_of(status_code)?;
         if content_type.is_some_and(|content_type| content_type.contains(['\r', '\n'])) {
             return Err(rf_status::RF_E_INVALID);
         }
-        let response = Response::made(code.ok_or(rf_status::RF_E_INVALID)?, content_type, body);
+        let response = Response::made(code, content_type, body);
         out.set(handle::share(Arc::new(response)));
         Ok(())
+    })
+}
+
+/// Makes a response by hand whose body is what `read` returns, when somebody asks for it: the worker, or who reads the
+/// stream. `length` is -1 where it is not known; a reader that ends before `length` bytes fails the body with
+/// RF_ERROR_CONNECTION, one that fails with RF_ERROR_HOOK. It is never called by two threads at once. RF_E_INVALID: the
+/// status code is not between 100 and 999, or any other negative length. Free it with rf_response_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_new_reader(
+    status_code: c_int,
+    read: rf_read_fn,
+    length: i64,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+    out: *mut *mut rf_response,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see read.
+        let out = unsafe { Out::required(out, null_mut()) }?;
+        if read.is_none() {
+            return Err(rf_status::RF_E_NULL);
+        }
+        let (code, length) = (status_of(status_code)?, length_of(length)?);
+        let reader = Box::new(BodyReader { read, rewind: None, data: Data::new(user_data, drop) });
+        out.set(handle::share(Arc::new(Response::made_of_reader(code, reader, length))));
+        Ok(())
+    })
+}
+
+/// A status code that a response can have.
+fn status_of(code: c_int) -> Result<u16, rf_status> {
+    u16::try_from(code).ok().filter(|code| (100..1000).contains(code)).ok_or(rf_status::RF_E_INVALID)
+}
+
+/// Adds a header to a response made by hand, behind those of the same name. Content-Type and Content-Length of
+/// rf_response_new are there already; a Content-Length added takes that one's place. RF_E_INVALID: `name` or `value`
+/// cannot stand in a head. RF_E_STATE: the response was not made by hand, or was given away, to rf_hook_replace for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_add_header(
+    response: *mut rf_response,
+    name: *const c_char,
+    value: *const c_char,
+) -> rf_status {
+    // SAFETY: see read.
+    status(|| unsafe {
+        let (response, name, value) = (handle::peek(response)?, text(name)?, text(value)?);
+        changed(response.add_header(name, value))
+    })
+}
+
+/// Sets the reason of a response made by hand, in the place of the usual one of its status. RF_E_INVALID and RF_E_STATE
+/// as for rf_response_add_header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_set_reason(
+    response: *mut rf_response,
+    reason: *const c_char,
+) -> rf_status {
+    // SAFETY: see read.
+    status(|| unsafe { changed(handle::peek(response)?.set_reason(text(reason)?)) })
+}
+
+fn changed(result: Result<(), Unchanged>) -> Result<(), rf_status> {
+    result.map_err(|why| match why {
+        Unchanged::State => rf_status::RF_E_STATE,
+        Unchanged::Invalid => rf_status::RF_E_INVALID,
     })
 }
 
@@ -537,7 +602,7 @@ pub unsafe extern "C" fn rf_response_clone(
     })
 }
 
-/// Frees a handle that rf_response_new or rf_response_clone made. A streamed body that was not read to its end is
+/// Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was not read to its end is
 /// closed with the last handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_free(response: *mut rf_response) {

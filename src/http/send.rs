@@ -411,7 +411,9 @@ impl Transfer<'_> {
             });
             return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
         }
-        Ok(call.replacement.unwrap_or(response))
+        let Some(replacement) = call.replacement else { return Ok(response) };
+        replacement.answer(self.control);
+        Ok(replacement)
     }
 
     /// Brings the last response into the state in which the user gets it.

@@ -450,6 +450,21 @@ static void no_response(void) {
   BAD_OUT(response, rf_response_new(200, garbage, "x", 1, &response));
   BAD_OUT(response, rf_response_new(-1, "text/plain", "x", 1, &response));
   BAD_OUT(response, rf_response_new(100000, "text/plain", "x", 1, &response));
+  NO(rf_response_new_reader(200, never_read, 1, NULL, NULL, NULL));
+  NO_OUT(response, rf_response_new_reader(200, NULL, 1, NULL, NULL, &response));
+  BAD_OUT(response, rf_response_new_reader(-1, never_read, 1, NULL, NULL, &response));
+  BAD_OUT(response, rf_response_new_reader(200, never_read, -2, NULL, NULL, &response));
+  CHECK_OK(rf_response_new(200, "text/plain", "x", 1, &response));
+  NO(rf_response_add_header(NULL, "name", "value"));
+  NO(rf_response_add_header(response, NULL, "value"));
+  NO(rf_response_add_header(response, "name", NULL));
+  BAD(rf_response_add_header(response, "name", garbage));
+  BAD(rf_response_add_header(response, garbage, "value"));
+  NO(rf_response_set_reason(NULL, "reason"));
+  NO(rf_response_set_reason(response, NULL));
+  BAD(rf_response_set_reason(response, garbage));
+  rf_response_free(response);
+  response = NULL;
   NO_OUT(response, rf_response_clone(NULL, &response));
   rf_response_free(NULL);
 }

@@ -15,7 +15,7 @@ pub enum JsonRefusal {
 impl Response {
     /// The charset that the header gives or implies.
     fn header_encoding(&self) -> Option<String> {
-        self.head.get("content-type").and_then(text::charset_of)
+        self.head().get("content-type").and_then(text::charset_of)
     }
 
     pub fn encoding(&self) -> Option<String> {
@@ -63,7 +63,7 @@ impl Response {
             Some(set) => set.clone(),
             None => {
                 let given = self
-                    .head
+                    .head()
                     .get("content-type")
                     .filter(|value| value.to_ascii_lowercase().contains("charset"));
                 given.and_then(text::charset_of)
@@ -123,7 +123,7 @@ impl Response {
                     500..=599 => "Server",
                     _ => return None,
                 };
-                let (status, reason, url) = (self.status, self.head.word().as_str(), self.url.as_str());
+                let (status, reason, url) = (self.status, self.head().word().as_str(), self.url.as_str());
                 let text = format!("{status} {who} Error: {reason} for url: {url}");
                 Some(Box::new(Error::new(ErrorKind::Http, text).at(url).owned_by(Arc::downgrade(self))))
             })

@@ -2,6 +2,7 @@
 
 mod body;
 mod content;
+mod made;
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -23,13 +24,16 @@ use crate::message::url::Url;
 use crate::system::lock::Mutex;
 
 pub use self::content::JsonRefusal;
+pub use self::made::Unchanged;
 
 /// The body of a message that was sent, as far as it lies in memory.
 pub type SentBody = Option<Arc<dyn crate::message::options::Borrowed>>;
 
 pub struct Response {
     status: u16,
+    /// Empty where the response was made by hand: that has its own.
     head: Head,
+    made: Option<Box<made::Made>>,
     url: Terminated,
     request_head: OnceLock<Head>,
     request_raw: Vec<u8>,
@@ -166,6 +170,7 @@ impl Response {
         Response {
             status: parts.status,
             head: parts.head,
+            made: None,
             url: Terminated::new(parts.url),
             request_head: OnceLock::new(),
             request_raw: parts.request_head,
@@ -196,33 +201,12 @@ impl Response {
         self
     }
 
-    /// A response made by hand.
-    pub fn made(status: u16, content_type: Option<&str>, body: &[u8]) -> Response {
-        let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
-        if let Some(content_type) = content_type {
-            head.push_str(&format!("Content-Type: {content_type}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        let response = Response::new(Parts {
-            status,
-            head: Head::of_response(head),
-            url: String::new(),
-            request_head: Vec::new(),
-            request_body: None,
-            elapsed: Duration::ZERO,
-            history: Vec::new(),
-            source: None,
-            control: None,
-        });
-        response.with_content(body.to_vec())
-    }
-
     pub fn status(&self) -> u16 {
         self.status
     }
 
     pub fn head(&self) -> &Head {
-        &self.head
+        self.made.as_ref().map_or(&self.head, |made| made.head())
     }
 
     pub fn url(&self) -> &Terminated {
@@ -238,11 +222,11 @@ impl Response {
     }
 
     pub fn is_redirect(&self) -> bool {
-        matches!(self.status, 301 | 302 | 303 | 307 | 308) && self.head.get("location").is_some()
+        matches!(self.status, 301 | 302 | 303 | 307 | 308) && self.head().get("location").is_some()
     }
 
     pub fn is_permanent_redirect(&self) -> bool {
-        matches!(self.status, 301 | 308) && self.head.get("location").is_some()
+        matches!(self.status, 301 | 308) && self.head().get("location").is_some()
     }
 
     pub fn is_ok(&self) -> bool {
@@ -281,7 +265,7 @@ impl Response {
     }
 
     pub fn lend_link(&self, rel: &str) -> Option<*const u8> {
-        let header = self.head.joined("link")?;
+        let header = self.head().joined("link")?;
         crate::message::link::find(&header, rel).map(|url| self.lend(&url))
     }
 
