@@ -45,26 +45,23 @@ export CC_$(TRIPLE) := $(CC)
 export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_LINKER := $(CC)
 endif
 
-.PHONY: all build install uninstall dist deb clean
+.PHONY: all install uninstall dist deb clean
 .DELETE_ON_ERROR:
 
-all: build
-	@$(MAKE) --no-print-directory -f "$(ROOT)/Makefile" "$(OUT)/$(SHARED)" "$(OUT)/$(STATIC)"
+all: $(OUT)/$(SHARED) $(OUT)/$(STATIC) $(OUT)/built
 
-# cargo knows best whether there is anything to do.
-build:
-	cd "$(ROOT)" && $(CARGO) build --release --locked
-
-# Whoever installs may have no cargo (sudo make install): it is asked where something is missing or older only.
+# What cargo makes of the sources. Whoever installs may have no cargo (sudo make install): it is asked only where a source
+# is newer.
 SOURCES := $(shell find "$(ROOT)/src" -name '*.rs' -o -name '*.h') $(addprefix $(ROOT)/,Cargo.toml Cargo.lock build.rs)
-$(LIB)/$(LINK) $(LIB)/$(STATIC) $(LIB)/$(WORKER) &: $(SOURCES)
+$(OUT)/built: $(SOURCES)
+	@command -v $(CARGO) >/dev/null || \
+	  { echo "make: there is no $(CARGO), and $(LIB) has nothing of these sources: run make first" >&2; exit 1; }
 	cd "$(ROOT)" && $(CARGO) build --release --locked
-	@touch "$(LIB)/$(LINK)" "$(LIB)/$(STATIC)" "$(LIB)/$(WORKER)"
+	@mkdir -p "$(OUT)" && touch "$@"
 
 # All of the library in one object, which defines what the header declares, and nothing else for others to see: the
 # crates and C libraries inside cannot meet those of a program.
-$(OUT)/requests_futures.o: $(LIB)/$(STATIC) $(LIB)/$(LINK)
-	@mkdir -p "$(OUT)"
+$(OUT)/requests_futures.o: $(OUT)/built
 	$(NM) -D --defined-only "$(LIB)/$(LINK)" | sed -n 's/.* T \(rf_[a-z0-9_]*\)$$/\1/p' >"$(OUT)/symbols"
 	sed 's/^/-u /' "$(OUT)/symbols" >"$(OUT)/roots"
 	$(CC) -r -nostdlib -Wl,--gc-sections,--force-group-allocation,@"$(OUT)/roots" "$(LIB)/$(STATIC)" -o "$(OUT)/whole.o"
@@ -84,9 +81,9 @@ $(OUT)/$(SHARED): $(OUT)/requests_futures.o $(PARTS)/requests_futures.map
 
 # What the script is told.
 VARIABLES := PREFIX LIBDIR INCLUDEDIR DESTDIR OUT LIB VERSION SERIES LINK SONAME SHARED STATIC WORKER LIBS_PRIVATE CC
-told = $(foreach name,$(VARIABLES),$(name)='$($(name))')
+told = $(foreach name,$(VARIABLES),$(name)='$(subst ','\'',$($(name)))')
 
-install: $(OUT)/$(SHARED) $(OUT)/$(STATIC) $(LIB)/$(WORKER)
+install: all
 	@$(told) "$(PARTS)/install.sh" install
 
 uninstall:
@@ -97,13 +94,14 @@ uninstall:
 DEBIAN := $(TARGET)/debian
 DIST := $(TARGET)/requests_futures-$(VERSION).tar.gz
 
-deb: $(OUT)/$(SHARED) $(OUT)/$(STATIC) $(LIB)/$(WORKER)
+deb: all
 	@DEBIAN='$(DEBIAN)' $(told) "$(PARTS)/debian.sh"
 
 # What is committed, and nothing else.
 dist:
+	@[ -e "$(ROOT)/.git" ] || { echo "make dist: $(ROOT) is no repository of git, which knows what is committed" >&2; exit 1; }
 	@mkdir -p "$(TARGET)"
-	git -C "$(ROOT)" archive --format=tar --prefix=requests_futures-$(VERSION)/ HEAD | gzip -9 -n >"$(DIST)"
+	git -C "$(ROOT)" archive --format=tar.gz --prefix=requests_futures-$(VERSION)/ --output="$(DIST)" HEAD
 	@echo "$(DIST)"
 
 clean:

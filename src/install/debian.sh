@@ -14,6 +14,11 @@ library=librequests-futures$SERIES
 headers=librequests-futures-dev
 architecture=$(dpkg --print-architecture)
 multiarch=$($CC -print-multiarch)
+if [ "$multiarch" != "$(dpkg-architecture -qDEB_HOST_MULTIARCH)" ]; then
+  echo "make deb: packages are made for the machine that it runs on, and $CC is for $multiarch" >&2
+  exit 1
+fi
+revision=$VERSION-1
 LIBDIR=/usr/lib/$multiarch
 export PREFIX=/usr INCLUDEDIR=/usr/include LIBDIR
 maintainer="${DEBFULLNAME:-The requests-futures-c authors} <${DEBEMAIL:-requests-futures-c@localhost}>"
@@ -39,8 +44,10 @@ cd "$headers/usr/share/doc/$headers"
   cat THIRD-PARTY.txt
 } >copyright
 gzip -9 -n -c "$root/CHANGELOG.md" >changelog.gz
+printf 'requests-futures (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$revision" "$maintainer" \
+  "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9 -n >changelog.Debian.gz
 rm LICENSE THIRD-PARTY.txt
-cp copyright changelog.gz "$work/$library/usr/share/doc/$library/"
+cp copyright changelog.gz changelog.Debian.gz "$work/$library/usr/share/doc/$library/"
 cd "$work"
 
 printf 'Source: requests-futures\n\nPackage: %s\nArchitecture: any\n' "$library" >debian/control
@@ -53,7 +60,7 @@ printf 'activate-noawait ldconfig\n' >"$library/DEBIAN/triggers"
 # control NAME SECTION DEPENDS ONE-LINE-DESCRIPTION: with the rest of the description on the standard input.
 control() {
   {
-    printf 'Package: %s\nSource: requests-futures\nVersion: %s\nArchitecture: %s\n' "$1" "$VERSION" "$architecture"
+    printf 'Package: %s\nSource: requests-futures\nVersion: %s\nArchitecture: %s\n' "$1" "$revision" "$architecture"
     printf 'Maintainer: %s\nInstalled-Size: %s\n' "$maintainer" "$(du -k -s --exclude=DEBIAN "$1" | cut -f 1)"
     printf 'Section: %s\nPriority: optional\nDepends: %s\n' "$2" "$3"
     [ "$1" != "$library" ] || printf 'Recommends: ca-certificates\n'
@@ -62,8 +69,8 @@ control() {
   } >"$1/DEBIAN/control"
   (cd "$1" && find usr -type f | LC_ALL=C sort | xargs md5sum >DEBIAN/md5sums)
   find "$1" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-  dpkg-deb --root-owner-group -Zxz --build "$1" "$DEBIAN/$1_${VERSION}_$architecture.deb" >/dev/null
-  echo "$DEBIAN/$1_${VERSION}_$architecture.deb"
+  dpkg-deb --root-owner-group -Zxz --build "$1" "$DEBIAN/$1_${revision}_$architecture.deb" >/dev/null
+  echo "$DEBIAN/$1_${revision}_$architecture.deb"
 }
 
 mkdir -p "$DEBIAN"
@@ -72,7 +79,7 @@ A session's call returns a future at once, and a pool of threads, or of worker
 processes, carries the request out. It has what users of Python's requests and
 requests-futures know: redirects, cookies, authentication, hooks, streaming.
 T
-control "$headers" libdevel "$library (= $VERSION), libc6-dev | libc-dev" \
+control "$headers" libdevel "$library (= $revision), libc6-dev | libc-dev" \
   "asynchronous HTTP requests that return futures (development)" <<T
 The header, the static library, and what pkg-config and CMake need to build
 programs that use requests-futures.

@@ -73,7 +73,7 @@ each() {
 # Whether a file can be written is known before any is.
 check() {
   [ "$1" = link ] || [ -r "$2" ] || fail "there is no $2 to be read: run make first"
-  [ ! -d "$3" ] || [ -L "$3" ] || fail "$3 is in the way: it is a directory"
+  [ ! -d "$3" ] || fail "$3 is in the way: it is a directory"
   folder=${3%/*}
   while [ ! -e "${folder:-/}" ] && [ ! -L "$folder" ]; do folder=${folder%/*}; done
   folder=${folder:-/}
@@ -92,13 +92,21 @@ copy() {
 }
 
 make_folder() {
-  [ -d "$1" ] && return
-  case $1 in */*) make_folder "${1%/*}" || return ;; esac
-  [ -z "$1" ] && return
-  mkdir "$1" && printf '%s\n' "$1" >>"$filled/made"
+  if [ -z "$1" ] || [ -d "$1" ]; then return; fi
+  make_folder "${1%/*}" || return
+  # Another one may be installing at the same time.
+  if mkdir "$1" 2>/dev/null; then
+    printf '%s\n' "$1" >>"$filled/made"
+  else
+    [ -d "$1" ] || fail "$1 cannot be made"
+  fi
 }
 
-show() { mv -f "$3$new" "$3" && printf '%s\n' "$3"; }
+# Nobody has to be there to read what is said: a file takes its place all the same.
+show() {
+  mv -f "$3$new" "$3" || return
+  printf '%s\n' "$3" 2>/dev/null || true
+}
 
 drop() { rm -f "$3$new"; }
 
@@ -107,25 +115,42 @@ undo() {
   [ ! -e "$filled/made" ] || sed '1!G;h;$!d' "$filled/made" | while IFS= read -r folder; do rmdir "$folder"; done
 }
 
+# A link that leads elsewhere by now is another version's.
 remove() {
+  if [ "$1" = link ] && [ "$(readlink "$3")" != "$2" ]; then return; fi
   if [ -e "$3" ] || [ -L "$3" ]; then
-    rm -f "$3" && printf '%s\n' "$3"
+    rm -f "$3" || return
+    printf '%s\n' "$3" 2>/dev/null || true
   fi
 }
 
 tab=$(printf '\t')
 new=.new-$$
 action=$1
+
+# plain PATH: without slashes that say nothing; empty for the root.
+plain() { printf '%s' "$1" | sed 's|/\{2,\}|/|g; s|/$||'; }
+
+case $PREFIX in /*) PREFIX=$(plain "$PREFIX") ;; *) fail "PREFIX is to begin with a slash, and is $PREFIX" ;; esac
 # Folders may be given as they stand below PREFIX.
-for variable in LIBDIR INCLUDEDIR; do
-  eval "value=\$$variable"
-  # shellcheck disable=SC2154
-  case $value in /*) ;; *) eval "$variable=\$PREFIX/\$value" ;; esac
+case $LIBDIR in /*) ;; *) LIBDIR=$PREFIX/$LIBDIR ;; esac
+case $INCLUDEDIR in /*) ;; *) INCLUDEDIR=$PREFIX/$INCLUDEDIR ;; esac
+LIBDIR=$(plain "$LIBDIR")
+INCLUDEDIR=$(plain "$INCLUDEDIR")
+case $DESTDIR in "" | /*) ;; *) DESTDIR=$PWD/$DESTDIR ;; esac
+DESTDIR=$(plain "$DESTDIR")
+for folder in "$PREFIX" "$LIBDIR" "$INCLUDEDIR"; do
+  case $folder/ in
+    */./* | */../*) fail "\"$folder\" holds . or .., which a package cannot name" ;;
+    *[\"\#\$\;\\\`]*) fail "\"$folder\" holds one of \" # \$ ; \\ \`, which pkg-config and CMake cannot name" ;;
+  esac
 done
-case $PREFIX in /*) ;; *) fail "PREFIX is to begin with a slash, and is $PREFIX" ;; esac
 
 filled=$(mktemp -d) || exit 1
 trap 'rm -rf "$filled"' EXIT
+trap 'exit 1' HUP INT TERM
+# A reader of what is said that goes away is no reason to stop.
+trap '' PIPE
 
 case $action in
   install)
@@ -140,12 +165,21 @@ case $action in
     fi
     trap '' HUP INT TERM
     each show || exit 1
+    # Where the library looks for it.
+    case $PREFIX in
+      "${LIBDIR%/*}") ;;
+      "${LIBDIR%/lib/*}") ;;
+      *) echo "make install: the library will find $PREFIX/libexec/requests-futures/$WORKER only by the variable \
+REQUESTS_FUTURES_WORKER: it looks in libexec beside its own lib" >&2 ;;
+    esac
     # Where the loader keeps a list of what it knows, this is for it. Only root can write that.
     if [ -z "$DESTDIR" ]; then ldconfig 2>/dev/null || true; fi
     ;;
   uninstall)
     each remove || fail "not everything could be removed"
-    for folder in "$LIBDIR/cmake/requests_futures" "$PREFIX/libexec/requests-futures" "$PREFIX/share/doc/requests_futures"; do
+    # Folders that nobody else has anything in.
+    for folder in "$LIBDIR/cmake/requests_futures" "$LIBDIR/cmake" "$LIBDIR/pkgconfig" "$PREFIX/libexec/requests-futures" \
+      "$PREFIX/libexec" "$PREFIX/share/doc/requests_futures" "$PREFIX/share/doc"; do
       rmdir "$DESTDIR$folder" 2>/dev/null
     done
     if [ -z "$DESTDIR" ]; then ldconfig 2>/dev/null || true; fi
