@@ -115,9 +115,9 @@ impl Channel {
         Ok((!nothing).then_some(received))
     }
 
-    /// Nothing was written from now on.
-    pub fn forget_written(&self) {
-        self.socket.written.set(false);
+    /// A request begins: nothing of it was written.
+    pub fn begin(&self) {
+        self.socket.begin();
     }
 
     /// Whether anything was written since then.
@@ -148,18 +148,17 @@ impl Channel {
             *slice = IoSlice::new(piece);
         }
         let mut left = &mut slices[..pieces.len()];
-        let (mut sent, mut wait) = (0, None);
+        let mut sent = 0;
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match self.socket.send_now(left) {
                 Ok(count) => {
                     sent += count;
-                    wait = None;
                     IoSlice::advance_slices(&mut left, count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.wait_to_send(listening, &mut wait, limits)?;
+                    self.socket.wait_to_send(listening, limits)?;
                     if listening && self.has_news() {
                         return Ok(Sent::Some(sent));
                     }
@@ -347,16 +346,13 @@ fn read_now(layers: &mut [Layer], socket: &Socket, buffer: &mut [u8]) -> io::Res
 
 /// Sends all of it, unless it is `listening` and the peer has something to say.
 fn write_socket(socket: &Socket, data: &[u8], listening: bool, limits: &Limits) -> Result<Sent, Error> {
-    let (mut sent, mut wait) = (0, None);
+    let mut sent = 0;
     while sent < data.len() {
         match socket.send_now(&[IoSlice::new(&data[sent..])]) {
-            Ok(count) => {
-                sent += count;
-                wait = None;
-            }
+            Ok(count) => sent += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.wait_to_send(listening, &mut wait, limits)?;
+                socket.wait_to_send(listening, limits)?;
                 if listening && !socket.is_silent() {
                     return Ok(Sent::Some(sent));
                 }

@@ -57,7 +57,7 @@ impl Connection {
 
     /// A request begins: nothing of it was written.
     pub fn begin(&self) {
-        self.channel.forget_written();
+        self.channel.begin();
     }
 
     /// Whether anything of the request was written.
@@ -223,13 +223,20 @@ impl Connection {
     fn is_refused(&self) -> Option<bool> {
         let mut input = self.input();
         loop {
+            // As empty lines are passed over before a head.
+            while let [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] = input {
+                input = rest;
+            }
+            if input == b"\r" {
+                return None;
+            }
             const VERSION: &[u8] = b"HTTP/1.";
             let known = VERSION.len().min(input.len());
             if input[..known] != VERSION[..known] {
                 return Some(false);
             }
             match input.get(9)? {
-                b'1' => input = &input[memchr::memmem::find(input, b"\r\n\r\n")? + 4..],
+                b'1' => input = behind_head(input)?,
                 status => return Some(matches!(status, b'3'..=b'5')),
             }
         }
@@ -272,6 +279,18 @@ impl Connection {
         self.served += 1;
         self.used_at = Instant::now();
     }
+}
+
+/// What stands behind the empty line that ends a head; None: it is not here yet.
+fn behind_head(input: &[u8]) -> Option<&[u8]> {
+    let mut line = 0;
+    for end in memchr::memchr_iter(b'\n', input) {
+        if line > 0 && matches!(input[line..end], [] | [b'\r']) {
+            return Some(&input[end + 1..]);
+        }
+        line = end + 1;
+    }
+    None
 }
 
 /// What was there; where nothing was, more will not come, because sending has failed for the reason `unsent`.

@@ -215,6 +215,8 @@ pub struct Socket {
     receive_timeout: Option<Duration>,
     /// Whether something was sent since this was last made false.
     pub written: Cell<bool>,
+    /// The wait that began when it was full, until it takes something again.
+    full: Cell<Option<Wait>>,
 }
 
 impl Socket {
@@ -302,25 +304,28 @@ impl Socket {
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         self.written.set(true);
+        self.full.set(None);
         Ok(count)
     }
 
-    /// Waits until it can send again, or, if `or_receive`, until there is something to read. `wait` began when the
-    /// socket last took something; it is begun here where there is none.
-    pub fn wait_to_send(
-        &self,
-        or_receive: bool,
-        wait: &mut Option<Wait>,
-        limits: &Limits,
-    ) -> Result<(), Error> {
+    /// What happened to a request before is forgotten.
+    pub fn begin(&self) {
+        self.written.set(false);
+        self.full.set(None);
+    }
+
+    /// Waits until it can send again, or, if `or_receive`, until there is something to read. The time counts from when
+    /// the socket last took something, however often it was looked at meanwhile.
+    pub fn wait_to_send(&self, or_receive: bool, limits: &Limits) -> Result<(), Error> {
         let events = if or_receive { libc::POLLOUT | libc::POLLIN } else { libc::POLLOUT };
-        let wait = match wait {
-            Some(wait) => {
+        let mut wait = match self.full.get() {
+            Some(mut wait) => {
                 wait.go_on(limits)?;
                 wait
             }
-            None => wait.insert(limits.wait()?),
+            None => limits.wait()?,
         };
+        self.full.set(Some(wait));
         loop {
             match poll(self.descriptor(), events, wait.left) {
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
@@ -388,7 +393,7 @@ impl Socket {
         {
             set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
         }
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false) })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false), full: Cell::new(None) })
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -412,7 +417,7 @@ impl Socket {
             std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false) })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false), full: Cell::new(None) })
     }
 }
 

@@ -424,7 +424,8 @@ static void early_answers(void) {
       "then=stall",
       "then=stall&after=300", /* when the body has filled every buffer, and TLS had its session tickets to read */
       "then=stall&after=300&pieces=1",
-      "then=stall&after=300&interim=1",
+      "then=stall&after=300&before=HTTP/1.1%20103%20Early%20Hints%0d%0aLink:%20%3c/a%3e%0d%0a%0d%0a",
+      "then=stall&after=300&before=%0d%0aHTTP/1.1%20100%20Continue%0a%0a%0d%0a", /* in other line ends, empty ones between */
   };
   for (size_t i = 0; i < 3 * sizeof ways / sizeof *ways; i++) {
     const char *server = env(i % 3 ? "RF_TEST_RAW_TLS" : "RF_TEST_RAW");
@@ -434,6 +435,16 @@ static void early_answers(void) {
     future = post(text("%s/early-413?%s", server, ways[i / 3]), options);
     CHECK_INT(413, rf_response_status_code(RESPONSE(future)));
     CHECK_RANGE(0, 5000 * patience(), now_ms() - start);
+    rf_future_free(future);
+  }
+  /* One that takes nothing is not excused by what it says meanwhile. */
+  CHECK_OK(rf_options_set_proxy(options, "https", NULL));
+  CHECK_OK(rf_options_set_timeout(options, 5000, 400));
+  for (int i = 0; i < 2; i++) {
+    int64_t start = now_ms();
+    future = post(text("%s/early-413?then=stall&dribble=200", env(i ? "RF_TEST_RAW_TLS" : "RF_TEST_RAW")), options);
+    CHECK(ERROR_OF(RF_ERROR_READ_TIMEOUT, future) != NULL);
+    CHECK_RANGE(400, 2500 * patience(), now_ms() - start);
     rf_future_free(future);
   }
   rf_options_free(options);

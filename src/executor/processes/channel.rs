@@ -35,6 +35,8 @@ impl Kind {
     }
 }
 
+/// So much is heard of a process that could not begin.
+const LAST_WORDS: usize = 4096;
 const MARK: u32 = u32::from_le_bytes(*b"\x93rfw");
 const HEADER: usize = 16;
 const LONGEST: usize = 1 << 31;
@@ -287,8 +289,21 @@ impl Channel {
         Ok(count)
     }
 
-    /// What was received and is no message, or not yet one.
-    pub fn unread(&self) -> &[u8] {
+    /// What the other side, which has ended, has sent that is no message.
+    pub fn last_words(&mut self) -> &[u8] {
+        while self.input.len() - self.taken < LAST_WORDS {
+            match self.receive_some(self.input.len() + 1) {
+                Ok(0) => break,
+                Ok(_) => {}
+                // The end may be reported before what was said.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset
+                    ) => {}
+                Err(_) => break,
+            }
+        }
         &self.input[self.taken..]
     }
 

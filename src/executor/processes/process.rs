@@ -149,7 +149,7 @@ impl Process {
                     }
                     _ => process.child.fate(control),
                 };
-                let said = String::from_utf8_lossy(process.channel.unread());
+                let said = String::from_utf8_lossy(process.channel.last_words());
                 let said = said.trim().chars().take(500).collect::<String>();
                 let text = format!(
                     "No worker process could be started: {}: {}",

@@ -352,9 +352,13 @@ fn early(wire: &mut Wire, query: &Query, text: &str) -> Answered {
     };
     let pause = Duration::from_millis(query.number("after", 0)?);
     thread::sleep(pause);
-    if query.is_set("interim") {
-        wire.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")?;
+    if let Some(before) = query.get("before") {
+        wire.send(before.as_bytes())?;
         thread::sleep(pause);
+    }
+    for _ in 0..query.number("dribble", 0u32)? {
+        wire.send(b"\r\n")?;
+        thread::sleep(Duration::from_millis(20));
     }
     if query.is_set("pieces") {
         let (first, rest) = text.split_at(5);
