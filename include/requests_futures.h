@@ -119,6 +119,8 @@ typedef enum rf_status {
   RF_FAILED = 3,
   // Nothing is left.
   RF_END = 4,
+  // What a challenge function returns to have the request sent once more.
+  RF_AGAIN = 5,
   // A required argument is NULL.
   RF_E_NULL = -1,
   // An argument is out of range or not UTF-8.
@@ -247,6 +249,9 @@ typedef struct rf_json rf_json;
 // What a request can say, and a session's defaults. One thread at a time.
 typedef struct rf_options rf_options;
 
+// A request about to be sent (requests' PreparedRequest), while a function of yours has it.
+typedef struct rf_prepared rf_prepared;
+
 // What the server answered. Any thread may use it.
 typedef struct rf_response rf_response;
 
@@ -267,6 +272,20 @@ typedef void (*rf_done_fn)(struct rf_future *future, void *user_data);
 // RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the call;
 // rf_response_clone keeps the response.
 typedef rf_status (*rf_hook_fn)(struct rf_hook_call *call, const struct rf_response *response, void *user_data);
+
+// Called on the worker before each sending of each hop: see rf_options_add_request_hook. Anything but RF_OK fails
+// the request: see rf_prepared_fail. Many threads may be in it at once, with the same user_data. `prepared` is
+// borrowed for the call.
+typedef rf_status (*rf_prepare_fn)(struct rf_prepared *prepared, void *user_data);
+
+// Called on the worker when the head of an answer has arrived, whatever its status, before hooks. RF_OK: it is
+// the response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection
+// with it), is kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on
+// the same connection where that is still open. After 10 times in one hop the answer is the response. A body that
+// cannot be rewound: RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to
+// change it is RF_E_STATE. Both are borrowed for the call.
+typedef rf_status (*rf_challenge_fn)(struct rf_prepared *prepared, const struct rf_response *response,
+    void *user_data);
 
 // Called on the worker when the last response's body has arrived. It may use rf_hook_fail and rf_hook_replace, as
 // hooks do. All arguments are borrowed for the call.
@@ -699,6 +718,35 @@ rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_d
 // only such a one can run in another process.
 rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const void *data, size_t length);
 
+// Adds a request hook, which is called on the worker before each sending of each hop, when all else is composed,
+// and may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a
+// line break in a header, a Content-Length that is not the body's, no Host. What it changes holds for this
+// sending only. A request's run instead of the session's, in the order added; NULL takes the session's out for
+// this request, and `drop` is not kept. They run for every origin that a redirect leads to: look at the URL
+// before you add a secret, or use rf_options_set_auth_custom.
+rf_status rf_options_add_request_hook(rf_options *options, rf_prepare_fn prepare, void *user_data,
+    rf_drop_fn drop);
+
+// The same with a copy of `length` bytes for user_data, as rf_options_add_hook_bytes, so that it can run in
+// another process.
+rf_status rf_options_add_request_hook_bytes(rf_options *options, rf_prepare_fn prepare, const void *data,
+    size_t length);
+
+// Authenticates by functions of your own (OAuth 2, AWS Signature Version 4, HMAC), in the place of the other
+// rf_options_set_auth_*. `prepare` is called as a request hook is, behind all of them; `challenge` when the head
+// of an answer has arrived. Either may be NULL, not both. Like other credentials it ends for good where a
+// redirect leaves the first origin, unless `everywhere`. Connections on which `challenge` is heard serve only
+// requests with this very auth: a server may remember the user by the connection. A function that needs another
+// request, for a token, sends it by a session with an executor of its own: to wait for one of this pool may be
+// RF_E_DEADLOCK.
+rf_status rf_options_set_auth_custom(rf_options *options, rf_prepare_fn prepare, rf_challenge_fn challenge,
+    bool everywhere, void *user_data, rf_drop_fn drop);
+
+// The same with a copy of `length` bytes for user_data, as rf_options_add_hook_bytes, so that it can run in
+// another process.
+rf_status rf_options_set_auth_custom_bytes(rf_options *options, rf_prepare_fn prepare, rf_challenge_fn challenge,
+    bool everywhere, const void *data, size_t length);
+
 // Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in
 // requests-futures: use rf_options_add_hook.
 RF_DEPRECATED rf_status rf_options_set_background_callback(rf_options *options, rf_background_fn fn,
@@ -714,6 +762,68 @@ rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
 // Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port.
 // Host header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
+
+// ---- A request about to be sent --------------------------------------------------------------------------
+//
+// What request hooks and the functions of rf_options_set_auth_custom get: the request as it goes out, with all that the
+// library has added but what a proxy is told of who asks. Its strings live until the function returns, also when they are
+// replaced. It belongs to the thread of that call.
+
+// The method; NULL for NULL.
+const char *rf_prepared_method(const rf_prepared *prepared);
+
+// The URL as it goes out, without fragment and userinfo; NULL for NULL.
+const char *rf_prepared_url(const rf_prepared *prepared);
+
+// The value of a header, its name in any case; repeated ones joined by ", ". NULL: there is none.
+const char *rf_prepared_header(const rf_prepared *prepared, const char *name);
+
+// How many headers there are; 0 for NULL.
+size_t rf_prepared_header_count(const rf_prepared *prepared);
+
+// A header by its index, in the order in which they go out. RF_E_INVALID: there is none.
+rf_status rf_prepared_header_at(const rf_prepared *prepared, size_t index, const char **name, const char **value);
+
+// Sets a header, in the place of all of that name; a value of NULL takes them out. What cannot be sent fails the
+// request when the functions are over. RF_E_STATE: the request is sent.
+rf_status rf_prepared_set_header(rf_prepared *prepared, const char *name, const char *value);
+
+// Sets the query, encoded or not, in the place of the URL's; NULL: none. For keys and signatures in the URL.
+// RF_E_STATE: the request is sent.
+rf_status rf_prepared_set_query(rf_prepared *prepared, const char *raw_query);
+
+// The body, where it lies in memory as a whole: bytes, JSON, a form, parts without files. NULL: there is none, or
+// it comes from a file or a reader; `*length` is then 0.
+const uint8_t *rf_prepared_body(const rf_prepared *prepared, size_t *length);
+
+// How long the body is; 0 where there is none, -1: not known, and for NULL.
+int64_t rf_prepared_body_length(const rf_prepared *prepared);
+
+// Reads the body as it goes out, wherever it comes from, from its start; `*length` 0: its end. It is rewound by
+// itself, after the function and for the next one. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a
+// capacity of 0. RF_FAILED: it cannot be read; return that.
+rf_status rf_prepared_read_body(rf_prepared *prepared, uint8_t *buffer, size_t capacity, size_t *length);
+
+// Which hop it is: 0 for the first, one more for each redirect.
+uint32_t rf_prepared_hop(const rf_prepared *prepared);
+
+// How often this hop was sent before, for whatever reason.
+uint32_t rf_prepared_attempt(const rf_prepared *prepared);
+
+// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
+// copy, as for rf_hook_session.
+rf_session *rf_prepared_session(const rf_prepared *prepared);
+
+// Whether the request was aborted, its session closed with an abort, or its deadline has passed: for functions
+// that take long, which are never interrupted. True for NULL.
+bool rf_prepared_is_stopped(const rf_prepared *prepared);
+
+// Sets the message of the failure and returns RF_FAILED, so that a function ends with `return
+// rf_prepared_fail(prepared, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `prepared` is NULL.
+rf_status rf_prepared_fail(rf_prepared *prepared, const char *message);
+
+// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind.
+rf_status rf_prepared_fail_as(rf_prepared *prepared, int error_kind, const char *message);
 
 // ---- Inside a hook ---------------------------------------------------------------------------------------
 //

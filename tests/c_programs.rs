@@ -62,6 +62,7 @@ programs! {
     options_bodies,
     output_file,
     pool,
+    prepared,
     processes,
     processes_ending,
     processes_failing,

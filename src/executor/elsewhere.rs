@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::TaskError;
-use super::wire::{self, EncodedTask, FindHook, ForeignTask, LastBody, Malformed, TaskName};
+use super::wire::{self, EncodedTask, Finders, ForeignTask, LastBody, Malformed, TaskName};
 use crate::future::control::Control;
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::cookies::{Cookie, Jar};
@@ -219,7 +219,7 @@ pub fn encode(future: u64, request: &Request, may_attach: bool) -> Result<Encode
 #[derive(Clone, Copy)]
 pub struct Host {
     /// The functions that a request names.
-    pub find_hook: FindHook,
+    pub finders: Finders,
     /// Somebody to take the place of the session that a request was submitted to.
     pub stand_in: fn(Arc<Options>, Arc<Shared>) -> Arc<dyn Owner>,
 }
@@ -239,7 +239,7 @@ impl Job {
         attachment: Option<Arc<dyn Borrowed>>,
         host: Host,
     ) -> Result<Result<Job, Vec<u8>>, Malformed> {
-        let decoded = wire::decode_task(message, attachment, host.find_hook)?;
+        let decoded = wire::decode_task(message, attachment, &host.finders)?;
         let name = decoded.name;
         let task = match decoded.task {
             Ok(task) => task,
@@ -352,11 +352,14 @@ mod tests {
     /// The table is one for all tests.
     static ALONE: Mutex<()> = Mutex::new(());
 
-    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn crate::message::options::Hook>, String> {
-        Err("there are no hooks".into())
+    fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
+        Err("there are no functions".into())
     }
 
-    const HOST: Host = Host { find_hook: no_hooks, stand_in: |_, shared| Nobody::with(shared) };
+    const FINDERS: Finders =
+        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing };
+
+    const HOST: Host = Host { finders: FINDERS, stand_in: |_, shared| Nobody::with(shared) };
 
     /// Answers every request and keeps its connections; how many it has, and how many it has had.
     struct Server {

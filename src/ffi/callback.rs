@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use super::handle;
 use super::types::{
-    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status,
-    rf_write_fn,
+    rf_background_fn, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_prepare_fn, rf_progress_fn,
+    rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
 };
+use crate::executor::wire::Finders;
 use crate::message::options::{
     Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused,
 };
+use crate::message::prepared::{Challenge, Prepare, Prepared, Verdict};
 use crate::message::response::{Response, UserData};
 use crate::message::terminated::Terminated;
 use crate::system::log::Log;
@@ -72,32 +74,74 @@ impl Name {
     }
 }
 
-/// The hook of that name, in this process.
-pub(super) fn find_hook(named: &NamedHook, is_background: bool) -> Result<Arc<dyn Hook>, String> {
-    let address = named.function.find()?;
-    if is_background {
-        // SAFETY: by the name of a background callback its owner vouched for what is found there.
-        let function: rf_background_fn = unsafe { std::mem::transmute(address) };
-        let data = Data::new(std::ptr::null_mut(), None);
-        return Ok(Arc::new(BackgroundFunction { function, data, name: Name::default() }));
-    }
-    // SAFETY: the same for a hook.
-    let function: rf_hook_fn = unsafe { std::mem::transmute(address) };
-    Ok(match &named.data {
-        Some(data) => {
-            let data = Owned::new(data);
-            Arc::new(HookWithBytes { function, data, name: Name::default() })
-        }
-        None => {
-            let data = Data::new(std::ptr::null_mut(), None);
-            Arc::new(HookFunction { function, data, name: Name::default() })
-        }
-    })
+/// What a function of the user's is called with.
+pub(super) enum FunctionData {
+    Pointer(Data),
+    /// Bytes of our own.
+    Bytes(Owned),
 }
+
+impl FunctionData {
+    fn pointer(&self) -> *mut c_void {
+        match self {
+            FunctionData::Pointer(data) => data.pointer,
+            // The header says that the bytes are not to be changed.
+            FunctionData::Bytes(bytes) => bytes.bytes().as_ptr().cast_mut().cast(),
+        }
+    }
+
+    fn named(&self, name: &Name, function: Option<*const c_void>) -> Result<NamedHook, String> {
+        match self {
+            FunctionData::Pointer(data) => name.with_pointer(function, data),
+            FunctionData::Bytes(bytes) => name.of(function, Some(bytes.bytes())),
+        }
+    }
+
+    /// What came with a name.
+    fn of(named: &NamedHook) -> FunctionData {
+        match &named.data {
+            Some(data) => FunctionData::Bytes(Owned::new(data)),
+            None => FunctionData::Pointer(Data::new(std::ptr::null_mut(), None)),
+        }
+    }
+}
+
+/// Finds functions by their names, in this process.
+pub(super) const FINDERS: Finders = Finders {
+    hook: |named| {
+        // SAFETY: by the name of a hook its owner vouched for what is found there, here and below.
+        let function: rf_hook_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        Ok(Arc::new(HookFunction { function, data: FunctionData::of(named), name: Name::default() }))
+    },
+    background: |named| {
+        // SAFETY: as above.
+        let function: rf_background_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        let data = Data::new(std::ptr::null_mut(), None);
+        Ok(Arc::new(BackgroundFunction { function, data, name: Name::default() }))
+    },
+    prepare: |named| {
+        // SAFETY: as above.
+        let function: rf_prepare_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        Ok(Arc::new(PrepareFunction {
+            function,
+            data: FunctionData::of(named).into(),
+            name: Name::default(),
+        }))
+    },
+    challenge: |named| {
+        // SAFETY: as above.
+        let function: rf_challenge_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        Ok(Arc::new(ChallengeFunction {
+            function,
+            data: FunctionData::of(named).into(),
+            name: Name::default(),
+        }))
+    },
+};
 
 pub(super) struct HookFunction {
     pub(super) function: rf_hook_fn,
-    pub(super) data: Data,
+    pub(super) data: FunctionData,
     pub(super) name: Name,
 }
 
@@ -107,33 +151,53 @@ impl Hook for HookFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: both handles live for the length of the call, and the data until it is dropped.
-        outcome(unsafe { function(call, response, self.data.pointer) }.into())
+        outcome(unsafe { function(call, response, self.data.pointer()) }.into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
-        self.name.with_pointer(self.function.map(|function| function as *const c_void), &self.data)
+        self.data.named(&self.name, self.function.map(|function| function as *const c_void))
     }
 }
 
-/// A hook whose user data is bytes of our own.
-pub(super) struct HookWithBytes {
-    pub(super) function: rf_hook_fn,
-    pub(super) data: Owned,
+pub(super) struct PrepareFunction {
+    pub(super) function: rf_prepare_fn,
+    pub(super) data: Arc<FunctionData>,
     pub(super) name: Name,
 }
 
-impl Hook for HookWithBytes {
-    fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
+impl Prepare for PrepareFunction {
+    fn prepare(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
-        let response = handle::lend(Arc::as_ptr(response));
-        let call = std::ptr::from_mut(call).cast();
-        let data = self.data.bytes().as_ptr().cast_mut().cast();
-        // SAFETY: as above; the header says that the bytes are not to be changed.
-        outcome(unsafe { function(call, response, data) }.into())
+        // SAFETY: as above.
+        outcome(unsafe { function(std::ptr::from_mut(prepared).cast(), self.data.pointer()) }.into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
-        self.name.of(self.function.map(|function| function as *const c_void), Some(self.data.bytes()))
+        self.data.named(&self.name, self.function.map(|function| function as *const c_void))
+    }
+}
+
+pub(super) struct ChallengeFunction {
+    pub(super) function: rf_challenge_fn,
+    pub(super) data: Arc<FunctionData>,
+    pub(super) name: Name,
+}
+
+impl Challenge for ChallengeFunction {
+    fn judge(&self, prepared: &mut Prepared<'_>, response: &Arc<Response>) -> Result<Verdict, Refused> {
+        let Some(function) = self.function else { return Ok(Verdict::Taken) };
+        let response = handle::lend(Arc::as_ptr(response));
+        // SAFETY: as above.
+        let status = unsafe { function(std::ptr::from_mut(prepared).cast(), response, self.data.pointer()) };
+        match status.0 {
+            0 => Ok(Verdict::Taken),
+            again if again == rf_status::RF_AGAIN as i32 => Ok(Verdict::Again),
+            _ => Err(Refused),
+        }
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.data.named(&self.name, self.function.map(|function| function as *const c_void))
     }
 }
 
@@ -146,7 +210,7 @@ pub(super) struct BackgroundFunction {
 impl Hook for BackgroundFunction {
     fn call(&self, call: &mut HookCall, response: &Arc<Response>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
-        let session = handle::lend_owner(call).cast_mut();
+        let session = handle::lend_owner(&call.owner).cast_mut();
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: as above; the call holds the session.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::boundary::{Out, bytes, member, nothing, status, value};
-use super::callback::{Data, find_hook};
+use super::callback::{Data, FINDERS};
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
 use crate::executor::elsewhere::{self, Host};
@@ -305,7 +305,8 @@ pub unsafe extern "C" fn rf_bytes_free(bytes: *mut u8, length: usize) {
 }
 
 /// What this process has for the requests of others.
-const HOST: Host = Host { find_hook, stand_in: |defaults, shared| Session::stand_in(defaults, shared) };
+const HOST: Host =
+    Host { finders: FINDERS, stand_in: |defaults, shared| Session::stand_in(defaults, shared) };
 
 fn give_bytes(made: &[u8], out: &Out<*mut u8>, length: &Out<usize>) -> Result<(), rf_status> {
     out.set(handle::give_bytes(made).ok_or(rf_status::RF_E_RESOURCE)?);

@@ -5,16 +5,18 @@
 
 #![allow(clippy::disallowed_methods)]
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::cookies::Cookies;
 use super::types::{
     rf_completed, rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_hook_call, rf_json, rf_options,
-    rf_response, rf_session, rf_status, rf_task,
+    rf_prepared, rf_response, rf_session, rf_status, rf_task,
 };
 use crate::executor::{Executor, Task};
 use crate::http::request::{Request, RequestFuture};
 use crate::message::options::{HookCall, Options};
+use crate::message::prepared::Prepared;
 use crate::session::{Config, Session};
 
 /// What stands behind an opaque type of C.
@@ -57,6 +59,7 @@ handles! {
     rf_error => crate::message::error::Error;
     rf_task => Task, Owned;
     rf_hook_call => HookCall;
+    rf_prepared => Prepared<'static>;
 }
 
 /// What a handle stands for, for the length of a call.
@@ -96,8 +99,8 @@ pub(super) fn lend<H: Handle>(target: *const H::Target) -> *const H {
 
 /// Lends the session that a function of the user's is called for; it lives as long as the call. NULL: it is of nothing
 /// that the C face knows.
-pub(super) fn lend_owner(call: &HookCall) -> *const rf_session {
-    let session = call.owner.clone().downcast::<Session>();
+pub(super) fn lend_owner(owner: &Arc<dyn Any + Send + Sync>) -> *const rf_session {
+    let session = owner.clone().downcast::<Session>();
     session.map_or(std::ptr::null(), |session| lend(Arc::as_ptr(&session)))
 }
 

@@ -50,6 +50,6 @@ pub unsafe extern "C" fn rf_hook_session(call: *mut rf_hook_call) -> *mut rf_ses
     value(null_mut(), || {
         // SAFETY: see rf_hook_fail.
         let call = unsafe { handle::peek(call) }.ok()?;
-        Some(handle::lend_owner(call).cast_mut())
+        Some(handle::lend_owner(&call.owner).cast_mut())
     })
 }

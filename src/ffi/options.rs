@@ -18,17 +18,19 @@ use std::sync::atomic::AtomicBool;
 
 use super::boundary::{Checked, Out, bytes, length_of, limit, nothing, optional_text, status, text};
 use super::callback::{
-    BackgroundFunction, BodyReader, BorrowedBytes, Data, HookFunction, HookWithBytes, Name, OutputFunction,
-    ProgressFunction,
+    BackgroundFunction, BodyReader, BorrowedBytes, ChallengeFunction, Data, FunctionData, HookFunction, Name,
+    OutputFunction, PrepareFunction, ProgressFunction,
 };
 use super::handle::{self, OptionsBox};
 use super::types::{
-    rf_background_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_progress_fn, rf_read_fn, rf_rewind_fn,
-    rf_status, rf_write_fn,
+    rf_background_fn, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_prepare_fn, rf_progress_fn,
+    rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
-    Auth, BodySource, Certificate, Options, Owned, Part, Query, Resolve, SharedReader, Sink, Timeouts,
+    Auth, BodySource, Certificate, CustomAuth, Login, Options, Owned, Part, Query, Resolve, SharedReader,
+    Sink, Timeouts,
 };
+use crate::message::prepared::{Challenge, Prepare};
 use crate::system::log::warn_once;
 
 /// Makes empty options. Free them with rf_options_free.
@@ -302,7 +304,7 @@ pub unsafe extern "C" fn rf_options_set_auth_basic(
     // SAFETY: see rf_options_new.
     let check = || unsafe { Ok((text(user)?, text(password)?)) };
     change(options, check, |options, (user, password)| {
-        options.auth = Some(Auth::Basic(user.into(), password.into()));
+        options.set_auth(Auth::Basic(user.into(), password.into()))
     })
 }
 
@@ -319,7 +321,7 @@ pub unsafe extern "C" fn rf_options_set_auth_digest(
     // SAFETY: see rf_options_new.
     let check = || unsafe { Ok((text(user)?, text(password)?)) };
     change(options, check, |options, (user, password)| {
-        options.auth = Some(Auth::Digest(user.into(), password.into()));
+        options.set_auth(Auth::Digest(user.into(), password.into()))
     })
 }
 
@@ -331,14 +333,14 @@ pub unsafe extern "C" fn rf_options_set_auth_bearer(
 ) -> rf_status {
     // SAFETY: see rf_options_new.
     let check = || unsafe { text(token) };
-    change(options, check, |options, token| options.auth = Some(Auth::Bearer(token.into())))
+    change(options, check, |options, token| options.set_auth(Auth::Bearer(token.into())))
 }
 
 /// Sends no credentials: not the session's, its Authorization header included, not netrc's, not the URL's. An
 /// Authorization header in the same options goes out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_none(options: *mut rf_options) -> rf_status {
-    change(options, || Ok(()), |options, ()| options.auth = Some(Auth::Nothing))
+    change(options, || Ok(()), |options, ()| options.set_auth(Auth::Nothing))
 }
 
 /// Sets how long connecting may take (the look-up, all addresses, a proxy's handshake and TLS together), and how long
@@ -518,7 +520,7 @@ pub unsafe extern "C" fn rf_options_add_hook(
         options,
         || present(hook.is_some()),
         |options, ()| {
-            let data = Data::new(user_data, drop);
+            let data = FunctionData::Pointer(Data::new(user_data, drop));
             options.hooks.push(Arc::new(HookFunction { function: hook, data, name: Name::default() }));
         },
     )
@@ -540,12 +542,118 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
         unsafe { bytes(data.cast(), length) }
     };
     change(options, check, |options, data| {
-        options.hooks.push(Arc::new(HookWithBytes {
-            function: hook,
-            data: Owned::new(data),
-            name: Name::default(),
-        }));
+        let data = FunctionData::Bytes(Owned::new(data));
+        options.hooks.push(Arc::new(HookFunction { function: hook, data, name: Name::default() }));
     })
+}
+
+/// Adds a request hook, which is called on the worker before each sending of each hop, when all else is composed, and
+/// may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a line break in a
+/// header, a Content-Length that is not the body's, no Host. What it changes holds for this sending only. A request's run
+/// instead of the session's, in the order added; NULL takes the session's out for this request, and `drop` is not kept.
+/// They run for every origin that a redirect leads to: look at the URL before you add a secret, or use
+/// rf_options_set_auth_custom.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_request_hook(
+    options: *mut rf_options,
+    prepare: rf_prepare_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    add_request_hook(options, prepare, || Ok(()), |()| FunctionData::Pointer(Data::new(user_data, drop)))
+}
+
+/// The same with a copy of `length` bytes for user_data, as rf_options_add_hook_bytes, so that it can run in another
+/// process.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_request_hook_bytes(
+    options: *mut rf_options,
+    prepare: rf_prepare_fn,
+    data: *const c_void,
+    length: usize,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { bytes(data.cast(), length) };
+    add_request_hook(options, prepare, check, |data| FunctionData::Bytes(Owned::new(data)))
+}
+
+fn add_request_hook<T>(
+    options: *mut rf_options,
+    prepare: rf_prepare_fn,
+    check: impl FnOnce() -> Checked<T>,
+    data: impl FnOnce(T) -> FunctionData,
+) -> rf_status {
+    change(options, check, |options, checked| {
+        if prepare.is_none() {
+            return options.request_hooks.replace(Vec::new());
+        }
+        let data = data(checked).into();
+        let hook = PrepareFunction { function: prepare, data, name: Name::default() };
+        options.request_hooks.get_or_insert_default().push(Arc::new(hook));
+        None
+    })
+}
+
+/// Authenticates by functions of your own (OAuth 2, AWS Signature Version 4, HMAC), in the place of the other
+/// rf_options_set_auth_*. `prepare` is called as a request hook is, behind all of them; `challenge` when the head of an
+/// answer has arrived. Either may be NULL, not both. Like other credentials it ends for good where a redirect leaves the
+/// first origin, unless `everywhere`. Connections on which `challenge` is heard serve only requests with this very auth: a
+/// server may remember the user by the connection. A function that needs another request, for a token, sends it by a
+/// session with an executor of its own: to wait for one of this pool may be RF_E_DEADLOCK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_custom(
+    options: *mut rf_options,
+    prepare: rf_prepare_fn,
+    challenge: rf_challenge_fn,
+    everywhere: bool,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    let check = || present(prepare.is_some() || challenge.is_some());
+    change(options, check, |options, ()| {
+        let data = FunctionData::Pointer(Data::new(user_data, drop));
+        options.set_auth_custom(custom_auth(prepare, challenge, everywhere, data))
+    })
+}
+
+/// The same with a copy of `length` bytes for user_data, as rf_options_add_hook_bytes, so that it can run in another
+/// process.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_auth_custom_bytes(
+    options: *mut rf_options,
+    prepare: rf_prepare_fn,
+    challenge: rf_challenge_fn,
+    everywhere: bool,
+    data: *const c_void,
+    length: usize,
+) -> rf_status {
+    let check = || {
+        present(prepare.is_some() || challenge.is_some())?;
+        // SAFETY: see rf_options_new.
+        unsafe { bytes(data.cast(), length) }
+    };
+    change(options, check, |options, data| {
+        let data = FunctionData::Bytes(Owned::new(data));
+        options.set_auth_custom(custom_auth(prepare, challenge, everywhere, data))
+    })
+}
+
+fn custom_auth(
+    prepare: rf_prepare_fn,
+    challenge: rf_challenge_fn,
+    everywhere: bool,
+    data: FunctionData,
+) -> CustomAuth {
+    let data = Arc::new(data);
+    let prepare = prepare.map(|function| {
+        let function = Some(function);
+        Arc::new(PrepareFunction { function, data: data.clone(), name: Name::default() }) as Arc<dyn Prepare>
+    });
+    let challenge = challenge.map(|function| {
+        let function = Some(function);
+        Arc::new(ChallengeFunction { function, data, name: Name::default() }) as Arc<dyn Challenge>
+    });
+    CustomAuth { prepare, challenge, everywhere, login: Login::own() }
 }
 
 /// Sets a function that runs on the worker when the last response's body has arrived. Deprecated, as in

@@ -56,6 +56,7 @@ pub extern "C" fn rf_status_name(status: c_int) -> *const c_char {
         2 => constant!("RF_CANCELLED"),
         3 => constant!("RF_FAILED"),
         4 => constant!("RF_END"),
+        5 => constant!("RF_AGAIN"),
         -1 => constant!("RF_E_NULL"),
         -2 => constant!("RF_E_INVALID"),
         -3 => constant!("RF_E_SHUTDOWN"),

@@ -19,6 +19,8 @@ pub enum rf_status {
     RF_FAILED = 3,
     /// Nothing is left.
     RF_END = 4,
+    /// What a challenge function returns to have the request sent once more.
+    RF_AGAIN = 5,
     /// A required argument is NULL.
     RF_E_NULL = -1,
     /// An argument is out of range or not UTF-8.
@@ -186,6 +188,11 @@ pub struct rf_hook_call {
     _opaque: [u8; 0],
 }
 
+/// A request about to be sent (requests' PreparedRequest), while a function of yours has it.
+pub struct rf_prepared {
+    _opaque: [u8; 0],
+}
+
 /// Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
 pub type rf_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
@@ -199,6 +206,26 @@ pub type rf_done_fn = Option<unsafe extern "C" fn(future: *mut rf_future, user_d
 pub type rf_hook_fn = Option<
     unsafe extern "C" fn(
         call: *mut rf_hook_call,
+        response: *const rf_response,
+        user_data: *mut c_void,
+    ) -> rf_callback_status,
+>;
+
+/// Called on the worker before each sending of each hop: see rf_options_add_request_hook. Anything but RF_OK fails the
+/// request: see rf_prepared_fail. Many threads may be in it at once, with the same user_data. `prepared` is borrowed for the
+/// call.
+pub type rf_prepare_fn =
+    Option<unsafe extern "C" fn(prepared: *mut rf_prepared, user_data: *mut c_void) -> rf_callback_status>;
+
+/// Called on the worker when the head of an answer has arrived, whatever its status, before hooks. RF_OK: it is the
+/// response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection with it), is
+/// kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on the same connection
+/// where that is still open. After 10 times in one hop the answer is the response. A body that cannot be rewound:
+/// RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to change it is RF_E_STATE.
+/// Both are borrowed for the call.
+pub type rf_challenge_fn = Option<
+    unsafe extern "C" fn(
+        prepared: *mut rf_prepared,
         response: *const rf_response,
         user_data: *mut c_void,
     ) -> rf_callback_status,

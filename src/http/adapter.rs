@@ -21,7 +21,9 @@ use crate::future::control::Control;
 use crate::future::monitor::{Monitor, MonitorGuard, Until};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
+use crate::message::options::Login;
 use crate::system::fork;
+use crate::system::lock::Mutex;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -53,6 +55,8 @@ pub struct Route {
     pub via: Via,
     /// None where no TLS is spoken.
     pub tls: Option<TlsSettings>,
+    /// Whose connections they are, where one may have been logged in.
+    pub login: Option<Login>,
 }
 
 impl Route {
@@ -457,6 +461,49 @@ impl Hosts {
             surplus.extend(gone.idle);
         }
         surplus
+    }
+}
+
+/// Where a connection goes when its answer is read: to whoever waits for it here, or back to the pool.
+#[derive(Default)]
+pub struct Place(Mutex<Placed>);
+
+#[derive(Default)]
+enum Placed {
+    #[default]
+    Awaited,
+    Here(Box<(Connection, Lease)>),
+    /// Nobody waits any more.
+    Left,
+}
+
+impl Place {
+    pub fn put(&self, connection: Connection, lease: Lease) {
+        let mut placed = self.0.lock();
+        if matches!(*placed, Placed::Left) {
+            drop(placed);
+            lease.give_back(connection);
+        } else {
+            *placed = Placed::Here(Box::new((connection, lease)));
+        }
+    }
+
+    /// The connection, if it is here and still good.
+    pub fn take(&self) -> Option<(Connection, Lease)> {
+        let placed = std::mem::replace(&mut *self.0.lock(), Placed::Left);
+        let Placed::Here(taken) = placed else { return None };
+        let (mut connection, lease) = *taken;
+        connection.rest();
+        connection.is_idle().then_some((connection, lease))
+    }
+
+    /// Nobody waits any more: the connection goes back to the pool, now or when it comes.
+    pub fn give_back(&self) {
+        let placed = std::mem::replace(&mut *self.0.lock(), Placed::Left);
+        if let Placed::Here(taken) = placed {
+            let (connection, lease) = *taken;
+            lease.give_back(connection);
+        }
     }
 }
 

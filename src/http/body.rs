@@ -14,6 +14,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::form::{self, Multipart, Segment};
 use crate::message::json::{Document, Failure};
 use crate::message::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
+use crate::message::prepared::ReadBody;
 
 /// A body that is ready to be sent.
 pub struct Payload {
@@ -180,17 +181,31 @@ impl Payload {
                     sink(piece);
                 }
             }
-            Source::Pieces(pieces) => self.drain(control, sink, read_pieces(pieces, control))?,
-            Source::Reader(shared) => {
-                self.rewind(control)?;
-                let mut reader = shared.lock(|| control.check())?;
-                shared.set_touched(true);
-                self.drain(control, sink, |buffer| read_reader(&mut **reader, buffer))?;
-                drop(reader);
+            Source::Pieces(_) | Source::Reader(_) => {
+                let read = self.open(control)?;
+                self.drain(control, sink, read)?;
                 self.rewind(control)?;
             }
         }
         Ok(())
+    }
+
+    /// Reads the body from its start; 0 at the end. [`Payload::rewind`] follows, once it is dropped.
+    pub fn open<'a>(&'a self, control: &'a Control) -> Result<ReadBody<'a>, Error> {
+        Ok(match &self.source {
+            Source::Nothing => Box::new(|_| Ok(0)),
+            Source::Memory(bytes) => {
+                let mut left = bytes.bytes();
+                Box::new(move |buffer| Ok(left.read(buffer).unwrap_or(0)))
+            }
+            Source::Pieces(pieces) => Box::new(read_pieces(pieces, control)),
+            Source::Reader(shared) => {
+                self.rewind(control)?;
+                let mut reader = shared.lock(|| control.check())?;
+                shared.set_touched(true);
+                Box::new(move |buffer| read_reader(&mut **reader, buffer))
+            }
+        })
     }
 
     fn drain(

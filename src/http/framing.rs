@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::adapter::{Lease, Route};
+use super::adapter::{Lease, Place, Route};
 use super::connection::{Connection, HEAD_LIMIT, LARGE};
 use super::receive::FIELD_LIMIT;
 use super::socket::{Limits, Progress, Step, Total};
@@ -17,6 +17,8 @@ use crate::message::error::{Error, ErrorKind};
 /// A connection that carries a request. Dropped, it is closed.
 pub struct InUse {
     held: Option<(Connection, Lease)>,
+    /// Where it goes in the end, if not back to the pool.
+    place: Option<Arc<Place>>,
     control: Arc<Control>,
     silence: Option<Duration>,
     close: bool,
@@ -31,11 +33,12 @@ impl InUse {
     pub fn new(
         connection: Connection,
         lease: Lease,
+        place: Option<Arc<Place>>,
         control: Arc<Control>,
         silence: Option<Duration>,
         close: bool,
     ) -> InUse {
-        InUse { held: Some((connection, lease)), control, silence, close, progress: None }
+        InUse { held: Some((connection, lease)), place, control, silence, close, progress: None }
     }
 
     /// The connection, before it was given back, and what bounds its waits.
@@ -64,7 +67,10 @@ impl InUse {
         let Some((connection, lease)) = self.held.take() else { return };
         connection.detach(&self.control);
         if keep && !self.close && connection.input().is_empty() && !self.control.is_aborted() {
-            lease.give_back(connection);
+            match self.place.take() {
+                None => lease.give_back(connection),
+                Some(place) => place.put(connection, lease),
+            }
         }
     }
 }

@@ -58,6 +58,27 @@ pub fn is_special(name: &str) -> bool {
 /// Checks what decides where the request ends and whom it is for: a length or coding given by hand is that of the body,
 /// and there is one Host at most. Two would be read in two ways by two servers.
 pub fn check_framing_and_routing(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
+    check_all(headers, payload).map(|_| ())
+}
+
+/// The same for what the user's functions have left of a head, where nothing may be missing.
+pub fn check_changed(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
+    for (name, value) in headers {
+        check(name, value)?;
+    }
+    let (framing, hosts) = check_all(headers, payload)?;
+    if hosts == 0 {
+        return Err(invalid("Host", "it was taken out, and no request goes without it"));
+    }
+    if framing == 0 && payload.length() != Some(0) {
+        let name = if payload.length().is_some() { "Content-Length" } else { "Transfer-Encoding" };
+        return Err(invalid(name, "it was taken out, and there is a body"));
+    }
+    Ok(())
+}
+
+/// How many of them tell where the body ends, and how many are a Host.
+fn check_all(headers: &[(&str, &str)], payload: &Payload) -> Result<(usize, usize), Error> {
     let (mut framing, mut hosts) = (0, 0);
     for (name, value) in headers {
         let agrees = if name.eq_ignore_ascii_case("Content-Length") {
@@ -77,7 +98,7 @@ pub fn check_framing_and_routing(headers: &[(&str, &str)], payload: &Payload) ->
             return Err(invalid(name, "it contradicts the body"));
         }
     }
-    Ok(())
+    Ok((framing, hosts))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! One request on its way to a server: what a request sends after so many redirects.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::body::Payload;
 use super::cookies;
-use super::credentials;
+use super::credentials::{self, Credentials};
 use super::digest::Entity;
 use super::headers;
-use super::progress::Meter;
 use super::recent;
 use super::request::Request;
 use crate::future::control::Control;
@@ -16,7 +16,8 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::form;
 use crate::message::head::is_token;
 use crate::message::host::Authority;
-use crate::message::options::{Auth, Options, Query};
+use crate::message::options::{Borrowed, Options, Query};
+use crate::message::prepared::{Body, Prepared, ReadBody};
 use crate::message::response::Response;
 use crate::message::url::Url;
 
@@ -26,19 +27,20 @@ pub struct Hop<'a> {
     pub url: Url,
     pub headers: Vec<(&'a str, &'a str)>,
     pub payload: Payload,
-    pub credentials: Option<Auth>,
+    pub credentials: Credentials,
     /// The request's own cookies, which stay on their host.
     pub own_cookies: &'a [(String, String)],
     /// How many redirects led here.
     pub redirects: usize,
+    /// How often this hop was sent.
+    pub attempts: Cell<u32>,
     /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this
     /// hop that asked for credentials.
     pub history: Vec<Arc<Response>>,
-    pub meter: Meter,
 }
 
-/// What one exchange says about who asks.
-pub struct Credentials {
+/// What one sending says about who asks.
+pub struct Authorizations {
     pub authorization: Option<String>,
     pub proxy_authorization: Option<String>,
 }
@@ -56,6 +58,28 @@ impl Entity for Outgoing<'_> {
 
     fn feed(&self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         self.payload.feed(self.control, sink)
+    }
+}
+
+impl Body for Outgoing<'_> {
+    fn in_memory(&self) -> Option<Arc<dyn Borrowed>> {
+        self.payload.sent_body()
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.payload.length()
+    }
+
+    fn is_readable(&self) -> bool {
+        self.payload.is_hashable()
+    }
+
+    fn open(&self) -> Result<ReadBody<'_>, Error> {
+        self.payload.open(self.control)
+    }
+
+    fn rewind(&self) -> Result<(), Error> {
+        self.payload.rewind(self.control)
     }
 }
 
@@ -106,7 +130,7 @@ impl<'a> Hop<'a> {
             true => special_headers(request, settings, &url, &payload, &mut headers)?,
             false => credentials::choose(request, settings, &url),
         };
-        credentials::check(credentials.as_ref())?;
+        credentials::check(&credentials)?;
         Ok(Hop {
             method: request.method.clone(),
             url,
@@ -115,8 +139,8 @@ impl<'a> Hop<'a> {
             credentials,
             own_cookies: &settings.cookies,
             redirects: 0,
+            attempts: Cell::new(0),
             history: Vec::new(),
-            meter: Meter::new(settings.progress.as_ref()),
         })
     }
 
@@ -124,7 +148,7 @@ impl<'a> Hop<'a> {
     pub fn redirect(
         &mut self,
         response: &Response,
-        netrc: impl FnOnce(&str) -> Option<Auth>,
+        netrc: impl FnOnce(&str) -> Credentials,
     ) -> Result<(), Error> {
         let location = response.head().get("location").unwrap_or_default();
         let url = self.url.join(location.as_bytes()).map_err(|error| {
@@ -147,7 +171,11 @@ impl<'a> Hop<'a> {
         if !self.url.keeps_credentials(&url) {
             drop(&["Authorization"]);
             // The same host by another scheme or port is no other host to netrc: its password stays here as well.
-            self.credentials = if self.url.same_host(&url) { None } else { netrc(url.host()) };
+            let stays = self.credentials.custom().is_some_and(|custom| custom.everywhere);
+            if !stays {
+                self.credentials =
+                    if self.url.same_host(&url) { Credentials::Nothing } else { netrc(url.host()) };
+            }
         }
         if !self.url.same_host(&url) {
             // A Host given by hand named the server of the hop it was given for.
@@ -155,6 +183,7 @@ impl<'a> Hop<'a> {
             self.own_cookies = &[];
         }
         self.url = url;
+        self.attempts.set(0);
         Ok(())
     }
 
@@ -176,21 +205,27 @@ impl<'a> Hop<'a> {
     }
 
     /// The request's head as it goes over the wire.
-    pub fn head(&self, cookie: Option<&[u8]>, credentials: &Credentials, forwarded: bool) -> Vec<u8> {
-        let Credentials { authorization, proxy_authorization } = credentials;
+    pub fn head(&self, cookie: Option<&[u8]>, authorizations: &Authorizations, forwarded: bool) -> Vec<u8> {
         let target = self.target(forwarded);
         let given: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        let added = [cookie, authorization.as_deref().map(str::as_bytes)];
+        let added = [cookie, authorizations.authorization.as_deref().map(str::as_bytes)];
         let added = added.iter().flatten().map(|value| value.len() + 20).sum::<usize>();
         let mut head = Vec::with_capacity(self.method.len() + target.len() + given + added + 128);
-        for piece in [&self.method, " ", target, " HTTP/1.1\r\n"] {
-            head.extend_from_slice(piece.as_bytes());
-        }
-        let mut line = |name: &str, value: &[u8]| {
-            for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
-                head.extend_from_slice(piece);
-            }
-        };
+        begin(&mut head, &self.method, target);
+        self.fields(cookie, authorizations, forwarded, |name, value| line(&mut head, name, value));
+        end(&mut head, authorizations);
+        head
+    }
+
+    /// The fields of the head, but for what a proxy is told of who asks.
+    fn fields(
+        &self,
+        cookie: Option<&[u8]>,
+        authorizations: &Authorizations,
+        forwarded: bool,
+        mut line: impl FnMut(&str, &[u8]),
+    ) {
+        let Authorizations { authorization, proxy_authorization } = authorizations;
         let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
         if !has("Host") {
             // In the absolute form the target's authority stands as it was given, and Host says the same.
@@ -222,12 +257,63 @@ impl<'a> Hop<'a> {
         if let Some(authorization) = authorization {
             line("Authorization", authorization.as_bytes());
         }
-        if let Some(authorization) = proxy_authorization {
-            line("Proxy-Authorization", authorization.as_bytes());
-        }
-        head.extend_from_slice(b"\r\n");
-        head
     }
+
+    /// The request as the user's functions get it.
+    pub fn prepared<'b>(
+        &self,
+        outgoing: &'b Outgoing<'b>,
+        owner: Arc<dyn std::any::Any + Send + Sync>,
+        cookie: Option<&[u8]>,
+        authorizations: &Authorizations,
+        forwarded: bool,
+    ) -> Prepared<'b> {
+        let numbers = (u32::try_from(self.redirects).unwrap_or(u32::MAX), self.attempts.get());
+        let mut prepared = Prepared::new(&self.method, &self.url, outgoing, outgoing.control, owner, numbers);
+        self.fields(cookie, authorizations, forwarded, |name, value| prepared.push(name, value));
+        prepared
+    }
+}
+
+/// The head of what the user's functions have left.
+pub fn changed_head(
+    prepared: &Prepared<'_>,
+    payload: &Payload,
+    authorizations: &Authorizations,
+    forwarded: bool,
+) -> Result<Vec<u8>, Error> {
+    let fields: Vec<_> = prepared.fields().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    headers::check_changed(&fields, payload)?;
+    let url = prepared.url();
+    let target = if forwarded { url.without_fragment() } else { url.target() };
+    let mut head = Vec::with_capacity(target.len() + 1024);
+    begin(&mut head, prepared.method().as_str(), target);
+    for (name, value) in prepared.octets() {
+        if authorizations.proxy_authorization.is_none() || !name.eq_ignore_ascii_case("Proxy-Authorization") {
+            line(&mut head, name, value);
+        }
+    }
+    end(&mut head, authorizations);
+    Ok(head)
+}
+
+fn begin(head: &mut Vec<u8>, method: &str, target: &str) {
+    for piece in [method, " ", target, " HTTP/1.1\r\n"] {
+        head.extend_from_slice(piece.as_bytes());
+    }
+}
+
+fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+        head.extend_from_slice(piece);
+    }
+}
+
+fn end(head: &mut Vec<u8>, authorizations: &Authorizations) {
+    if let Some(authorization) = &authorizations.proxy_authorization {
+        line(head, "Proxy-Authorization", authorization.as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
 }
 
 /// Checks headers that few requests give, and chooses the credentials beside them.
@@ -238,7 +324,7 @@ fn special_headers(
     url: &Url,
     payload: &Payload,
     headers: &mut Vec<(&str, &str)>,
-) -> Result<Option<Auth>, Error> {
+) -> Result<Credentials, Error> {
     headers::check_framing_and_routing(headers, payload)?;
     Ok(if headers.iter().any(|(name, _)| credentials::is_authorization(name)) {
         credentials::choose_over_header(request, settings, url, headers)

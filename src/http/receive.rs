@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::adapter::Lease;
+use super::adapter::{Lease, Place};
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
 use super::framing::{Framing, InUse, RawBody};
@@ -20,6 +20,8 @@ use crate::message::head::Head;
 pub struct Exchange {
     pub connection: Connection,
     pub lease: Lease,
+    /// Where the connection goes in the end, if not back to the pool.
+    pub place: Option<Arc<Place>>,
     pub control: Arc<Control>,
     pub silence: Option<Duration>,
     /// The connection must not be used again, whatever the server says.
@@ -53,8 +55,8 @@ const INTERIM_BYTES: usize = 64 * 1024;
 
 /// Receives the head of the response.
 pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
-    let Exchange { connection, lease, control, silence, close, head_only } = exchange;
-    let mut in_use = InUse::new(connection, lease, control, silence, close);
+    let Exchange { connection, lease, place, control, silence, close, head_only } = exchange;
+    let mut in_use = InUse::new(connection, lease, place, control, silence, close);
     let mut heard = !in_use.parts().0.input().is_empty();
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {

@@ -73,7 +73,12 @@ pub struct Request {
 impl Request {
     /// Whether functions of the user's run along with it, wherever it runs.
     pub fn runs_functions(&self) -> bool {
-        let has = |options: &Options| !options.hooks.is_empty() || options.background.is_some();
+        let has = |options: &Options| {
+            !options.hooks.is_empty()
+                || options.background.is_some()
+                || options.request_hooks.as_ref().is_some_and(|hooks| !hooks.is_empty())
+                || options.auth_custom.is_some()
+        };
         has(&self.defaults) || self.options.as_deref().is_some_and(has)
     }
 

@@ -5,14 +5,15 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::adapter::{Route, Via};
+use super::adapter::{Lease, Place, Route, Via};
 use super::auth;
-use super::credentials;
+use super::connection::Connection;
+use super::credentials::{self, Credentials};
 use super::decode;
 use super::digest::Message;
-use super::hop::{Credentials, Hop, Outgoing};
+use super::hop::{Authorizations, Hop, Outgoing, changed_head};
 use super::output::OutputFile;
-use super::progress::{Limited, Metered};
+use super::progress::{Limited, Meter, Metered};
 use super::proxy::{Proxy, ProxyScheme, choice};
 use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
@@ -22,7 +23,8 @@ use crate::future::control::Control;
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
-use crate::message::options::{Auth, HookCall, MAX_REDIRECTS, Options, Sink, Timeouts};
+use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
+use crate::message::prepared::{Prepared, Verdict};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::url::{Scheme, Url};
 use crate::system::environment::Environment;
@@ -60,6 +62,29 @@ struct Transfer<'a> {
     control: &'a Arc<Control>,
 }
 
+/// What is sent.
+struct Composed<'a> {
+    head: Vec<u8>,
+    /// The connection is not used again.
+    close: bool,
+    is_repeatable: bool,
+    /// As the user's functions saw it, where there are any.
+    prepared: Option<Prepared<'a>>,
+}
+
+/// So often a challenge function may have a hop sent again.
+const MOST_AGAIN: u32 = 10;
+/// So much is read of an answer that it does not take.
+const LONGEST_CHALLENGE: u64 = 64 * 1024;
+
+/// Whether one of these headers says that the connection is not used again.
+fn closes<'a>(mut headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> bool {
+    headers.any(|(name, value)| {
+        name.eq_ignore_ascii_case("Connection")
+            && value.windows(5).any(|part| part.eq_ignore_ascii_case(b"close"))
+    })
+}
+
 /// How an attempt went wrong.
 struct Failure {
     error: Error,
@@ -76,8 +101,9 @@ impl Transfer<'_> {
     fn follow(&self, hop: &mut Hop<'_>) -> Outcome {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
         let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
+        let mut meter = Meter::new(self.settings.progress.as_ref());
         loop {
-            let mut response = self.answer(hop)?;
+            let mut response = self.answer(hop, &mut meter)?;
             for hook in &self.settings.hooks {
                 response = self.call(&**hook, "hook", response)?;
             }
@@ -104,55 +130,108 @@ impl Transfer<'_> {
     }
 
     /// The response to one hop: the last one, when the server or a proxy asked for credentials first.
-    fn answer(&self, hop: &mut Hop<'_>) -> Outcome {
+    fn answer(&self, hop: &mut Hop<'_>, meter: &mut Meter) -> Outcome {
         let session = self.request.owner.shared();
-        let route = self.route(&hop.url)?;
+        let route = self.route(hop)?;
         let forward = route.forward();
-        let mut credentials = Credentials { authorization: None, proxy_authorization: None };
-        credentials.authorization = match &hop.credentials {
-            Some(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
-            Some(Auth::Bearer(token)) => Some(auth::bearer(token)),
-            // A nonce from an earlier request; what a redirect leads to is asked anew.
-            Some(Auth::Digest(user, password)) if hop.redirects == 0 => self.digest(hop, user, password)?,
-            _ => None,
-        };
-        let (mut answered, mut answered_proxy) = (false, false);
+        let (mut answered, mut answered_proxy, mut again) = (false, false, 0);
+        let mut kept = None;
         loop {
-            if let Some(proxy) = forward {
-                credentials.proxy_authorization = self.proxy_authorization(hop, proxy)?;
-            }
-            let response = self.exchange(hop, &route, &credentials)?;
+            let outgoing = Outgoing { payload: &hop.payload, control: self.control };
+            // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
+            let knows_nonce = hop.redirects == 0 || answered;
+            let (response, prepared, place) =
+                self.exchange(hop, meter, &outgoing, &route, knows_nonce, kept.take())?;
             for value in response.head().all_octets("Set-Cookie") {
                 session.jar.set(&hop.cookie_url(), value);
             }
             let hashable = || hop.payload.is_hashable();
             let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
-            if response.status() == 407
+            let goes_on = if response.status() == 407
                 && !answered_proxy
                 && let Some(proxy) = forward
                 && proxy.challenge(
                     &session.adapter.proxy_digest,
                     &challenges("proxy-authenticate"),
                     hashable(),
-                )
-            {
+                ) {
                 answered_proxy = true;
+                true
             } else {
-                let Some(Auth::Digest(user, password)) = &hop.credentials else { return Ok(response) };
-                if answered || !(400..500).contains(&response.status()) {
-                    return Ok(response);
+                match &hop.credentials {
+                    Credentials::Known(Auth::Digest(user, _)) => {
+                        let asks = !answered && (400..500).contains(&response.status());
+                        answered = asks
+                            && session.digest.challenge(
+                                &hop.url.origin(),
+                                user,
+                                &challenges("www-authenticate"),
+                                hashable(),
+                            );
+                        answered
+                    }
+                    Credentials::Custom(custom) if again < MOST_AGAIN => {
+                        again += 1;
+                        let is_again = self.is_challenged(custom, prepared, &response)?;
+                        if is_again {
+                            response.shorten(LONGEST_CHALLENGE);
+                        }
+                        is_again
+                    }
+                    _ => false,
                 }
-                let asked = challenges("www-authenticate");
-                if !session.digest.challenge(&hop.url.origin(), user, &asked, hashable()) {
-                    return Ok(response);
+            };
+            if !goes_on {
+                if let Some(place) = place {
+                    place.give_back();
                 }
-                credentials.authorization = self.digest(hop, user, password)?;
-                answered = true;
+                return Ok(response);
             }
             leave(&response)?;
+            kept = place;
             hop.payload.rewind(self.control)?;
             if hop.redirects == 0 {
                 hop.history.push(response);
+            }
+        }
+    }
+
+    /// What authentication of the user's own makes of an answer.
+    fn is_challenged(
+        &self,
+        custom: &CustomAuth,
+        prepared: Option<Prepared<'_>>,
+        response: &Arc<Response>,
+    ) -> Result<bool, Error> {
+        let (Some(challenge), Some(mut prepared)) = (&custom.challenge, prepared) else { return Ok(false) };
+        let verdict = challenge.judge(&mut prepared, response);
+        self.after(prepared, "challenge function", verdict.map(|verdict| matches!(verdict, Verdict::Again)))
+            .map(|(is_again, _)| is_again)
+    }
+
+    /// After a function of the user's that got the request: what it has read is put back, and what it says is heard.
+    fn after<'b, T>(
+        &self,
+        mut prepared: Prepared<'b>,
+        what: &str,
+        result: Result<T, Refused>,
+    ) -> Result<(T, Prepared<'b>), Error> {
+        if self.control.origin().has_left() {
+            mem::forget(prepared);
+            return Err(Error::forked());
+        }
+        prepared.put_back()?;
+        Error::check(self.control, format_args!(" in a {what}"))?;
+        match result {
+            Ok(result) => Ok((result, prepared)),
+            Err(Refused) => {
+                let (kind, text) = prepared.failure.take().unwrap_or_else(|| {
+                    let text = format!(
+                        "A {what} returned other than RF_OK, and set no message with rf_prepared_fail"
+                    );
+                    (ErrorKind::Hook, text)
+                });
+                Err(Error::new(kind, text).at(prepared.shown_url().as_str()))
             }
         }
     }
@@ -170,32 +249,100 @@ impl Transfer<'_> {
         proxy.authorization(&self.request.owner.shared().adapter.proxy_digest, &message)
     }
 
-    /// One request and one response, tried as often as the settings allow.
-    fn exchange(&self, hop: &mut Hop<'_>, route: &Arc<Route>, credentials: &Credentials) -> Outcome {
-        let forward = route.forward();
-        let shared = self.request.owner.shared();
+    /// What is sent: composed, and changed by the user's functions.
+    fn compose<'b>(
+        &self,
+        hop: &Hop<'_>,
+        outgoing: &'b Outgoing<'b>,
+        forward: Option<&Proxy>,
+        knows_nonce: bool,
+    ) -> Result<Composed<'b>, Error> {
         let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
             true => None,
-            false => shared.jar.header(&hop.cookie_url(), hop.own_cookies),
+            false => self.request.owner.shared().jar.header(&hop.cookie_url(), hop.own_cookies),
         };
-        let head = hop.head(cookie.as_deref(), credentials, forward.is_some());
-        let close = hop.headers.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("Connection")
-                && value.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"close"))
-        });
-        let started = Instant::now();
-        let mut retries = shared.adapter.settings.max_retries;
+        let authorization = match &hop.credentials {
+            Credentials::Known(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
+            Credentials::Known(Auth::Bearer(token)) => Some(auth::bearer(token)),
+            Credentials::Known(Auth::Digest(user, password)) if knows_nonce => {
+                self.digest(hop, user, password)?
+            }
+            _ => None,
+        };
+        let proxy_authorization = match forward {
+            Some(proxy) => self.proxy_authorization(hop, proxy)?,
+            None => None,
+        };
+        let authorizations = Authorizations { authorization, proxy_authorization };
+        let (cookie, forwarded) = (cookie.as_deref(), forward.is_some());
+        let hooks = self.settings.request_hooks.as_deref().unwrap_or_default();
+        let custom = hop.credentials.custom();
+        if hooks.is_empty() && custom.is_none() {
+            let close = closes(hop.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+            return Ok(Composed {
+                head: hop.head(cookie, &authorizations, forwarded),
+                close,
+                is_repeatable: hop.is_repeatable(),
+                prepared: None,
+            });
+        }
+        let owner = self.request.owner.clone();
+        let mut prepared = hop.prepared(outgoing, owner, cookie, &authorizations, forwarded);
+        for hook in hooks {
+            let result = hook.prepare(&mut prepared);
+            (_, prepared) = self.after(prepared, "request hook", result)?;
+        }
+        if let Some(prepare) = custom.and_then(|custom| custom.prepare.as_ref()) {
+            let result = prepare.prepare(&mut prepared);
+            (_, prepared) = self.after(prepared, "prepare function", result)?;
+        }
+        prepared.sent();
+        Ok(Composed {
+            head: changed_head(&prepared, &hop.payload, &authorizations, forwarded)?,
+            close: closes(prepared.octets()),
+            is_repeatable: hop.is_repeatable() || prepared.header("Idempotency-Key").is_some(),
+            prepared: Some(prepared),
+        })
+    }
+
+    /// One request and one response, tried as often as the settings allow. `kept`: the connection that the answer before
+    /// came by. With the response come what was sent, and the place of its connection, where somebody may ask for it again.
+    #[allow(clippy::type_complexity)]
+    fn exchange<'b>(
+        &self,
+        hop: &Hop<'_>,
+        meter: &mut Meter,
+        outgoing: &'b Outgoing<'b>,
+        route: &Arc<Route>,
+        knows_nonce: bool,
+        mut kept: Option<Arc<Place>>,
+    ) -> Result<(Arc<Response>, Option<Prepared<'b>>, Option<Arc<Place>>), Error> {
+        let forward = route.forward();
+        let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
+        let mut started = None;
+        let mut retries = self.request.owner.shared().adapter.settings.max_retries;
         let mut fresh = false;
-        let answer = loop {
-            let failure = match self.attempt(hop, route, &head, close, fresh) {
-                Ok(answer) => break answer,
+        loop {
+            let composed = self.compose(hop, outgoing, forward, knows_nonce)?;
+            let started = *started.get_or_insert_with(Instant::now);
+            let place = may_be_challenged.then(Arc::default);
+            hop.attempts.set(hop.attempts.get() + 1);
+            let connection = kept.take().and_then(|place| place.take());
+            let failure = match self.attempt(hop, meter, route, &composed, connection, place.clone(), fresh) {
+                Ok(answer) => {
+                    meter.answered(answer.length);
+                    let Composed { head, prepared, .. } = composed;
+                    let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
+                    let response = self.response(hop, meter, url, head, answer, started.elapsed());
+                    return Ok((Arc::new(response), prepared, place));
+                }
                 Err(failure) => failure,
             };
             // What failed because of the end tells in which step that came.
             if failure.error.kind() != ErrorKind::Timeout {
                 self.control.check()?;
             }
-            let may_repeat = hop.payload.can_rewind() && (!failure.sent || hop.is_repeatable());
+            let may_repeat = hop.payload.can_rewind() && (!failure.sent || composed.is_repeatable);
             if failure.is_stale() && !fresh && may_repeat {
                 // The server closed the connection while it lay idle. That is nobody's failure.
             } else if retries > 0 && failure.may_pass() && may_repeat {
@@ -212,25 +359,31 @@ impl Transfer<'_> {
             // The other connections that rest have rested as long.
             fresh |= failure.reused;
             hop.payload.rewind(self.control)?;
-        };
-        let elapsed = started.elapsed();
-        hop.meter.answered(answer.length);
-        Ok(Arc::new(self.response(hop, head, answer, elapsed)))
+        }
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn attempt(
         &self,
-        hop: &mut Hop<'_>,
+        hop: &Hop<'_>,
+        meter: &mut Meter,
         route: &Arc<Route>,
-        head: &[u8],
-        close: bool,
+        composed: &Composed<'_>,
+        connection: Option<(Connection, Lease)>,
+        place: Option<Arc<Place>>,
         fresh: bool,
     ) -> Result<Answer, Failure> {
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
         let adapter = &self.request.owner.shared().adapter;
-        let (mut connection, lease) = adapter
-            .connection(route, self.control, connect, fresh)
-            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
+        let taken = match connection {
+            Some((connection, lease)) => {
+                connection.attach(self.control);
+                Ok((connection, lease))
+            }
+            None => adapter.connection(route, self.control, connect, fresh),
+        };
+        let (mut connection, lease) =
+            taken.map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
         let limits = Limits {
@@ -242,10 +395,9 @@ impl Transfer<'_> {
             progress: None,
         };
         let mut unsent = None;
-        let sent = hop
-            .meter
+        let sent = meter
             .begin(hop.payload.length())
-            .and_then(|()| hop.payload.send(head, &mut connection, &limits, &mut hop.meter));
+            .and_then(|()| hop.payload.send(&composed.head, &mut connection, &limits, meter));
         let whole = match sent {
             Ok(whole) => whole,
             // It hung up while it was written to. What it said before that is worth reading.
@@ -263,9 +415,10 @@ impl Transfer<'_> {
         let exchange = Exchange {
             connection,
             lease,
+            place,
             control: self.control.clone(),
             silence: read,
-            close: close || !whole,
+            close: composed.close || !whole,
             head_only: *hop.method == *"HEAD",
         };
         receive::receive(exchange).map_err(|Unanswered { error, silent }| Failure {
@@ -278,7 +431,9 @@ impl Transfer<'_> {
 
     fn response(
         &self,
-        hop: &mut Hop<'_>,
+        hop: &Hop<'_>,
+        meter: &Meter,
+        url: &Url,
         request_head: Vec<u8>,
         answer: Answer,
         elapsed: Duration,
@@ -290,7 +445,7 @@ impl Transfer<'_> {
         };
         let mut body = answer.body;
         let transfer_codings = answer.transfer_codings.join(",");
-        let untouched = !hop.meter.is_on()
+        let untouched = !meter.is_on()
             && self.settings.max_body.is_none()
             && coding.is_none()
             && transfer_codings.is_empty();
@@ -301,19 +456,19 @@ impl Transfer<'_> {
         } else if untouched {
             Some(Box::new(body))
         } else {
-            let metered = Metered { source: body, meter: hop.meter.clone() };
+            let metered = Metered { source: body, meter: meter.clone() };
             let transferred = decode::decoder(&transfer_codings, metered, self.control);
             let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, self.control);
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
             Some(Box::new(Limited { source: decoded, control, limit, seen: 0 }))
         };
         // With room for the NUL that a string for C ends with.
-        let mut url = String::with_capacity(hop.url.as_str().len() + 1);
-        url.push_str(hop.url.as_str());
+        let mut shown_url = String::with_capacity(url.as_str().len() + 1);
+        shown_url.push_str(url.as_str());
         let response = Response::new(Parts {
             status: answer.status,
             head,
-            url,
+            url: shown_url,
             request_head,
             request_body: hop.payload.sent_body(),
             elapsed,
@@ -334,7 +489,8 @@ impl Transfer<'_> {
     }
 
     /// Where the hop goes.
-    fn route(&self, url: &Url) -> Result<Arc<Route>, Error> {
+    fn route(&self, hop: &Hop<'_>) -> Result<Arc<Route>, Error> {
+        let url = &hop.url;
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
         let empty = Vec::new();
@@ -365,15 +521,18 @@ impl Transfer<'_> {
             Via::Unix(_) if !secure => ("", 0),
             _ => (url.host(), url.port()),
         };
+        // A server that was answered may remember who that was by the connection.
+        let custom = hop.credentials.custom().filter(|custom| custom.challenge.is_some());
+        let login = custom.map(|custom| &custom.login);
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
-                && (&*last.host, &last.via, &last.tls) == (host, &via, &tls)
+                && (&*last.host, &last.via, &last.tls, last.login.as_ref()) == (host, &via, &tls, login)
         };
         if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
-        let route = Arc::new(Route { secure, host, port, via, tls });
+        let route = Arc::new(Route { secure, host, port, via, tls, login: login.cloned() });
         recent::remember_route(&route);
         Ok(route)
     }

@@ -8,6 +8,7 @@ pub mod json;
 pub mod link;
 pub mod options;
 pub mod percent;
+pub mod prepared;
 pub mod response;
 pub mod terminated;
 pub mod text;

@@ -10,13 +10,14 @@ use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::future::monitor::{Monitor, Until};
 use crate::message::host::{canonical_host, same_host};
+use crate::message::prepared::{Challenge, Prepare};
 use crate::message::response::Response;
 use crate::system::lock::{Mutex, MutexGuard};
 use crate::system::symbol::Symbol;
@@ -54,6 +55,39 @@ impl fmt::Debug for Auth {
             Auth::Bearer(_) => "Bearer",
         })
     }
+}
+
+/// Authentication of the user's own.
+pub struct CustomAuth {
+    pub prepare: Option<Arc<dyn Prepare>>,
+    pub challenge: Option<Arc<dyn Challenge>>,
+    /// Wherever a redirect leads; else only at the first origin.
+    pub everywhere: bool,
+    pub login: Login,
+}
+
+/// Whose connections are used, where a server may remember the user by the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Of one authentication of this process.
+    Own(u64),
+    /// Of one that came by its name.
+    Named(Arc<NamedAuth>),
+}
+
+impl Login {
+    pub fn own() -> Login {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Login::Own(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Authentication of the user's own as another process finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedAuth {
+    pub prepare: Option<NamedHook>,
+    pub challenge: Option<NamedHook>,
+    pub everywhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -246,7 +280,7 @@ pub trait Hook: Send + Sync {
 }
 
 /// A hook as another process finds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedHook {
     pub function: Symbol,
     /// Its user data; None is NULL.
@@ -298,6 +332,9 @@ pub struct Options {
     pub body: Option<BodySource>,
     pub cookies: Vec<(String, String)>,
     pub auth: Option<Auth>,
+    /// In the place of `auth`.
+    #[serde(skip)]
+    pub auth_custom: Option<Arc<CustomAuth>>,
     pub timeouts: Option<Timeouts>,
     pub deadline: Option<Option<Duration>>,
     pub allow_redirects: Option<bool>,
@@ -315,6 +352,9 @@ pub struct Options {
     pub progress: Option<Arc<dyn Progress>>,
     #[serde(skip)]
     pub hooks: Vec<Arc<dyn Hook>>,
+    /// None: nobody said. Some without one: none, whatever the set below says.
+    #[serde(skip)]
+    pub request_hooks: Option<Vec<Arc<dyn Prepare>>>,
     #[serde(skip)]
     pub background: Option<Arc<dyn Hook>>,
     #[serde(skip)]
@@ -374,6 +414,24 @@ impl Options {
             }
             body => body.replace(BodySource::Form(vec![part])),
         }
+    }
+
+    /// Returns what it replaces, as far as that has functions of the user's.
+    #[must_use]
+    pub fn set_auth(&mut self, auth: Auth) -> Option<Arc<CustomAuth>> {
+        self.auth = Some(auth);
+        self.auth_custom.take()
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn set_auth_custom(&mut self, auth: CustomAuth) -> Option<Arc<CustomAuth>> {
+        self.auth = None;
+        self.auth_custom.replace(Arc::new(auth))
+    }
+
+    pub fn has_auth(&self) -> bool {
+        self.auth.is_some() || self.auth_custom.is_some()
     }
 
     pub fn set_cookie(&mut self, name: &str, value: &str) {
@@ -444,7 +502,8 @@ impl Options {
             query,
             body: either(&self.body, &base.body),
             cookies,
-            auth: either(&self.auth, &base.auth),
+            auth: if self.has_auth() { self.auth.clone() } else { base.auth.clone() },
+            auth_custom: if self.has_auth() { self.auth_custom.clone() } else { base.auth_custom.clone() },
             timeouts: self.timeouts.or(base.timeouts),
             deadline: self.deadline.or(base.deadline),
             allow_redirects: self.allow_redirects.or(base.allow_redirects),
@@ -459,6 +518,7 @@ impl Options {
             sink: either(&self.sink, &base.sink),
             progress: either(&self.progress, &base.progress),
             hooks: if self.hooks.is_empty() { base.hooks.clone() } else { self.hooks.clone() },
+            request_hooks: either(&self.request_hooks, &base.request_hooks),
             background: either(&self.background, &base.background),
             user_data: self.user_data.or(base.user_data),
             unix_socket: either(&self.unix_socket, &base.unix_socket),

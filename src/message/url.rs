@@ -184,6 +184,14 @@ impl Url {
         Url::parse(&format!("{}://{authority}{}", self.scheme.as_str(), self.target())).ok()
     }
 
+    /// With this query, which may be encoded already, in the place of its own; None: without one.
+    pub fn with_query(&self, query: Option<&str>) -> Url {
+        let mut url = self.clone();
+        url.text.replace_range(self.path_end..self.target_end, "");
+        url.target_end = self.path_end;
+        query.map_or_else(|| url.clone(), |query| url.append_query(query))
+    }
+
     /// This URL with more query. What is encoded already stays as it is; nothing else can slip through,
     /// not even a `#` (requests lets that one cut the query short).
     pub fn append_query(&self, encoded: &str) -> Url {

@@ -309,6 +309,79 @@ static void hooks(const char *url) {
   rf_response_free(response);
 }
 
+static rf_status never_prepared(rf_prepared *prepared, void *user_data) {
+  (void)prepared, (void)user_data;
+  return RF_OK;
+}
+
+static rf_status wrong_in_a_request_hook(rf_prepared *prepared, void *user_data) {
+  const char *name = "?", *value = "?";
+  uint8_t buffer[1];
+  size_t length = 9;
+  (void)user_data;
+  CHECK_NULL(rf_prepared_header(prepared, NULL));
+  CHECK_NULL(rf_prepared_header(prepared, garbage));
+  NO(rf_prepared_header_at(prepared, 0, NULL, &value));
+  CHECK_NULL(value);
+  NO(rf_prepared_header_at(prepared, 0, &name, NULL));
+  CHECK_NULL(name);
+  BAD(rf_prepared_header_at(prepared, 1000, &name, &value));
+  NO(rf_prepared_set_header(prepared, NULL, "value"));
+  BAD(rf_prepared_set_header(prepared, garbage, "value"));
+  BAD(rf_prepared_set_header(prepared, "name", garbage));
+  BAD(rf_prepared_set_query(prepared, garbage));
+  CHECK_NULL(rf_prepared_body(prepared, NULL));
+  NO(rf_prepared_read_body(prepared, NULL, 1, &length));
+  CHECK_INT(0, length);
+  NO(rf_prepared_read_body(prepared, buffer, 1, NULL));
+  BAD(rf_prepared_read_body(prepared, buffer, 0, &length));
+  BAD(rf_prepared_read_body(prepared, buffer, SIZE_MAX, &length));
+  BAD(rf_prepared_fail_as(prepared, 0, "message"));
+  return RF_OK;
+}
+
+static void no_prepared(const char *url) {
+  const char *name = "?", *value = "?";
+  uint8_t buffer[1];
+  size_t length = 9;
+  CHECK_NULL(rf_prepared_method(NULL));
+  CHECK_NULL(rf_prepared_url(NULL));
+  CHECK_NULL(rf_prepared_header(NULL, "name"));
+  CHECK_INT(0, rf_prepared_header_count(NULL));
+  NO(rf_prepared_header_at(NULL, 0, &name, &value));
+  CHECK_NULL(name);
+  CHECK_NULL(value);
+  NO(rf_prepared_set_header(NULL, "name", "value"));
+  NO(rf_prepared_set_query(NULL, "query"));
+  CHECK_NULL(rf_prepared_body(NULL, &length));
+  CHECK_INT(0, length);
+  CHECK_INT(-1, rf_prepared_body_length(NULL));
+  NO(rf_prepared_read_body(NULL, buffer, 1, &length));
+  CHECK_INT(0, rf_prepared_hop(NULL));
+  CHECK_INT(0, rf_prepared_attempt(NULL));
+  CHECK_NULL(rf_prepared_session(NULL));
+  CHECK(rf_prepared_is_stopped(NULL));
+  NO(rf_prepared_fail(NULL, "message"));
+  NO(rf_prepared_fail_as(NULL, RF_ERROR_HOOK, "message"));
+
+  rf_options *options = new_options();
+  NO(rf_options_add_request_hook(NULL, never_prepared, NULL, NULL));
+  NO(rf_options_add_request_hook_bytes(NULL, never_prepared, "x", 1));
+  NO(rf_options_add_request_hook_bytes(options, never_prepared, NULL, 1));
+  NO(rf_options_set_auth_custom(NULL, never_prepared, NULL, false, NULL, NULL));
+  NO(rf_options_set_auth_custom(options, NULL, NULL, false, NULL, NULL));
+  NO(rf_options_set_auth_custom_bytes(NULL, never_prepared, NULL, false, "x", 1));
+  NO(rf_options_set_auth_custom_bytes(options, NULL, NULL, false, "x", 1));
+  NO(rf_options_set_auth_custom_bytes(options, never_prepared, NULL, false, NULL, 1));
+  CHECK_OK(rf_options_add_request_hook(options, wrong_in_a_request_hook, NULL, NULL));
+  rf_session *session = new_session();
+  rf_future *future = get(session, url, options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  rf_session_free(session);
+  rf_options_free(options);
+}
+
 static void never_done(rf_future *future, void *user_data) {
   (void)future, (void)user_data;
   FAIL("called");
@@ -621,6 +694,7 @@ int main(void) {
   sessions(url);
   options();
   hooks(url);
+  no_prepared(url);
   futures(url);
   no_response();
   responses(url);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::system::fork;
 
 pub use reply::{ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned};
-pub use task::{EncodedTask, FindHook, ForeignTask, decode_task, encode_task, name_of_task};
+pub use task::{EncodedTask, Finders, ForeignTask, decode_task, encode_task, name_of_task};
 
 /// Bytes that are no message of ours, or not a whole one.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ mod tests {
     use crate::http::request::Request;
     use crate::message::error::{Error, ErrorKind};
     use crate::message::head::Head;
-    use crate::message::options::{BodySource, Hook, NamedHook, Options, Owned, Part, Sink};
+    use crate::message::options::{BodySource, NamedHook, Options, Owned, Part, Sink};
     use crate::message::response::{Parts, Response, Source};
     use crate::system::environment::Environment;
     use std::collections::hash_map::RandomState;
@@ -170,9 +170,12 @@ mod tests {
         }
     }
 
-    fn no_hooks(_: &NamedHook, _: bool) -> Result<Arc<dyn Hook>, String> {
-        Err("there are no hooks".into())
+    fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
+        Err("there are no functions".into())
     }
+
+    const FINDERS: Finders =
+        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing };
 
     fn a_task() -> Vec<u8> {
         let part = Part::Data {
@@ -250,7 +253,7 @@ mod tests {
 
     /// Decodes it as what it may be, and looks at what comes out, as a program would.
     fn look(message: &[u8]) -> bool {
-        let task = decode_task(message, None, no_hooks).is_ok();
+        let task = decode_task(message, None, &FINDERS).is_ok();
         let Ok(mut reply) = Reply::decode(message) else { return task };
         let _ = (reply.follows(), reply.announced(), reply.take_cookies());
         match reply.outcome(&None, None, None, &Arc::new(Control::new())) {
@@ -287,7 +290,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let task = a_task();
-        let decoded = decode_task(&task, None, no_hooks)
+        let decoded = decode_task(&task, None, &FINDERS)
             .expect("a task")
             .task
             .unwrap_or_else(|error| panic!("{error}"));
@@ -326,7 +329,7 @@ mod tests {
         }
         // A task is no reply, and a reply no task.
         assert!(Reply::decode(&a_task()).is_err());
-        assert!(decode_task(&a_reply(), None, no_hooks).is_err());
+        assert!(decode_task(&a_reply(), None, &FINDERS).is_err());
     }
 
     /// A message of another version of the format is refused by what stands before its content: there is no telling what

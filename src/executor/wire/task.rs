@@ -13,7 +13,10 @@ use crate::http::adapter::AdapterSettings;
 use crate::http::cookies::{self, Cookie};
 use crate::http::request::{Identity, Request};
 use crate::message::error::{Error, ErrorKind};
-use crate::message::options::{BodySource, Borrowed, Hook, NamedHook, Options, Owned, Part, Sink};
+use crate::message::options::{
+    BodySource, Borrowed, CustomAuth, Hook, Login, NamedAuth, NamedHook, Options, Owned, Part, Sink,
+};
+use crate::message::prepared::{Challenge, Prepare};
 use crate::message::response::SentBody;
 use crate::message::url::Url;
 use crate::system::environment::Environment;
@@ -31,13 +34,23 @@ struct TaskMessage<'a> {
     body: Option<BodyMessage<'a>>,
     sink: Option<Cow<'a, str>>,
     hooks: Vec<NamedHook>,
+    request_hooks: Vec<NamedHook>,
     background: Option<NamedHook>,
+    auth: Option<AuthMessage>,
     environment: Option<Cow<'a, Environment>>,
     /// How long all of it may still take.
     deadline: Option<Duration>,
     /// What paths are relative to.
     directory: Option<PathBuf>,
     cookies: Vec<Cookie>,
+}
+
+/// Authentication of the user's own.
+#[derive(Serialize, Deserialize)]
+struct AuthMessage {
+    named: NamedAuth,
+    /// It is the session's.
+    is_default: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +109,21 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         None => None,
         Some(hook) => Some(hook.named().map_err(|why| stays_here("The background callback", &why))?),
     };
+    let hooks = own.request_hooks.as_ref().or(request.defaults.request_hooks.as_ref());
+    let mut request_hooks = Vec::new();
+    for (at, hook) in hooks.into_iter().flatten().enumerate() {
+        request_hooks
+            .push(hook.named().map_err(|why| stays_here(&format!("Request hook {}", at + 1), &why))?);
+    }
+    let is_default = !own.has_auth();
+    let auth = if is_default { &request.defaults.auth_custom } else { &own.auth_custom };
+    let auth = match auth {
+        None => None,
+        Some(auth) => {
+            let named = name_auth(auth).map_err(|why| stays_here("The authentication", &why))?;
+            Some(AuthMessage { named, is_default })
+        }
+    };
     let shared = request.owner.shared();
     let mut message = TaskMessage {
         name,
@@ -108,7 +136,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         body,
         sink,
         hooks: named,
+        request_hooks,
         background,
+        auth,
         environment: request.environment.as_deref().map(Cow::Borrowed),
         deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
@@ -131,6 +161,14 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         return Err(stays_here("The request", "it is longer than a message can be"));
     }
     Ok(EncodedTask { name, message, attachment })
+}
+
+fn name_auth(auth: &CustomAuth) -> Result<NamedAuth, String> {
+    Ok(NamedAuth {
+        prepare: auth.prepare.as_ref().map(|function| function.named()).transpose()?,
+        challenge: auth.challenge.as_ref().map(|function| function.named()).transpose()?,
+        everywhere: auth.everywhere,
+    })
 }
 
 fn bytes_message(bytes: &[u8], may_attach: bool, attach: impl FnOnce()) -> BodyMessage<'_> {
@@ -211,15 +249,49 @@ pub struct ForeignTask {
     pub body: SentBody,
 }
 
-/// How a hook is found by its name; the C face, which knows functions, provides it. The flag: it is a background
-/// callback.
-pub type FindHook = fn(&NamedHook, bool) -> Result<Arc<dyn Hook>, String>;
+type Find<Function> = fn(&NamedHook) -> Result<Arc<Function>, String>;
+
+/// How functions are found by their names; the C face, which knows functions, provides it.
+#[derive(Clone, Copy)]
+pub struct Finders {
+    pub hook: Find<dyn Hook>,
+    pub background: Find<dyn Hook>,
+    pub prepare: Find<dyn Prepare>,
+    pub challenge: Find<dyn Challenge>,
+}
+
+/// The functions that a task names.
+struct Functions {
+    hooks: Vec<NamedHook>,
+    request_hooks: Vec<NamedHook>,
+    background: Option<NamedHook>,
+    auth: Option<AuthMessage>,
+}
+
+impl Functions {
+    fn find(self, defaults: &mut Options, options: &mut Options, find: &Finders) -> Result<(), String> {
+        options.hooks = self.hooks.iter().map(find.hook).collect::<Result<_, _>>()?;
+        options.request_hooks = Some(self.request_hooks.iter().map(find.prepare).collect::<Result<_, _>>()?);
+        options.background = self.background.as_ref().map(find.background).transpose()?;
+        if let Some(AuthMessage { named, is_default }) = self.auth {
+            let auth = CustomAuth {
+                prepare: named.prepare.as_ref().map(find.prepare).transpose()?,
+                challenge: named.challenge.as_ref().map(find.challenge).transpose()?,
+                everywhere: named.everywhere,
+                login: Login::Named(Arc::new(named)),
+            };
+            let of = if is_default { defaults } else { options };
+            of.auth_custom = Some(Arc::new(auth));
+        }
+        Ok(())
+    }
+}
 
 /// The task in these bytes.
 pub fn decode_task(
     message: &[u8],
     attachment: Option<Arc<dyn Borrowed>>,
-    find: FindHook,
+    find: &Finders,
 ) -> Result<DecodedTask, Malformed> {
     let message: TaskMessage<'_> = unseal(Kind::Task, message)?;
     Ok(DecodedTask { name: message.name, task: decode_request(message, attachment, find)? })
@@ -233,7 +305,7 @@ pub fn name_of_task(message: &[u8]) -> Result<TaskName, Malformed> {
 fn decode_request(
     message: TaskMessage<'_>,
     attachment: Option<Arc<dyn Borrowed>>,
-    find: FindHook,
+    find: &Finders,
 ) -> Result<Result<ForeignTask, Error>, Malformed> {
     let directory = message.directory.as_deref();
     let mut defaults = message.defaults.into_owned();
@@ -277,17 +349,14 @@ fn decode_request(
         }
         environment
     });
-    let not_found = |why: String| stays_here("A hook", &format!("where it is to run, {why}"));
-    for hook in &message.hooks {
-        match find(hook, false) {
-            Ok(hook) => options.hooks.push(hook),
-            Err(why) => return Ok(Err(not_found(why))),
-        }
-    }
-    match message.background.map(|hook| find(&hook, true)) {
-        None => {}
-        Some(Ok(hook)) => options.background = Some(hook),
-        Some(Err(why)) => return Ok(Err(not_found(why))),
+    let functions = Functions {
+        hooks: message.hooks,
+        request_hooks: message.request_hooks,
+        background: message.background,
+        auth: message.auth,
+    };
+    if let Err(why) = functions.find(&mut defaults, &mut options, find) {
+        return Ok(Err(stays_here("A hook", &format!("where it is to run, {why}"))));
     }
     Ok(Ok(ForeignTask {
         session: message.session,

@@ -175,6 +175,14 @@ impl Response {
         }
     }
 
+    /// No more of its body than that is read, if nothing was yet. The rest is given up.
+    pub fn shorten(&self, most: u64) {
+        let mut body = self.body.lock();
+        if let Some(source) = body.source.take() {
+            body.source = Some(Box::new(source.take(most)));
+        }
+    }
+
     /// It answers a request: what ends that ends its body.
     pub fn answer(&self, control: &Arc<Control>) {
         if self.made.is_none() {
