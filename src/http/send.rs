@@ -69,7 +69,7 @@ struct Composed<'a> {
     close: bool,
     is_repeatable: bool,
     /// As the user's functions saw it, where there are any.
-    prepared: Option<Prepared<'a>>,
+    prepared: Option<Box<Prepared<'a>>>,
 }
 
 /// So often a challenge function may have a hop sent again.
@@ -200,7 +200,7 @@ impl Transfer<'_> {
     fn is_challenged(
         &self,
         custom: &CustomAuth,
-        prepared: Option<Prepared<'_>>,
+        prepared: Option<Box<Prepared<'_>>>,
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
         let (Some(challenge), Some(mut prepared)) = (&custom.challenge, prepared) else { return Ok(false) };
@@ -212,10 +212,10 @@ impl Transfer<'_> {
     /// After a function of the user's that got the request: what it has read is put back, and what it says is heard.
     fn after<'b, T>(
         &self,
-        mut prepared: Prepared<'b>,
+        mut prepared: Box<Prepared<'b>>,
         what: &str,
         result: Result<T, Refused>,
-    ) -> Result<(T, Prepared<'b>), Error> {
+    ) -> Result<(T, Box<Prepared<'b>>), Error> {
         if self.control.origin().has_left() {
             mem::forget(prepared);
             return Err(Error::forked());
@@ -287,7 +287,8 @@ impl Transfer<'_> {
             });
         }
         let owner = self.request.owner.clone();
-        let mut prepared = hop.prepared(outgoing, owner, cookie, &authorizations, forwarded);
+        let mut prepared =
+            Box::new(hop.prepared(outgoing, owner, cookie, &authorizations, forwarded));
         for hook in hooks {
             let result = hook.prepare(&mut prepared);
             (_, prepared) = self.after(prepared, "request hook", result)?;
@@ -316,7 +317,7 @@ impl Transfer<'_> {
         route: &Arc<Route>,
         knows_nonce: bool,
         mut kept: Option<Arc<Place>>,
-    ) -> Result<(Arc<Response>, Option<Prepared<'b>>, Option<Arc<Place>>), Error> {
+    ) -> Result<(Arc<Response>, Option<Box<Prepared<'b>>>, Option<Arc<Place>>), Error> {
         let forward = route.forward();
         let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
         let mut started = None;
