@@ -36,6 +36,20 @@ static inline rf_background_fn background_hook(const char *name) {
   return function;
 }
 
+static inline rf_prepare_fn prepare_hook(const char *name) {
+  void *symbol = hook_symbol(name);
+  rf_prepare_fn function;
+  memcpy(&function, &symbol, sizeof function);
+  return function;
+}
+
+static inline rf_challenge_fn challenge_hook(const char *name) {
+  void *symbol = hook_symbol(name);
+  rf_challenge_fn function;
+  memcpy(&function, &symbol, sizeof function);
+  return function;
+}
+
 static inline rf_options *options_with_hook(const char *name) {
   rf_options *options = new_options();
   CHECK_OK(rf_options_add_hook(options, hook(name), NULL, NULL));

@@ -89,6 +89,59 @@ EXPORTED rf_status replace(rf_hook_call *call, const rf_response *response, void
   return status;
 }
 
+static int64_t three_pieces(uint8_t *buffer, size_t capacity, void *user_data) {
+  int *left = user_data;
+  if (capacity < 5 || *left == 0) return 0;
+  --*left;
+  memcpy(buffer, "piece", 5);
+  return 5;
+}
+
+/* The same by a body that is read when it is asked for. */
+EXPORTED rf_status replace_by_reader(rf_hook_call *call, const rf_response *response, void *user_data) {
+  rf_response *other = NULL;
+  int *left = malloc(sizeof *left);
+  (void)response, (void)user_data;
+  if (left == NULL) return RF_FAILED;
+  *left = 3;
+  if (rf_response_new_reader(298, three_pieces, -1, left, free, &other) != RF_OK) return RF_FAILED;
+  if (rf_response_set_reason(other, "By hand") != RF_OK) return RF_FAILED;
+  if (rf_response_add_header(other, "Content-Type", "text/plain") != RF_OK) return RF_FAILED;
+  rf_status status = rf_hook_replace(call, other);
+  rf_response_free(other);
+  return status;
+}
+
+/* Signs what goes out, its body included; what its user data says stands before that. */
+EXPORTED rf_status sign(rf_prepared *prepared, void *user_data) {
+  uint8_t buffer[1000];
+  size_t length = 0;
+  unsigned long sum = 0;
+  char signature[100];
+  do {
+    if (rf_prepared_read_body(prepared, buffer, sizeof buffer, &length) != RF_OK) return RF_FAILED;
+    for (size_t i = 0; i < length; i++) sum = sum * 31 + buffer[i];
+  } while (length > 0);
+  for (const char *url = rf_prepared_url(prepared); *url != '\0'; url++) sum = sum * 31 + (unsigned char)*url;
+  snprintf(signature, sizeof signature, "%s %s %lu", user_data != NULL ? (const char *)user_data : "(none)",
+           rf_prepared_method(prepared), sum);
+  return rf_prepared_set_header(prepared, "X-Signature", signature);
+}
+
+/* Has no token until it is asked for one. */
+EXPORTED rf_status send_token(rf_prepared *prepared, void *user_data) {
+  if (rf_prepared_attempt(prepared) == 0) return RF_OK;
+  return rf_prepared_set_header(prepared, "Authorization", user_data);
+}
+EXPORTED rf_status again_if_401(rf_prepared *prepared, const rf_response *response, void *user_data) {
+  (void)prepared, (void)user_data;
+  return rf_response_status_code(response) == 401 ? RF_AGAIN : RF_OK;
+}
+EXPORTED rf_status refuse_to_send(rf_prepared *prepared, void *user_data) {
+  (void)user_data;
+  return rf_prepared_fail_as(prepared, RF_ERROR_PROXY, "not from over there");
+}
+
 /* Puts a cookie into the session, and takes another out. */
 EXPORTED rf_status change_cookies(rf_hook_call *call, const rf_response *response, void *user_data) {
   rf_session *session = rf_hook_session(call);

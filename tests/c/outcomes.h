@@ -95,6 +95,26 @@ static inline void with_stream_and_parse(rf_options *options) {
   add_hook(options, "parse");
 }
 
+static inline void with_reader_in_place(rf_options *options) { add_hook(options, "replace_by_reader"); }
+static inline void with_signature(rf_options *options) {
+  CHECK_OK(rf_options_add_request_hook_bytes(options, prepare_hook("sign"), "key", 4));
+}
+static inline void with_body_and_signature(rf_options *options) {
+  with_large_body(options);
+  with_signature(options);
+}
+static inline void with_parts_and_signature(rf_options *options) {
+  with_file(options);
+  CHECK_OK(rf_options_add_request_hook(options, prepare_hook("sign"), NULL, NULL));
+}
+static inline void with_token(rf_options *options) {
+  CHECK_OK(rf_options_set_auth_custom_bytes(options, prepare_hook("send_token"), challenge_hook("again_if_401"), false,
+                                            "Bearer t", 9));
+}
+static inline void with_refusal(rf_options *options) {
+  CHECK_OK(rf_options_add_request_hook(options, prepare_hook("refuse_to_send"), NULL, NULL));
+}
+
 /* The URL is behind the value of a variable, unless that is "". */
 static const struct outcome {
   const char *method, *variable, *url;
@@ -129,6 +149,12 @@ static const struct outcome {
     {"POST", "RF_TEST_HTTP", "/digest-auth/auth/u/wrong", with_digest},
     {"GET", "RF_TEST_HTTP", "/bearer", with_bearer},
     {"GET", "RF_TEST_HTTP", "/status/404", NULL},
+    {"GET", "RF_TEST_HTTP", "/hello", with_reader_in_place},
+    {"GET", "RF_TEST_HTTP", "/get?a=b#fragment", with_signature},
+    {"POST", "RF_TEST_HTTP", "/redirect-to?url=/echo&status_code=307", with_body_and_signature},
+    {"POST", "RF_TEST_HTTP", "/redirect-to?url=/anything&status_code=303", with_parts_and_signature},
+    {"GET", "RF_TEST_HTTP", "/bearer", with_token},
+    {"GET", "RF_TEST_HTTP", "/get", with_refusal},
     {"GET", "RF_TEST_HTTP", "/no-body/204", NULL},
     {"GET", "RF_TEST_HTTP", "/gzip", NULL},
     {"GET", "RF_TEST_HTTP", "/encoded?with=gzip,br&n=300000", NULL},

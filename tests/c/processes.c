@@ -217,6 +217,11 @@ static rf_status no_progress(int64_t sent, int64_t send_total, int64_t received,
   return RF_OK;
 }
 
+static rf_status prepare_inside_the_program(rf_prepared *prepared, void *user_data) {
+  (void)prepared, (void)user_data;
+  return RF_OK;
+}
+
 static void check_stays(rf_session *session, rf_options *options, const char *what, const char *why) {
   rf_future *future = request(session, "POST", http("/post"), options);
   const rf_error *error = ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future);
@@ -247,6 +252,19 @@ static void what_has_no_name_stays_here(void) {
   options = new_options();
   CHECK_OK(rf_options_add_hook(options, hook("keep_bytes"), &called, NULL));
   check_stays(session, options, "Hook 1", "user_data of keep_bytes");
+
+  options = new_options();
+  CHECK_OK(rf_options_add_request_hook(options, prepare_hook("sign"), NULL, NULL));
+  CHECK_OK(rf_options_add_request_hook(options, prepare_hook("sign"), &called, NULL));
+  check_stays(session, options, "Request hook 2", "user_data of sign");
+
+  options = new_options();
+  CHECK_OK(rf_options_set_auth_custom(options, prepare_hook("send_token"), challenge_hook("again_if_401"), false, &called, NULL));
+  check_stays(session, options, "The authentication", "user_data of send_token");
+
+  options = new_options();
+  CHECK_OK(rf_options_set_auth_custom(options, prepare_inside_the_program, NULL, false, NULL, NULL));
+  check_stays(session, options, "The authentication", "inside the executable");
 
   options = new_options();
   CHECK_OK(rf_options_set_background_callback(options, in_background_here, NULL, NULL));
