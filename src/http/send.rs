@@ -287,8 +287,7 @@ impl Transfer<'_> {
             });
         }
         let owner = self.request.owner.clone();
-        let mut prepared =
-            Box::new(hop.prepared(outgoing, owner, cookie, &authorizations, forwarded));
+        let mut prepared = Box::new(hop.prepared(outgoing, owner, cookie, &authorizations, forwarded));
         for hook in hooks {
             let result = hook.prepare(&mut prepared);
             (_, prepared) = self.after(prepared, "request hook", result)?;
