@@ -17,6 +17,15 @@ for program in "$@"; do
     many) set -- "$URL/get" "$URL/delay/1" "$URL/bytes/1000" ;;
     *) set -- "$URL" ;;
   esac
+  # Only the local server has tokens that expire, and checks signatures.
+  case $program in
+    oauth | sigv4)
+      if [ -n "${OTHER_SERVER:-}" ]; then
+        echo "skipped: $program (it needs the local server)"
+        continue
+      fi
+      ;;
+  esac
   "$directory/$program" "$@" || failed="$failed $program"
 done
 

@@ -74,7 +74,8 @@ static rf_options *hooked(seen *seen) {
 
 static rf_options *authenticated(seen *seen, bool everywhere) {
   rf_options *options = new_options();
-  CHECK_OK(rf_options_set_auth_custom(options, prepare, seen->judge != NULL ? challenge : NULL, everywhere, seen, dropped));
+  rf_challenge_fn judge = seen->judge != NULL ? challenge : NULL;
+  CHECK_OK(rf_options_set_auth_custom(options, prepare, judge, everywhere, seen, dropped));
   return options;
 }
 
@@ -229,8 +230,14 @@ static void bodies_of_every_kind_are_read_and_sent(void) {
       case 1: CHECK_OK(rf_options_set_body(options, "bytes", 5)), announced = 5; break;
       case 2: CHECK_OK(rf_options_set_json(options, "{\"a\": 1}")), announced = 8; break;
       case 3: CHECK_OK(rf_options_set_body_file(options, path)), announced = 100000; break;
-      case 4: CHECK_OK(rf_options_set_body_reader(options, read_it, rewind_it, 50000, &reader, NULL)), announced = 50000; break;
-      case 5: CHECK_OK(rf_options_set_body_reader(options, read_it, rewind_it, -1, &reader, NULL)), announced = -1; break;
+      case 4:
+        CHECK_OK(rf_options_set_body_reader(options, read_it, rewind_it, 50000, &reader, NULL));
+        announced = 50000;
+        break;
+      case 5:
+        CHECK_OK(rf_options_set_body_reader(options, read_it, rewind_it, -1, &reader, NULL));
+        announced = -1;
+        break;
       case 6:
         CHECK_OK(rf_options_add_form(options, "field", "value"));
         CHECK_OK(rf_options_add_file(options, "file", path, NULL));
@@ -269,7 +276,8 @@ static void every_hop(void) {
     seen seen = {.act = add_up};
     rf_options *options = hooked(&seen);
     CHECK_OK(rf_options_set_body(options, "body", 4));
-    rf_future *future = post(session, text("%s/redirect-to?url=/anything&status_code=%d", env("RF_TEST_HTTP"), all[i].code), options);
+    const char *url = http(text("/redirect-to?url=/anything&status_code=%d", all[i].code));
+    rf_future *future = post(session, url, options);
     CHECK_STR(all[i].method, json_string(RESPONSE(future), "/method"));
     CHECK_INT(2, seen.calls);
     CHECK_STR(all[i].method, seen.methods[1]);

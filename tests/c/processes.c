@@ -259,7 +259,8 @@ static void what_has_no_name_stays_here(void) {
   check_stays(session, options, "Request hook 2", "user_data of sign");
 
   options = new_options();
-  CHECK_OK(rf_options_set_auth_custom(options, prepare_hook("send_token"), challenge_hook("again_if_401"), false, &called, NULL));
+  CHECK_OK(rf_options_set_auth_custom(options, prepare_hook("send_token"), challenge_hook("again_if_401"), false, &called,
+                                      NULL));
   check_stays(session, options, "The authentication", "user_data of send_token");
 
   options = new_options();

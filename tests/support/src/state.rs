@@ -212,6 +212,11 @@ impl Shared {
         json!({ "key": query.get("key"), "count": count.unwrap_or(0) })
     }
 
+    /// Several counters at once.
+    pub fn with_counters<T>(&self, change: impl FnOnce(&mut HashMap<String, u64>) -> T) -> T {
+        change(&mut lock(&self.counters))
+    }
+
     pub fn counter(&self, key: &str) -> u64 {
         lock(&self.counters).get(key).copied().unwrap_or(0)
     }

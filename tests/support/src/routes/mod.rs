@@ -9,6 +9,7 @@ pub mod digest;
 mod documents;
 mod inspect;
 mod navigation;
+mod sigv4;
 
 use std::sync::Arc;
 
@@ -153,6 +154,10 @@ async fn dispatch(path: &[&str], call: Call) -> Answer {
         ["basic-auth", user, password] => auth::basic(call, user, password, false),
         ["hidden-basic-auth", user, password] => auth::basic(call, user, password, true),
         ["bearer"] => auth::bearer(call),
+        ["sigv4", ..] => sigv4::answer(call),
+        ["oauth", "token"] => auth::oauth_token(call),
+        ["oauth", "resource"] => auth::oauth_resource(call),
+        ["oauth", "stats"] => auth::oauth_stats(call),
         ["digest-auth", qop, user, password] => digest::answer(call, qop, user, password, "MD5", "never"),
         ["digest-auth", qop, user, password, algorithm] => {
             digest::answer(call, qop, user, password, algorithm, "never")
