@@ -78,6 +78,8 @@ def _command(ask, said, place, jar):
         command += ["--" + kind, "-u", ":".join(credentials)]
     elif kind == "bearer":
         command += ["--oauth2-bearer", *credentials]
+    elif kind == "custom":
+        raise Unsayable("a function")
     if said.get("trust_env", True) and kind == "" and os.environ.get("NETRC"):
         command += ["--netrc-optional", "--netrc-file", os.environ["NETRC"]]
     for key, url in said.get("proxies", ()):

@@ -7,6 +7,7 @@ import urllib.parse
 
 import normal
 import rf
+import signing
 from model import Clear, Pause
 
 # As original.PATIENCE, in milliseconds.
@@ -36,7 +37,11 @@ def _set(options, said, place):
     for name, value in said.get("cookies", ()):
         options.set_cookie(name, value)
     if "auth" in said:
-        options.set_auth(*said["auth"])
+        kind, *credentials = said["auth"]
+        if kind == "custom":
+            options.set_auth_custom(signing.KINDS[credentials[0]])
+        else:
+            options.set_auth(kind, *credentials)
     if said.get("timeout"):
         connect, read = (rf.FOREVER if limit is None else int(limit * 1000) for limit in said["timeout"])
         options.set_timeout(connect, read)

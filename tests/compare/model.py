@@ -18,7 +18,7 @@ OPTIONS = {
     "reader_length",    # ... whose length is announced
     "reader_rewinds",   # ... and that can be rewound
     "cookies",          # pairs
-    "auth",             # ("basic" | "digest" | "bearer" | "none", ...)
+    "auth",             # ("basic" | "digest" | "bearer" | "none", ...), or ("custom", a kind of signing.py)
     "timeout",          # (connect, read) in seconds
     "allow_redirects",
     "max_redirects",    # of the session in requests, so only once in a case

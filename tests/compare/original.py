@@ -12,6 +12,7 @@ import requests
 from requests_futures.sessions import FuturesSession
 
 import normal
+import signing
 from model import Clear, Pause
 
 # So long a step may take before it counts as one that never ends.
@@ -93,6 +94,17 @@ def _auth(kind, *credentials):
         request.headers["Authorization"] = "Bearer " + credentials[0]
         return request
 
+    def signed(request):
+        body = request.body or b""
+        if hasattr(body, "read"):
+            body = body.read()
+            request.body.seek(0)
+        body = body.encode("utf-8") if isinstance(body, str) else body
+        request.headers.update(signing.KINDS[credentials[0]](request.method, request.url, body))
+        return request
+
+    if kind == "custom":
+        return signed
     # A callable that does nothing keeps netrc and the URL out, too.
     return bearer if kind == "bearer" else lambda request: request
 

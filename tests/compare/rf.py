@@ -18,7 +18,7 @@ import itertools
 import json
 from ctypes import byref, c_char_p, c_size_t, c_void_p
 
-from rf_functions import DROP_FN, READ_FN, REWIND_FN, CookieView, declare
+from rf_functions import DROP_FN, PREPARE_FN, READ_FN, REWIND_FN, CookieView, declare
 
 OK, TIMEOUT, CANCELLED, FAILED, END = range(5)
 FOREVER = -1
@@ -151,6 +151,22 @@ def _rewind(number):
         return FAILED
 
 
+@PREPARE_FN
+def _prepare(prepared, number):
+    """Gives method, URL and body to the function that is kept, and sets the headers that it returns."""
+    try:
+        body, buffer, length = b"", ctypes.create_string_buffer(65536), c_size_t(1)
+        while length.value:
+            _check(_lib.rf_prepared_read_body(prepared, buffer, len(buffer), byref(length)))
+            body += buffer.raw[:length.value]
+        said = _string(_lib.rf_prepared_method(prepared)), _string(_lib.rf_prepared_url(prepared)), body
+        for name, value in _kept[number](*said):
+            _check(_lib.rf_prepared_set_header(prepared, _bytes(name), _bytes(value)))
+        return OK
+    except Exception as failure:
+        return _lib.rf_prepared_fail(prepared, _bytes(repr(failure)))
+
+
 @DROP_FN
 def _drop(number):
     _kept.pop(number, None)
@@ -209,6 +225,10 @@ class Options(Handle):
     def set_auth(self, kind, *credentials):
         """`kind` is basic, digest, bearer or none."""
         self._call("set_auth_" + kind, *credentials)
+
+    def set_auth_custom(self, prepare, everywhere=False):
+        """`prepare` gets method, URL and body before each sending, and returns pairs of headers."""
+        self._call("set_auth_custom", _prepare, None, everywhere, _keep(prepare), _drop)
 
     def set_timeout(self, connect_ms, read_ms):
         self._call("set_timeout", connect_ms, read_ms)

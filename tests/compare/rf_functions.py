@@ -9,6 +9,7 @@ from ctypes import c_void_p
 
 DROP_FN = ctypes.CFUNCTYPE(None, c_void_p)
 READ_FN = ctypes.CFUNCTYPE(c_int64, POINTER(c_uint8), c_size_t, c_void_p)
+PREPARE_FN = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)
 REWIND_FN = ctypes.CFUNCTYPE(c_int, c_void_p)
 
 
@@ -64,6 +65,14 @@ PROTOTYPES = {
     "rf_options_set_auth_digest": (c_int, [handle, text, text]),
     "rf_options_set_auth_bearer": (c_int, [handle, text]),
     "rf_options_set_auth_none": (c_int, [handle]),
+    "rf_options_set_auth_custom": (c_int, [handle, PREPARE_FN, c_void_p, c_bool, c_void_p, DROP_FN]),
+
+    "rf_prepared_method": (text, [handle]),
+    "rf_prepared_url": (text, [handle]),
+    "rf_prepared_set_header": (c_int, [handle, text, text]),
+    "rf_prepared_read_body": (c_int, [handle, c_void_p, c_size_t, size_out]),
+    "rf_prepared_fail": (c_int, [handle, text]),
+
     "rf_options_set_timeout": (c_int, [handle, c_int64, c_int64]),
     "rf_options_set_allow_redirects": (c_int, [handle, c_bool]),
     "rf_options_set_max_redirects": (c_int, [handle, c_uint32]),

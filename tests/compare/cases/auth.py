@@ -202,3 +202,20 @@ CASES += [
     for name, algorithm, password in (("md5", "MD5", "passwd"), ("sha-256", "SHA-256", "passwd"),
                                       ("sha-512", "SHA-512", "passwd"), ("wrong-password", "MD5", "wrong"))
 ]
+
+# A function that sees the request as it goes out; the digest of a body is that of what arrives.
+CASES += [
+    case("auth/custom-%s-%s" % (kind, name), Ask(method, url, auth=("custom", kind), **options), answers=answers)
+    for kind in ("own", "sigv4")
+    for name, method, url, options, answers in (
+        ("get", "GET", "{echo}/a?x=1&y=%20z", {}, ()),
+        ("params", "GET", "{echo}/a", {"params": (("b", "2"), ("a", "1 +"))}, ()),
+        ("form", "POST", "{echo}/a", {"form": (("name", "Ada & Co"), ("more", "\u00e9"))}, ()),
+        ("json", "POST", "{echo}/a", {"json": '{"a": [1, 2]}'}, ()),
+        ("body", "PUT", "{echo}/a", {"body": b"\x00bytes\xff"}, ()),
+        ("file", "POST", "{echo}/a", {"file": b"from a file"}, ()),
+        ("over-header", "GET", "{echo}/a", {"headers": (("Authorization", "Mine"),)}, ()),
+        ("other-host", "GET", "{echo}/a", {}, (to("{other}/b"),)),
+        ("same-host", "GET", "{echo}/a", {}, (to("/b"),)),
+    )
+]
