@@ -722,8 +722,8 @@ rf_status rf_options_add_hook_bytes(rf_options *options, rf_hook_fn hook, const 
 // and may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a
 // line break in a header, a Content-Length that is not the body's, no Host. What it changes holds for this
 // sending only. A request's run instead of the session's, in the order added; NULL takes the session's out for
-// this request, and `drop` is not kept. They run for every origin that a redirect leads to: look at the URL
-// before you add a secret, or use rf_options_set_auth_custom.
+// this request. They run for every origin that a redirect leads to: look at the URL before you add a secret, or
+// use rf_options_set_auth_custom.
 rf_status rf_options_add_request_hook(rf_options *options, rf_prepare_fn prepare, void *user_data,
     rf_drop_fn drop);
 
@@ -822,7 +822,8 @@ bool rf_prepared_is_stopped(const rf_prepared *prepared);
 // rf_prepared_fail(prepared, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `prepared` is NULL.
 rf_status rf_prepared_fail(rf_prepared *prepared, const char *message);
 
-// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind.
+// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind, or it is
+// RF_ERROR_CANCELLED, RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN.
 rf_status rf_prepared_fail_as(rf_prepared *prepared, int error_kind, const char *message);
 
 // ---- Inside a hook ---------------------------------------------------------------------------------------
@@ -835,7 +836,8 @@ rf_status rf_prepared_fail_as(rf_prepared *prepared, int error_kind, const char 
 rf_status rf_hook_fail(rf_hook_call *call, const char *message);
 
 // Puts another response in this one's place: the next hook sees it, and after the last the future has it. It
-// stays yours. The last call counts.
+// stays yours. The last call counts. RF_E_STATE: a response of rf_response_new_reader that was given to a request
+// already.
 rf_status rf_hook_replace(rf_hook_call *call, const rf_response *replacement);
 
 // The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a

@@ -5,6 +5,7 @@
 
 use std::ffi::c_char;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 use super::boundary::{optional_text, status, value};
 use super::handle;
@@ -28,7 +29,7 @@ pub unsafe extern "C" fn rf_hook_fail(call: *mut rf_hook_call, message: *const c
 }
 
 /// Puts another response in this one's place: the next hook sees it, and after the last the future has it. It stays
-/// yours. The last call counts.
+/// yours. The last call counts. RF_E_STATE: a response of rf_response_new_reader that was given to a request already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_hook_replace(
     call: *mut rf_hook_call,
@@ -37,7 +38,10 @@ pub unsafe extern "C" fn rf_hook_replace(
     status(|| {
         // SAFETY: see rf_hook_fail.
         let (call, replacement) = unsafe { (handle::peek_mut(call)?, handle::retain(replacement)?) };
-        replacement.give_away();
+        let is_again = call.replacement.as_ref().is_some_and(|other| Arc::ptr_eq(other, &replacement));
+        if !is_again {
+            replacement.give_away().map_err(|_| rf_status::RF_E_STATE)?;
+        }
         call.replacement = Some(replacement);
         Ok(())
     })

@@ -550,7 +550,7 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
 /// Adds a request hook, which is called on the worker before each sending of each hop, when all else is composed, and
 /// may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a line break in a
 /// header, a Content-Length that is not the body's, no Host. What it changes holds for this sending only. A request's run
-/// instead of the session's, in the order added; NULL takes the session's out for this request, and `drop` is not kept.
+/// instead of the session's, in the order added; NULL takes the session's out for this request.
 /// They run for every origin that a redirect leads to: look at the URL before you add a secret, or use
 /// rf_options_set_auth_custom.
 #[unsafe(no_mangle)]
@@ -584,13 +584,13 @@ fn add_request_hook<T>(
     data: impl FnOnce(T) -> FunctionData,
 ) -> rf_status {
     change(options, check, |options, checked| {
+        let data = Arc::new(data(checked));
         if prepare.is_none() {
-            return options.request_hooks.replace(Vec::new());
+            return (options.request_hooks.replace(Vec::new()), Some(data));
         }
-        let data = data(checked).into();
         let hook = PrepareFunction { function: prepare, data, name: Name::default() };
         options.request_hooks.get_or_insert_default().push(Arc::new(hook));
-        None
+        (None, None)
     })
 }
 

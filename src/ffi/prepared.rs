@@ -215,7 +215,8 @@ pub unsafe extern "C" fn rf_prepared_fail(prepared: *mut rf_prepared, message: *
     unsafe { fail(prepared, ErrorKind::Hook as c_int, message) }
 }
 
-/// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind.
+/// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind, or it is RF_ERROR_CANCELLED,
+/// RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_fail_as(
     prepared: *mut rf_prepared,
@@ -231,6 +232,10 @@ unsafe fn fail(prepared: *mut rf_prepared, error_kind: c_int, message: *const c_
         // SAFETY: see read.
         let prepared = unsafe { handle::peek_mut(prepared) }?;
         let kind = ErrorKind::from_code(error_kind).ok_or(rf_status::RF_E_INVALID)?;
+        // Those say what became of the future, and only the library knows that.
+        if matches!(kind, ErrorKind::Cancelled | ErrorKind::Aborted | ErrorKind::Shutdown) {
+            return Err(rf_status::RF_E_INVALID);
+        }
         // SAFETY: see read.
         let message = unsafe { optional_text(message) };
         let message = match message {

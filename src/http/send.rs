@@ -187,7 +187,13 @@ impl Transfer<'_> {
                 }
                 return Ok(response);
             }
-            leave(&response)?;
+            match leave(&response) {
+                // What is broken of it is given up like what is too much.
+                Err(_) if hop.credentials.custom().is_some() && self.control.check().is_ok() => {
+                    response.close();
+                }
+                left => left?,
+            }
             kept = place;
             hop.payload.rewind(self.control)?;
             if hop.redirects == 0 {
@@ -243,9 +249,15 @@ impl Transfer<'_> {
         self.request.owner.shared().digest.header(&hop.url.origin(), user, password, &message)
     }
 
-    fn proxy_authorization(&self, hop: &Hop<'_>, proxy: &Proxy) -> Result<Option<String>, Error> {
+    fn proxy_authorization(
+        &self,
+        hop: &Hop<'_>,
+        proxy: Option<&Proxy>,
+        target: &str,
+    ) -> Result<Option<String>, Error> {
+        let Some(proxy) = proxy else { return Ok(None) };
         let body = Outgoing { payload: &hop.payload, control: self.control };
-        let message = Message { method: &hop.method, target: hop.target(true), body: &body };
+        let message = Message { method: &hop.method, target, body: &body };
         proxy.authorization(&self.request.owner.shared().adapter.proxy_digest, &message)
     }
 
@@ -269,15 +281,12 @@ impl Transfer<'_> {
             }
             _ => None,
         };
-        let proxy_authorization = match forward {
-            Some(proxy) => self.proxy_authorization(hop, proxy)?,
-            None => None,
-        };
-        let authorizations = Authorizations { authorization, proxy_authorization };
+        let mut authorizations = Authorizations { authorization, proxy_authorization: None };
         let (cookie, forwarded) = (cookie.as_deref(), forward.is_some());
         let hooks = self.settings.request_hooks.as_deref().unwrap_or_default();
         let custom = hop.credentials.custom();
         if hooks.is_empty() && custom.is_none() {
+            authorizations.proxy_authorization = self.proxy_authorization(hop, forward, hop.target(true))?;
             let close = closes(hop.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
             return Ok(Composed {
                 head: hop.head(cookie, &authorizations, forwarded),
@@ -297,6 +306,9 @@ impl Transfer<'_> {
             (_, prepared) = self.after(prepared, "prepare function", result)?;
         }
         prepared.sent();
+        // The user's functions do not see it, but it is about what they have left.
+        authorizations.proxy_authorization =
+            self.proxy_authorization(hop, forward, prepared.url().without_fragment())?;
         Ok(Composed {
             head: changed_head(&prepared, &hop.payload, &authorizations, forwarded)?,
             close: closes(prepared.octets()),
@@ -571,7 +583,10 @@ impl Transfer<'_> {
             return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
         }
         let Some(replacement) = call.replacement else { return Ok(response) };
-        replacement.answer(self.control);
+        replacement.answer(self.control, |source| {
+            let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
+            Box::new(Limited { source, control, limit, seen: 0 })
+        });
         Ok(replacement)
     }
 

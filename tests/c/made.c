@@ -1,6 +1,8 @@
 /* Responses made by hand: headers, a reason, a body that a function has; and what a request makes of them. */
 #include "check.h"
 
+#include <pthread.h>
+
 static rf_session *session;
 
 static void headers_and_a_reason(void) {
@@ -200,6 +202,69 @@ static void given_to_a_request(void) {
   EVENTUALLY(LOAD(streamed.drops) == 1);
 }
 
+static rf_status replace_once(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)response;
+  rf_status status = rf_hook_replace(call, *(rf_response **)user_data);
+  if (status == RF_OK) CHECK_OK(rf_hook_replace(call, *(rf_response **)user_data)); /* the last call counts */
+  return status == RF_E_STATE ? rf_hook_fail(call, "it was given away") : status;
+}
+
+/* One with a reader answers one request, and is bounded like any other; one without answers many. */
+static void given_to_several_requests(void) {
+  source body = {3000, 100, 0, 0, 0, 0, 0}, endless = {(size_t)1 << 40, 65536, 0, 0, 0, 0, 0};
+  rf_response *made = made_of(&body, -1), *plain = NULL;
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook(options, replace_once, &made, NULL));
+  rf_future *first = get(session, http("/hello"), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(first)));
+  rf_future *second = get(session, http("/hello"), options);
+  CHECK_STR("it was given away", rf_error_message(ERROR_OF(RF_ERROR_HOOK, second)));
+  rf_future_free(first);
+  rf_future_free(second);
+  rf_response_free(made);
+
+  made = made_of(&endless, -1);
+  CHECK_OK(rf_options_set_max_body(options, 1000000));
+  first = get(session, http("/hello"), options);
+  CHECK(ERROR_OF(RF_ERROR_BODY_TOO_LARGE, first) != NULL);
+  CHECK_RANGE(1000000, 1200000, endless.given);
+  rf_future_free(first);
+  rf_response_free(made);
+  rf_options_free(options);
+
+  options = new_options();
+  CHECK_OK(rf_response_new(201, NULL, "plain", 5, &plain));
+  CHECK_OK(rf_options_add_hook(options, replace_once, &plain, NULL));
+  for (int i = 0; i < 2; i++) {
+    first = get(session, http("/hello"), options);
+    CHECK_INT(201, rf_response_status_code(RESPONSE(first)));
+    rf_future_free(first);
+  }
+  rf_response_free(plain);
+  rf_options_free(options);
+}
+
+static void *read_heads(void *made) {
+  for (int i = 0; i < 20000; i++) rf_response_header_count(made);
+  return NULL;
+}
+
+/* What is added is there, whoever reads meanwhile. */
+static void added_by_one_and_read_by_another(void) {
+  for (int round = 0; round < 20; round++) {
+    rf_response *made = NULL;
+    pthread_t reader;
+    CHECK_OK(rf_response_new(200, NULL, NULL, 0, &made));
+    CHECK(pthread_create(&reader, NULL, read_heads, made) == 0);
+    for (int i = 0; i < 200; i++) {
+      CHECK_OK(rf_response_add_header(made, text("X-%d", i), "1"));
+      CHECK_STR("1", rf_response_header(made, text("X-%d", i)));
+    }
+    pthread_join(reader, NULL);
+    rf_response_free(made);
+  }
+}
+
 /* What came over the wire is as it came. */
 static void others_stay_as_they_are(void) {
   rf_response *clone = NULL;
@@ -217,6 +282,8 @@ int main(void) {
   a_body_from_a_reader();
   session = new_session();
   given_to_a_request();
+  given_to_several_requests();
+  added_by_one_and_read_by_another();
   others_stay_as_they_are();
   rf_session_free(session);
   return finish();

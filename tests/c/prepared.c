@@ -157,7 +157,7 @@ static void whose(void) {
   CHECK_STR("234", sent(options, "X-Letters"));
   CHECK_OK(rf_options_set_auth_none(options)); /* in the place of the authentication */
   CHECK_STR("23", sent(options, "X-Letters"));
-  CHECK_OK(rf_options_add_request_hook(options, NULL, NULL, NULL));
+  CHECK_OK(rf_options_add_request_hook(options, NULL, &last, dropped));
   CHECK(sent(options, "X-Letters") == NULL);
   rf_options_free(options);
   CHECK_INT(1, of_session.calls - 1); /* twice in all */
@@ -325,6 +325,26 @@ static void what_is_sent_again_is_composed_again(void) {
   session = before;
 }
 
+static rf_status query_it(rf_prepared *prepared, seen *seen) {
+  (void)seen;
+  CHECK(rf_prepared_header(prepared, "Proxy-Authorization") == NULL);
+  return rf_prepared_set_query(prepared, "signed=1");
+}
+
+/* What a proxy is told is about what the functions have left, and they do not see it. */
+static void a_proxy_that_asks(void) {
+  seen seen = {.act = query_it};
+  rf_options *options = hooked(&seen);
+  CHECK_OK(rf_options_set_proxy(options, "http", env("RF_TEST_PROXY_DIGEST")));
+  for (int i = 0; i < 2; i++) {
+    rf_future *future = get(session, http("/get?a=1"), options);
+    CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+    CHECK_STR("1", json_string(RESPONSE(future), "/args/signed"));
+    rf_future_free(future);
+  }
+  rf_options_free(options);
+}
+
 static rf_status set_it(rf_prepared *prepared, seen *seen) {
   return rf_prepared_set_header(prepared, seen->name, seen->value);
 }
@@ -407,6 +427,11 @@ static rf_status reject(rf_prepared *prepared, const rf_response *response, seen
   return rf_prepared_fail(prepared, "it asks for too much");
 }
 
+static rf_status renew_any(rf_prepared *prepared, const rf_response *response, seen *seen) {
+  (void)response, (void)seen;
+  return rf_prepared_attempt(prepared) == 0 ? RF_AGAIN : RF_OK;
+}
+
 static rf_status bearer(rf_prepared *prepared, seen *seen) {
   return seen->number == 0 ? RF_OK : rf_prepared_set_header(prepared, "Authorization", "Bearer t");
 }
@@ -448,6 +473,15 @@ static void a_challenge_is_answered(void) {
   CHECK_OK(rf_options_set_body_reader(options, read_it, NULL, 100, &once, NULL));
   future = post(session, http("/echo"), options);
   CHECK(ERROR_OF(RF_ERROR_UNREWINDABLE_BODY, future) != NULL);
+  rf_future_free(future);
+  rf_options_free(options);
+
+  /* What asks may break off. */
+  struct seen broken = {.judge = renew_any};
+  options = authenticated(&broken, false);
+  future = get(session, raw("/close/body"), options);
+  CHECK_STATUS(RF_FAILED, rf_future_result(future, 60000, &response)); /* the second breaks off as well */
+  CHECK_INT(2, broken.judged);
   rf_future_free(future);
   rf_options_free(options);
 
@@ -595,6 +629,7 @@ int main(void) {
   bodies_of_every_kind_are_read_and_sent();
   every_hop();
   what_is_sent_again_is_composed_again();
+  a_proxy_that_asks();
   bad_changes();
   a_challenge_is_answered();
   redirects_drop_it_for_good();

@@ -3,10 +3,11 @@
 
 use std::fmt::Write;
 use std::io::{self, Read};
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{Parts, Response, Source, reason};
+use super::{PIECE, Parts, Response, Source, reason};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::{Head, is_token};
@@ -18,6 +19,8 @@ use crate::system::lock::Mutex;
 pub(super) struct Made {
     first: Version,
     is_given_away: AtomicBool,
+    /// Its body can be read once.
+    has_reader: bool,
 }
 
 struct Version {
@@ -27,7 +30,7 @@ struct Version {
     next: OnceLock<Box<Version>>,
 }
 
-#[derive(Clone)]
+#[derive(Default)]
 struct Draft {
     status: u16,
     reason: String,
@@ -72,7 +75,12 @@ impl Made {
 
     pub fn head(&self) -> &Head {
         let last = self.last();
-        last.head.get_or_init(|| last.draft.lock().head())
+        if let Some(head) = last.head.get() {
+            return head;
+        }
+        // Under the lock, so that nobody changes the draft between that it was read and that all see its head.
+        let draft = last.draft.lock();
+        last.head.get_or_init(|| draft.head())
     }
 
     fn change(&self, change: impl FnOnce(&mut Draft)) -> Result<(), Unchanged> {
@@ -90,7 +98,8 @@ impl Made {
             if last.head.get().is_none() {
                 change(&mut draft);
             } else {
-                let mut next = draft.clone();
+                // Its head is made: nobody needs it any more.
+                let mut next = mem::take(&mut *draft);
                 change(&mut next);
                 let _ = last.next.set(Box::new(Version::new(next)));
             }
@@ -129,6 +138,7 @@ impl Response {
     ) -> Response {
         let lines = content_type.map_or_else(String::new, |value| format!("Content-Type: {value}\r\n"));
         let draft = Draft { status, reason: reason(status).into(), lines, length };
+        let has_reader = source.is_some();
         let mut response = Response::new(Parts {
             status,
             head: Head::of_response(""),
@@ -140,8 +150,11 @@ impl Response {
             source,
             control: None,
         });
-        response.made =
-            Some(Box::new(Made { first: Version::new(draft), is_given_away: AtomicBool::new(false) }));
+        response.made = Some(Box::new(Made {
+            first: Version::new(draft),
+            is_given_away: AtomicBool::new(false),
+            has_reader,
+        }));
         response
     }
 
@@ -168,11 +181,11 @@ impl Response {
         made.change(|draft| draft.reason = reason.into())
     }
 
-    /// From now on others rely on what it says.
-    pub fn give_away(&self) {
-        if let Some(made) = &self.made {
-            made.is_given_away.store(true, Ordering::Release);
-        }
+    /// From now on others rely on what it says. One with a reader answers one request only.
+    pub fn give_away(&self) -> Result<(), Unchanged> {
+        let Some(made) = &self.made else { return Ok(()) };
+        let was_given = made.is_given_away.swap(true, Ordering::AcqRel);
+        if was_given && made.has_reader { Err(Unchanged::State) } else { Ok(()) }
     }
 
     /// No more of its body than that is read, if nothing was yet. The rest is given up.
@@ -183,34 +196,19 @@ impl Response {
         }
     }
 
-    /// It answers a request: what ends that ends its body.
-    pub fn answer(&self, control: &Arc<Control>) {
-        if self.made.is_none() {
+    /// It answers a request: what ends that ends its body, which is bounded as one that came over the wire.
+    pub fn answer(&self, control: &Arc<Control>, bound: impl FnOnce(Source) -> Source) {
+        if !self.made.as_ref().is_some_and(|made| made.has_reader) {
             return;
         }
         let mut body = self.body.lock();
         let mut own = self.control.lock();
-        if let (Some(source), None) = (body.source.take(), &*own) {
-            body.source = Some(Box::new(Controlled { source, control: control.clone() }));
+        if own.is_none()
+            && let Some(source) = body.source.take()
+        {
+            body.source = Some(bound(source));
             *own = Some(control.clone());
         }
-    }
-}
-
-/// A body of the user's own on behalf of a request: its end ends the body.
-struct Controlled {
-    source: Source,
-    control: Arc<Control>,
-}
-
-impl Read for Controlled {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let check = || Error::check(&self.control, " while the response's body was read");
-        check().map_err(Error::into_io)?;
-        let read = self.source.read(buffer)?;
-        // It was not interrupted, but what it has read comes too late.
-        check().map_err(Error::into_io)?;
-        Ok(read)
     }
 }
 
@@ -230,7 +228,7 @@ struct ReaderSource {
 impl Read for ReaderSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.length.map_or(u64::MAX, |length| length - self.given);
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let most = buffer.len().min(PIECE).min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 || self.is_over {
             return Ok(0);
         }
@@ -302,7 +300,7 @@ mod tests {
             assert_eq!(response.add_header(name, value), Err(Unchanged::Invalid), "{name:?}: {value:?}");
         }
         assert_eq!(response.set_reason("a\nb"), Err(Unchanged::Invalid));
-        response.give_away();
+        assert_eq!((response.give_away(), response.give_away()), (Ok(()), Ok(())));
         assert_eq!(response.add_header("a", "b"), Err(Unchanged::State));
         assert_eq!(response.set_reason("a"), Err(Unchanged::State));
     }
