@@ -765,9 +765,9 @@ rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t
 
 // ---- A request about to be sent --------------------------------------------------------------------------
 //
-// What request hooks and the functions of rf_options_set_auth_custom get: the request as it goes out, with all that the
-// library has added but what a proxy is told of who asks. Its strings live until the function returns, also when they are
-// replaced. It belongs to the thread of that call.
+// What request hooks and the functions of rf_options_set_auth_custom get: the request as it goes out, with all that
+// the library has added but what a proxy is told of who asks. Its strings live until the function returns, also when
+// they are replaced. It belongs to the thread of that call.
 
 // The method; NULL for NULL.
 const char *rf_prepared_method(const rf_prepared *prepared);

@@ -1,8 +1,8 @@
 //! The program of a worker process.
 //!
 //! Hooks live in shared objects that link the shared library, so the library that serves here must be that very one: it
-//! is loaded, not linked. The process that starts a worker names it; otherwise it lies beside this program, in the `lib`
-//! that belongs to its `libexec`, or where the system looks for shared libraries.
+//! is loaded, not linked. The process that starts a worker names it; otherwise it lies beside this program, in the
+//! `lib` that belongs to its `libexec`, or where the system looks for shared libraries.
 
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint};

@@ -342,7 +342,6 @@ pub fn reply_without_response(name: TaskName, error: Error) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::http::request::Nobody;
-    use crate::message::options::NamedHook;
     use crate::system::environment::Environment;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
@@ -352,14 +351,7 @@ mod tests {
     /// The table is one for all tests.
     static ALONE: Mutex<()> = Mutex::new(());
 
-    fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
-        Err("there are no functions".into())
-    }
-
-    const FINDERS: Finders =
-        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing };
-
-    const HOST: Host = Host { finders: FINDERS, stand_in: |_, shared| Nobody::with(shared) };
+    const HOST: Host = Host { finders: Finders::NONE, stand_in: |_, shared| Nobody::with(shared) };
 
     /// Answers every request and keeps its connections; how many it has, and how many it has had.
     struct Server {

@@ -548,10 +548,10 @@ pub unsafe extern "C" fn rf_options_add_hook_bytes(
 }
 
 /// Adds a request hook, which is called on the worker before each sending of each hop, when all else is composed, and
-/// may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a line break in a
-/// header, a Content-Length that is not the body's, no Host. What it changes holds for this sending only. A request's run
-/// instead of the session's, in the order added; NULL takes the session's out for this request.
-/// They run for every origin that a redirect leads to: look at the URL before you add a secret, or use
+/// may change what goes out; the request then fails with RF_ERROR_INVALID_HEADER if that cannot be sent: a line break
+/// in a header, a Content-Length that is not the body's, no Host. What it changes holds for this sending only. A
+/// request's run instead of the session's, in the order added; NULL takes the session's out for this request. They run
+/// for every origin that a redirect leads to: look at the URL before you add a secret, or use
 /// rf_options_set_auth_custom.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_request_hook(
@@ -596,10 +596,10 @@ fn add_request_hook<T>(
 
 /// Authenticates by functions of your own (OAuth 2, AWS Signature Version 4, HMAC), in the place of the other
 /// rf_options_set_auth_*. `prepare` is called as a request hook is, behind all of them; `challenge` when the head of an
-/// answer has arrived. Either may be NULL, not both. Like other credentials it ends for good where a redirect leaves the
-/// first origin, unless `everywhere`. Connections on which `challenge` is heard serve only requests with this very auth: a
-/// server may remember the user by the connection. A function that needs another request, for a token, sends it by a
-/// session with an executor of its own: to wait for one of this pool may be RF_E_DEADLOCK.
+/// answer has arrived. Either may be NULL, not both. Like other credentials it ends for good where a redirect leaves
+/// the first origin, unless `everywhere`. Connections on which `challenge` is heard serve only requests with this very
+/// auth: a server may remember the user by the connection. A function that needs another request, for a token, sends it
+/// by a session with an executor of its own: to wait for one of this pool may be RF_E_DEADLOCK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_auth_custom(
     options: *mut rf_options,

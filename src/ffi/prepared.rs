@@ -1,8 +1,8 @@
 //! ## A request about to be sent
 //!
-//! What request hooks and the functions of rf_options_set_auth_custom get: the request as it goes out, with all that the
-//! library has added but what a proxy is told of who asks. Its strings live until the function returns, also when they are
-//! replaced. It belongs to the thread of that call.
+//! What request hooks and the functions of rf_options_set_auth_custom get: the request as it goes out, with all that
+//! the library has added but what a proxy is told of who asks. Its strings live until the function returns, also when
+//! they are replaced. It belongs to the thread of that call.
 
 use std::ffi::{c_char, c_int};
 use std::ptr::{null, null_mut};
@@ -19,8 +19,8 @@ unsafe fn read<T>(
     otherwise: T,
     get: impl FnOnce(&mut Prepared<'static>) -> Option<T>,
 ) -> T {
-    // SAFETY: the caller vouches for its pointers, here and in every function below. Only its own thread has this one, and
-    // what was lent of it stays where it is.
+    // SAFETY: the caller vouches for its pointers, here and in every function below. Only its own thread has this one,
+    // and what was lent of it stays where it is.
     value(otherwise, || get(unsafe { handle::peek_mut(prepared.cast_mut()) }.ok()?))
 }
 
@@ -91,8 +91,8 @@ pub unsafe extern "C" fn rf_prepared_header_at(
     })
 }
 
-/// Sets a header, in the place of all of that name; a value of NULL takes them out. What cannot be sent fails the request
-/// when the functions are over. RF_E_STATE: the request is sent.
+/// Sets a header, in the place of all of that name; a value of NULL takes them out. What cannot be sent fails the
+/// request when the functions are over. RF_E_STATE: the request is sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_set_header(
     prepared: *mut rf_prepared,
@@ -108,8 +108,8 @@ pub unsafe extern "C" fn rf_prepared_set_header(
     }
 }
 
-/// Sets the query, encoded or not, in the place of the URL's; NULL: none. For keys and signatures in the URL. RF_E_STATE:
-/// the request is sent.
+/// Sets the query, encoded or not, in the place of the URL's; NULL: none. For keys and signatures in the URL.
+/// RF_E_STATE: the request is sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_set_query(
     prepared: *mut rf_prepared,
@@ -146,9 +146,9 @@ pub unsafe extern "C" fn rf_prepared_body_length(prepared: *const rf_prepared) -
     unsafe { read(prepared, -1, |prepared| i64::try_from(prepared.body_length()?).ok()) }
 }
 
-/// Reads the body as it goes out, wherever it comes from, from its start; `*length` 0: its end. It is rewound by itself,
-/// after the function and for the next one. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a capacity of 0.
-/// RF_FAILED: it cannot be read; return that.
+/// Reads the body as it goes out, wherever it comes from, from its start; `*length` 0: its end. It is rewound by
+/// itself, after the function and for the next one. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a
+/// capacity of 0. RF_FAILED: it cannot be read; return that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_read_body(
     prepared: *mut rf_prepared,
@@ -191,24 +191,24 @@ pub unsafe extern "C" fn rf_prepared_attempt(prepared: *const rf_prepared) -> u3
     unsafe { read(prepared, 0, |prepared| Some(prepared.attempt)) }
 }
 
-/// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a copy,
-/// as for rf_hook_session.
+/// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
+/// copy, as for rf_hook_session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_session(prepared: *const rf_prepared) -> *mut rf_session {
     // SAFETY: see read.
     unsafe { read(prepared, null_mut(), |prepared| Some(handle::lend_owner(&prepared.owner).cast_mut())) }
 }
 
-/// Whether the request was aborted, its session closed with an abort, or its deadline has passed: for functions that take
-/// long, which are never interrupted. True for NULL.
+/// Whether the request was aborted, its session closed with an abort, or its deadline has passed: for functions that
+/// take long, which are never interrupted. True for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_is_stopped(prepared: *const rf_prepared) -> bool {
     // SAFETY: see read.
     unsafe { read(prepared, true, |prepared| Some(prepared.is_stopped())) }
 }
 
-/// Sets the message of the failure and returns RF_FAILED, so that a function ends with
-/// `return rf_prepared_fail(prepared, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `prepared` is NULL.
+/// Sets the message of the failure and returns RF_FAILED, so that a function ends with `return
+/// rf_prepared_fail(prepared, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `prepared` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_fail(prepared: *mut rf_prepared, message: *const c_char) -> rf_status {
     // SAFETY: see read.

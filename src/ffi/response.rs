@@ -13,7 +13,7 @@ use super::cookies::Cookies;
 use super::handle;
 use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_read_fn, rf_response, rf_status};
 use crate::http::cookies::{Jar, cookie_url};
-use crate::message::head::Head;
+use crate::message::head::{Head, breaks_lines};
 use crate::message::response::{JsonRefusal, Refusal, Response, Unchanged};
 use crate::message::url::Url;
 
@@ -513,7 +513,7 @@ pub unsafe extern "C" fn rf_response_new(
         // SAFETY: see read.
         let (content_type, body) = unsafe { (optional_text(content_type)?, bytes(body.cast(), length)?) };
         let code = status_of(status_code)?;
-        if content_type.is_some_and(|content_type| content_type.contains(['\r', '\n'])) {
+        if content_type.is_some_and(breaks_lines) {
             return Err(rf_status::RF_E_INVALID);
         }
         let response = Response::made(code, content_type, body);
@@ -555,7 +555,8 @@ fn status_of(code: c_int) -> Result<u16, rf_status> {
 
 /// Adds a header to a response made by hand, behind those of the same name. Content-Type and Content-Length of
 /// rf_response_new are there already; a Content-Length added takes that one's place. RF_E_INVALID: `name` or `value`
-/// cannot stand in a head. RF_E_STATE: the response was not made by hand, or was given away, to rf_hook_replace for one.
+/// cannot stand in a head. RF_E_STATE: the response was not made by hand, or was given away, to rf_hook_replace for
+/// one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_add_header(
     response: *mut rf_response,
@@ -602,8 +603,8 @@ pub unsafe extern "C" fn rf_response_clone(
     })
 }
 
-/// Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was not read to its end is
-/// closed with the last handle.
+/// Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was not
+/// read to its end is closed with the last handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_free(response: *mut rf_response) {
     // SAFETY: see read.

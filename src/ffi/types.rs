@@ -212,17 +212,17 @@ pub type rf_hook_fn = Option<
 >;
 
 /// Called on the worker before each sending of each hop: see rf_options_add_request_hook. Anything but RF_OK fails the
-/// request: see rf_prepared_fail. Many threads may be in it at once, with the same user_data. `prepared` is borrowed for the
-/// call.
+/// request: see rf_prepared_fail. Many threads may be in it at once, with the same user_data. `prepared` is borrowed
+/// for the call.
 pub type rf_prepare_fn =
     Option<unsafe extern "C" fn(prepared: *mut rf_prepared, user_data: *mut c_void) -> rf_callback_status>;
 
 /// Called on the worker when the head of an answer has arrived, whatever its status, before hooks. RF_OK: it is the
-/// response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection with it), is
-/// kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on the same connection
-/// where that is still open. After 10 times in one hop the answer is the response. A body that cannot be rewound:
-/// RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to change it is RF_E_STATE.
-/// Both are borrowed for the call.
+/// response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection with it),
+/// is kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on the same
+/// connection where that is still open. After 10 times in one hop the answer is the response. A body that cannot be
+/// rewound: RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to change it is
+/// RF_E_STATE. Both are borrowed for the call.
 pub type rf_challenge_fn = Option<
     unsafe extern "C" fn(
         prepared: *mut rf_prepared,

@@ -1,11 +1,11 @@
 //! Whose credentials a request is sent with.
 
-use super::headers::breaks_lines;
-use super::netrc::credentials as netrc_credentials;
-use crate::http::request::Request;
-use crate::message::error::{Error, ErrorKind};
 use std::sync::Arc;
 
+use super::netrc;
+use crate::http::request::Request;
+use crate::message::error::{Error, ErrorKind};
+use crate::message::head::breaks_lines;
 use crate::message::options::{Auth, CustomAuth, Header, Options};
 use crate::message::url::Url;
 
@@ -47,7 +47,7 @@ pub fn choose(request: &Request, settings: &Options, url: &Url) -> Credentials {
         return Credentials::of(Some(chosen.clone()));
     }
     let from_url = || url.userinfo().map(|(user, password)| Auth::Basic(user.into(), password.into()));
-    Credentials::of(netrc(request, settings, url.host()).or_else(from_url))
+    Credentials::of(netrc_entry(request, settings, url.host()).or_else(from_url))
 }
 
 /// The same where `headers`, the request's over the session's, have an Authorization. It leaves them unless it counts.
@@ -79,15 +79,15 @@ fn gives_authorization(options: &Options) -> bool {
 
 /// What netrc says about a host that a redirect leads to.
 pub fn from_netrc(request: &Request, settings: &Options, host: &str) -> Credentials {
-    Credentials::of(netrc(request, settings, host))
+    Credentials::of(netrc_entry(request, settings, host))
 }
 
 /// What netrc says about a host, unless the environment or all credentials are ruled out.
-fn netrc(request: &Request, settings: &Options, host: &str) -> Option<Auth> {
+fn netrc_entry(request: &Request, settings: &Options, host: &str) -> Option<Auth> {
     if !settings.trust_env.unwrap_or(true) || settings.auth == Some(Auth::Nothing) {
         return None;
     }
-    let (user, password) = netrc_credentials(request.environment.as_deref(), host)?;
+    let (user, password) = netrc::credentials(request.environment.as_deref(), host)?;
     Some(Auth::Basic(user, password))
 }
 

@@ -8,9 +8,9 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512, Sha512_256};
 
 use super::auth::{Challenge, parse_challenges};
-use super::headers::breaks_lines;
 use crate::message::error::Error;
 use crate::message::form::random_hex;
+use crate::message::head::breaks_lines;
 use crate::system::lock::Mutex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

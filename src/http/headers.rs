@@ -3,7 +3,7 @@
 
 use super::body::Payload;
 use crate::message::error::{Error, ErrorKind};
-use crate::message::head::is_token;
+use crate::message::head::{breaks_lines, is_line_break, is_token};
 
 fn invalid(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidHeader, format!("Invalid header \"{name}\": {why}"))
@@ -36,16 +36,6 @@ fn complaint(name: &str, value: &str) -> Error {
         }
         _ => invalid(name, "its value has leading white space"),
     }
-}
-
-fn is_line_break(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n' | 0)
-}
-
-/// Whether a value would end its line, or be cut by those who take a NUL for its end.
-pub fn breaks_lines(value: &str) -> bool {
-    // All of it, whatever is found: so it is done for many bytes at once.
-    value.bytes().fold(false, |broken, byte| broken | is_line_break(byte))
 }
 
 /// Whether more may have to be known about a header than that it can be sent. Nearly all requests have none such, so

@@ -72,6 +72,21 @@ struct Composed<'a> {
     prepared: Option<Box<Prepared<'a>>>,
 }
 
+/// What came back: with what was sent, and the place of its connection, where somebody may ask for it again.
+struct Exchanged<'a> {
+    response: Arc<Response>,
+    prepared: Option<Box<Prepared<'a>>>,
+    place: Option<Arc<Place>>,
+}
+
+/// Who has asked for credentials at one hop. Each is answered once, a function of the user's more often.
+#[derive(Default)]
+struct Asked {
+    by_server: bool,
+    by_proxy: bool,
+    again: u32,
+}
+
 /// So often a challenge function may have a hop sent again.
 const MOST_AGAIN: u32 = 10;
 /// So much is read of an answer that it does not take.
@@ -134,54 +149,18 @@ impl Transfer<'_> {
         let session = self.request.owner.shared();
         let route = self.route(hop)?;
         let forward = route.forward();
-        let (mut answered, mut answered_proxy, mut again) = (false, false, 0);
+        let mut asked = Asked::default();
         let mut kept = None;
         loop {
             let outgoing = Outgoing { payload: &hop.payload, control: self.control };
             // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
-            let knows_nonce = hop.redirects == 0 || answered;
-            let (response, prepared, place) =
+            let knows_nonce = hop.redirects == 0 || asked.by_server;
+            let Exchanged { response, prepared, place } =
                 self.exchange(hop, meter, &outgoing, &route, knows_nonce, kept.take())?;
             for value in response.head().all_octets("Set-Cookie") {
                 session.jar.set(&hop.cookie_url(), value);
             }
-            let hashable = || hop.payload.is_hashable();
-            let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
-            let goes_on = if response.status() == 407
-                && !answered_proxy
-                && let Some(proxy) = forward
-                && proxy.challenge(
-                    &session.adapter.proxy_digest,
-                    &challenges("proxy-authenticate"),
-                    hashable(),
-                ) {
-                answered_proxy = true;
-                true
-            } else {
-                match &hop.credentials {
-                    Credentials::Known(Auth::Digest(user, _)) => {
-                        let asks = !answered && (400..500).contains(&response.status());
-                        answered = asks
-                            && session.digest.challenge(
-                                &hop.url.origin(),
-                                user,
-                                &challenges("www-authenticate"),
-                                hashable(),
-                            );
-                        answered
-                    }
-                    Credentials::Custom(custom) if again < MOST_AGAIN => {
-                        again += 1;
-                        let is_again = self.is_challenged(custom, prepared, &response)?;
-                        if is_again {
-                            response.shorten(LONGEST_CHALLENGE);
-                        }
-                        is_again
-                    }
-                    _ => false,
-                }
-            };
-            if !goes_on {
+            if !self.is_asked(hop, forward, &mut asked, prepared, &response)? {
                 if let Some(place) = place {
                     place.give_back();
                 }
@@ -199,6 +178,50 @@ impl Transfer<'_> {
             if hop.redirects == 0 {
                 hop.history.push(response);
             }
+        }
+    }
+
+    /// Whether the answer asks for credentials that there are, so that the hop is to be sent once more.
+    fn is_asked(
+        &self,
+        hop: &Hop<'_>,
+        forward: Option<&Proxy>,
+        asked: &mut Asked,
+        prepared: Option<Box<Prepared<'_>>>,
+        response: &Arc<Response>,
+    ) -> Result<bool, Error> {
+        let session = self.request.owner.shared();
+        let hashable = || hop.payload.is_hashable();
+        let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
+        if response.status() == 407
+            && !asked.by_proxy
+            && let Some(proxy) = forward
+            && proxy.challenge(&session.adapter.proxy_digest, &challenges("proxy-authenticate"), hashable())
+        {
+            asked.by_proxy = true;
+            return Ok(true);
+        }
+        match &hop.credentials {
+            Credentials::Known(Auth::Digest(user, _)) => {
+                let may_ask = !asked.by_server && (400..500).contains(&response.status());
+                asked.by_server = may_ask
+                    && session.digest.challenge(
+                        &hop.url.origin(),
+                        user,
+                        &challenges("www-authenticate"),
+                        hashable(),
+                    );
+                Ok(asked.by_server)
+            }
+            Credentials::Custom(custom) if asked.again < MOST_AGAIN => {
+                asked.again += 1;
+                let is_again = self.is_challenged(custom, prepared, response)?;
+                if is_again {
+                    response.shorten(LONGEST_CHALLENGE);
+                }
+                Ok(is_again)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -243,21 +266,26 @@ impl Transfer<'_> {
     }
 
     /// The answer to what the server has asked before, if it has.
-    fn digest(&self, hop: &Hop<'_>, user: &str, password: &str) -> Result<Option<String>, Error> {
-        let body = Outgoing { payload: &hop.payload, control: self.control };
-        let message = Message { method: &hop.method, target: hop.target(false), body: &body };
+    fn digest(
+        &self,
+        hop: &Hop<'_>,
+        body: &Outgoing<'_>,
+        user: &str,
+        password: &str,
+    ) -> Result<Option<String>, Error> {
+        let message = Message { method: &hop.method, target: hop.target(false), body };
         self.request.owner.shared().digest.header(&hop.url.origin(), user, password, &message)
     }
 
     fn proxy_authorization(
         &self,
         hop: &Hop<'_>,
+        body: &Outgoing<'_>,
         proxy: Option<&Proxy>,
         target: &str,
     ) -> Result<Option<String>, Error> {
         let Some(proxy) = proxy else { return Ok(None) };
-        let body = Outgoing { payload: &hop.payload, control: self.control };
-        let message = Message { method: &hop.method, target, body: &body };
+        let message = Message { method: &hop.method, target, body };
         proxy.authorization(&self.request.owner.shared().adapter.proxy_digest, &message)
     }
 
@@ -277,7 +305,7 @@ impl Transfer<'_> {
             Credentials::Known(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
             Credentials::Known(Auth::Bearer(token)) => Some(auth::bearer(token)),
             Credentials::Known(Auth::Digest(user, password)) if knows_nonce => {
-                self.digest(hop, user, password)?
+                self.digest(hop, outgoing, user, password)?
             }
             _ => None,
         };
@@ -286,7 +314,8 @@ impl Transfer<'_> {
         let hooks = self.settings.request_hooks.as_deref().unwrap_or_default();
         let custom = hop.credentials.custom();
         if hooks.is_empty() && custom.is_none() {
-            authorizations.proxy_authorization = self.proxy_authorization(hop, forward, hop.target(true))?;
+            authorizations.proxy_authorization =
+                self.proxy_authorization(hop, outgoing, forward, hop.target(true))?;
             let close = closes(hop.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
             return Ok(Composed {
                 head: hop.head(cookie, &authorizations, forwarded),
@@ -308,7 +337,7 @@ impl Transfer<'_> {
         prepared.sent();
         // The user's functions do not see it, but it is about what they have left.
         authorizations.proxy_authorization =
-            self.proxy_authorization(hop, forward, prepared.url().without_fragment())?;
+            self.proxy_authorization(hop, outgoing, forward, prepared.url().without_fragment())?;
         Ok(Composed {
             head: changed_head(&prepared, &hop.payload, &authorizations, forwarded)?,
             close: closes(prepared.octets()),
@@ -317,9 +346,8 @@ impl Transfer<'_> {
         })
     }
 
-    /// One request and one response, tried as often as the settings allow. `kept`: the connection that the answer before
-    /// came by. With the response come what was sent, and the place of its connection, where somebody may ask for it again.
-    #[allow(clippy::type_complexity)]
+    /// One request and one response, tried as often as the settings allow. `kept`: the connection that the answer
+    /// before came by.
     fn exchange<'b>(
         &self,
         hop: &Hop<'_>,
@@ -328,7 +356,7 @@ impl Transfer<'_> {
         route: &Arc<Route>,
         knows_nonce: bool,
         mut kept: Option<Arc<Place>>,
-    ) -> Result<(Arc<Response>, Option<Box<Prepared<'b>>>, Option<Arc<Place>>), Error> {
+    ) -> Result<Exchanged<'b>, Error> {
         let forward = route.forward();
         let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
         let mut started = None;
@@ -346,7 +374,7 @@ impl Transfer<'_> {
                     let Composed { head, prepared, .. } = composed;
                     let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
                     let response = self.response(hop, meter, url, head, answer, started.elapsed());
-                    return Ok((Arc::new(response), prepared, place));
+                    return Ok(Exchanged { response: Arc::new(response), prepared, place });
                 }
                 Err(failure) => failure,
             };

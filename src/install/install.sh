@@ -112,7 +112,7 @@ drop() { rm -f "$3$new"; }
 
 undo() {
   each drop
-  [ ! -e "$filled/made" ] || sed '1!G;h;$!d' "$filled/made" | while IFS= read -r folder; do rmdir "$folder"; done
+  [ ! -e "$filled/made" ] || sed '1!G;h;$!d' "$filled/made" | while IFS= read -r folder; do rmdir "$folder" 2>/dev/null; done
 }
 
 # A link that leads elsewhere by now is another version's.
@@ -164,7 +164,10 @@ case $action in
       fail "not everything could be written; nothing was installed"
     fi
     trap '' HUP INT TERM
-    each show || exit 1
+    if ! each show; then
+      undo
+      fail "not every file could take its place"
+    fi
     # Where the library looks for it.
     case $PREFIX in
       "${LIBDIR%/*}") ;;

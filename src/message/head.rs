@@ -243,6 +243,16 @@ const TOKEN: [bool; 256] = {
     table
 };
 
+pub fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
+/// Whether a value would end its line, or be cut by those who take a NUL for its end.
+pub fn breaks_lines(value: &str) -> bool {
+    // All of it, whatever is found: so it is done for many bytes at once.
+    value.bytes().fold(false, |broken, byte| broken | is_line_break(byte))
+}
+
 /// Whether it can be the name of a field, or a method.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])

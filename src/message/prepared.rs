@@ -152,21 +152,17 @@ impl<'a> Prepared<'a> {
 
     /// The value of a name in any case, repeats joined. It lives until this does.
     pub fn header(&mut self, name: &str) -> Option<&Terminated> {
-        let is_it = |field: &&Field| field.name.as_str().eq_ignore_ascii_case(name);
-        let mut all = self.fields.iter().filter(is_it);
-        let first = all.next()?;
-        let mut joined = first.value.as_str().to_string();
-        let mut is_single = true;
-        for other in all {
-            joined.push_str(", ");
-            joined.push_str(other.value.as_str());
-            is_single = false;
+        let is_it = |at: &usize| self.fields[*at].name.as_str().eq_ignore_ascii_case(name);
+        let all: Vec<usize> = (0..self.fields.len()).filter(is_it).collect();
+        match all[..] {
+            [] => None,
+            [one] => Some(&self.fields[one].value),
+            _ => {
+                let values: Vec<&str> = all.iter().map(|at| self.fields[*at].value.as_str()).collect();
+                self.lent.push(Terminated::new(values.join(", ")));
+                self.lent.last()
+            }
         }
-        if is_single {
-            return self.fields.iter().find(is_it).map(|field| &field.value);
-        }
-        self.lent.push(Terminated::new(joined));
-        self.lent.last()
     }
 
     pub fn is_sent(&self) -> bool {

@@ -291,16 +291,16 @@ impl Channel {
 
     /// What the other side, which has ended, has sent that is no message.
     pub fn last_words(&mut self) -> &[u8] {
+        let mut was_reset = false;
         while self.input.len() - self.taken < LAST_WORDS {
             match self.receive_some(self.input.len() + 1) {
                 Ok(0) => break,
                 Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The end may be reported before what was said.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset
-                    ) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !was_reset => {
+                    was_reset = true
+                }
                 Err(_) => break,
             }
         }

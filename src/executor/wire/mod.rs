@@ -142,7 +142,7 @@ mod tests {
     use crate::http::request::Request;
     use crate::message::error::{Error, ErrorKind};
     use crate::message::head::Head;
-    use crate::message::options::{BodySource, NamedHook, Options, Owned, Part, Sink};
+    use crate::message::options::{BodySource, Options, Owned, Part, Sink};
     use crate::message::response::{Parts, Response, Source};
     use crate::system::environment::Environment;
     use std::collections::hash_map::RandomState;
@@ -169,13 +169,6 @@ mod tests {
             (self.next() % end as u64) as usize
         }
     }
-
-    fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
-        Err("there are no functions".into())
-    }
-
-    const FINDERS: Finders =
-        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing };
 
     fn a_task() -> Vec<u8> {
         let part = Part::Data {
@@ -253,7 +246,7 @@ mod tests {
 
     /// Decodes it as what it may be, and looks at what comes out, as a program would.
     fn look(message: &[u8]) -> bool {
-        let task = decode_task(message, None, &FINDERS).is_ok();
+        let task = decode_task(message, None, &Finders::NONE).is_ok();
         let Ok(mut reply) = Reply::decode(message) else { return task };
         let _ = (reply.follows(), reply.announced(), reply.take_cookies());
         match reply.outcome(&None, None, None, &Arc::new(Control::new())) {
@@ -290,7 +283,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let task = a_task();
-        let decoded = decode_task(&task, None, &FINDERS)
+        let decoded = decode_task(&task, None, &Finders::NONE)
             .expect("a task")
             .task
             .unwrap_or_else(|error| panic!("{error}"));
@@ -329,7 +322,7 @@ mod tests {
         }
         // A task is no reply, and a reply no task.
         assert!(Reply::decode(&a_task()).is_err());
-        assert!(decode_task(&a_reply(), None, &FINDERS).is_err());
+        assert!(decode_task(&a_reply(), None, &Finders::NONE).is_err());
     }
 
     /// A message of another version of the format is refused by what stands before its content: there is no telling what

@@ -33,10 +33,7 @@ struct TaskMessage<'a> {
     #[serde(borrow)]
     body: Option<BodyMessage<'a>>,
     sink: Option<Cow<'a, str>>,
-    hooks: Vec<NamedHook>,
-    request_hooks: Vec<NamedHook>,
-    background: Option<NamedHook>,
-    auth: Option<AuthMessage>,
+    functions: Functions,
     environment: Option<Cow<'a, Environment>>,
     /// How long all of it may still take.
     deadline: Option<Duration>,
@@ -135,10 +132,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         options: options.map(Cow::Borrowed),
         body,
         sink,
-        hooks: named,
-        request_hooks,
-        background,
-        auth,
+        functions: Functions { hooks: named, request_hooks, background, auth },
         environment: request.environment.as_deref().map(Cow::Borrowed),
         deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
@@ -260,7 +254,19 @@ pub struct Finders {
     pub challenge: Find<dyn Challenge>,
 }
 
+#[cfg(test)]
+impl Finders {
+    /// Finds nothing.
+    pub const NONE: Finders = {
+        fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
+            Err("there are no functions".into())
+        }
+        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing }
+    };
+}
+
 /// The functions that a task names.
+#[derive(Serialize, Deserialize)]
 struct Functions {
     hooks: Vec<NamedHook>,
     request_hooks: Vec<NamedHook>,
@@ -349,13 +355,7 @@ fn decode_request(
         }
         environment
     });
-    let functions = Functions {
-        hooks: message.hooks,
-        request_hooks: message.request_hooks,
-        background: message.background,
-        auth: message.auth,
-    };
-    if let Err(why) = functions.find(&mut defaults, &mut options, find) {
+    if let Err(why) = message.functions.find(&mut defaults, &mut options, find) {
         return Ok(Err(stays_here("A hook", &format!("where it is to run, {why}"))));
     }
     Ok(Ok(ForeignTask {

@@ -1,6 +1,7 @@
 //! Reading the body of a response: all at once, in pieces, line by line, or into an output.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,6 +74,14 @@ impl Response {
         drop(source);
         self.control.lock().take();
         outcome
+    }
+
+    /// Of what is left of the body no more than that is read. The rest is given up.
+    pub fn shorten(&self, most: u64) {
+        let mut body = self.body.lock();
+        if let Some(source) = body.source.take() {
+            body.source = Some(Box::new(Read::take(source, most)));
+        }
     }
 
     /// Whether nothing of the body is left on its connection.

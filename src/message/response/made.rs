@@ -10,12 +10,12 @@ use std::sync::{Arc, OnceLock};
 use super::{PIECE, Parts, Response, Source, reason};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
-use crate::message::head::{Head, is_token};
+use crate::message::head::{Head, breaks_lines, is_token};
 use crate::message::options::Reader;
 use crate::system::lock::Mutex;
 
-/// What is said of a response made by hand. What was lent of a head stays where it is: a change after it makes a version
-/// of its own.
+/// What is said of a response made by hand. What was lent of a head stays where it is: a change after it makes a
+/// version of its own.
 pub(super) struct Made {
     first: Version,
     is_given_away: AtomicBool,
@@ -161,7 +161,7 @@ impl Response {
     /// One more header.
     pub fn add_header(&self, name: &str, value: &str) -> Result<(), Unchanged> {
         let made = self.made.as_deref().ok_or(Unchanged::State)?;
-        if !is_token(name.as_bytes()) || !is_line(value) {
+        if !is_token(name.as_bytes()) || breaks_lines(value) {
             return Err(Unchanged::Invalid);
         }
         made.change(|draft| {
@@ -175,7 +175,7 @@ impl Response {
     /// The words behind the status.
     pub fn set_reason(&self, reason: &str) -> Result<(), Unchanged> {
         let made = self.made.as_deref().ok_or(Unchanged::State)?;
-        if !is_line(reason) {
+        if breaks_lines(reason) {
             return Err(Unchanged::Invalid);
         }
         made.change(|draft| draft.reason = reason.into())
@@ -186,14 +186,6 @@ impl Response {
         let Some(made) = &self.made else { return Ok(()) };
         let was_given = made.is_given_away.swap(true, Ordering::AcqRel);
         if was_given && made.has_reader { Err(Unchanged::State) } else { Ok(()) }
-    }
-
-    /// No more of its body than that is read, if nothing was yet. The rest is given up.
-    pub fn shorten(&self, most: u64) {
-        let mut body = self.body.lock();
-        if let Some(source) = body.source.take() {
-            body.source = Some(Box::new(source.take(most)));
-        }
     }
 
     /// It answers a request: what ends that ends its body, which is bounded as one that came over the wire.
@@ -210,11 +202,6 @@ impl Response {
             *own = Some(control.clone());
         }
     }
-}
-
-/// Whether a text can stand in a line of a head.
-fn is_line(text: &str) -> bool {
-    !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
 }
 
 /// A body as a function of the user's gives it.
