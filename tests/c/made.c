@@ -65,6 +65,9 @@ static int64_t from(uint8_t *buffer, size_t capacity, void *user_data) {
 }
 static void dropped(void *user_data) { INCREMENT(((source *)user_data)->drops); }
 
+/* It is dropped once, when its last use is over, on whatever thread that is. */
+static void over(source *source) { EVENTUALLY(LOAD(source->drops) == 1); }
+
 static rf_response *made_of(source *source, int64_t length) {
   rf_response *made = NULL;
   CHECK_OK(rf_response_new_reader(200, from, length, source, dropped, &made));
@@ -100,6 +103,9 @@ static void a_body_from_a_reader(void) {
   rf_response_free(made_of(&unread, 50));
   CHECK_INT(0, LOAD(unread.calls));
   EVENTUALLY(LOAD(unread.drops) == 1);
+  over(&pieces);
+  over(&unread);
+  over(&whole);
 }
 
 /* Puts what user_data points to in the place of what came. */
@@ -200,6 +206,13 @@ static void given_to_a_request(void) {
   rf_response_free(made);
   rf_future_free(future);
   EVENTUALLY(LOAD(streamed.drops) == 1);
+  over(&endless);
+  over(&failing);
+  over(&longer);
+  over(&shorter);
+  over(&slow);
+  over(&streamed);
+  over(&whole);
 }
 
 static rf_status replace_once(rf_hook_call *call, const rf_response *response, void *user_data) {
@@ -242,6 +255,8 @@ static void given_to_several_requests(void) {
   }
   rf_response_free(plain);
   rf_options_free(options);
+  over(&body);
+  over(&endless);
 }
 
 static void *read_heads(void *made) {

@@ -32,7 +32,7 @@ static const char *sent(const rf_options *options, const char *name) {
 typedef struct seen {
   rf_status (*act)(rf_prepared *prepared, struct seen *seen);
   rf_status (*judge)(rf_prepared *prepared, const rf_response *response, struct seen *seen);
-  int calls, judged, drops, number;
+  int calls, judged, registered, drops, number;
   char urls[16][300];
   char methods[16][16];
   unsigned hops[16], attempts[16];
@@ -66,15 +66,24 @@ static rf_status challenge(rf_prepared *prepared, const rf_response *response, v
 
 static void dropped(void *user_data) { INCREMENT(((seen *)user_data)->drops); }
 
+/* Each registration is dropped once, when its last use is over, on whatever thread that is. */
+static void over(seen *seen) { EVENTUALLY(LOAD(seen->drops) == seen->registered); }
+
+static void add_hook(rf_options *options, rf_prepare_fn function, seen *seen) {
+  seen->registered++;
+  CHECK_OK(rf_options_add_request_hook(options, function, seen, dropped));
+}
+
 static rf_options *hooked(seen *seen) {
   rf_options *options = new_options();
-  CHECK_OK(rf_options_add_request_hook(options, prepare, seen, dropped));
+  add_hook(options, prepare, seen);
   return options;
 }
 
 static rf_options *authenticated(seen *seen, bool everywhere) {
   rf_options *options = new_options();
   rf_challenge_fn judge = seen->judge != NULL ? challenge : NULL;
+  seen->registered++;
   CHECK_OK(rf_options_set_auth_custom(options, prepare, judge, everywhere, seen, dropped));
   return options;
 }
@@ -131,6 +140,7 @@ static void what_goes_out_is_seen_and_changed(void) {
   rf_future_free(future);
   rf_options_free(options);
   EVENTUALLY(LOAD(seen.drops) == 1);
+  over(&seen);
 }
 
 static rf_status add_letter(rf_prepared *prepared, seen *seen) {
@@ -152,17 +162,21 @@ static void whose(void) {
 
   rf_options *options = authenticated(&last, false);
   CHECK_STR("14", sent(options, "X-Letters"));
-  CHECK_OK(rf_options_add_request_hook(options, prepare, &first, dropped));
-  CHECK_OK(rf_options_add_request_hook(options, prepare, &second, dropped));
+  add_hook(options, prepare, &first);
+  add_hook(options, prepare, &second);
   CHECK_STR("234", sent(options, "X-Letters"));
   CHECK_OK(rf_options_set_auth_none(options)); /* in the place of the authentication */
   CHECK_STR("23", sent(options, "X-Letters"));
-  CHECK_OK(rf_options_add_request_hook(options, NULL, &last, dropped));
+  add_hook(options, NULL, &last);
   CHECK(sent(options, "X-Letters") == NULL);
   rf_options_free(options);
   CHECK_INT(1, of_session.calls - 1); /* twice in all */
   rf_session_free(session);
   session = before;
+  over(&of_session);
+  over(&first);
+  over(&second);
+  over(&last);
 }
 
 /* A sum over the body as it goes out, read in pieces of odd sizes; twice the same when it is read again. */
@@ -251,6 +265,8 @@ static void bodies_of_every_kind_are_read_and_sent(void) {
     CHECK_INT(kind == 1 || kind == 2 ? announced : 0, seen.in_memory);
     rf_future_free(future);
     rf_options_free(options);
+    over(&seen);
+    over(&again);
   }
   unlink(path);
 
@@ -263,6 +279,7 @@ static void bodies_of_every_kind_are_read_and_sent(void) {
   CHECK_INT(0, once.at);
   rf_future_free(future);
   rf_options_free(options);
+  over(&seen);
 }
 
 /* For each hop what it sends: a redirect's method, body and URL. */
@@ -287,6 +304,7 @@ static void every_hop(void) {
     CHECK_STR(text("%llu", (unsigned long long)seen.sum), json_string(RESPONSE(future), "/headers/X-Sum"));
     rf_future_free(future);
     rf_options_free(options);
+    over(&seen);
   }
 
   /* The answer to a digest is composed before. */
@@ -299,6 +317,7 @@ static void every_hop(void) {
   CHECK(digest.attempts[0] == 0 && digest.attempts[1] == 1 && digest.hops[1] == 0);
   rf_future_free(future);
   rf_options_free(options);
+  over(&digest);
 }
 
 static rf_status number_it(rf_prepared *prepared, seen *seen) {
@@ -323,6 +342,7 @@ static void what_is_sent_again_is_composed_again(void) {
   rf_options_free(options);
   rf_session_free(session);
   session = before;
+  over(&seen);
 }
 
 static rf_status query_it(rf_prepared *prepared, seen *seen) {
@@ -343,6 +363,7 @@ static void a_proxy_that_asks(void) {
     rf_future_free(future);
   }
   rf_options_free(options);
+  over(&seen);
 }
 
 static rf_status set_it(rf_prepared *prepared, seen *seen) {
@@ -385,6 +406,7 @@ static void bad_changes(void) {
     CHECK_INT(before, counted("prepared"));
     rf_future_free(future);
     rf_options_free(options);
+    over(&seen);
   }
   static const struct {
     rf_status (*act)(rf_prepared *prepared, seen *seen);
@@ -404,6 +426,7 @@ static void bad_changes(void) {
     CHECK_STR(http("/hello"), rf_error_url(ERROR_OF(failing[i].kind, future)));
     rf_future_free(future);
     rf_options_free(options);
+    over(&seen);
   }
 }
 
@@ -497,6 +520,12 @@ static void a_challenge_is_answered(void) {
   CHECK_INT(65536, length);
   rf_future_free(future);
   rf_options_free(options);
+  over(&broken);
+  over(&endless);
+  over(&long_answer);
+  over(&rejecting);
+  over(&seen);
+  over(&unrewindable);
 }
 
 static void redirects_drop_it_for_good(void) {
@@ -517,6 +546,7 @@ static void redirects_drop_it_for_good(void) {
       CHECK(json_at(response, "/headers/Authorization") == NULL);
     rf_future_free(future);
     rf_options_free(options);
+    over(&seen);
   }
 }
 
@@ -545,6 +575,8 @@ static void one_kind_of_credentials(void) {
   rf_session_free(session);
   session = before;
   EVENTUALLY(LOAD(of_session.drops) == 1);
+  over(&of_session);
+  over(&own);
 }
 
 static rf_status once(rf_prepared *prepared, const rf_response *response, seen *seen) {
@@ -592,6 +624,8 @@ static void a_connection_serves_one_login(void) {
   rf_options_free(second);
   rf_session_free(session);
   session = before;
+  over(&one);
+  over(&two);
 }
 
 /* ---- ends ---- */
@@ -620,6 +654,7 @@ static void ends(void) {
   CHECK_RANGE(0, 300 * patience(), now_ms() - start);
   rf_future_free(future);
   rf_options_free(options);
+  over(&seen);
 }
 
 int main(void) {
