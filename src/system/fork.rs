@@ -5,6 +5,7 @@
 //! makes one of its own. And the C library has locks of its own, which it does not release in a child: calls that take
 //! them are made [`outside`] of forks.
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::process;
@@ -35,12 +36,20 @@ pub fn generation() -> u32 {
     // the handler twice does no harm.
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.load(Ordering::Acquire) {
+        destructors_are_known();
         // SAFETY: the handlers only change atomics, and sleep in the parent, which is allowed before and after a fork
         // of a threaded process. The library is never unloaded, so they stay where they are.
         unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         REGISTERED.store(true, Ordering::Release);
     }
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// Where the C library does not run the destructors of thread-locals itself (musl), the first one creates a key of
+/// pthreads, under a lock that musl 1.2.3 leaves locked in a child. So that happens here, before there are threads.
+fn destructors_are_known() {
+    thread_local! { static WITH_DESTRUCTOR: Cell<Vec<u8>> = const { Cell::new(Vec::new()) } }
+    WITH_DESTRUCTOR.with(|value| value.set(Vec::new()));
 }
 
 extern "C" fn before() {
