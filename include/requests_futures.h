@@ -469,7 +469,10 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 
 // Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one
 // more, which is closed after use. A streamed response has its connection in use until it is read, closed or
-// freed. The connect time-out begins when the place is there; waiting for it ends with the deadline.
+// freed. A request that waits holds no worker (on an executor of your own it has the thread of rf_task_run), and
+// those for one host go on in the order in which they came. Until its first connection is there its future is
+// pending: it can be cancelled. The connect time-out begins then; waiting ends with the deadline. A function of
+// yours that waits for a request whose connection its own request has: RF_E_DEADLOCK.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
@@ -867,15 +870,16 @@ bool rf_future_cancel(rf_future *future);
 // Cancels a pending future and stops a running one: its connection is shut down, and it fails with
 // RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had
 // finished; a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and
-// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. A
-// hook or another function of yours that does not return is only ended in a worker process. Not for signal
-// handlers.
+// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. One
+// that waits for its turn ends here, its callbacks included. A hook or another function of yours that does not
+// return is only ended in a worker process. Not for signal handlers.
 bool rf_future_abort(rf_future *future);
 
 // Whether it was cancelled.
 bool rf_future_cancelled(const rf_future *future);
 
-// Whether a worker has taken it and it is not over.
+// Whether it has begun and is not over. It begins when a worker takes it or, where it has to wait for a
+// connection (rf_config_set_pool_block), when that is there.
 bool rf_future_running(const rf_future *future);
 
 // Whether it is over: finished or cancelled.

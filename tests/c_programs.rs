@@ -78,6 +78,7 @@ programs! {
     tls,
     unix_resolve,
     wait,
+    waiting,
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.

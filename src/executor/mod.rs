@@ -11,22 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::future::control::Control;
+use crate::future::waiting::Waiting;
 use crate::http::request::{Outcome, Request, RequestFuture};
+use crate::http::send::{Reached, Sending};
 use crate::message::error::{Error, ErrorKind};
 
-/// What becomes of a request that a worker has taken.
+/// Carries out, somewhere else, a request that a worker has taken.
 pub trait Runner: Send + Sync {
     /// `future` is the id of the request's future.
     fn run(&self, future: u64, request: Request, control: &Arc<Control>) -> Outcome;
-}
-
-/// Sends the request on the thread that took it.
-pub struct Here;
-
-impl Runner for Here {
-    fn run(&self, _: u64, request: Request, control: &Arc<Control>) -> Outcome {
-        request.run(control)
-    }
 }
 
 /// One submitted request on its way to a worker. Run it, or drop it: then its future is cancelled.
@@ -56,29 +49,35 @@ impl Task {
     /// Runs the request on this thread and ends its future. A future that was cancelled while it stood in
     /// the queue costs nothing here.
     pub fn run(self) {
-        self.run_by(&Here);
+        if let Some((mut begun, waiting)) = self.begin() {
+            begun.finish(&waiting);
+        }
     }
 
-    /// The same, where and how the runner does it.
+    /// Runs the request on this thread until it is over, or has to wait for something: then it comes back.
+    pub fn begin(mut self) -> Option<(Begun, Arc<Waiting>)> {
+        let future = self.future.take()?;
+        let control = Arc::new(Control::new());
+        let mut is_pending = false;
+        let request = future.take(&control, |request| {
+            is_pending = !request.begins();
+            !is_pending
+        })?;
+        let for_request = control.clone();
+        let mut begun =
+            Begun { future, control, is_pending, sending: Some(Sending::new(request, for_request)) };
+        let waiting = begun.go_on()?;
+        Some((begun, waiting))
+    }
+
+    /// The same, wherever the runner does it.
     pub fn run_by(mut self, runner: &dyn Runner) {
         let Some(future) = self.future.take() else { return };
         let control = Arc::new(Control::new());
         let Some(request) = future.start(&control) else { return };
-        let _held = future.hold();
-        let outcome = catch_unwind(AssertUnwindSafe(|| runner.run(future.id(), request, &control)))
-            .unwrap_or_else(|panic| {
-                Err(Error::new(
-                    ErrorKind::Request,
-                    format!("A defect in this library: {}", panic_text(&*panic)),
-                ))
-            });
-        if future.is_inherited() {
-            // One of the user's functions has forked and returned in the child. Who waits for the future, and what its
-            // outcome would be dropped with, is in the parent.
-            mem::forget((future.clone(), outcome));
-            return;
-        }
-        future.finish(outcome);
+        let _held = future.hold(&control);
+        let outcome = guarded(|| runner.run(future.id(), request, &control));
+        end(&future, false, outcome);
     }
 
     /// Ends the future, which no executor took, with this error.
@@ -118,7 +117,7 @@ impl Task {
             wire::Unusable::OutOfMemory(_) => TaskError::OutOfMemory,
         })?;
         if let Some(request) = future.start(&control) {
-            let _held = future.hold();
+            let _held = future.hold(&control);
             request.owner.shared().jar.merge(cookies);
             drop(request);
             future.finish(outcome);
@@ -137,6 +136,79 @@ impl Drop for Task {
             }
         }
     }
+}
+
+/// A request that somebody runs, and its future.
+pub struct Begun {
+    future: Arc<RequestFuture>,
+    control: Arc<Control>,
+    /// Its first turn has not come.
+    is_pending: bool,
+    /// None once it is over.
+    sending: Option<Sending>,
+}
+
+impl Begun {
+    pub fn future(&self) -> &Arc<RequestFuture> {
+        &self.future
+    }
+
+    /// Goes on, on this thread, until it is over or has to wait.
+    pub fn go_on(&mut self) -> Option<Arc<Waiting>> {
+        let Begun { future, control, is_pending, sending } = self;
+        let _held = future.hold(control);
+        let mut is_wanted = true;
+        let mut begin = || {
+            if mem::take(is_pending) {
+                is_wanted = future.begin();
+            }
+            is_wanted
+        };
+        let reached = guarded(|| match sending {
+            Some(sending) => Ok(sending.go_on(&mut begin)),
+            None => Err(Error::cancelled()),
+        });
+        let outcome = match reached {
+            Ok(Reached::Waiting(waiting)) => return Some(waiting),
+            Ok(Reached::End(outcome)) => outcome,
+            Err(error) => Err(error),
+        };
+        // What the request had is not held any longer than its future is open.
+        *sending = None;
+        // One that nobody wants any more has been cancelled, or is about to be.
+        if is_wanted {
+            end(future, *is_pending, outcome);
+        }
+        None
+    }
+
+    /// Goes on to the end, on this thread, which waits when the request does.
+    pub fn finish(&mut self, waiting: &Waiting) {
+        self.control.wait(waiting);
+        while let Some(waiting) = self.go_on() {
+            self.control.wait(&waiting);
+        }
+    }
+}
+
+/// Ends a future with what has become of its request.
+fn end(future: &Arc<RequestFuture>, is_pending: bool, outcome: Outcome) {
+    if future.is_inherited() {
+        // One of the user's functions has forked and returned in the child. Who waits for the future, and what its
+        // outcome would be dropped with, is in the parent.
+        mem::forget((future.clone(), outcome));
+    } else if is_pending {
+        future.reject(outcome);
+    } else {
+        future.finish(outcome);
+    }
+}
+
+/// A panic is an error like any other.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(Error::new(ErrorKind::Request, format!("A defect in this library: {}", panic_text(&*panic))))
+    })
 }
 
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

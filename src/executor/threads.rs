@@ -15,11 +15,13 @@ use std::thread::{self, JoinHandle, Thread};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::{Executor, Here, Refusal, Runner, Task, next_id};
+use super::{Begun, Executor, Refusal, Runner, Task, next_id};
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::{Monitor, Until};
+use crate::future::waiting::{Aside, Waiting};
 use crate::future::workers::{self, Blocked, Closing, WorkerPool};
 use crate::http::recent::Remembering;
+use crate::http::request::RequestFuture;
 use crate::system::fork;
 use crate::system::lock::{Mutex, RwLock};
 use crate::system::thread::{token, with_signals_blocked};
@@ -35,8 +37,16 @@ struct Shared {
     /// The generation of processes whose threads these are.
     made_in: u32,
     max_workers: usize,
-    runner: Arc<dyn Runner>,
+    /// None: requests run on the threads themselves.
+    runner: Option<Arc<dyn Runner>>,
     queue: Receiver<Task>,
+    /// Requests that were put aside and may go on. They go before those that have not begun: others may wait for what
+    /// they have.
+    resumed: (Sender<Box<Parked>>, Receiver<Box<Parked>>),
+    /// Those that are put aside or were resumed, by their numbers. While there are any, threads stay.
+    parked: Mutex<HashMap<u64, Arc<RequestFuture>>>,
+    /// How many these are.
+    parked_count: AtomicUsize,
     roster: Mutex<Roster>,
     /// How many the roster has sleeping: where there is none to be woken, nobody needs to look.
     asleep: AtomicUsize,
@@ -91,24 +101,67 @@ struct Crew {
     gone: Vec<usize>,
 }
 
+/// A request that was put aside, and the pool that it belongs to.
+struct Parked {
+    begun: Begun,
+    pool: Arc<Shared>,
+}
+
+impl Aside for Parked {
+    fn resume(self: Box<Self>) {
+        let pool = self.pool.clone();
+        // The pool has the receiver itself.
+        let _ = pool.resumed.0.send(self);
+        pool.call();
+    }
+
+    fn end(self: Box<Self>) {
+        self.go_on();
+    }
+}
+
+impl Parked {
+    /// Goes on until it is over or put aside again.
+    fn go_on(mut self: Box<Self>) {
+        while let Some(waiting) = self.begun.go_on() {
+            match waiting.put_aside(self) {
+                Some(back) => self = back,
+                None => return,
+            }
+        }
+        self.pool.left(self.begun.future().id());
+    }
+}
+
+/// What a worker is to do next.
+enum Next {
+    Begin(Task),
+    GoOn(Box<Parked>),
+}
+
 impl Shared {
-    /// The next task for this worker, which sleeps until there is one; None when there will be none.
-    fn next(&self, sleeper: &Arc<Sleeper>, mut expected: bool) -> Option<Task> {
+    /// What this worker does next: it sleeps until there is something; None when there will be nothing.
+    fn next(&self, sleeper: &Arc<Sleeper>, mut expected: bool) -> Option<Next> {
         loop {
             if mem::take(&mut expected) {
                 self.roster.lock().coming -= 1;
             }
+            if let Ok(parked) = self.resumed.1.try_recv() {
+                return Some(Next::GoOn(parked));
+            }
             match self.queue.try_recv() {
-                Ok(task) => return Some(task),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {}
+                Ok(task) => return Some(Next::Begin(task)),
+                Err(TryRecvError::Disconnected) if self.parked_count.load(Ordering::SeqCst) == 0 => {
+                    return None;
+                }
+                Err(_) => {}
             }
             let mut roster = self.roster.lock();
             roster.sleeping.push(sleeper.clone());
             self.asleep.store(roster.sleeping.len(), Ordering::Relaxed);
             // Either the submitter sees that this thread sleeps, or this thread sees the task.
             fence(Ordering::SeqCst);
-            if self.queue.is_empty() && !self.is_closed.load(Ordering::Relaxed) {
+            if self.waiting() == 0 && !self.is_over() {
                 drop(roster);
                 sleeper.sleep();
                 expected = true;
@@ -119,7 +172,62 @@ impl Shared {
         }
     }
 
-    /// After a task was put into the queue: sees to it that a thread comes for it. True when one is to be started.
+    /// How much there is to do that nobody does.
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.resumed.1.len()
+    }
+
+    /// Whether nothing comes any more.
+    fn is_over(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed) && self.parked_count.load(Ordering::SeqCst) == 0
+    }
+
+    /// Begins a request, and puts it aside when it has to wait.
+    fn begin(self: &Arc<Self>, task: Task) {
+        let Some(runner) = &self.runner else {
+            if let Some((begun, waiting)) = task.begin() {
+                self.put_aside(begun, &waiting);
+            }
+            return;
+        };
+        task.run_by(&**runner);
+    }
+
+    fn put_aside(self: &Arc<Self>, begun: Begun, waiting: &Waiting) {
+        let future = begun.future().clone();
+        let mut parked = self.parked.lock();
+        parked.insert(future.id(), future);
+        self.parked_count.store(parked.len(), Ordering::SeqCst);
+        drop(parked);
+        if let Some(back) = waiting.put_aside(Box::new(Parked { begun, pool: self.clone() })) {
+            back.go_on();
+        }
+    }
+
+    /// One that was put aside is over. Threads that stayed for it leave when it was the last.
+    fn left(&self, future: u64) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        let mut parked = self.parked.lock();
+        let gone = parked.remove(&future);
+        self.parked_count.store(parked.len(), Ordering::SeqCst);
+        let is_last = parked.is_empty();
+        drop(parked);
+        drop(gone);
+        if is_last && self.is_closed.load(Ordering::SeqCst) {
+            self.wake_all();
+        }
+    }
+
+    /// After something was put into a queue: sees to it that a thread comes for it.
+    fn call(self: &Arc<Self>) {
+        if self.call_one() && self.spawn(None).is_err() {
+            self.not_coming();
+        }
+    }
+
+    /// True when a thread is to be started.
     fn call_one(&self) -> bool {
         fence(Ordering::SeqCst);
         let may_start = || self.started.load(Ordering::Acquire) < self.max_workers;
@@ -127,7 +235,7 @@ impl Shared {
             return false;
         }
         let mut roster = self.roster.lock();
-        if self.queue.len() <= roster.coming {
+        if self.waiting() <= roster.coming {
             return false;
         }
         let sleeper = roster.sleeping.pop();
@@ -149,7 +257,7 @@ impl Shared {
     fn not_coming(&self) {
         let mut roster = self.roster.lock();
         roster.coming -= 1;
-        if self.queue.len() <= roster.coming {
+        if self.waiting() <= roster.coming {
             return;
         }
         let Some(sleeper) = roster.sleeping.pop() else { return };
@@ -159,7 +267,7 @@ impl Shared {
         sleeper.wake();
     }
 
-    /// The channel was closed: workers leave when what is queued has run.
+    /// The channel was closed: workers leave when what is queued, or was put aside, has run.
     fn wake_all(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -172,13 +280,45 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Starts one more thread, unless there are enough. It begins with `first`, which comes back if no thread could
+    /// be had.
+    fn spawn(self: &Arc<Self>, first: Option<Task>) -> Result<(), Option<Task>> {
+        let mut crew = self.crew.lock();
+        let number = self.started.load(Ordering::Acquire);
+        if number >= if first.is_some() { 1 } else { self.max_workers } {
+            return Err(first);
+        }
+        // The system drops what a thread was to run when it cannot start one: the task must not go with it.
+        let first = Arc::new(Mutex::new(first));
+        let (for_worker, handed) = (self.clone(), first.clone());
+        match spawn(number, move || work(number, for_worker, handed)) {
+            Ok(handle) => {
+                crew.handles.insert(number, handle);
+                crew.live += 1;
+                self.started.store(number + 1, Ordering::Release);
+                self.short.store(false, Ordering::Release);
+                Ok(())
+            }
+            Err(_) => {
+                self.short.store(true, Ordering::Release);
+                Err(first.lock().take())
+            }
+        }
+    }
+}
+
 impl ThreadPool {
     pub fn new(max_workers: usize) -> ThreadPool {
-        ThreadPool::with_runner(max_workers, Arc::new(Here))
+        ThreadPool::with(max_workers, None)
     }
 
     /// Threads that hand what they take to the runner. It lives until the last of them has ended.
     pub fn with_runner(max_workers: usize, runner: Arc<dyn Runner>) -> ThreadPool {
+        ThreadPool::with(max_workers, Some(runner))
+    }
+
+    fn with(max_workers: usize, runner: Option<Arc<dyn Runner>>) -> ThreadPool {
         let (sender, queue) = crossbeam_channel::unbounded();
         let shared = Shared {
             id: next_id(),
@@ -186,6 +326,9 @@ impl ThreadPool {
             max_workers,
             runner,
             queue,
+            resumed: crossbeam_channel::unbounded(),
+            parked: Mutex::default(),
+            parked_count: AtomicUsize::new(0),
             roster: Mutex::default(),
             asleep: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
@@ -202,33 +345,6 @@ impl ThreadPool {
             self.shared.wake_all();
         }
     }
-
-    /// Starts one more thread, unless there are enough. It begins with `first`, which comes back if no thread could
-    /// be had.
-    fn spawn(&self, first: Option<Task>) -> Result<(), Option<Task>> {
-        let shared = &self.shared;
-        let mut crew = shared.crew.lock();
-        let number = shared.started.load(Ordering::Acquire);
-        if number >= if first.is_some() { 1 } else { shared.max_workers } {
-            return Err(first);
-        }
-        // The system drops what a thread was to run when it cannot start one: the task must not go with it.
-        let first = Arc::new(Mutex::new(first));
-        let (for_worker, handed) = (shared.clone(), first.clone());
-        match spawn(number, move || work(number, for_worker, handed)) {
-            Ok(handle) => {
-                crew.handles.insert(number, handle);
-                crew.live += 1;
-                shared.started.store(number + 1, Ordering::Release);
-                shared.short.store(false, Ordering::Release);
-                Ok(())
-            }
-            Err(_) => {
-                shared.short.store(true, Ordering::Release);
-                Err(first.lock().take())
-            }
-        }
-    }
 }
 
 fn spawn(number: usize, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -243,17 +359,20 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     drop(first);
     // One that was started without a task is on its way to the queue.
     let mut expected = task.is_none();
-    let run = |task: Task| {
-        task.run_by(&*shared.runner);
+    let run = |next: Next| {
+        match next {
+            Next::Begin(task) => shared.begin(task),
+            Next::GoOn(parked) => parked.go_on(),
+        }
         // One of the user's functions may have forked. In the child there is no pool, only this thread of it.
         !fork::is_inherited(shared.made_in)
     };
-    if task.is_some_and(|task| !run(task)) {
+    if task.is_some_and(|task| !run(Next::Begin(task))) {
         return;
     }
     let sleeper = Sleeper::new();
-    while let Some(task) = shared.next(&sleeper, mem::take(&mut expected)) {
-        if !run(task) {
+    while let Some(next) = shared.next(&sleeper, mem::take(&mut expected)) {
+        if !run(next) {
             return;
         }
     }
@@ -308,7 +427,7 @@ impl Executor for ThreadPool {
         let mut task = task;
         // Without any thread a task in the queue would wait for ever.
         if shared.started.load(Ordering::Acquire) == 0 {
-            match self.spawn(Some(task)) {
+            match shared.spawn(Some(task)) {
                 Ok(()) => return Ok(()),
                 Err(Some(back)) if shared.started.load(Ordering::Acquire) > 0 => task = back,
                 Err(Some(back)) => return Err(Refusal::Resource(back)),
@@ -316,9 +435,7 @@ impl Executor for ThreadPool {
             }
         }
         sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
-        if shared.call_one() && self.spawn(None).is_err() {
-            shared.not_coming();
-        }
+        shared.call();
         Ok(())
     }
 
@@ -330,6 +447,11 @@ impl Executor for ThreadPool {
         if cancel_futures {
             while let Ok(task) = self.shared.queue.try_recv() {
                 drop(task);
+            }
+            // Of those that were put aside, the ones whose first turn has not come.
+            let parked: Vec<_> = self.shared.parked.lock().values().cloned().collect();
+            for future in parked {
+                future.cancel();
             }
         }
         if !wait {

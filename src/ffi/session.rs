@@ -76,8 +76,11 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
 }
 
 /// Whether a request waits for a connection when its host has `pool_maxsize` in use. Default: false, it opens one more,
-/// which is closed after use. A streamed response has its connection in use until it is read, closed or freed. The
-/// connect time-out begins when the place is there; waiting for it ends with the deadline.
+/// which is closed after use. A streamed response has its connection in use until it is read, closed or freed. A request
+/// that waits holds no worker (on an executor of your own it has the thread of rf_task_run), and those for one host go
+/// on in the order in which they came. Until its first connection is there its future is pending: it can be cancelled.
+/// The connect time-out begins then; waiting ends with the deadline. A function of yours that waits for a request whose
+/// connection its own request has: RF_E_DEADLOCK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))

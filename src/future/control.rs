@@ -2,12 +2,19 @@
 //!
 //! A blocking socket cannot be told to give up, but it can be shut down, from any thread, and then every call
 //! on it returns. So code that is about to block on a socket attaches it here, and an abort shuts it down. What
-//! blocks on something else (a name look-up, a full pool) looks at [`Control::check`] every [`SLICE`].
+//! waits between two steps attaches its [`Waiting`], which goes on to its end. What blocks on something else looks at
+//! [`Control::check`] every [`SLICE`].
 
+use std::fmt;
+use std::mem;
 use std::os::fd::RawFd;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::future::deadlock::Way;
+use crate::future::monitor::Until;
+use crate::future::waiting::Waiting;
 use crate::system::fork::Origin;
 use crate::system::lock::Mutex;
 use crate::system::signal::Signal;
@@ -42,25 +49,34 @@ pub enum Stopped {
     Forked,
 }
 
-#[derive(Debug)]
 pub struct Control {
     /// A forked child has copies of the sockets, but what is done to them is done to those of its parent.
     origin: Origin,
     aborted: AtomicBool,
     attached: Mutex<Attached>,
     deadline: OnceLock<Deadline>,
+    /// The thread that runs the request (see [`thread::token`]), for the detection of deadlocks; 0 while none does.
+    runner: AtomicUsize,
     /// Memory to be given back after the request is over.
     leftovers: Mutex<Vec<Vec<u8>>>,
 }
 
 /// What an abort reaches at this moment.
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Attached {
     #[default]
     Nothing,
     Socket(RawFd),
     /// Wakes a thread that waits for something else.
     Signal(Arc<Signal>),
+    /// It waits between two steps.
+    Waiting(Arc<Waiting>),
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("aborted", &self.is_aborted()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Control {
@@ -70,6 +86,7 @@ impl Default for Control {
             aborted: AtomicBool::new(false),
             attached: Mutex::default(),
             deadline: OnceLock::new(),
+            runner: AtomicUsize::new(0),
             leftovers: Mutex::default(),
         }
     }
@@ -114,12 +131,48 @@ impl Control {
         }
         self.aborted.store(true, Ordering::SeqCst);
         match &*self.attached.lock() {
-            Attached::Nothing => {}
+            Attached::Nothing | Attached::Waiting(_) => {}
             Attached::Socket(socket) => {
                 // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
             }
             Attached::Signal(signal) => signal.set(),
+        }
+        self.end_waiting();
+    }
+
+    /// A request that waits between two steps finds out that it has to end: its deadline is over, if it was not aborted.
+    pub fn end_waiting(&self) {
+        if self.origin.is_inherited() {
+            return;
+        }
+        let waiting = match &*self.attached.lock() {
+            Attached::Waiting(waiting) => waiting.clone(),
+            _ => return,
+        };
+        // Not under the lock: it may end here and now.
+        waiting.end();
+    }
+
+    /// From now on this thread runs the request; 0: none does.
+    pub fn run_by(&self, thread: usize) {
+        self.runner.store(thread, Ordering::Release);
+    }
+
+    /// What has to happen before the request is over, as far as that is known.
+    pub fn way(&self) -> Way {
+        let waiting = match &*self.attached.lock() {
+            Attached::Waiting(waiting) => Some(waiting.clone()),
+            _ => None,
+        };
+        waiting.map_or_else(|| self.way_by_thread(), |waiting| waiting.way())
+    }
+
+    /// The same, of one that does not wait.
+    pub fn way_by_thread(&self) -> Way {
+        match self.runner.load(Ordering::Acquire) {
+            0 => Way::Open,
+            runner => Way::By(runner),
         }
     }
 
@@ -178,6 +231,28 @@ impl Control {
         let mut attached = self.attached.lock();
         if matches!(&*attached, Attached::Signal(other) if Arc::ptr_eq(other, signal)) {
             *attached = Attached::Nothing;
+        }
+    }
+
+    /// From now on an abort, or the end of its time, wakes this.
+    pub fn attach_waiting(&self, waiting: &Arc<Waiting>) {
+        self.reach(Attached::Waiting(waiting.clone()));
+    }
+
+    /// Waits on this thread for what was attached, and not beyond the end of the request's time.
+    pub fn wait(&self, waiting: &Waiting) {
+        waiting.block(self.ends_at().map_or(Until::Forever, Until::At));
+    }
+
+    pub fn detach_waiting(&self) {
+        if self.origin.is_inherited() {
+            return;
+        }
+        let mut attached = self.attached.lock();
+        if matches!(*attached, Attached::Waiting(_)) {
+            let waiting = mem::take(&mut *attached);
+            drop(attached);
+            drop(waiting);
         }
     }
 }

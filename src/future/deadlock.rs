@@ -35,12 +35,14 @@ impl Drop for Running {
 }
 
 /// What has to happen before a future is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Nothing is known to stand in its way.
     Open,
     /// This thread, which runs it, has to go on.
     By(usize),
+    /// It waits for something that others hold, of whom one has to go on.
+    Any(Vec<Way>),
     /// Nobody is left to run it.
     Never,
 }
@@ -74,7 +76,7 @@ impl Inside {
     /// by itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out.
     pub fn is_stuck(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> bool {
         let thread = self.thread;
-        if is_stuck(all, &ways, |way| way == Way::Never || way == Way::By(thread)) {
+        if is_stuck(all, &ways, &|way| matches!(way, Way::Never) || *way == Way::By(thread)) {
             return true;
         }
         if limited {
@@ -85,14 +87,14 @@ impl Inside {
         // All are stuck until there is a way out for one of them.
         let mut stuck: HashSet<usize> = waiting.iter().map(|entry| entry.thread).collect();
         loop {
-            let ends = |way| match way {
-                Way::Open => false,
-                Way::By(thread) => stuck.contains(&thread),
+            let ends = |way: &Way| match way {
+                Way::Open | Way::Any(_) => false,
+                Way::By(thread) => stuck.contains(thread),
                 Way::Never => true,
             };
             let free = waiting
                 .iter()
-                .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, ends));
+                .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, &ends));
             match free {
                 Some(entry) => stuck.remove(&entry.thread),
                 None => break,
@@ -148,8 +150,12 @@ impl Drop for Inside {
 }
 
 /// Whether what goes these ways, `all` of it or the first of it, is never over.
-pub fn is_stuck(all: bool, ways: &[Way], never: impl Fn(Way) -> bool) -> bool {
+pub fn is_stuck(all: bool, ways: &[Way], never: &dyn Fn(&Way) -> bool) -> bool {
+    let leads_nowhere = |way: &Way| match way {
+        Way::Any(ways) => is_stuck(false, ways, never),
+        way => never(way),
+    };
     // None at all is no reason: what has just finished is about to be told.
-    let mut ways = ways.iter().copied();
-    if all { ways.any(never) } else { ways.len() > 0 && ways.all(never) }
+    let mut ways = ways.iter();
+    if all { ways.any(leads_nowhere) } else { ways.len() > 0 && ways.all(leads_nowhere) }
 }

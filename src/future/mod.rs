@@ -16,6 +16,7 @@ pub mod monitor;
 pub mod ticket;
 pub mod timer;
 pub mod wait;
+pub mod waiting;
 pub mod workers;
 
 use std::mem;
@@ -111,8 +112,6 @@ pub struct Future<W: Work> {
     user_data: AtomicUsize,
     /// Which executor it was given to, for the detection of deadlocks.
     home: u64,
-    /// The thread that runs it (see [`thread::token`]), for the same; 0 while none does.
-    runner: AtomicUsize,
     /// How many handles the user has.
     handles: AtomicUsize,
     /// The generation of processes that it was made in.
@@ -122,14 +121,14 @@ pub struct Future<W: Work> {
 
 /// While it lives, this thread runs the future.
 pub struct RunsHere<'a> {
-    runner: &'a AtomicUsize,
+    control: &'a Control,
     _running: Running,
     _held: Option<Held>,
 }
 
 impl Drop for RunsHere<'_> {
     fn drop(&mut self) {
-        self.runner.store(0, Ordering::Release);
+        self.control.run_by(0);
     }
 }
 
@@ -158,7 +157,6 @@ impl<W: Work> Future<W> {
             outcome: OnceLock::new(),
             user_data: AtomicUsize::new(user_data),
             home,
-            runner: AtomicUsize::new(0),
             handles: AtomicUsize::new(0),
             made_in: fork::generation(),
             core: Mutex::new(Core {
@@ -244,13 +242,37 @@ impl<W: Work> Future<W> {
 
     /// Takes the work out and runs, unless the future was cancelled or held back meanwhile.
     pub fn start(&self, control: &Arc<Control>) -> Option<W> {
+        self.take(control, |_| true)
+    }
+
+    /// Takes the work out. The future runs from now on if `begins` says so of the work; else it stays pending until
+    /// [`Future::begin`].
+    pub fn take(&self, control: &Arc<Control>, begins: impl FnOnce(&W) -> bool) -> Option<W> {
         let mut core = lock(&self.core);
         if self.state() != State::Pending || core.aborting {
             return None;
         }
-        self.state.store(State::Running as u8, Ordering::Release);
+        let work = core.work.take()?;
+        if begins(&work) {
+            self.state.store(State::Running as u8, Ordering::Release);
+        }
         core.control = Some(control.clone());
-        core.work.take()
+        Some(work)
+    }
+
+    /// Runs, after the work was taken out, unless the future was cancelled or held back meanwhile.
+    pub fn begin(&self) -> bool {
+        let core = lock(&self.core);
+        let begins = self.state() == State::Pending && !core.aborting;
+        if begins {
+            self.state.store(State::Running as u8, Ordering::Release);
+        }
+        begins
+    }
+
+    /// What stops it, once its work was taken out.
+    pub fn control(&self) -> Option<Arc<Control>> {
+        if self.is_inherited() { None } else { lock(&self.core).control.clone() }
     }
 
     /// A copy of the work, while nobody has taken it.
@@ -262,19 +284,19 @@ impl<W: Work> Future<W> {
     }
 
     /// Marks this thread as the one that runs the future, for as long as the result lives.
-    pub fn hold(&self) -> RunsHere<'_> {
-        self.runner.store(thread::token(), Ordering::Release);
+    pub fn hold<'a>(&self, control: &'a Control) -> RunsHere<'a> {
+        control.run_by(thread::token());
         let held = lock(&self.core).ticket.as_ref().map(Ticket::hold);
-        RunsHere { runner: &self.runner, _running: Running::begin(), _held: held }
+        RunsHere { control, _running: Running::begin(), _held: held }
     }
 
     /// What has to happen before it is over, as far as that is known. `all_blocked`: nobody is left to run what was
     /// given to this executor and has not begun.
     pub fn way(&self, all_blocked: Option<u64>) -> Way {
-        match (self.state(), self.runner.load(Ordering::Acquire)) {
-            (State::Pending, _) if all_blocked == Some(self.home) => Way::Never,
-            (State::Running, runner) if runner != 0 => Way::By(runner),
-            _ => Way::Open,
+        match self.state() {
+            State::Pending if all_blocked == Some(self.home) => Way::Never,
+            State::Pending | State::Running => self.control().map_or(Way::Open, |control| control.way()),
+            State::Cancelled | State::Finished => Way::Open,
         }
     }
 
@@ -305,11 +327,21 @@ impl<W: Work> Future<W> {
         }
         let core = lock(&self.core);
         match self.state() {
-            State::Pending => self.conclude(core, State::Cancelled, W::cancelled()),
+            State::Pending => self.withdraw(core),
             State::Cancelled => {}
             State::Running | State::Finished => return false,
         }
         true
+    }
+
+    /// Ends a pending future, and what waits to begin with it.
+    #[inline]
+    fn withdraw(self: &Arc<Self>, core: MutexGuard<'_, Core<W>>) {
+        let control = core.control.clone();
+        self.conclude(core, State::Cancelled, W::cancelled());
+        if let Some(control) = control {
+            control.abort();
+        }
     }
 
     /// From now on a pending future does not begin. Whoever calls this cancels it later: that runs its callbacks, and
@@ -333,7 +365,7 @@ impl<W: Work> Future<W> {
         let control = core.control.clone();
         let stopped = match self.state() {
             State::Pending => {
-                self.conclude(core, State::Cancelled, W::cancelled());
+                self.withdraw(core);
                 return true;
             }
             State::Cancelled => true,

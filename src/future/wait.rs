@@ -64,7 +64,7 @@ impl Watch {
         let ways: Vec<Way> = open.map(|future| future.way(all_blocked)).collect();
         match &mut self.inside {
             Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
-            None => deadlock::is_stuck(all, &ways, |way| way == Way::Never),
+            None => deadlock::is_stuck(all, &ways, &|way| *way == Way::Never),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::headers::Given;
 use super::netrc;
 use crate::http::request::Request;
 use crate::message::error::{Error, ErrorKind};
@@ -9,9 +10,7 @@ use crate::message::head::breaks_lines;
 use crate::message::options::{Auth, CustomAuth, Header, Options};
 use crate::message::url::Url;
 
-pub fn is_authorization(name: &str) -> bool {
-    name.eq_ignore_ascii_case("Authorization")
-}
+pub const AUTHORIZATION: &str = "Authorization";
 
 /// What a request says of who sends it.
 #[derive(Clone)]
@@ -55,7 +54,7 @@ pub fn choose_over_header(
     request: &Request,
     settings: &Options,
     url: &Url,
-    headers: &mut Vec<(&str, &str)>,
+    headers: &mut Given,
 ) -> Credentials {
     let own = request.options.as_deref();
     let is_own = own.is_some_and(gives_authorization);
@@ -69,12 +68,15 @@ pub fn choose_over_header(
     if counts {
         return Credentials::Nothing;
     }
-    headers.retain(|(name, _)| !is_authorization(name));
+    headers.drop(&[AUTHORIZATION]);
     choose(request, settings, url)
 }
 
 fn gives_authorization(options: &Options) -> bool {
-    options.headers.iter().any(|Header { name, value }| value.is_some() && is_authorization(name))
+    options
+        .headers
+        .iter()
+        .any(|Header { name, value }| value.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION))
 }
 
 /// What netrc says about a host that a redirect leads to.

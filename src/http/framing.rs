@@ -7,16 +7,17 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::adapter::{Lease, Place, Route};
 use super::connection::{Connection, HEAD_LIMIT, LARGE};
+use super::pool::{Lease, Place};
 use super::receive::FIELD_LIMIT;
+use super::route::Route;
 use super::socket::{Limits, Progress, Step, Total};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 
 /// A connection that carries a request. Dropped, it is closed.
 pub struct InUse {
-    held: Option<(Connection, Lease)>,
+    held: Option<(Box<Connection>, Lease)>,
     /// Where it goes in the end, if not back to the pool.
     place: Option<Arc<Place>>,
     control: Arc<Control>,
@@ -31,7 +32,7 @@ const IN_USE: &str = "given back at the end only";
 impl InUse {
     /// `close`: it must not be used again.
     pub fn new(
-        connection: Connection,
+        connection: Box<Connection>,
         lease: Lease,
         place: Option<Arc<Place>>,
         control: Arc<Control>,

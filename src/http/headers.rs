@@ -1,9 +1,12 @@
 //! What the headers of a request may hold. Messages name a header and the place in it, never its value: that may be a
 //! secret.
 
+use std::sync::Arc;
+
 use super::body::Payload;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::{breaks_lines, is_line_break, is_token};
+use crate::message::options::Header;
 
 fn invalid(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidHeader, format!("Invalid header \"{name}\": {why}"))
@@ -38,8 +41,59 @@ fn complaint(name: &str, value: &str) -> Error {
     }
 }
 
+/// The headers that a request was given, as far as they count where it has come to.
+pub struct Given {
+    all: Arc<Vec<Header>>,
+    /// Where those stand that count no more.
+    dropped: Vec<usize>,
+    /// Whether one of them may be special.
+    has_special: bool,
+}
+
+impl Given {
+    pub fn new(all: &Arc<Vec<Header>>) -> Given {
+        Given { all: all.clone(), dropped: Vec::new(), has_special: true }
+    }
+
+    /// None of them is special, as was found out.
+    pub fn has_no_special(&mut self) {
+        self.has_special = false;
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.all.iter().enumerate().filter_map(|(at, header)| {
+            let value = header.value.as_deref()?;
+            let counts = self.dropped.is_empty() || !self.dropped.contains(&at);
+            counts.then_some((header.name.as_str(), value))
+        })
+    }
+
+    /// The value of the first of that name.
+    #[inline]
+    pub fn get(&self, wanted: &str) -> Option<&str> {
+        if !self.has_special && is_special(wanted) { None } else { self.find(wanted) }
+    }
+
+    fn find(&self, wanted: &str) -> Option<&str> {
+        self.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+    }
+
+    #[inline]
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Those of these names count no more.
+    pub fn drop(&mut self, names: &[&str]) {
+        let is_one = |header: &Header| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
+        let gone = self.all.iter().enumerate().filter(|(_, header)| is_one(header));
+        self.dropped.extend(gone.map(|(at, _)| at));
+    }
+}
+
 /// Whether more may have to be known about a header than that it can be sent. Nearly all requests have none such, so
 /// their headers are looked at once only.
+#[inline]
 pub fn is_special(name: &str) -> bool {
     // By their lengths alone: Host, Authorization, Content-Length, Transfer-Encoding.
     matches!(name.len(), 4 | 13 | 14 | 17)
@@ -47,8 +101,8 @@ pub fn is_special(name: &str) -> bool {
 
 /// Checks what decides where the request ends and whom it is for: a length or coding given by hand is that of the body,
 /// and there is one Host at most. Two would be read in two ways by two servers.
-pub fn check_framing_and_routing(headers: &[(&str, &str)], payload: &Payload) -> Result<(), Error> {
-    check_all(headers, payload).map(|_| ())
+pub fn check_framing_and_routing(headers: &Given, payload: &Payload) -> Result<(), Error> {
+    check_all(headers.iter(), payload).map(|_| ())
 }
 
 /// The same for what the user's functions have left of a head, where nothing may be missing.
@@ -56,7 +110,7 @@ pub fn check_changed(headers: &[(&str, &str)], payload: &Payload) -> Result<(), 
     for (name, value) in headers {
         check(name, value)?;
     }
-    let (framing, hosts) = check_all(headers, payload)?;
+    let (framing, hosts) = check_all(headers.iter().copied(), payload)?;
     if hosts == 0 {
         return Err(invalid("Host", "it was taken out, and no request goes without it"));
     }
@@ -68,7 +122,10 @@ pub fn check_changed(headers: &[(&str, &str)], payload: &Payload) -> Result<(), 
 }
 
 /// How many of them tell where the body ends, and how many are a Host.
-fn check_all(headers: &[(&str, &str)], payload: &Payload) -> Result<(usize, usize), Error> {
+fn check_all<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    payload: &Payload,
+) -> Result<(usize, usize), Error> {
     let (mut framing, mut hosts) = (0, 0);
     for (name, value) in headers {
         let agrees = if name.eq_ignore_ascii_case("Content-Length") {
@@ -99,6 +156,19 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidHeader);
         error.message().as_str().to_owned()
+    }
+
+    fn given(headers: &[(&str, &str)]) -> Given {
+        let header = |&(name, value): &(&str, &str)| Header { name: name.into(), value: Some(value.into()) };
+        Given::new(&Arc::new(headers.iter().map(header).collect()))
+    }
+
+    #[test]
+    fn what_was_dropped_counts_no_more() {
+        let mut headers = given(&[("A", "1"), ("b", "2"), ("B", "3"), ("C", "4")]);
+        assert_eq!((headers.get("B"), headers.has("c"), headers.has("D")), (Some("2"), true, false));
+        headers.drop(&["B", "a", "X"]);
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("C", "4")]);
     }
 
     #[test]
@@ -142,7 +212,9 @@ mod tests {
     #[test]
     fn two_hosts_lengths_or_codings_are_refused() {
         let nothing = Payload::nothing();
-        assert!(check_framing_and_routing(&[("Host", "a"), ("Content-Length", "0")], &nothing).is_ok());
+        assert!(
+            check_framing_and_routing(&given(&[("Host", "a"), ("Content-Length", "0")]), &nothing).is_ok()
+        );
         for (headers, message) in [
             ([("Host", "a"), ("hOST", "a")], r#"Invalid header "hOST": there can be only one"#),
             (
@@ -150,7 +222,7 @@ mod tests {
                 r#"Invalid header "Content-Length": it contradicts the body"#,
             ),
         ] {
-            assert_eq!(complaint(check_framing_and_routing(&headers, &nothing)), message);
+            assert_eq!(complaint(check_framing_and_routing(&given(&headers), &nothing)), message);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::body::Payload;
 use super::cookies;
 use super::credentials::{self, Credentials};
 use super::digest::Entity;
-use super::headers;
+use super::headers::{self, Given};
 use super::recent;
 use super::request::Request;
 use crate::future::control::Control;
@@ -22,14 +22,14 @@ use crate::message::response::Response;
 use crate::message::url::Url;
 
 /// What one hop sends.
-pub struct Hop<'a> {
+pub struct Hop {
     pub method: Cow<'static, str>,
     pub url: Url,
-    pub headers: Vec<(&'a str, &'a str)>,
+    pub headers: Given,
     pub payload: Payload,
     pub credentials: Credentials,
-    /// The request's own cookies, which stay on their host.
-    pub own_cookies: &'a [(String, String)],
+    /// Whether the request's own cookies go along: they stay on their host.
+    pub has_own_cookies: bool,
     /// How many redirects led here.
     pub redirects: usize,
     /// How often this hop was sent.
@@ -83,9 +83,9 @@ impl Body for Outgoing<'_> {
     }
 }
 
-impl<'a> Hop<'a> {
+impl Hop {
     /// Checks all of the request, before anything is sent.
-    pub fn first(request: &Request, settings: &'a Options, control: &Control) -> Result<Hop<'a>, Error> {
+    pub fn first(request: &Request, settings: &Options, control: &Control) -> Result<Hop, Error> {
         if !is_token(request.method.as_bytes()) {
             return Err(Error::new(
                 ErrorKind::Request,
@@ -108,19 +108,19 @@ impl<'a> Hop<'a> {
                 }
             }
         }
-        let mut headers = Vec::with_capacity(settings.headers.len());
-        let (mut special, plain) = (false, recent::are_plain(&settings.headers));
-        for header in settings.headers.iter() {
-            if let Some(value) = &header.value {
-                if !plain {
-                    headers::check(&header.name, value)?;
-                    special |= headers::is_special(&header.name);
-                }
-                headers.push((header.name.as_str(), value.as_str()));
+        let mut headers = Given::new(&settings.headers);
+        let mut special = false;
+        if !recent::are_plain(&settings.headers) {
+            for (name, value) in headers.iter() {
+                headers::check(name, value)?;
+                special |= headers::is_special(name);
+            }
+            if !special {
+                recent::remember_plain(&settings.headers);
             }
         }
-        if !plain && !special {
-            recent::remember_plain(&settings.headers);
+        if !special {
+            headers.has_no_special();
         }
         for (name, value) in &settings.cookies {
             headers::check("Cookie", &format!("{name}={value}"))?;
@@ -137,7 +137,7 @@ impl<'a> Hop<'a> {
             headers,
             payload,
             credentials,
-            own_cookies: &settings.cookies,
+            has_own_cookies: true,
             redirects: 0,
             attempts: Cell::new(0),
             history: Vec::new(),
@@ -160,16 +160,13 @@ impl<'a> Hop<'a> {
             _ => self.method.clone(),
         };
         self.method = method;
-        let mut drop = |names: &[&str]| {
-            self.headers.retain(|(name, _)| !names.iter().any(|other| other.eq_ignore_ascii_case(name)));
-        };
-        drop(&["Cookie", "Proxy-Authorization"]);
+        self.headers.drop(&["Cookie", "Proxy-Authorization"]);
         if !matches!(response.status(), 307 | 308) {
-            drop(&["Content-Length", "Content-Type", "Transfer-Encoding"]);
+            self.headers.drop(&["Content-Length", "Content-Type", "Transfer-Encoding"]);
             self.payload = Payload::nothing();
         }
         if !self.url.keeps_credentials(&url) {
-            drop(&["Authorization"]);
+            self.headers.drop(&[credentials::AUTHORIZATION]);
             // The same host by another scheme or port is no other host to netrc: its password stays here as well.
             let stays = self.credentials.custom().is_some_and(|custom| custom.everywhere);
             if !stays {
@@ -179,8 +176,8 @@ impl<'a> Hop<'a> {
         }
         if !self.url.same_host(&url) {
             // A Host given by hand named the server of the hop it was given for.
-            drop(&["Host"]);
-            self.own_cookies = &[];
+            self.headers.drop(&["Host"]);
+            self.has_own_cookies = false;
         }
         self.url = url;
         self.attempts.set(0);
@@ -190,13 +187,12 @@ impl<'a> Hop<'a> {
     /// Whether carrying it out twice does no harm (RFC 9110, 9.2.2).
     pub fn is_repeatable(&self) -> bool {
         matches!(&*self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
-            || self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Idempotency-Key"))
+            || self.headers.has("Idempotency-Key")
     }
 
     /// What cookies are chosen and stored by.
     pub fn cookie_url(&self) -> Cow<'_, Url> {
-        let host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Host"));
-        cookies::cookie_url(&self.url, host.map(|(_, value)| *value))
+        cookies::cookie_url(&self.url, self.headers.get("Host"))
     }
 
     /// What the request line carries: a forward proxy is told the whole URL.
@@ -226,8 +222,7 @@ impl<'a> Hop<'a> {
         mut line: impl FnMut(&str, &[u8]),
     ) {
         let Authorizations { authorization, proxy_authorization } = authorizations;
-        let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        if !has("Host") {
+        if !self.headers.has("Host") {
             // In the absolute form the target's authority stands as it was given, and Host says the same.
             if forwarded {
                 line("Host", self.url.authority().as_bytes());
@@ -235,7 +230,7 @@ impl<'a> Hop<'a> {
                 line("Host", self.url.host_header().as_bytes());
             }
         }
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers.iter() {
             let is_replaced = (authorization.is_some() && name.eq_ignore_ascii_case("Authorization"))
                 || (proxy_authorization.is_some() && name.eq_ignore_ascii_case("Proxy-Authorization"));
             if !is_replaced {
@@ -247,11 +242,13 @@ impl<'a> Hop<'a> {
         }
         match self.payload.length() {
             Some(0) if self.payload.is_nothing() && matches!(&*self.method, "GET" | "HEAD") => {}
-            _ if has("Content-Length") || has("Transfer-Encoding") => {}
+            _ if self.headers.has("Content-Length") || self.headers.has("Transfer-Encoding") => {}
             Some(length) => line("Content-Length", length.to_string().as_bytes()),
             None => line("Transfer-Encoding", b"chunked"),
         }
-        if let Some(content_type) = self.payload.content_type.as_ref().filter(|_| !has("Content-Type")) {
+        if let Some(content_type) =
+            self.payload.content_type.as_ref().filter(|_| !self.headers.has("Content-Type"))
+        {
             line("Content-Type", content_type.as_bytes());
         }
         if let Some(authorization) = authorization {
@@ -323,10 +320,10 @@ fn special_headers(
     settings: &Options,
     url: &Url,
     payload: &Payload,
-    headers: &mut Vec<(&str, &str)>,
+    headers: &mut Given,
 ) -> Result<Credentials, Error> {
     headers::check_framing_and_routing(headers, payload)?;
-    Ok(if headers.iter().any(|(name, _)| credentials::is_authorization(name)) {
+    Ok(if headers.has(credentials::AUTHORIZATION) {
         credentials::choose_over_header(request, settings, url, headers)
     } else {
         credentials::choose(request, settings, url)

@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Counts bytes of bodies and reports them. Without a function to tell it costs nothing.
 #[derive(Clone, Default)]
 pub struct Meter {
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
 }
 
 #[derive(Clone)]
@@ -30,13 +30,15 @@ struct Watch {
 
 impl Meter {
     pub fn new(progress: Option<&Arc<dyn Progress>>) -> Meter {
-        let watch = progress.map(|progress| Watch {
-            progress: progress.clone(),
-            last: Instant::now(),
-            sent: 0,
-            send_total: None,
-            received: 0,
-            receive_total: None,
+        let watch = progress.map(|progress| {
+            Box::new(Watch {
+                progress: progress.clone(),
+                last: Instant::now(),
+                sent: 0,
+                send_total: None,
+                received: 0,
+                receive_total: None,
+            })
         });
         Meter { watch }
     }

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::adapter::{Lease, Place};
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
 use super::framing::{Framing, InUse, RawBody};
+use super::pool::{Lease, Place};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 
 /// A request that was sent, waiting for its answer.
 pub struct Exchange {
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     pub lease: Lease,
     /// Where the connection goes in the end, if not back to the pool.
     pub place: Option<Arc<Place>>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::adapter::Route;
+use super::route::Route;
 use crate::message::options::Header;
 use crate::system::fork::PerProcess;
 

@@ -11,7 +11,7 @@ use super::adapter::Adapter;
 use super::adapter::AdapterSettings;
 use super::cookies::Jar;
 use super::digest::DigestCache;
-use super::send;
+use super::send::Sending;
 use crate::future::control::{Control, Deadline, Stopped};
 use crate::future::timer::Expires;
 use crate::future::{Future, Work};
@@ -82,6 +82,11 @@ impl Request {
         has(&self.defaults) || self.options.as_deref().is_some_and(has)
     }
 
+    /// Whether it begins at once, and not when it has its turn.
+    pub fn begins(&self) -> bool {
+        !self.owner.shared().adapter.is_crowded()
+    }
+
     /// When it has to be over, and how long that was from the submission on.
     pub fn deadline(&self) -> Option<Deadline> {
         let own = self.options.as_ref().and_then(|options| options.deadline);
@@ -93,7 +98,7 @@ impl Request {
 
     /// Sends it on this thread.
     pub fn run(self, control: &Arc<Control>) -> Outcome {
-        send::run(&self, control).map_err(|error| error.at(&self.url))
+        Sending::new(self, control.clone()).finish()
     }
 }
 
@@ -103,8 +108,13 @@ impl Expires for RequestFuture {
     }
 
     fn expire(self: Arc<Self>) {
-        // One that has begun has no work any more, and a control that ends it.
-        let Some(request) = self.work() else { return };
+        let Some(request) = self.work() else {
+            // Somebody has taken the work, who sees to the deadline while it runs.
+            if let Some(control) = self.control() {
+                control.end_waiting();
+            }
+            return;
+        };
         let Some(deadline) = request.deadline() else { return };
         let late = Error::stopped(Stopped::Late(deadline), " in the queue, before the request began");
         self.reject(Err(late.at(&request.url)));

@@ -2,24 +2,27 @@
 //! challenges, calls hooks and tries again.
 
 use std::mem;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::adapter::{Lease, Place, Route, Via};
+use super::adapter::Adapter;
 use super::auth;
-use super::connection::Connection;
 use super::credentials::{self, Credentials};
 use super::decode;
 use super::digest::Message;
 use super::hop::{Authorizations, Hop, Outgoing, changed_head};
 use super::output::OutputFile;
+use super::pool::{Place, Turn};
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{Proxy, ProxyScheme, choice};
 use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
-use super::socket::{Limits, Step};
+use super::route::{Route, Via};
+use super::socket::{self, Limits};
 use super::tls::TlsSettings;
 use crate::future::control::Control;
+use crate::future::waiting::Waiting;
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
@@ -29,37 +32,125 @@ use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::url::{Scheme, Url};
 use crate::system::environment::Environment;
 
-/// Sends the request and everything that follows from its answers.
-pub fn run(request: &Request, control: &Arc<Control>) -> Outcome {
-    let merged;
-    let settings = match &request.options {
-        Some(options) => {
-            merged = options.over(&request.defaults);
-            &merged
-        }
-        None => &*request.defaults,
-    };
-    if let Some(deadline) = request.deadline() {
-        control.set_deadline(deadline);
-        control.check()?;
+/// A request on its way to its response. What it does is done in steps (its turn, composing, sending, the head), and
+/// between two of them it may be put aside: all that it needs to go on is here.
+pub struct Sending {
+    transfer: Transfer,
+    meter: Meter,
+    /// None until all of the request was looked at.
+    hop: Option<Hop>,
+    /// None until it is planned where the hop goes.
+    round: Option<Round>,
+}
+
+/// How far a request has come.
+pub enum Reached {
+    End(Outcome),
+    /// It goes on when this is woken.
+    Waiting(Arc<Waiting>),
+}
+
+impl Sending {
+    #[inline]
+    pub fn new(request: Request, control: Arc<Control>) -> Sending {
+        let settings = match &request.options {
+            Some(options) => Settings::Merged(Box::new(options.over(&request.defaults))),
+            None => Settings::Defaults(request.defaults.clone()),
+        };
+        let meter = Meter::new(settings.progress.as_ref());
+        Sending { transfer: Transfer { request, settings, control }, meter, hop: None, round: None }
     }
-    let mut hop = Hop::first(request, settings, control)?;
-    hop.payload.rewind(control)?;
-    let transfer = Transfer { request, settings, control };
-    let response = transfer.follow(&mut hop)?;
-    let response = match &settings.background {
-        Some(background) => transfer.call(&**background, "background callback", response)?,
-        None => response,
-    };
-    control.check()?;
-    Ok(response)
+
+    /// Goes on until it is over or has to wait. `begin` is called before anything is composed, and says whether that is
+    /// still wanted.
+    pub fn go_on(&mut self, begin: &mut dyn FnMut() -> bool) -> Reached {
+        match self.steps(begin) {
+            Ok(Step::Wait(waiting)) => Reached::Waiting(waiting),
+            Ok(Step::Over(response)) => Reached::End(Ok(response)),
+            Err(error) => Reached::End(Err(error.at(&self.transfer.request.url))),
+        }
+    }
+
+    /// Goes on to the end, on this thread.
+    pub fn finish(mut self) -> Outcome {
+        loop {
+            match self.go_on(&mut || true) {
+                Reached::End(outcome) => return outcome,
+                Reached::Waiting(waiting) => self.transfer.control.wait(&waiting),
+            }
+        }
+    }
+
+    fn steps(&mut self, begin: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
+        let Sending { transfer, meter, hop, round } = self;
+        let hop = match hop {
+            Some(hop) => hop,
+            None => hop.insert(transfer.first()?),
+        };
+        loop {
+            let planned = match round {
+                Some(planned) => planned,
+                None => round.insert(transfer.plan(hop)?),
+            };
+            if let Some(waiting) = transfer.turn(planned)? {
+                return Ok(Step::Wait(waiting));
+            }
+            if !begin() {
+                return Err(Error::cancelled());
+            }
+            let Some(response) = transfer.send(hop, meter, planned)? else { continue };
+            *round = None;
+            let response = transfer.call_hooks(response)?;
+            if !transfer.redirect(hop, &response)? {
+                return transfer.finish(response, &hop.method).map(Step::Over);
+            }
+        }
+    }
+}
+
+/// What comes after a step.
+enum Step {
+    Wait(Arc<Waiting>),
+    Over(Arc<Response>),
+}
+
+/// The options of the request over those of its session.
+enum Settings {
+    Defaults(Arc<Options>),
+    Merged(Box<Options>),
+}
+
+impl Deref for Settings {
+    type Target = Options;
+
+    fn deref(&self) -> &Options {
+        match self {
+            Settings::Defaults(options) => options,
+            Settings::Merged(options) => options,
+        }
+    }
 }
 
 /// What stays the same over all hops.
-struct Transfer<'a> {
-    request: &'a Request,
-    settings: &'a Options,
-    control: &'a Arc<Control>,
+struct Transfer {
+    request: Request,
+    settings: Settings,
+    control: Arc<Control>,
+}
+
+/// One hop between its first sending and its response.
+struct Round {
+    route: Arc<Route>,
+    asked: Asked,
+    turn: Turn,
+    /// Where the connection is that an answer came by which asked for more.
+    kept: Option<Arc<Place>>,
+    /// So often it may still be tried again.
+    retries: u32,
+    /// A connection that rested is not to be trusted.
+    fresh: bool,
+    /// When it was sent first, or first since it was asked for more.
+    started: Option<Instant>,
 }
 
 /// What is sent.
@@ -70,13 +161,6 @@ struct Composed<'a> {
     is_repeatable: bool,
     /// As the user's functions saw it, where there are any.
     prepared: Option<Box<Prepared<'a>>>,
-}
-
-/// What came back: with what was sent, and the place of its connection, where somebody may ask for it again.
-struct Exchanged<'a> {
-    response: Arc<Response>,
-    prepared: Option<Box<Prepared<'a>>>,
-    place: Option<Arc<Place>>,
 }
 
 /// Who has asked for credentials at one hop. Each is answered once, a function of the user's more often.
@@ -100,6 +184,15 @@ fn closes<'a>(mut headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> bool {
     })
 }
 
+/// One sending.
+struct Attempt<'a> {
+    hop: &'a Hop,
+    meter: &'a mut Meter,
+    route: &'a Arc<Route>,
+    composed: &'a Composed<'a>,
+    fresh: bool,
+}
+
 /// How an attempt went wrong.
 struct Failure {
     error: Error,
@@ -111,80 +204,156 @@ struct Failure {
     silent: bool,
 }
 
-impl Transfer<'_> {
-    /// Hop after hop, until one is the last.
-    fn follow(&self, hop: &mut Hop<'_>) -> Outcome {
-        let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
-        let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
-        let mut meter = Meter::new(self.settings.progress.as_ref());
-        loop {
-            let mut response = self.answer(hop, &mut meter)?;
-            for hook in &self.settings.hooks {
-                response = self.call(&**hook, "hook", response)?;
-            }
-            // An empty Location leads nowhere.
-            let leads = response.is_redirect() && response.head().get("location") != Some("");
-            if !follows || !leads {
-                self.finish(&response, &hop.method)?;
-                return Ok(response);
-            }
-            leave(&response)?;
-            if hop.redirects == most {
-                return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
-                    .at(response.url().as_str())
-                    .with_response(response));
-            }
-            if hop.redirects == 0 {
-                hop.history.clear();
-            }
-            hop.redirects += 1;
-            hop.history.push(response.clone());
-            hop.redirect(&response, |host| credentials::from_netrc(self.request, self.settings, host))?;
-            hop.payload.rewind(self.control)?;
+impl Transfer {
+    /// Checks all of the request. Nothing is sent yet.
+    fn first(&self) -> Result<Hop, Error> {
+        if let Some(deadline) = self.request.deadline() {
+            self.control.set_deadline(deadline);
+            self.control.check()?;
         }
+        Hop::first(&self.request, &self.settings, &self.control)
     }
 
-    /// The response to one hop: the last one, when the server or a proxy asked for credentials first.
-    fn answer(&self, hop: &mut Hop<'_>, meter: &mut Meter) -> Outcome {
-        let session = self.request.owner.shared();
-        let route = self.route(hop)?;
-        let forward = route.forward();
-        let mut asked = Asked::default();
-        let mut kept = None;
-        loop {
-            let outgoing = Outgoing { payload: &hop.payload, control: self.control };
-            // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
-            let knows_nonce = hop.redirects == 0 || asked.by_server;
-            let Exchanged { response, prepared, place } =
-                self.exchange(hop, meter, &outgoing, &route, knows_nonce, kept.take())?;
-            for value in response.head().all_octets("Set-Cookie") {
-                session.jar.set(&hop.cookie_url(), value);
-            }
-            if !self.is_asked(hop, forward, &mut asked, prepared, &response)? {
-                if let Some(place) = place {
-                    place.give_back();
-                }
-                return Ok(response);
-            }
-            match leave(&response) {
-                // What is broken of it is given up like what is too much.
-                Err(_) if hop.credentials.custom().is_some() && self.control.check().is_ok() => {
-                    response.close();
-                }
-                left => left?,
-            }
-            kept = place;
-            hop.payload.rewind(self.control)?;
-            if hop.redirects == 0 {
-                hop.history.push(response);
-            }
+    /// Where the hop goes.
+    fn plan(&self, hop: &Hop) -> Result<Round, Error> {
+        Ok(Round {
+            route: self.route(hop)?,
+            asked: Asked::default(),
+            turn: Turn::Free,
+            kept: None,
+            retries: self.adapter().settings.max_retries,
+            fresh: false,
+            started: None,
+        })
+    }
+
+    /// None: it is the hop's turn.
+    fn turn(&self, round: &mut Round) -> Result<Option<Arc<Waiting>>, Error> {
+        if let Some(turn) = round.kept.take().and_then(|place| place.take()) {
+            round.turn = turn;
         }
+        self.adapter().turn(&mut round.turn, &round.route, &self.control)
+    }
+
+    /// One request and the head of its response. None: it is to be sent again.
+    fn send(
+        &self,
+        hop: &mut Hop,
+        meter: &mut Meter,
+        round: &mut Round,
+    ) -> Result<Option<Arc<Response>>, Error> {
+        hop.payload.rewind(&self.control)?;
+        let forward = round.route.forward();
+        // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
+        let knows_nonce = hop.redirects == 0 || round.asked.by_server;
+        let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
+        let composed = self.compose(hop, &outgoing, forward, knows_nonce)?;
+        let started = *round.started.get_or_insert_with(Instant::now);
+        let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
+        let place = may_be_challenged.then(Arc::default);
+        hop.attempts.set(hop.attempts.get() + 1);
+        let turn = mem::take(&mut round.turn);
+        let attempt = Attempt { hop, meter, route: &round.route, composed: &composed, fresh: round.fresh };
+        let answer = match self.attempt(attempt, turn, place.clone()) {
+            Ok(answer) => answer,
+            Err(failure) => return self.failed(failure, hop, &composed, round).map(|()| None),
+        };
+        meter.answered(answer.length);
+        let Composed { head, prepared, .. } = composed;
+        let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
+        let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
+        for value in response.head().all_octets("Set-Cookie") {
+            self.request.owner.shared().jar.set(&hop.cookie_url(), value);
+        }
+        if !self.is_asked(hop, forward, &mut round.asked, prepared, &response)? {
+            if let Some(place) = place {
+                place.give_back();
+            }
+            return Ok(Some(response));
+        }
+        match leave(&response) {
+            // What is broken of it is given up like what is too much.
+            Err(_) if hop.credentials.custom().is_some() && self.control.check().is_ok() => response.close(),
+            left => left?,
+        }
+        round.kept = place;
+        (round.retries, round.fresh, round.started) = (self.adapter().settings.max_retries, false, None);
+        if hop.redirects == 0 {
+            hop.history.push(response);
+        }
+        Ok(None)
+    }
+
+    /// An attempt went wrong: that is the end, unless the hop is sent again.
+    fn failed(
+        &self,
+        failure: Failure,
+        hop: &Hop,
+        composed: &Composed<'_>,
+        round: &mut Round,
+    ) -> Result<(), Error> {
+        // What failed because of the end tells in which step that came.
+        if failure.error.kind() != ErrorKind::Timeout {
+            self.control.check()?;
+        }
+        let may_repeat = hop.payload.can_rewind() && (!failure.sent || composed.is_repeatable);
+        if failure.is_stale() && !round.fresh && may_repeat {
+            // The server closed the connection while it lay idle. That is nobody's failure.
+        } else if round.retries > 0 && failure.may_pass() && may_repeat {
+            round.retries -= 1;
+        } else {
+            let error = match (failure.error.kind(), round.route.forward()) {
+                (ErrorKind::Connection, Some(proxy)) if failure.silent => {
+                    proxy_failure(&failure.error, proxy)
+                }
+                _ => failure.error,
+            };
+            return Err(error.at(hop.url.as_str()));
+        }
+        // The other connections that rest have rested as long.
+        round.fresh |= failure.reused;
+        Ok(())
+    }
+
+    fn call_hooks(&self, mut response: Arc<Response>) -> Outcome {
+        for hook in &self.settings.hooks {
+            response = self.call(&**hook, "hook", response)?;
+        }
+        Ok(response)
+    }
+
+    /// Turns the hop into the one that the response leads to. False: it is the last.
+    fn redirect(&self, hop: &mut Hop, response: &Arc<Response>) -> Result<bool, Error> {
+        let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
+        // An empty Location leads nowhere.
+        let leads = response.is_redirect() && response.head().get("location") != Some("");
+        if !follows || !leads {
+            return Ok(false);
+        }
+        leave(response)?;
+        let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
+        if hop.redirects == most {
+            return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
+                .at(response.url().as_str())
+                .with_response(response.clone()));
+        }
+        if hop.redirects == 0 {
+            hop.history.clear();
+        }
+        hop.redirects += 1;
+        hop.history.push(response.clone());
+        hop.redirect(response, |host| credentials::from_netrc(&self.request, &self.settings, host))?;
+        Ok(true)
+    }
+
+    fn adapter(&self) -> &Adapter {
+        &self.request.owner.shared().adapter
     }
 
     /// Whether the answer asks for credentials that there are, so that the hop is to be sent once more.
     fn is_asked(
         &self,
-        hop: &Hop<'_>,
+        hop: &Hop,
         forward: Option<&Proxy>,
         asked: &mut Asked,
         prepared: Option<Box<Prepared<'_>>>,
@@ -250,7 +419,7 @@ impl Transfer<'_> {
             return Err(Error::forked());
         }
         prepared.put_back()?;
-        Error::check(self.control, format_args!(" in a {what}"))?;
+        Error::check(&self.control, format_args!(" in a {what}"))?;
         match result {
             Ok(result) => Ok((result, prepared)),
             Err(Refused) => {
@@ -268,7 +437,7 @@ impl Transfer<'_> {
     /// The answer to what the server has asked before, if it has.
     fn digest(
         &self,
-        hop: &Hop<'_>,
+        hop: &Hop,
         body: &Outgoing<'_>,
         user: &str,
         password: &str,
@@ -279,7 +448,7 @@ impl Transfer<'_> {
 
     fn proxy_authorization(
         &self,
-        hop: &Hop<'_>,
+        hop: &Hop,
         body: &Outgoing<'_>,
         proxy: Option<&Proxy>,
         target: &str,
@@ -292,14 +461,15 @@ impl Transfer<'_> {
     /// What is sent: composed, and changed by the user's functions.
     fn compose<'b>(
         &self,
-        hop: &Hop<'_>,
+        hop: &Hop,
         outgoing: &'b Outgoing<'b>,
         forward: Option<&Proxy>,
         knows_nonce: bool,
     ) -> Result<Composed<'b>, Error> {
-        let cookie = match hop.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Cookie")) {
+        let own: &[_] = if hop.has_own_cookies { &self.settings.cookies } else { &[] };
+        let cookie = match hop.headers.has("Cookie") {
             true => None,
-            false => self.request.owner.shared().jar.header(&hop.cookie_url(), hop.own_cookies),
+            false => self.request.owner.shared().jar.header(&hop.cookie_url(), own),
         };
         let authorization = match &hop.credentials {
             Credentials::Known(Auth::Basic(user, password)) => Some(auth::basic(user, password)),
@@ -316,7 +486,7 @@ impl Transfer<'_> {
         if hooks.is_empty() && custom.is_none() {
             authorizations.proxy_authorization =
                 self.proxy_authorization(hop, outgoing, forward, hop.target(true))?;
-            let close = closes(hop.headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+            let close = closes(hop.headers.iter().map(|(name, value)| (name, value.as_bytes())));
             return Ok(Composed {
                 head: hop.head(cookie, &authorizations, forwarded),
                 close,
@@ -346,91 +516,25 @@ impl Transfer<'_> {
         })
     }
 
-    /// One request and one response, tried as often as the settings allow. `kept`: the connection that the answer
-    /// before came by.
-    fn exchange<'b>(
-        &self,
-        hop: &Hop<'_>,
-        meter: &mut Meter,
-        outgoing: &'b Outgoing<'b>,
-        route: &Arc<Route>,
-        knows_nonce: bool,
-        mut kept: Option<Arc<Place>>,
-    ) -> Result<Exchanged<'b>, Error> {
-        let forward = route.forward();
-        let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
-        let mut started = None;
-        let mut retries = self.request.owner.shared().adapter.settings.max_retries;
-        let mut fresh = false;
-        loop {
-            let composed = self.compose(hop, outgoing, forward, knows_nonce)?;
-            let started = *started.get_or_insert_with(Instant::now);
-            let place = may_be_challenged.then(Arc::default);
-            hop.attempts.set(hop.attempts.get() + 1);
-            let connection = kept.take().and_then(|place| place.take());
-            let failure = match self.attempt(hop, meter, route, &composed, connection, place.clone(), fresh) {
-                Ok(answer) => {
-                    meter.answered(answer.length);
-                    let Composed { head, prepared, .. } = composed;
-                    let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
-                    let response = self.response(hop, meter, url, head, answer, started.elapsed());
-                    return Ok(Exchanged { response: Arc::new(response), prepared, place });
-                }
-                Err(failure) => failure,
-            };
-            // What failed because of the end tells in which step that came.
-            if failure.error.kind() != ErrorKind::Timeout {
-                self.control.check()?;
-            }
-            let may_repeat = hop.payload.can_rewind() && (!failure.sent || composed.is_repeatable);
-            if failure.is_stale() && !fresh && may_repeat {
-                // The server closed the connection while it lay idle. That is nobody's failure.
-            } else if retries > 0 && failure.may_pass() && may_repeat {
-                retries -= 1;
-            } else {
-                let error = match (failure.error.kind(), forward) {
-                    (ErrorKind::Connection, Some(proxy)) if failure.silent => {
-                        proxy_failure(&failure.error, proxy)
-                    }
-                    _ => failure.error,
-                };
-                return Err(error.at(hop.url.as_str()));
-            }
-            // The other connections that rest have rested as long.
-            fresh |= failure.reused;
-            hop.payload.rewind(self.control)?;
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
     fn attempt(
         &self,
-        hop: &Hop<'_>,
-        meter: &mut Meter,
-        route: &Arc<Route>,
-        composed: &Composed<'_>,
-        connection: Option<(Connection, Lease)>,
+        attempt: Attempt<'_>,
+        turn: Turn,
         place: Option<Arc<Place>>,
-        fresh: bool,
     ) -> Result<Answer, Failure> {
+        let Attempt { hop, meter, route, composed, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let adapter = &self.request.owner.shared().adapter;
-        let taken = match connection {
-            Some((connection, lease)) => {
-                connection.attach(self.control);
-                Ok((connection, lease))
-            }
-            None => adapter.connection(route, self.control, connect, fresh),
-        };
         let (mut connection, lease) =
-            taken.map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
+            self.adapter()
+                .connection(turn, route, &self.control, connect, fresh)
+                .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
         let limits = Limits {
-            control: self.control,
+            control: &self.control,
             silence: read,
             connect: None,
-            step: Step::Send,
+            step: socket::Step::Send,
             peer: &**route,
             progress: None,
         };
@@ -447,7 +551,7 @@ impl Transfer<'_> {
                 false
             }
             Err(error) => {
-                connection.detach(self.control);
+                connection.detach(&self.control);
                 return Err(Failure { error, reused: false, sent: true, silent: true });
             }
         };
@@ -471,7 +575,7 @@ impl Transfer<'_> {
 
     fn response(
         &self,
-        hop: &Hop<'_>,
+        hop: &Hop,
         meter: &Meter,
         url: &Url,
         request_head: Vec<u8>,
@@ -497,8 +601,8 @@ impl Transfer<'_> {
             Some(Box::new(body))
         } else {
             let metered = Metered { source: body, meter: meter.clone() };
-            let transferred = decode::decoder(&transfer_codings, metered, self.control);
-            let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, self.control);
+            let transferred = decode::decoder(&transfer_codings, metered, &self.control);
+            let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, &self.control);
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
             Some(Box::new(Limited { source: decoded, control, limit, seen: 0 }))
         };
@@ -524,12 +628,12 @@ impl Transfer<'_> {
 
     /// Whether nobody but us reads a body before all of it is here.
     fn takes_whole(&self) -> bool {
-        let settings = self.settings;
+        let settings = &self.settings;
         settings.stream != Some(true) && settings.hooks.is_empty() && settings.sink.is_none()
     }
 
     /// Where the hop goes.
-    fn route(&self, hop: &Hop<'_>) -> Result<Arc<Route>, Error> {
+    fn route(&self, hop: &Hop) -> Result<Arc<Route>, Error> {
         let url = &hop.url;
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
@@ -603,7 +707,7 @@ impl Transfer<'_> {
             mem::forget((call, response));
             return Err(Error::forked());
         }
-        Error::check(self.control, format_args!(" in a {what}"))?;
+        Error::check(&self.control, format_args!(" in a {what}"))?;
         if result.is_err() {
             let text = call.failure.unwrap_or_else(|| {
                 format!("A {what} returned other than RF_OK, and set no message with rf_hook_fail")
@@ -611,20 +715,31 @@ impl Transfer<'_> {
             return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
         }
         let Some(replacement) = call.replacement else { return Ok(response) };
-        replacement.answer(self.control, |source| {
+        replacement.answer(&self.control, |source| {
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
             Box::new(Limited { source, control, limit, seen: 0 })
         });
         Ok(replacement)
     }
 
-    /// Brings the last response into the state in which the user gets it.
-    fn finish(&self, response: &Arc<Response>, method: &str) -> Result<(), Error> {
+    /// The last response, as the user gets it.
+    fn finish(&self, response: Arc<Response>, method: &str) -> Outcome {
+        self.take_body(&response, method)?;
+        let response = match &self.settings.background {
+            Some(background) => self.call(&**background, "background callback", response)?,
+            None => response,
+        };
+        self.control.check()?;
+        Ok(response)
+    }
+
+    /// Reads the body, or leaves it to be read.
+    fn take_body(&self, response: &Arc<Response>, method: &str) -> Result<(), Error> {
         match &self.settings.sink {
             // There is nothing to write, and what the file has may be what was asked about.
             Some(Sink::File(_)) if method == "HEAD" || response.status() == 304 => read_whole(response),
             Some(Sink::File(path)) => {
-                let mut file = OutputFile::create(path.as_ref(), self.control)?;
+                let mut file = OutputFile::create(path.as_ref(), &self.control)?;
                 response.drain(&mut |piece| file.write(piece))?;
                 file.complete()
             }
@@ -634,7 +749,7 @@ impl Transfer<'_> {
                 if self.control.origin().has_left() { Err(Error::forked()) } else { written }
             }),
             None if self.settings.stream == Some(true) => {
-                self.request.owner.remember_stream(self.control);
+                self.request.owner.remember_stream(&self.control);
                 Ok(())
             }
             None => read_whole(response),

@@ -162,12 +162,12 @@ impl Error {
         let message = message.into();
         // What a hook says is the user's own.
         let message = if kind == Hook { message } else { presentable(message) };
-        Error::plain(kind, message)
+        Error::plain(kind, Terminated::new(message))
     }
 
     /// The same, with a message that needs no second look.
-    fn plain(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: Terminated::new(message), url: None, about: About::Nothing, os_code: 0 }
+    fn plain(kind: ErrorKind, message: Terminated) -> Error {
+        Error { kind, message, url: None, about: About::Nothing, os_code: 0 }
     }
 
     /// An error of the operating system: its text follows `what`, and its number is kept.
@@ -250,16 +250,16 @@ impl Error {
     }
 
     pub fn cancelled() -> Error {
-        Error::plain(Cancelled, "The future was cancelled")
+        Error::plain(Cancelled, Terminated::copy_of("The future was cancelled"))
     }
 
     pub fn aborted() -> Error {
-        Error::plain(Aborted, "The request was aborted")
+        Error::plain(Aborted, Terminated::copy_of("The request was aborted"))
     }
 
     /// What a forked child finds instead of an outcome.
     pub fn forked() -> Error {
-        Error::plain(Shutdown, "The request belongs to the process that forked this one")
+        Error::plain(Shutdown, Terminated::copy_of("The request belongs to the process that forked this one"))
     }
 
     /// Why a request was stopped; `during` says in which moment, and continues the sentence.

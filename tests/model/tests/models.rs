@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use loom::thread::{self, JoinHandle};
 use model::future::control::Control;
+use model::future::deadlock::Way;
 use model::future::monitor::{Monitor, Until};
 use model::future::ticket::{Holder, Ticket};
 use model::future::wait::{Completed, ReturnWhen, WaitError, wait_many, wait_one};
+use model::future::waiting::{Aside, Reason, Waiting};
 use model::future::{Future, State, Work};
 
 fn in_every_order(model: impl Fn() + Send + Sync + 'static) {
@@ -301,6 +303,116 @@ fn callbacks_run_in_the_order_in_which_they_were_added() {
         assert_eq!(called.len(), 2);
         // Those that one thread runs keep their order. One that comes late runs at once, where it was added.
         assert!(called[0].0 != called[1].0 || called[0].1 < called[1].1, "{called:?}");
+    });
+}
+
+// ---- requests that wait between two of their steps ----
+
+struct NoReason;
+
+impl Reason for NoReason {
+    fn ways(&self) -> Vec<Way> {
+        Vec::new()
+    }
+}
+
+/// Counts how often it goes on.
+struct Counting(Arc<AtomicUsize>);
+
+impl Counting {
+    fn go_on(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Aside for Counting {
+    fn resume(self: Box<Self>) {
+        self.go_on();
+    }
+
+    fn end(self: Box<Self>) {
+        self.go_on();
+    }
+}
+
+#[test]
+fn what_is_put_aside_goes_on_once() {
+    in_every_order(|| {
+        let waiting = Waiting::new(NoReason);
+        let count = Arc::new(AtomicUsize::new(0));
+        let (for_worker, counting) = (waiting.clone(), Counting(count.clone()));
+        let worker = thread::spawn(move || {
+            if let Some(back) = for_worker.put_aside(Box::new(counting)) {
+                back.go_on();
+            }
+        });
+        let for_giver = waiting.clone();
+        let giver = thread::spawn(move || for_giver.resume());
+        waiting.end();
+        giver.join().unwrap();
+        worker.join().unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_thread_that_waits_is_woken() {
+    in_every_order(|| {
+        let waiting = Waiting::new(NoReason);
+        let giver = {
+            let waiting = waiting.clone();
+            thread::spawn(move || waiting.resume())
+        };
+        waiting.block(Until::Forever);
+        giver.join().unwrap();
+    });
+}
+
+/// A request whose first turn has not come: what a worker does with it when it goes on.
+struct BeforeItsTurn(JobFuture, Arc<Control>);
+
+impl BeforeItsTurn {
+    fn go_on(&self) {
+        if self.1.check().is_ok() && self.0.begin() {
+            self.0.finish(Outcome(What::Result, None));
+        }
+    }
+}
+
+impl Aside for BeforeItsTurn {
+    fn resume(self: Box<Self>) {
+        self.go_on();
+    }
+
+    fn end(self: Box<Self>) {
+        self.go_on();
+    }
+}
+
+#[test]
+fn what_waits_for_its_turn_is_cancelled_or_begins() {
+    in_every_order(|| {
+        let drops: Arc<Drops> = Arc::default();
+        let future = pending_with(&drops);
+        let control = Arc::new(Control::new());
+        let work = future.take(&control, |_| false).expect("nobody else has taken it");
+        drop(work);
+        let waiting = Waiting::new(NoReason);
+        control.attach_waiting(&waiting);
+        let giver = {
+            let waiting = waiting.clone();
+            thread::spawn(move || waiting.resume())
+        };
+        let canceller = spawn(&future, |future| future.cancel());
+        if let Some(back) = waiting.put_aside(Box::new(BeforeItsTurn(future.clone(), control.clone()))) {
+            back.go_on();
+        }
+        giver.join().unwrap();
+        let cancelled = canceller.join().unwrap();
+        let end = if cancelled { &What::Cancelled } else { &What::Result };
+        assert_eq!(what(&future), Some(end));
+        control.detach_waiting();
+        assert_eq!(get(&drops, |drops| &drops.ticket), 1);
     });
 }
 

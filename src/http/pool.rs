@@ -1,0 +1,393 @@
+//! The pool: where connections rest between requests, and where requests stand in line for one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
+use std::mem;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use super::adapter::AdapterSettings;
+use super::connection::Connection;
+use super::route::{IdentityHasher, Route};
+use crate::future::control::Control;
+use crate::future::deadlock::Way;
+use crate::future::waiting::{Reason, Waiting};
+use crate::message::error::Error;
+use crate::system::fork;
+use crate::system::lock::Mutex;
+
+pub struct Pool {
+    /// The generation of processes that has its connections: in a forked child nobody takes the lock, which a thread
+    /// that is not there may hold.
+    made_in: u32,
+    settings: AdapterSettings,
+    hosts: Mutex<Hosts>,
+}
+
+#[derive(Default)]
+struct Hosts {
+    table: HashMap<Arc<Route>, Host, BuildHasherDefault<IdentityHasher>>,
+    clock: u64,
+    closed: bool,
+}
+
+/// Connections that are to be closed: by whoever has let go of the lock.
+type Surplus = Vec<Box<Connection>>;
+
+#[derive(Default)]
+struct Host {
+    #[allow(clippy::vec_box)] // They are moved about, and are boxed once.
+    idle: Vec<Box<Connection>>,
+    in_use: usize,
+    used_at: u64,
+    /// Those who have a connection, where others may wait for it.
+    holders: Vec<(u64, Weak<Control>)>,
+    /// Those who wait for one, in the order in which they came. There are none unless all places are taken.
+    line: BTreeMap<u64, Arc<InLine>>,
+}
+
+/// How a request comes to a connection.
+#[derive(Default)]
+pub enum Turn {
+    /// It need not wait for any.
+    #[default]
+    Free,
+    /// It stands in line.
+    Waits(Ticket),
+    /// It has the right to one.
+    Come(Lease),
+    /// It has got one.
+    Connected(Box<Connection>, Lease),
+}
+
+/// A request in line, and what it got there.
+struct InLine {
+    waiting: Arc<Waiting>,
+    control: Weak<Control>,
+    granted: Mutex<Option<Lease>>,
+}
+
+/// The place in line of one request, which it leaves with this.
+pub struct Ticket {
+    pool: Weak<Pool>,
+    route: Arc<Route>,
+    number: u64,
+    in_line: Arc<InLine>,
+}
+
+/// Why a request waits: others have all connections.
+struct AllInUse {
+    pool: Weak<Pool>,
+    route: Arc<Route>,
+}
+
+impl Reason for AllInUse {
+    fn ways(&self) -> Vec<Way> {
+        let Some(pool) = self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in)) else {
+            return Vec::new();
+        };
+        let hosts = pool.hosts.lock();
+        let holders: Vec<_> = hosts.table.get(&self.route).map_or_else(Vec::new, |host| {
+            host.holders.iter().map(|(_, control)| control.upgrade()).collect()
+        });
+        drop(hosts);
+        let way = |control: &Option<Arc<Control>>| {
+            control.as_ref().map_or(Way::Open, |control| control.way_by_thread())
+        };
+        holders.iter().map(way).collect()
+    }
+}
+
+impl Pool {
+    pub fn new(settings: AdapterSettings) -> Arc<Pool> {
+        Arc::new(Pool { made_in: fork::generation(), settings, hosts: Mutex::default() })
+    }
+
+    /// Under `pool_block`: a place for a request that has none, or what it waits for.
+    pub fn turn(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        route: &Arc<Route>,
+        control: &Arc<Control>,
+    ) -> Result<Option<Arc<Waiting>>, Error> {
+        let ended = || {
+            let most = self.settings.pool_maxsize;
+            Error::check(
+                control,
+                format_args!(" while waiting for a connection to {route}: all {most} are in use"),
+            )
+        };
+        match turn {
+            Turn::Come(_) | Turn::Connected(..) => return Ok(None),
+            Turn::Free => {
+                let mut hosts = self.hosts.lock();
+                let known = hosts.table.len();
+                let (number, host) = hosts.touch(route);
+                if host.in_use < self.settings.pool_maxsize {
+                    let lease = host.lend(number, Arc::downgrade(control), self, route);
+                    let surplus = hosts.make_room(known, self.settings.pool_connections);
+                    drop(hosts);
+                    drop(surplus);
+                    *turn = Turn::Come(lease);
+                    return Ok(None);
+                }
+                let pool = Arc::downgrade(self);
+                let in_line = Arc::new(InLine {
+                    waiting: Waiting::new(AllInUse { pool: pool.clone(), route: route.clone() }),
+                    control: Arc::downgrade(control),
+                    granted: Mutex::default(),
+                });
+                host.line.insert(number, in_line.clone());
+                drop(hosts);
+                control.attach_waiting(&in_line.waiting);
+                *turn = Turn::Waits(Ticket { pool, route: route.clone(), number, in_line });
+            }
+            Turn::Waits(_) => {}
+        }
+        let Turn::Waits(ticket) = turn else { return Ok(None) };
+        let waiting = ticket.in_line.waiting.clone();
+        let granted = ticket.in_line.granted.lock().take();
+        let is_over = ended();
+        if granted.is_none() && is_over.is_ok() {
+            return Ok(Some(waiting));
+        }
+        control.detach_waiting();
+        *turn = granted.map_or(Turn::Free, Turn::Come);
+        is_over.map(|()| None)
+    }
+
+    /// The right to one connection of the route's host, and, unless a `fresh` one is wanted, an idle one that is
+    /// still good, if there is one.
+    #[inline]
+    pub fn take(
+        self: &Arc<Self>,
+        turn: Turn,
+        route: &Arc<Route>,
+        fresh: bool,
+    ) -> (Option<Box<Connection>>, Lease) {
+        let mut lease = match turn {
+            Turn::Connected(connection, lease) => return (Some(connection), lease),
+            Turn::Come(lease) => Some(lease),
+            Turn::Free | Turn::Waits(_) => None,
+        };
+        loop {
+            let mut hosts = self.hosts.lock();
+            let known = hosts.table.len();
+            let (number, host) = hosts.touch(route);
+            let mut idle = if fresh { None } else { host.idle.pop() };
+            let lent = lease.take().unwrap_or_else(|| host.lend(number, Weak::new(), self, route));
+            // A fresh one takes the place of one that rests: under `pool_block` there are never more.
+            let is_full =
+                self.settings.pool_block && host.in_use + host.idle.len() > self.settings.pool_maxsize;
+            let evicted = (fresh && is_full && !host.idle.is_empty()).then(|| host.idle.remove(0));
+            let surplus = hosts.make_room(known, self.settings.pool_connections);
+            drop(hosts);
+            drop((evicted, surplus));
+            // The probe is a system call: not under the lock.
+            if idle.as_mut().is_none_or(|connection| connection.is_idle()) {
+                return (idle, lent);
+            }
+            lease = Some(lent);
+        }
+    }
+
+    /// Closes what rests and keeps nothing from now on. Who has a connection goes on, and so does who waits for one.
+    pub fn close(&self) {
+        let mut hosts = self.hosts.lock();
+        hosts.closed = true;
+        let idle: Vec<_> = hosts.table.values_mut().flat_map(|host| mem::take(&mut host.idle)).collect();
+        hosts.table.retain(|_, host| host.in_use > 0);
+        drop(hosts);
+        drop(idle);
+    }
+
+    pub fn idle_count(&self) -> usize {
+        self.hosts.lock().table.values().map(|host| host.idle.len()).sum()
+    }
+
+    pub fn idle_since(&self) -> Vec<Instant> {
+        let hosts = self.hosts.lock();
+        hosts.table.values().flat_map(|host| &host.idle).map(|connection| connection.used_at).collect()
+    }
+
+    pub fn close_idle_before(&self, at: Instant) {
+        let is_old = |connection: &mut Box<Connection>| connection.used_at < at;
+        let mut hosts = self.hosts.lock();
+        let old: Vec<_> =
+            hosts.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_old)).collect();
+        drop(hosts);
+        // To close is a system call: not under the lock.
+        drop(old);
+    }
+
+    /// A connection of this route is used no more. What it was goes back, and who waits for it goes on.
+    #[inline]
+    fn give_back(self: &Arc<Self>, route: &Arc<Route>, number: u64, connection: Option<Box<Connection>>) {
+        let mut hosts = self.hosts.lock();
+        let closed = hosts.closed;
+        let Some(host) = hosts.table.get_mut(route) else { return };
+        host.in_use = host.in_use.saturating_sub(1);
+        host.holders.retain(|(holder, _)| *holder != number);
+        let keep = !closed && host.idle.len() < self.settings.pool_maxsize;
+        let refused = match connection {
+            Some(connection) if keep => {
+                host.idle.push(connection);
+                None
+            }
+            refused => refused,
+        };
+        let next = host.line.pop_first();
+        if let Some((number, in_line)) = &next {
+            let lease = host.lend(*number, in_line.control.clone(), self, route);
+            *in_line.granted.lock() = Some(lease);
+        }
+        let surplus = hosts.trim(self.settings.pool_connections);
+        drop(hosts);
+        drop((refused, surplus));
+        if let Some((_, in_line)) = next {
+            in_line.waiting.resume();
+        }
+    }
+}
+
+impl Host {
+    /// One more is in use.
+    #[inline]
+    fn lend(&mut self, number: u64, holder: Weak<Control>, pool: &Arc<Pool>, route: &Arc<Route>) -> Lease {
+        self.in_use += 1;
+        if pool.settings.pool_block {
+            self.holders.push((number, holder));
+        }
+        Lease { pool: Arc::downgrade(pool), route: route.clone(), number, returned: false }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in)) else { return };
+        let mut hosts = pool.hosts.lock();
+        let left = hosts.table.get_mut(&self.route).and_then(|host| host.line.remove(&self.number));
+        drop(hosts);
+        // What it was given all the same goes to the next in line.
+        let granted = self.in_line.granted.lock().take();
+        drop((left, granted));
+    }
+}
+
+impl Hosts {
+    /// The host of a route, now the most recently used, and a number that nothing else has.
+    #[inline]
+    fn touch(&mut self, route: &Arc<Route>) -> (u64, &mut Host) {
+        self.clock += 1;
+        let host = self.table.entry(route.clone()).or_default();
+        host.used_at = self.clock;
+        (self.clock, host)
+    }
+
+    /// After a host was used, of which there were so many before.
+    #[must_use]
+    fn make_room(&mut self, known: usize, limit: usize) -> Surplus {
+        if self.table.len() <= known {
+            return Vec::new();
+        }
+        let mut surplus = self.trim(limit);
+        if self.table.len() > limit.max(1) {
+            // All are in use: they keep their counts, but nothing rests.
+            surplus.extend(self.table.values_mut().flat_map(|host| host.idle.drain(..)));
+        }
+        surplus
+    }
+
+    /// While there are more hosts than remembered, those out of use give way, the least recently used one first. Their
+    /// connections are for the caller to close: not under the lock.
+    #[must_use]
+    fn trim(&mut self, limit: usize) -> Surplus {
+        let mut surplus = Vec::new();
+        while self.table.len() > limit.max(1) {
+            let unused = self.table.iter().filter(|(_, host)| host.in_use == 0);
+            let oldest = unused.min_by_key(|(_, host)| host.used_at).map(|(route, _)| route.clone());
+            // The others are in use. Each leaves with its last request.
+            let Some(gone) = oldest.and_then(|oldest| self.table.remove(&oldest)) else { break };
+            surplus.extend(gone.idle);
+        }
+        surplus
+    }
+}
+
+/// Where a connection goes when its answer is read: to whoever waits for it here, or back to the pool.
+#[derive(Default)]
+pub struct Place(Mutex<Placed>);
+
+#[derive(Default)]
+enum Placed {
+    #[default]
+    Awaited,
+    Here(Box<Connection>, Lease),
+    /// Nobody waits any more.
+    Left,
+}
+
+impl Place {
+    pub fn put(&self, connection: Box<Connection>, lease: Lease) {
+        let mut placed = self.0.lock();
+        if matches!(*placed, Placed::Left) {
+            drop(placed);
+            lease.give_back(connection);
+        } else {
+            *placed = Placed::Here(connection, lease);
+        }
+    }
+
+    /// The turn of the request that it is kept for, if it is here: with the connection, if that is still good.
+    pub fn take(&self) -> Option<Turn> {
+        let placed = mem::replace(&mut *self.0.lock(), Placed::Left);
+        let Placed::Here(mut connection, lease) = placed else { return None };
+        connection.rest();
+        Some(if connection.is_idle() { Turn::Connected(connection, lease) } else { Turn::Come(lease) })
+    }
+
+    /// Nobody waits any more: the connection goes back to the pool, now or when it comes.
+    pub fn give_back(&self) {
+        let placed = mem::replace(&mut *self.0.lock(), Placed::Left);
+        if let Placed::Here(connection, lease) = placed {
+            lease.give_back(connection);
+        }
+    }
+}
+
+/// The right to one connection of a host. Dropping it says that the connection is gone.
+pub struct Lease {
+    pool: Weak<Pool>,
+    route: Arc<Route>,
+    number: u64,
+    returned: bool,
+}
+
+impl Lease {
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The connection can be used again.
+    pub fn give_back(mut self, mut connection: Box<Connection>) {
+        self.returned = true;
+        connection.rest();
+        if let Some(pool) = self.pool() {
+            pool.give_back(&self.route, self.number, Some(connection));
+        }
+    }
+
+    fn pool(&self) -> Option<Arc<Pool>> {
+        self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.returned
+            && let Some(pool) = self.pool()
+        {
+            pool.give_back(&self.route, self.number, None);
+        }
+    }
+}

@@ -1,0 +1,435 @@
+/* A request that waits between two of its steps holds no worker. Under pool_block it waits for a place in the pool: it is
+   pending meanwhile, others run, and whatever ends it ends it at once. */
+#include "wire.h"
+
+static rf_session *session_with(size_t workers, size_t size) {
+  rf_config *config = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_workers(config, workers));
+  CHECK_OK(rf_config_set_pool_maxsize(config, size));
+  CHECK_OK(rf_config_set_pool_block(config, true));
+  return session_of(config);
+}
+
+/* The same server by another name: its connections are others. */
+static const char *elsewhere(const char *path) {
+  return text("http://localhost:%s%s", env("RF_TEST_HTTP_PORT"), path);
+}
+
+/* A request that has the only place until its gate is opened. */
+static rf_future *occupy(rf_session *session, const char *gate) {
+  rf_future *slow = get(session, gate_url(gate), NULL);
+  gate_wait(gate, 1);
+  return slow;
+}
+
+static void release(rf_future *slow, const char *gate) {
+  gate_open(gate);
+  RESPONSE(slow);
+  rf_future_free(slow);
+}
+
+static void count_one(rf_future *future, void *count) {
+  (void)future;
+  INCREMENT(*(int *)count);
+}
+
+/* ---- no worker is held ---- */
+
+static void others_run_meanwhile(void) {
+  rf_session *session = session_with(2, 1);
+  const char *gate = unique("others");
+  rf_future *slow = occupy(session, gate), *waiting[20];
+  int called = 0;
+  for (int i = 0; i < 20; i++) {
+    waiting[i] = get(session, http("/hello"), NULL);
+    CHECK_OK(rf_future_add_done_callback(waiting[i], count_one, &called, NULL));
+  }
+  /* There is one worker left, and it has nothing to do. */
+  for (int i = 0; i < 50; i++) {
+    rf_future *other = get(session, elsewhere("/hello"), NULL);
+    CHECK_STR("Hello, world!", rf_response_text(RESPONSE(other), NULL));
+    rf_future_free(other);
+  }
+  for (int i = 0; i < 20; i++) {
+    CHECK(!rf_future_running(waiting[i]));
+    CHECK(!rf_future_done(waiting[i]));
+  }
+  release(slow, gate);
+  for (int i = 0; i < 20; i++) {
+    CHECK_STR("Hello, world!", rf_response_text(RESPONSE(waiting[i]), NULL));
+    EVENTUALLY(LOAD(called) > i);
+    rf_future_free(waiting[i]);
+  }
+  EVENTUALLY(LOAD(called) == 20);
+  rf_session_free(session);
+}
+
+/* First in line, first served: the order in which a server that answers one after the other gets them. */
+typedef struct order {
+  int seen[64], count;
+} order;
+
+static void note(wire_connection *connection, void *user_data) {
+  order *order = user_data;
+  while (wire_next(connection)) {
+    const char *number = strstr(connection->request, "/n");
+    order->seen[order->count++ % 64] = number != NULL ? atoi(number + 2) : -1;
+    sleep_ms(2);
+    wire_answer(connection, "200 OK", "", "noted");
+  }
+}
+
+static void first_in_first_out(void) {
+  static order order;
+  wire *server = wire_start(note, &order);
+  rf_session *session = session_with(1, 1);
+  rf_future *futures[40];
+  for (int i = 0; i < 40; i++) futures[i] = get(session, wire_url(server, text("/n%d", i)), NULL);
+  for (int i = 0; i < 40; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+  CHECK_INT(40, order.count);
+  for (int i = 0; i < 40; i++) CHECK_INT(i, order.seen[i]);
+  CHECK_INT(1, wire_connections(server));
+  rf_session_free(session);
+  wire_stop(server);
+}
+
+/* The reader of a stream has its place until it is done: whatever thread that is, the next one goes on. */
+static void a_stream_has_its_place(void) {
+  for (int how = 0; how < 3; how++) {
+    rf_session *session = session_with(2, 1);
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_stream(options, true));
+    rf_future *stream = get(session, http("/bytes/100000"), options);
+    const rf_response *response = RESPONSE(stream);
+    rf_future *next = get(session, http("/hello"), NULL);
+    sleep_ms(50);
+    CHECK(!rf_future_done(next));
+    if (how == 0) rf_response_content(response, NULL);
+    if (how == 1) rf_response_close(response);
+    if (how == 2) rf_future_free(stream);
+    RESPONSE(next);
+    rf_future_free(next);
+    if (how < 2) rf_future_free(stream);
+    rf_options_free(options);
+    rf_session_free(session);
+  }
+}
+
+/* Each hop stands in line for its own server, and has left the place of the last one before. */
+static void each_hop_waits_for_itself(void) {
+  rf_session *session = session_with(3, 1);
+  const char *gate = unique("hop");
+  rf_future *slow = occupy(session, gate), *futures[8];
+  for (int i = 0; i < 8; i++) {
+    futures[i] = get(session, elsewhere(text("/redirect-to?url=%s", http("/hello"))), NULL);
+  }
+  for (int i = 0; i < 8; i++) EVENTUALLY(rf_future_running(futures[i])); /* the first hop is over */
+  rf_future *other = get(session, elsewhere("/hello"), NULL);
+  RESPONSE(other);
+  rf_future_free(other);
+  release(slow, gate);
+  for (int i = 0; i < 8; i++) {
+    CHECK_STR("Hello, world!", rf_response_text(RESPONSE(futures[i]), NULL));
+    rf_future_free(futures[i]);
+  }
+  rf_session_free(session);
+}
+
+/* ---- ends ---- */
+
+static void it_is_ended_at_once(void) {
+  rf_session *session = session_with(2, 1);
+  const char *gate = unique("ended");
+  rf_future *slow = occupy(session, gate);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 100));
+  int called = 0;
+  for (int how = 0; how < 3; how++) {
+    int64_t start = now_ms();
+    rf_future *waiting = get(session, http("/hello"), how == 2 ? options : NULL);
+    CHECK_OK(rf_future_add_done_callback(waiting, count_one, &called, NULL));
+    if (how < 2) sleep_ms(30);
+    CHECK(!rf_future_running(waiting));
+    if (how == 0) CHECK(rf_future_cancel(waiting));
+    if (how == 1) CHECK(rf_future_abort(waiting));
+    if (how < 2) {
+      ERROR_OF(RF_ERROR_CANCELLED, waiting);
+    } else {
+      const rf_error *error = ERROR_OF(RF_ERROR_TIMEOUT, waiting);
+      CHECK_HAS("while waiting for a connection to", rf_error_message(error));
+    }
+    CHECK_RANGE(how == 2 ? 99 : 0, (how == 2 ? 150 : 80) * patience(), now_ms() - start);
+    EVENTUALLY(LOAD(called) == how + 1);
+    rf_future_free(waiting);
+  }
+  rf_options_free(options);
+  /* What left the line is not in the way of who comes later. */
+  rf_future *last = get(session, http("/hello"), NULL);
+  release(slow, gate);
+  RESPONSE(last);
+  rf_future_free(last);
+  rf_session_free(session);
+}
+
+/* The second hop waits: that one runs, so it cannot be cancelled, but aborted. */
+static void a_running_one_is_aborted_and_late(void) {
+  rf_session *session = session_with(2, 1);
+  const char *gate = unique("second");
+  rf_future *slow = occupy(session, gate);
+  rf_options *options = new_options();
+  for (int late = 0; late < 2; late++) {
+    CHECK_OK(rf_options_set_deadline(options, late ? 200 : LONG_MS));
+    int64_t start = now_ms();
+    rf_future *waiting = get(session, elsewhere(text("/redirect-to?url=%s", http("/hello"))), options);
+    EVENTUALLY(rf_future_running(waiting));
+    sleep_ms(50);
+    CHECK(!rf_future_cancel(waiting));
+    if (!late) CHECK(rf_future_abort(waiting));
+    const rf_error *error = ERROR_OF(late ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, waiting);
+    if (late) CHECK_HAS("while waiting for a connection to", rf_error_message(error));
+    CHECK_RANGE(0, (late ? 250 : 150) * patience(), now_ms() - start);
+    rf_future_free(waiting);
+  }
+  rf_options_free(options);
+  release(slow, gate);
+  rf_session_free(session);
+}
+
+typedef struct closer {
+  rf_session *session;
+  int mode, is_closed;
+} closer;
+
+static void *close_it(void *user_data) {
+  closer *closer = user_data;
+  CHECK_OK(rf_session_close(closer->session, closer->mode));
+  __atomic_store_n(&closer->is_closed, 1, __ATOMIC_SEQ_CST);
+  return NULL;
+}
+
+static void closing_a_session(void) {
+  static const int modes[] = {RF_CLOSE_WAIT, RF_CLOSE_CANCEL_PENDING, RF_CLOSE_ABORT};
+  for (int i = 0; i < 3; i++) {
+    rf_session *session = session_with(2, 1);
+    const char *gate = unique("close");
+    rf_future *slow = occupy(session, gate), *waiting[10];
+    for (int n = 0; n < 10; n++) waiting[n] = get(session, http("/hello"), NULL);
+    sleep_ms(30); /* some of them stand in line by now */
+    closer closer = {session, modes[i], 0};
+    pthread_t thread;
+    CHECK_INT(0, pthread_create(&thread, NULL, close_it, &closer));
+    if (modes[i] != RF_CLOSE_WAIT) {
+      for (int n = 0; n < 10; n++) ERROR_OF(RF_ERROR_CANCELLED, waiting[n]);
+    }
+    if (modes[i] == RF_CLOSE_ABORT) {
+      ERROR_OF(RF_ERROR_ABORTED, slow);
+    } else {
+      sleep_ms(50);
+      CHECK(!LOAD(closer.is_closed));
+      gate_open(gate);
+      RESPONSE(slow);
+    }
+    CHECK_INT(0, pthread_join(thread, NULL));
+    for (int n = 0; n < 10; n++) {
+      if (modes[i] == RF_CLOSE_WAIT) RESPONSE(waiting[n]);
+      rf_future_free(waiting[n]);
+    }
+    rf_future_free(slow);
+    rf_session_free(session);
+    if (modes[i] == RF_CLOSE_ABORT) gate_open(gate);
+  }
+}
+
+/* Workers stay for what was put aside, and leave when that is over. */
+static void shutting_an_executor_down(void) {
+  for (int cancel = 0; cancel < 2; cancel++) {
+    rf_executor *executor = NULL;
+    CHECK_OK(rf_executor_new_threads(3, &executor));
+    rf_config *config = NULL;
+    CHECK_OK(rf_config_new(&config));
+    CHECK_OK(rf_config_set_executor(config, executor));
+    CHECK_OK(rf_config_set_pool_maxsize(config, 1));
+    CHECK_OK(rf_config_set_pool_block(config, true));
+    rf_session *session = session_of(config);
+    const char *gate = unique("shutdown");
+    rf_future *slow = occupy(session, gate), *waiting[5];
+    for (int n = 0; n < 5; n++) waiting[n] = get(session, http("/hello"), NULL);
+    sleep_ms(50);
+    CHECK_OK(rf_executor_shutdown(executor, false, cancel));
+    gate_open(gate);
+    CHECK_OK(rf_executor_shutdown(executor, true, cancel));
+    CHECK(rf_future_done(slow));
+    for (int n = 0; n < 5; n++) {
+      CHECK(rf_future_done(waiting[n]));
+      if (cancel) ERROR_OF(RF_ERROR_CANCELLED, waiting[n]);
+      if (!cancel) RESPONSE(waiting[n]);
+      rf_future_free(waiting[n]);
+    }
+    rf_future_free(slow);
+    rf_session_free(session);
+    rf_executor_free(executor);
+  }
+}
+
+/* The base of a session may be closed before: who waits goes on all the same. */
+static void closing_the_base(void) {
+  rf_session *base = session_with(2, 1), *derived = NULL;
+  rf_config *config = NULL;
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_base_session(config, base));
+  CHECK_OK(rf_session_new(config, &derived));
+  rf_config_free(config);
+  const char *gate = unique("base");
+  rf_future *slow = occupy(derived, gate), *waiting = get(derived, http("/hello"), NULL);
+  sleep_ms(30);
+  CHECK_OK(rf_session_close(base, RF_CLOSE_WAIT));
+  release(slow, gate);
+  RESPONSE(waiting);
+  rf_future_free(waiting);
+  rf_session_free(derived);
+  rf_session_free(base);
+}
+
+/* ---- what can never end ---- */
+
+typedef struct nested {
+  rf_session *session;
+  int status;
+} nested;
+
+static rf_status ask_again(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response;
+  nested *nested = user_data;
+  rf_future *future = get(nested->session, http("/hello"), NULL);
+  const rf_response *answer = NULL;
+  nested->status = rf_future_result(future, RF_FOREVER, &answer);
+  if (nested->status != RF_OK) rf_future_abort(future);
+  rf_future_free(future);
+  return RF_OK;
+}
+
+static rf_status ask_before(rf_prepared *prepared, void *user_data) {
+  (void)prepared;
+  return ask_again(NULL, NULL, user_data);
+}
+
+/* A function that waits for a request whose place its own request has is told, on threads of the library's and on the
+   program's own. */
+static rf_status run_on_a_thread(rf_task *task, void *user_data);
+
+static void *run_task(void *task) {
+  rf_task_run(task);
+  return NULL;
+}
+
+static rf_status run_on_a_thread(rf_task *task, void *user_data) {
+  (void)user_data;
+  pthread_t thread;
+  CHECK_INT(0, pthread_create(&thread, NULL, run_task, task));
+  CHECK_INT(0, pthread_detach(thread));
+  return RF_OK;
+}
+
+static void waiting_for_ones_own_place_is_a_deadlock(void) {
+  for (int own = 0; own < 2; own++) {
+    for (int before = 0; before < 2; before++) {
+      rf_config *config = NULL;
+      CHECK_OK(rf_config_new(&config));
+      rf_executor *executor = NULL;
+      rf_executor_ops ops = {sizeof ops, run_on_a_thread, NULL};
+      if (own) CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
+      if (!own) CHECK_OK(rf_executor_new_threads(4, &executor));
+      CHECK_OK(rf_config_set_executor(config, executor));
+      CHECK_OK(rf_config_set_pool_maxsize(config, 1));
+      CHECK_OK(rf_config_set_pool_block(config, true));
+      nested nested = {session_of(config), -100};
+      rf_options *options = new_options();
+      CHECK_OK(rf_options_set_stream(options, true)); /* a hook of one that was read has no place any more */
+      if (before) CHECK_OK(rf_options_add_request_hook(options, ask_before, &nested, NULL));
+      if (!before) CHECK_OK(rf_options_add_hook(options, ask_again, &nested, NULL));
+      rf_future *future = get(nested.session, http("/bytes/100000"), options);
+      RESPONSE(future);
+      CHECK_STATUS(RF_E_DEADLOCK, nested.status);
+      rf_future_free(future);
+      /* With a second place there is a way. */
+      rf_options_free(options);
+      CHECK_OK(rf_session_close(nested.session, RF_CLOSE_WAIT));
+      rf_session_free(nested.session);
+      rf_executor_free(executor);
+    }
+  }
+  nested nested = {session_with(4, 2), -100};
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_request_hook(options, ask_before, &nested, NULL));
+  rf_future *future = get(nested.session, http("/hello"), options);
+  RESPONSE(future);
+  CHECK_STATUS(RF_OK, nested.status);
+  rf_future_free(future);
+  rf_options_free(options);
+  CHECK_OK(rf_session_close(nested.session, RF_CLOSE_WAIT));
+  rf_session_free(nested.session);
+}
+
+/* ---- all at random ---- */
+
+static rf_session *crowded;
+static int ended, kept, aborted;
+
+static void count_end(rf_future *future, void *user_data) {
+  (void)user_data;
+  const rf_response *response = NULL;
+  rf_status status = rf_future_result(future, 0, &response);
+  INCREMENT(ended);
+  if (status == RF_OK) INCREMENT(kept);
+  if (status != RF_OK) INCREMENT(aborted);
+}
+
+static void *submit_many(void *seed) {
+  unsigned state = (unsigned)(uintptr_t)seed;
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 20));
+  for (int i = 0; i < 200; i++) {
+    state = state * 1103515245u + 12345u;
+    unsigned what = (state >> 16) % 8;
+    const char *url = what % 2 ? http("/hello") : elsewhere("/redirect-to?url=/hello");
+    rf_future *future = get(crowded, url, what == 7 ? options : NULL);
+    CHECK_OK(rf_future_add_done_callback(future, count_end, NULL, NULL));
+    if (what == 6) rf_future_cancel(future);
+    if (what == 5) sleep_ms(1);
+    if (what >= 4) rf_future_abort(future);
+    rf_future_free(future);
+  }
+  rf_options_free(options);
+  return NULL;
+}
+
+static void everything_at_once(void) {
+  crowded = session_with(4, 1);
+  pthread_t all[4];
+  for (int i = 0; i < 4; i++) CHECK_INT(0, pthread_create(&all[i], NULL, submit_many, (void *)(uintptr_t)(i + 1)));
+  for (int i = 0; i < 4; i++) CHECK_INT(0, pthread_join(all[i], NULL));
+  CHECK_OK(rf_session_close(crowded, RF_CLOSE_WAIT));
+  CHECK_INT(800, ended);
+  CHECK_INT(800, kept + aborted);
+  CHECK(kept > 300);
+  rf_session_free(crowded);
+}
+
+int main(void) {
+  others_run_meanwhile();
+  first_in_first_out();
+  a_stream_has_its_place();
+  each_hop_waits_for_itself();
+  it_is_ended_at_once();
+  a_running_one_is_aborted_and_late();
+  closing_a_session();
+  shutting_an_executor_down();
+  closing_the_base();
+  waiting_for_ones_own_place_is_a_deadlock();
+  everything_at_once();
+  return finish();
+}
