@@ -45,6 +45,7 @@ programs! {
     endurance,
     ends,
     errors,
+    every_option,
     executor,
     forked,
     forked_busy,
@@ -218,6 +219,18 @@ fn null_arguments_knows_every_function() {
     let tested: Vec<&str> = words(&tested).chain(["rf_worker_main"]).collect();
     let missing: Vec<&str> = functions(&header).into_iter().filter(|name| !tested.contains(name)).collect();
     assert!(missing.is_empty(), "null_arguments*.c calls none of these: {missing:?}");
+}
+
+/// One that is added to the header has to stand in that program, with what shows that it survives the way elsewhere.
+#[test]
+fn every_option_knows_every_setter() {
+    let header = fs::read_to_string(root().join("include/requests_futures.h")).expect("the header");
+    let tested = fs::read_to_string(sources().join("every_option.c")).expect("every_option.c");
+    let tested: Vec<&str> = words(&tested).collect();
+    let is_setter = |name: &&str| name.starts_with("rf_options_set_") || name.starts_with("rf_options_add_");
+    let setters: Vec<&str> = functions(&header).into_iter().filter(is_setter).collect();
+    let missing: Vec<&&str> = setters.iter().filter(|name| !tested.contains(name)).collect();
+    assert!(setters.len() > 40 && missing.is_empty(), "every_option.c does not set these: {missing:?}");
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
