@@ -178,7 +178,8 @@ typedef enum rf_error_kind {
   RF_ERROR_CONTENT_DECODING = 17,
   // The streamed body was read already.
   RF_ERROR_STREAM_CONSUMED = 18,
-  // Reserved: a request whose retries are used up has the kind of its last failure.
+  // The attempts of rf_options_set_retry are used up, and the last response has a status that is to be tried
+  // again; rf_error_response has it. After other failures the kind is that of the last one.
   RF_ERROR_RETRY = 19,
   // The body has to be sent again and cannot be rewound.
   RF_ERROR_UNREWINDABLE_BODY = 20,
@@ -254,6 +255,9 @@ typedef struct rf_prepared rf_prepared;
 
 // What the server answered. Any thread may use it.
 typedef struct rf_response rf_response;
+
+// When a request is tried again.
+typedef struct rf_retry rf_retry;
 
 // What requests share: defaults, cookies, connections. Any thread may use it.
 typedef struct rf_session rf_session;
@@ -476,12 +480,13 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
-// gives nonsense before the response's head is complete. What may have been carried out is tried again only where
-// that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header.
-// Each try has the full time-outs; a deadline limits all of them. A kept connection that ends without a byte of
-// answer may have been closed while it lay idle: the request is sent once more, on a new one, and that is no try,
-// if nothing of it was written or it is repeatable: by its method, as above, or by an Idempotency-Key header. The
-// outcome is that of the last. Default: 0.
+// gives nonsense before the response's head is complete; and after 413, 429 and 503 with a Retry-After header,
+// when that says: an rf_retry of so many, see rf_retry_new. What may have been carried out is tried again only
+// where that does no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key
+// header. Each try has the full time-outs; a deadline limits all of them. A kept connection that ends without a
+// byte of answer may have been closed while it lay idle: the request is sent once more, on a new one, and that is
+// no try, if nothing of it was written or it is repeatable: by its method, as above, or by an Idempotency-Key
+// header. The outcome is that of the last. Default: 0.
 rf_status rf_config_set_max_retries(rf_config *config, uint32_t retries);
 
 // Frees a configuration. Sessions built from it are not affected.
@@ -661,6 +666,16 @@ rf_status rf_options_set_allow_redirects(rf_options *options, bool allow);
 // How many redirects are followed; one more is RF_ERROR_TOO_MANY_REDIRECTS. Default: 30.
 rf_status rf_options_set_max_redirects(rf_options *options, uint32_t limit);
 
+// When the request is tried again: a copy of these settings, in the place of the session's and of
+// rf_config_set_max_retries. NULL: those again. Of a session, by rf_session_update, NULL takes back what was set
+// before.
+rf_status rf_options_set_retry(rf_options *options, const rf_retry *retry);
+
+// Whether carrying the request out twice does no harm, whatever its method says: then it is tried again also
+// after something of it was sent. False: then it never is. Unless this is set, its method says so, and an
+// Idempotency-Key header.
+rf_status rf_options_set_repeatable(rf_options *options, bool repeatable);
+
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 // "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's
 // scheme is http, https, socks4, socks4a, socks5 or socks5h. User and password in it are sent to an HTTP proxy as
@@ -765,6 +780,67 @@ rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
 // Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port.
 // Host header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
+
+// ---- Retries ---------------------------------------------------------------------------------------------
+//
+// When a request that went wrong is tried again: urllib3's Retry. One rf_retry may serve many requests and sessions; it is
+// copied when it is set. What counts is the request's, else the session's, else the number of
+// rf_config_set_max_retries, which stands for an rf_retry of so many. Each redirect begins to count anew.
+//
+// Between two attempts no worker is held (on an executor of your own the thread of rf_task_run or rf_task_execute
+// waits, and so does a worker process). The future is running meanwhile. A deadline counts on: a pause that would
+// outlast it is not begun, and the outcome is that of the last attempt. An abort and RF_CLOSE_ABORT end a pause at
+// once; RF_CLOSE_CANCEL_PENDING ends it with the outcome of the last attempt; RF_CLOSE_WAIT waits for it. What is
+// tried again is not shown to hooks, and is not in the history; its cookies are kept. Request hooks and
+// authentication of your own run anew before each attempt.
+
+// Makes settings for at most `total` attempts after the first, of each hop. 0: none, also where the session has
+// some. Free them with rf_retry_free. One thread at a time may use them.
+rf_status rf_retry_new(uint32_t total, rf_retry **out);
+
+// At most so many of them after failures before anything was sent: no connection. Default: the total.
+rf_status rf_retry_set_connect(rf_retry *retry, uint32_t limit);
+
+// At most so many of them after failures once something was sent: the connection broke, timed out or gave
+// nonsense before the head of a response was complete. Default: the total.
+rf_status rf_retry_set_read(rf_retry *retry, uint32_t limit);
+
+// At most so many of them after a status. Default: the total.
+rf_status rf_retry_set_status(rf_retry *retry, uint32_t limit);
+
+// Adds a range of statuses that are tried again, both ends included. There is none by default. RF_E_INVALID: not
+// 100 <= first <= last <= 999.
+rf_status rf_retry_add_status(rf_retry *retry, int first, int last);
+
+// Which methods are tried again after something was sent, and after a status: names with spaces between them, or
+// "*" for all. Default: "GET HEAD PUT DELETE OPTIONS TRACE". Others are if they have an Idempotency-Key header,
+// or by rf_options_set_repeatable. RF_E_INVALID: empty, or not names of methods.
+rf_status rf_retry_set_methods(rf_retry *retry, const char *methods);
+
+// How long to pause: before the n-th retry of a hop `first_ms` * 2^(n-1), but no more than `most_ms` (RF_FOREVER:
+// no limit), less a random part of it, of up to `jitter`: 1 is from nothing to the whole pause. Default: 0,
+// 120,000, 0. urllib3 does not pause before the first retry; here that has its pause. RF_E_INVALID: a negative
+// time, or a jitter that is not between 0 and 1.
+rf_status rf_retry_set_backoff(rf_retry *retry, int64_t first_ms, int64_t most_ms, double jitter);
+
+// Whether a Retry-After header, in seconds or as a date, takes the place of the pause. Then 413, 429 and 503 that
+// carry one are tried again, too, though no range has them. One of more than `most_ms` (RF_FOREVER: no limit) is
+// not waited for: its response is the outcome. Default: true, 3,600,000. RF_E_INVALID: a negative time.
+rf_status rf_retry_set_retry_after(rf_retry *retry, bool respect, int64_t most_ms);
+
+// What comes of a status that is to be tried again when the attempts are used up. True, the default: the future
+// fails with RF_ERROR_RETRY, whose rf_error_response is the last response, body included. False: that is the
+// response.
+rf_status rf_retry_set_raise_on_status(rf_retry *retry, bool raise);
+
+// Bounds the load that retries add when everything fails. Each session has a bucket: it begins with 10, each
+// first attempt adds `share`, up to 100, and each retry takes 1. Nothing is tried again while it has less. So
+// with a share of 0.1, in the long run there is at most one retry for ten requests. Default: no bucket.
+// RF_E_INVALID: not above 0, or above 1.
+rf_status rf_retry_set_budget(rf_retry *retry, double share);
+
+// Frees the settings. Options that they were set in have a copy. NULL does nothing.
+void rf_retry_free(rf_retry *retry);
 
 // ---- A request about to be sent --------------------------------------------------------------------------
 //

@@ -71,6 +71,7 @@ programs! {
     real_proxies,
     redirects,
     responses,
+    retries,
     session,
     streaming,
     stress,

@@ -19,6 +19,8 @@ pub mod session;
 
 pub mod options;
 
+pub mod retry;
+
 pub mod prepared;
 
 pub mod hook;

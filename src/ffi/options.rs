@@ -24,7 +24,7 @@ use super::callback::{
 use super::handle::{self, OptionsBox};
 use super::types::{
     rf_background_fn, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_prepare_fn, rf_progress_fn,
-    rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
+    rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
     Auth, BodySource, Certificate, CustomAuth, Login, Options, Owned, Part, Query, Resolve, SharedReader,
@@ -375,6 +375,28 @@ pub unsafe extern "C" fn rf_options_set_allow_redirects(options: *mut rf_options
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_max_redirects(options: *mut rf_options, limit: u32) -> rf_status {
     change(options, || Ok(()), |options, ()| options.max_redirects = Some(limit))
+}
+
+/// When the request is tried again: a copy of these settings, in the place of the session's and of
+/// rf_config_set_max_retries. NULL: those again. Of a session, by rf_session_update, NULL takes back what was set before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_retry(options: *mut rf_options, retry: *const rf_retry) -> rf_status {
+    let check = || {
+        if retry.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: see rf_options_new.
+        unsafe { handle::peek(retry) }.map(|retry| Some(Arc::new(retry.clone())))
+    };
+    change(options, check, |options, retry| options.retry = Some(retry))
+}
+
+/// Whether carrying the request out twice does no harm, whatever its method says: then it is tried again also after
+/// something of it was sent. False: then it never is. Unless this is set, its method says so, and an Idempotency-Key
+/// header.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_repeatable(options: *mut rf_options, repeatable: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.repeatable = Some(repeatable))
 }
 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as

@@ -87,7 +87,8 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
 }
 
 /// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
-/// nonsense before the response's head is complete. What may have been carried out is tried again only where that does
+/// nonsense before the response's head is complete; and after 413, 429 and 503 with a Retry-After header, when that
+/// says: an rf_retry of so many, see rf_retry_new. What may have been carried out is tried again only where that does
 /// no harm: GET, HEAD, PUT, DELETE, OPTIONS and TRACE, and any method with an Idempotency-Key header. Each try has the
 /// full time-outs; a deadline limits all of them. A kept connection that ends without a byte of answer may have been
 /// closed while it lay idle: the request is sent once more, on a new one, and that is no try, if nothing of it was

@@ -80,7 +80,8 @@ pub enum rf_error_kind {
     RF_ERROR_CONTENT_DECODING = 17,
     /// The streamed body was read already.
     RF_ERROR_STREAM_CONSUMED = 18,
-    /// Reserved: a request whose retries are used up has the kind of its last failure.
+    /// The attempts of rf_options_set_retry are used up, and the last response has a status that is to be tried again;
+    /// rf_error_response has it. After other failures the kind is that of the last one.
     RF_ERROR_RETRY = 19,
     /// The body has to be sent again and cannot be rewound.
     RF_ERROR_UNREWINDABLE_BODY = 20,
@@ -185,6 +186,11 @@ pub struct rf_task {
 
 /// One call of a hook. It lives as long as the call, and belongs to its thread.
 pub struct rf_hook_call {
+    _opaque: [u8; 0],
+}
+
+/// When a request is tried again.
+pub struct rf_retry {
     _opaque: [u8; 0],
 }
 

@@ -53,6 +53,8 @@ pub struct Control {
     /// A forked child has copies of the sockets, but what is done to them is done to those of its parent.
     origin: Origin,
     aborted: AtomicBool,
+    /// It does not pause any more between two attempts.
+    hurried: AtomicBool,
     attached: Mutex<Attached>,
     deadline: OnceLock<Deadline>,
     /// The thread that runs the request (see [`thread::token`]), for the detection of deadlocks; 0 while none does.
@@ -84,6 +86,7 @@ impl Default for Control {
         Control {
             origin: Origin::here(),
             aborted: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             attached: Mutex::default(),
             deadline: OnceLock::new(),
             runner: AtomicUsize::new(0),
@@ -146,12 +149,10 @@ impl Control {
         if self.origin.is_inherited() {
             return;
         }
-        let waiting = match &*self.attached.lock() {
-            Attached::Waiting(waiting) => waiting.clone(),
-            _ => return,
-        };
         // Not under the lock: it may end here and now.
-        waiting.end();
+        if let Some(waiting) = self.waiting() {
+            waiting.end();
+        }
     }
 
     /// From now on this thread runs the request; 0: none does.
@@ -161,11 +162,7 @@ impl Control {
 
     /// What has to happen before the request is over, as far as that is known.
     pub fn way(&self) -> Way {
-        let waiting = match &*self.attached.lock() {
-            Attached::Waiting(waiting) => Some(waiting.clone()),
-            _ => None,
-        };
-        waiting.map_or_else(|| self.way_by_thread(), |waiting| waiting.way())
+        self.waiting().map_or_else(|| self.way_by_thread(), |waiting| waiting.way())
     }
 
     /// The same, of one that does not wait.
@@ -178,6 +175,29 @@ impl Control {
 
     pub fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::SeqCst)
+    }
+
+    /// A pause between two attempts ends, and no other one begins: the last attempt was the last.
+    pub fn hurry(&self) {
+        if self.origin.is_inherited() {
+            return;
+        }
+        self.hurried.store(true, Ordering::SeqCst);
+        if let Some(waiting) = self.waiting() {
+            waiting.resume();
+        }
+    }
+
+    pub fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::SeqCst)
+    }
+
+    /// What it waits for between two steps.
+    fn waiting(&self) -> Option<Arc<Waiting>> {
+        match &*self.attached.lock() {
+            Attached::Waiting(waiting) => Some(waiting.clone()),
+            _ => None,
+        }
     }
 
     /// Whether the request may go on.

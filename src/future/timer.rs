@@ -16,6 +16,10 @@ use crate::system::thread::with_signals_blocked;
 pub trait Expires: Send + Sync {
     fn is_over(&self) -> bool;
     fn expire(self: Arc<Self>);
+    /// Whether that takes no time and runs nothing of the user's.
+    fn is_brief(&self) -> bool {
+        false
+    }
 }
 
 struct Entry {
@@ -66,9 +70,9 @@ struct Timer {
 
 static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
-/// Has `what` expire at that time, unless it is over by then. Without a thread it does not: the worker that runs it
+/// Has `what` expire at that time, unless it is over by then. False: without a thread it does not. The worker that runs it
 /// later finds out.
-pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
+pub fn expire_at(at: Instant, what: Weak<dyn Expires>) -> bool {
     // References are dropped without the lock: each may be the last.
     let mut alive = Vec::new();
     let mut timer = TIMER.get().lock();
@@ -80,23 +84,30 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) {
     timer.needed += 1;
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
-    if !timer.running {
-        start(timer);
-    } else if first {
-        timer.notify_one();
+    let has_thread = if !timer.running {
+        start(timer)
     } else {
-        drop(timer);
-    }
+        if first {
+            timer.notify_one();
+        } else {
+            drop(timer);
+        }
+        true
+    };
     drop(alive);
+    has_thread
 }
 
 /// Starts the thread, without the lock: that may take long.
-fn start(mut timer: MonitorGuard<'_, Timer>) {
+fn start(mut timer: MonitorGuard<'_, Timer>) -> bool {
     timer.running = true;
     drop(timer);
-    if with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_err() {
+    let started =
+        with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_ok();
+    if !started {
         TIMER.get().lock().running = false;
     }
+    started
 }
 
 /// One of those that `expire_at` was called for is over. With the last one the thread ends.
@@ -117,7 +128,15 @@ fn run() {
             timer = timer.wait(until);
             continue;
         }
-        let due = timer.entries.pop();
+        let due = timer.entries.pop().and_then(|entry| entry.what.upgrade());
+        if due.as_ref().is_none_or(|what| what.is_brief()) {
+            drop(timer);
+            if let Some(what) = due {
+                what.expire();
+            }
+            timer = TIMER.get().lock();
+            continue;
+        }
         // Callbacks run in here: not under the lock, and not on the thread that the others wait for.
         if timer.entries.is_empty() {
             timer.running = false;
@@ -125,7 +144,7 @@ fn run() {
         } else {
             start(timer);
         }
-        if let Some(what) = due.and_then(|entry| entry.what.upgrade()) {
+        if let Some(what) = due {
             what.expire();
         }
         return;

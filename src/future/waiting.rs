@@ -5,9 +5,11 @@
 //! there: however many come, it goes on once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::future::deadlock::Way;
 use crate::future::monitor::{Monitor, Until};
+use crate::future::timer::Expires;
 
 /// A request put aside: all that it needs to go on.
 pub trait Aside: Send {
@@ -24,6 +26,8 @@ pub trait Reason: Send + Sync {
 
 pub struct Waiting {
     reason: Box<dyn Reason>,
+    /// When it is over whatever happens.
+    until: Option<Instant>,
     state: Monitor<State>,
 }
 
@@ -35,7 +39,12 @@ struct State {
 
 impl Waiting {
     pub fn new(reason: impl Reason + 'static) -> Arc<Waiting> {
-        Arc::new(Waiting { reason: Box::new(reason), state: Monitor::default() })
+        Arc::new(Waiting { reason: Box::new(reason), until: None, state: Monitor::default() })
+    }
+
+    /// A wait that is over at that time. Somebody has to wake it then.
+    pub fn until(until: Instant, reason: impl Reason + 'static) -> Arc<Waiting> {
+        Arc::new(Waiting { reason: Box::new(reason), until: Some(until), state: Monitor::default() })
     }
 
     /// Until somebody wakes it. It comes back where that has happened before: then it goes on at once.
@@ -50,6 +59,12 @@ impl Waiting {
 
     /// Waits on this thread until somebody wakes it, or until `until`.
     pub fn block(&self, until: Until) {
+        let until = match (self.until, until) {
+            (None, until) => until,
+            (Some(own), Until::At(at)) => Until::At(at.min(own)),
+            (Some(own), Until::Forever) => Until::At(own),
+            (Some(_), Until::Now) => Until::Now,
+        };
         let mut state = self.state.lock();
         while !state.woken && !until.has_passed() {
             state = state.wait(until);
@@ -82,5 +97,20 @@ impl Waiting {
     /// One of these has to go on before it does.
     pub fn way(&self) -> Way {
         Way::Any(self.reason.ways())
+    }
+}
+
+/// A wait for a time is over with that.
+impl Expires for Waiting {
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn expire(self: Arc<Waiting>) {
+        self.resume();
+    }
+
+    fn is_brief(&self) -> bool {
+        true
     }
 }

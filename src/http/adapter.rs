@@ -19,6 +19,7 @@ use crate::future::control::Control;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
+use crate::message::retry::Retry;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -33,6 +34,8 @@ pub struct AdapterSettings {
 
 pub struct Adapter {
     pub settings: AdapterSettings,
+    /// What `max_retries` says.
+    pub retry: Option<Arc<Retry>>,
     /// What proxies have asked for.
     pub proxy_digest: DigestCache,
     tls: TlsConfigs,
@@ -43,6 +46,7 @@ impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
         Adapter {
             settings,
+            retry: (settings.max_retries > 0).then(|| Arc::new(Retry::new(settings.max_retries))),
             proxy_digest: DigestCache::new(),
             tls: TlsConfigs::default(),
             pool: Pool::new(settings),

@@ -19,6 +19,7 @@ use crate::message::host::Authority;
 use crate::message::options::{Borrowed, Options, Query};
 use crate::message::prepared::{Body, Prepared, ReadBody};
 use crate::message::response::Response;
+use crate::message::retry::REPEATABLE;
 use crate::message::url::Url;
 
 /// What one hop sends.
@@ -184,10 +185,9 @@ impl Hop {
         Ok(())
     }
 
-    /// Whether carrying it out twice does no harm (RFC 9110, 9.2.2).
+    /// Whether carrying it out twice does no harm, as its method says.
     pub fn is_repeatable(&self) -> bool {
-        matches!(&*self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE")
-            || self.headers.has("Idempotency-Key")
+        REPEATABLE.contains(&&*self.method)
     }
 
     /// What cookies are chosen and stored by.

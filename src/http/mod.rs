@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod receive;
 pub mod recent;
 pub mod request;
+pub mod retry;
 pub mod route;
 pub mod send;
 mod set_cookie;

@@ -11,6 +11,7 @@ use super::adapter::Adapter;
 use super::adapter::AdapterSettings;
 use super::cookies::Jar;
 use super::digest::DigestCache;
+use super::retry::Bucket;
 use super::send::Sending;
 use crate::future::control::{Control, Deadline, Stopped};
 use crate::future::timer::Expires;
@@ -31,13 +32,15 @@ pub struct Shared {
     pub jar: Jar,
     pub digest: Arc<DigestCache>,
     pub adapter: Arc<Adapter>,
+    /// For retries that have a budget.
+    pub bucket: Bucket,
     /// Tells it from that of every other session of any process, for those who run its requests elsewhere.
     identity: OnceLock<Identity>,
 }
 
 impl Shared {
     pub fn new(jar: Jar, digest: Arc<DigestCache>, adapter: Arc<Adapter>) -> Shared {
-        Shared { jar, digest, adapter, identity: OnceLock::new() }
+        Shared { jar, digest, adapter, bucket: Bucket::default(), identity: OnceLock::new() }
     }
 
     pub fn identity(&self) -> Identity {

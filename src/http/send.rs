@@ -18,6 +18,7 @@ use super::progress::{Limited, Meter, Metered};
 use super::proxy::{Proxy, ProxyScheme, choice};
 use super::receive::{self, Answer, Exchange, Unanswered};
 use super::recent;
+use super::retry::{self, Cause, Last, Pause, Tries, retry_after};
 use super::route::{Route, Via};
 use super::socket::{self, Limits};
 use super::tls::TlsSettings;
@@ -25,10 +26,12 @@ use crate::future::control::Control;
 use crate::future::waiting::Waiting;
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
+use crate::message::head::Head;
 use crate::message::host::same_host;
 use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
 use crate::message::prepared::{Prepared, Verdict};
 use crate::message::response::{Parts, Refusal, Response, Source};
+use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url};
 use crate::system::environment::Environment;
 
@@ -92,13 +95,20 @@ impl Sending {
                 Some(planned) => planned,
                 None => round.insert(transfer.plan(hop)?),
             };
-            if let Some(waiting) = transfer.turn(planned)? {
-                return Ok(Step::Wait(waiting));
-            }
-            if !begin() {
-                return Err(Error::cancelled());
-            }
-            let Some(response) = transfer.send(hop, meter, planned)? else { continue };
+            let response = match transfer.go_on_pausing(planned)? {
+                Pausing::Wait(waiting) => return Ok(Step::Wait(waiting)),
+                Pausing::Over(Some(response)) => response,
+                Pausing::Over(None) => {
+                    if let Some(waiting) = transfer.turn(planned)? {
+                        return Ok(Step::Wait(waiting));
+                    }
+                    if !begin() {
+                        return Err(Error::cancelled());
+                    }
+                    let Some(response) = transfer.send(hop, meter, planned)? else { continue };
+                    response
+                }
+            };
             *round = None;
             let response = transfer.call_hooks(response)?;
             if !transfer.redirect(hop, &response)? {
@@ -112,6 +122,12 @@ impl Sending {
 enum Step {
     Wait(Arc<Waiting>),
     Over(Arc<Response>),
+}
+
+enum Pausing {
+    Wait(Arc<Waiting>),
+    /// With the response to the last attempt, where there is not going to be another one.
+    Over(Option<Arc<Response>>),
 }
 
 /// The options of the request over those of its session.
@@ -145,8 +161,9 @@ struct Round {
     turn: Turn,
     /// Where the connection is that an answer came by which asked for more.
     kept: Option<Arc<Place>>,
-    /// So often it may still be tried again.
-    retries: u32,
+    tries: Tries,
+    /// Before it is tried again, with what came of the last attempt.
+    pause: Option<(Pause, Last)>,
     /// A connection that rested is not to be trusted.
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
@@ -158,7 +175,8 @@ struct Composed<'a> {
     head: Vec<u8>,
     /// The connection is not used again.
     close: bool,
-    is_repeatable: bool,
+    /// By its Idempotency-Key.
+    is_keyed: bool,
     /// As the user's functions saw it, where there are any.
     prepared: Option<Box<Prepared<'a>>>,
 }
@@ -171,6 +189,8 @@ struct Asked {
     again: u32,
 }
 
+/// What says that carrying a request out twice does no harm, whatever its method.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// So often a challenge function may have a hop sent again.
 const MOST_AGAIN: u32 = 10;
 /// So much is read of an answer that it does not take.
@@ -216,12 +236,17 @@ impl Transfer {
 
     /// Where the hop goes.
     fn plan(&self, hop: &Hop) -> Result<Round, Error> {
+        let retry = self.retry();
+        if let Some(share) = retry.and_then(|retry| retry.share) {
+            self.request.owner.shared().bucket.add(share);
+        }
         Ok(Round {
             route: self.route(hop)?,
             asked: Asked::default(),
             turn: Turn::Free,
             kept: None,
-            retries: self.adapter().settings.max_retries,
+            tries: Tries::new(retry),
+            pause: None,
             fresh: false,
             started: None,
         })
@@ -256,10 +281,10 @@ impl Transfer {
         let attempt = Attempt { hop, meter, route: &round.route, composed: &composed, fresh: round.fresh };
         let answer = match self.attempt(attempt, turn, place.clone()) {
             Ok(answer) => answer,
-            Err(failure) => return self.failed(failure, hop, &composed, round).map(|()| None),
+            Err(failure) => return self.failed(failure, hop, composed.is_keyed, round),
         };
         meter.answered(answer.length);
-        let Composed { head, prepared, .. } = composed;
+        let Composed { head, prepared, is_keyed, .. } = composed;
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
         let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
         for value in response.head().all_octets("Set-Cookie") {
@@ -269,7 +294,10 @@ impl Transfer {
             if let Some(place) = place {
                 place.give_back();
             }
-            return Ok(Some(response));
+            return match self.retry() {
+                Some(retry) => self.judge_status(retry, response, hop, is_keyed, round),
+                None => Ok(Some(response)),
+            };
         }
         match leave(&response) {
             // What is broken of it is given up like what is too much.
@@ -277,11 +305,31 @@ impl Transfer {
             left => left?,
         }
         round.kept = place;
-        (round.retries, round.fresh, round.started) = (self.adapter().settings.max_retries, false, None);
+        (round.tries, round.fresh, round.started) = (Tries::new(self.retry()), false, None);
         if hop.redirects == 0 {
             hop.history.push(response);
         }
         Ok(None)
+    }
+
+    /// What says when to try again.
+    fn retry(&self) -> Option<&Retry> {
+        self.settings.retry.as_ref().and_then(Option::as_deref).or(self.adapter().retry.as_deref())
+    }
+
+    /// Whether the hop may be sent once more, after it was `sent` or before.
+    fn may_repeat(&self, hop: &Hop, is_keyed: bool, sent: bool, retry: Option<&Retry>) -> bool {
+        let is_harmless = || match self.settings.repeatable {
+            Some(said) => said,
+            None => {
+                is_keyed
+                    || match retry {
+                        Some(retry) => retry.repeats(&hop.method),
+                        None => hop.is_repeatable(),
+                    }
+            }
+        };
+        hop.payload.can_rewind() && (!sent || is_harmless())
     }
 
     /// An attempt went wrong: that is the end, unless the hop is sent again.
@@ -289,30 +337,118 @@ impl Transfer {
         &self,
         failure: Failure,
         hop: &Hop,
-        composed: &Composed<'_>,
+        is_keyed: bool,
         round: &mut Round,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Arc<Response>>, Error> {
         // What failed because of the end tells in which step that came.
         if failure.error.kind() != ErrorKind::Timeout {
             self.control.check()?;
         }
-        let may_repeat = hop.payload.can_rewind() && (!failure.sent || composed.is_repeatable);
-        if failure.is_stale() && !round.fresh && may_repeat {
-            // The server closed the connection while it lay idle. That is nobody's failure.
-        } else if round.retries > 0 && failure.may_pass() && may_repeat {
-            round.retries -= 1;
-        } else {
-            let error = match (failure.error.kind(), round.route.forward()) {
-                (ErrorKind::Connection, Some(proxy)) if failure.silent => {
-                    proxy_failure(&failure.error, proxy)
-                }
-                _ => failure.error,
+        let again =
+            if failure.is_stale() && !round.fresh && self.may_repeat(hop, is_keyed, failure.sent, None) {
+                // The server closed the connection while it lay idle. That is nobody's failure.
+                Some(None)
+            } else {
+                let cause = if failure.sent { Cause::Read } else { Cause::Connect };
+                let retry = self.retry().filter(|retry| {
+                    failure.may_pass()
+                        && round.tries.has(cause)
+                        && self.may_repeat(hop, is_keyed, failure.sent, Some(retry))
+                });
+                retry.and_then(|retry| self.pay(retry, cause, None, &mut round.tries)).map(Some)
             };
-            return Err(error.at(hop.url.as_str()));
-        }
+        let reused = failure.reused;
+        let error = match (failure.error.kind(), round.route.forward()) {
+            (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
+            _ => failure.error,
+        };
+        let error = error.at(hop.url.as_str());
+        let Some(pause) = again else { return Err(error) };
         // The other connections that rest have rested as long.
-        round.fresh |= failure.reused;
-        Ok(())
+        round.fresh |= reused;
+        match pause {
+            Some(pause) => self.pause(round, pause, Last::Failed(error)),
+            None => Ok(None),
+        }
+    }
+
+    /// The response, unless its status is to be tried again: None.
+    fn judge_status(
+        &self,
+        retry: &Retry,
+        response: Arc<Response>,
+        hop: &Hop,
+        is_keyed: bool,
+        round: &mut Round,
+    ) -> Result<Option<Arc<Response>>, Error> {
+        let status = response.status();
+        // Who only says when is not at fault when nobody comes any more.
+        let says_when =
+            || !round.tries.is_used_up() && retry.waits_for(status) && retry_after(response.head()).is_some();
+        let is_wanted = retry.has_status(status) || says_when();
+        if !is_wanted || !self.may_repeat(hop, is_keyed, true, Some(retry)) {
+            return Ok(Some(response));
+        }
+        if !round.tries.has(Cause::Status) {
+            if !retry.raise_on_status {
+                return Ok(Some(response));
+            }
+            // What is broken of its body is told to who reads it.
+            let _ = leave(&response);
+            self.control.check()?;
+            let (attempts, peer) = (round.tries.made + 1, &round.route);
+            let s = if attempts == 1 { "" } else { "s" };
+            let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
+            return Err(Error::new(ErrorKind::Retry, text).at(hop.url.as_str()).with_response(response));
+        }
+        let Some(length) = self.pay(retry, Cause::Status, Some(response.head()), &mut round.tries) else {
+            return Ok(Some(response));
+        };
+        if Pause::end(&self.control, length).is_none() {
+            return Ok(Some(response));
+        }
+        if self.settings.stream == Some(true) {
+            response.shorten(LONGEST_CHALLENGE);
+        }
+        let _ = leave(&response);
+        self.control.check()?;
+        self.pause(round, length, Last::Answered(response))
+    }
+
+    /// How long to pause before one more attempt, which is paid for. None: there is none.
+    fn pay(&self, retry: &Retry, cause: Cause, head: Option<&Head>, tries: &mut Tries) -> Option<Duration> {
+        let length = retry::pause(retry, tries, head)?;
+        if retry.share.is_some() && !self.request.owner.shared().bucket.take() {
+            return None;
+        }
+        tries.take(cause);
+        Some(length)
+    }
+
+    /// Pauses before the next attempt. Where that cannot be, this is what becomes of the last one.
+    fn pause(&self, round: &mut Round, length: Duration, last: Last) -> Result<Option<Arc<Response>>, Error> {
+        round.started = None;
+        if length.is_zero() {
+            return Ok(None);
+        }
+        match Pause::begin(&self.control, length) {
+            Some(pause) => round.pause = Some((pause, last)),
+            None => return last.into_outcome().map(Some),
+        }
+        Ok(None)
+    }
+
+    /// None: it is over. Where it was cut short, this is what became of the last attempt.
+    fn go_on_pausing(&self, round: &mut Round) -> Result<Pausing, Error> {
+        let Some((pause, _)) = &round.pause else { return Ok(Pausing::Over(None)) };
+        let left = pause.left(&self.control);
+        self.control.check()?;
+        if let Some(waiting) = left {
+            return Ok(Pausing::Wait(waiting));
+        }
+        self.control.detach_waiting();
+        let cut = round.pause.take().filter(|(pause, _)| pause.is_cut());
+        Ok(Pausing::Over(cut.map(|(_, last)| last.into_outcome()).transpose()?))
     }
 
     fn call_hooks(&self, mut response: Arc<Response>) -> Outcome {
@@ -490,7 +626,7 @@ impl Transfer {
             return Ok(Composed {
                 head: hop.head(cookie, &authorizations, forwarded),
                 close,
-                is_repeatable: hop.is_repeatable(),
+                is_keyed: hop.headers.has(IDEMPOTENCY_KEY),
                 prepared: None,
             });
         }
@@ -511,7 +647,7 @@ impl Transfer {
         Ok(Composed {
             head: changed_head(&prepared, &hop.payload, &authorizations, forwarded)?,
             close: closes(prepared.octets()),
-            is_repeatable: hop.is_repeatable() || prepared.header("Idempotency-Key").is_some(),
+            is_keyed: prepared.header(IDEMPOTENCY_KEY).is_some(),
             prepared: Some(prepared),
         })
     }

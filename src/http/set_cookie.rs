@@ -136,7 +136,7 @@ fn keeps_its_promise(cookie: &Cookie) -> bool {
 }
 
 /// RFC 6265 section 5.1.1: the first words that look like a time, a day, a month and a year.
-fn parse_date(text: &str) -> Option<i64> {
+pub fn parse_date(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);

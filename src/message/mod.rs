@@ -10,6 +10,7 @@ pub mod options;
 pub mod percent;
 pub mod prepared;
 pub mod response;
+pub mod retry;
 pub mod terminated;
 pub mod text;
 pub mod url;

@@ -19,6 +19,7 @@ use crate::future::monitor::{Monitor, Until};
 use crate::message::host::{canonical_host, same_host};
 use crate::message::prepared::{Challenge, Prepare};
 use crate::message::response::Response;
+use crate::message::retry::Retry;
 use crate::system::lock::{Mutex, MutexGuard};
 use crate::system::symbol::Symbol;
 
@@ -361,6 +362,9 @@ pub struct Options {
     pub user_data: Option<usize>,
     pub unix_socket: Option<String>,
     pub resolve: Vec<Resolve>,
+    /// An inner None: as if nobody had said anything.
+    pub retry: Option<Option<Arc<Retry>>>,
+    pub repeatable: Option<bool>,
 }
 
 pub const MAX_REDIRECTS: u32 = 30;
@@ -523,6 +527,12 @@ impl Options {
             user_data: self.user_data.or(base.user_data),
             unix_socket: either(&self.unix_socket, &base.unix_socket),
             resolve,
+            // It does not take the base's out: that is done by a retry of none.
+            retry: match (&self.retry, &base.retry) {
+                (Some(Some(over)), _) => Some(Some(over.clone())),
+                (_, below) => below.clone(),
+            },
+            repeatable: self.repeatable.or(base.repeatable),
         }
     }
 

@@ -168,7 +168,11 @@ impl Session {
             return false;
         }
         let mut defaults = self.defaults.lock();
-        let updated = Arc::new(update.over(&defaults).settle());
+        let mut updated = update.over(&defaults).settle();
+        if update.retry == Some(None) {
+            updated.retry = None;
+        }
+        let updated = Arc::new(updated);
         let before = mem::replace(&mut *defaults, updated);
         drop(defaults);
         // With the old defaults may go a hook of the user's, whose drop function may come back here.
@@ -278,7 +282,11 @@ impl Session {
             }
         }
         for future in &futures {
-            future.cancel();
+            if !future.cancel()
+                && let Some(control) = future.control()
+            {
+                control.hurry();
+            }
         }
         drop(futures);
         let inside = announce_closing();

@@ -223,6 +223,26 @@ static void in_turn(void) {
   unlink(path);
 }
 
+/* How often it is tried again, and whether it may be: by how often it comes. */
+static void retries(void) {
+  for (int repeatable = 0; repeatable < 2; repeatable++) {
+    const char *key = unique("every");
+    rf_retry *retry = NULL;
+    rf_options *options = direct();
+    CHECK_OK(rf_retry_new(2, &retry));
+    CHECK_OK(rf_retry_add_status(retry, 500, 503));
+    CHECK_OK(rf_options_set_retry(options, retry));
+    CHECK_OK(rf_options_set_repeatable(options, repeatable));
+    rf_retry_free(retry);
+    rf_future *future = request(session, repeatable ? "POST" : "GET", http(text("/status/503?key=%s", key)), options);
+    if (repeatable) ERROR_OF(RF_ERROR_RETRY, future);
+    if (!repeatable) CHECK_INT(503, rf_response_status_code(RESPONSE(future)));
+    CHECK_INT(repeatable ? 3 : 1, counted(key));
+    rf_future_free(future);
+    rf_options_free(options);
+  }
+}
+
 /* The environment names a proxy: it is asked unless trust_env says otherwise. */
 static void trust(void) {
   rf_session *plain = session_run_by(by_bytes);
@@ -273,6 +293,7 @@ int main(void) {
   session = contrary_session();
   all_at_once();
   in_turn();
+  retries();
   trust();
   what_stays();
   rf_session_free(session);

@@ -85,6 +85,8 @@ class Comparison:
         with environment(variables):
             outcomes = side.run(case, self.place)
         fields = normal.sent(exchange.requests)
+        if case.pauses:
+            fields["sent.pauses"] = normal.pauses(exchange.requests, case.pauses)
         for number, outcome in enumerate(outcomes, 1):
             prefix = "" if len(outcomes) == 1 else "%d." % number
             fields.update((prefix + name, value) for name, value in outcome.items())

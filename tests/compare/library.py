@@ -55,6 +55,9 @@ def _set(options, said, place):
         options.set_proxy(key, url)
     if "read" in said:
         options.set_stream(True)
+    if "retry" in said:
+        with rf.Retry(**said["retry"]) as retry:
+            options.set_retry(retry)
 
 
 def _set_body(options, said, place):

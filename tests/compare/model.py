@@ -28,6 +28,7 @@ OPTIONS = {
     "read",             # stream: "lines", "content" or how many bytes at once
     "encoding",         # set before the text is asked for
     "as_json",          # look at the JSON value whatever the Content-Type
+    "retry",            # a dictionary: total, connect, read, status, statuses, methods (None: all), retry_after, raise_on_status, backoff
     "rels",             # the relations of links to look at
 }
 
@@ -75,6 +76,8 @@ class Case:
     netrc: str = None
     ignore: tuple = ()
     needs_ipv6: bool = False
+    # Compare the pauses between requests, as multiples of so many seconds.
+    pauses: float = None
 
 
 def case(name, *steps, **more):

@@ -60,6 +60,12 @@ def sent(requests):
             "sent.connections": [list(dict.fromkeys(connections)).index(number) for number in connections]}
 
 
+def pauses(requests, step):
+    """The times between the arrivals of requests, in seconds, as multiples of a step that leaves room for noise."""
+    times = [request.at for request in requests]
+    return ["%.1f" % (round((after - before) / step) * step) for before, after in zip(times, times[1:])]
+
+
 def cookie(name, value, domain, path, expires, secure, http_only):
     """One cookie in words. http.cookiejar calls a name without dots NAME.local, and keeps a leading dot."""
     domain = domain.lstrip(".")

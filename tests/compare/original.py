@@ -9,6 +9,7 @@ import socket
 import time
 
 import requests
+import urllib3
 from requests_futures.sessions import FuturesSession
 
 import normal
@@ -190,6 +191,13 @@ def _resolve(pairs):
         socket.getaddrinfo = look_up
 
 
+def _retry(total, statuses=(), methods=(), retry_after=True, backoff=0, **more):
+    if methods != ():
+        more["allowed_methods"] = methods
+    return urllib3.Retry(total, status_forcelist=statuses, respect_retry_after_header=retry_after,
+                         backoff_factor=backoff, **more)
+
+
 def _body(request):
     """The body as it was given, where it is not a stream."""
     body = request.body
@@ -286,6 +294,9 @@ def _step(session, ask, place):
     options, opened = place.expand(ask.options), []
     session.max_redirects = options.get("max_redirects", session.max_redirects)
     session.trust_env = options.get("trust_env", session.trust_env)
+    if "retry" in options:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=_retry(**options["retry"])))
     try:
         with _resolve(options.get("resolve", ())):
             arguments = _arguments(options, place, opened)

@@ -254,6 +254,33 @@ class Options(Handle):
     def set_resolve(self, host, port, address):
         self._call("set_resolve", host, port, address)
 
+    def set_retry(self, retry):
+        self._call("set_retry", retry.pointer)
+
+
+class Retry(Handle):
+    """rf_retry."""
+    _free = "rf_retry_free"
+
+    def __init__(self, total, connect=None, read=None, status=None, statuses=(), methods=(), retry_after=True,
+                 raise_on_status=True, backoff=0):
+        pointer = c_void_p()
+        _check(_lib.rf_retry_new(total, byref(pointer)))
+        super().__init__(pointer)
+        for name, limit in (("connect", connect), ("read", read), ("status", status)):
+            if limit is not None:
+                self._call("set_" + name, limit)
+        for one in statuses:
+            self._call("add_status", one, one)
+        if methods != ():
+            self._call("set_methods", b"*" if methods is None else " ".join(methods).encode())
+        self._call("set_retry_after", retry_after, 3600_000)
+        self._call("set_raise_on_status", raise_on_status)
+        self._call("set_backoff", int(backoff * 1000), 120_000, 0)
+
+    def _call(self, name, *arguments):
+        _check(getattr(_lib, "rf_retry_" + name)(self.pointer, *arguments))
+
 
 # ---- Sessions ---------------------------------------------------------------------------------------------
 

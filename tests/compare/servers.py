@@ -55,6 +55,7 @@ class Recorded:
     headers: list
     body: bytes
     framing: str
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
