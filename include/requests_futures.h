@@ -476,7 +476,8 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // freed. A request that waits holds no worker (on an executor of your own it has the thread of rf_task_run), and
 // those for one host go on in the order in which they came. Until its first connection is there its future is
 // pending: it can be cancelled. The connect time-out begins then; waiting ends with the deadline. A function of
-// yours that waits for a request whose connection its own request has: RF_E_DEADLOCK.
+// yours that waits for a request whose connection its own request has: RF_E_DEADLOCK. Each worker process has a
+// pool of its own, in which a request waits where it runs.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or

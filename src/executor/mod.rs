@@ -50,7 +50,7 @@ impl Task {
     /// the queue costs nothing here.
     pub fn run(self) {
         if let Some((mut begun, waiting)) = self.begin() {
-            begun.finish(&waiting);
+            begun.finish(waiting);
         }
     }
 
@@ -175,6 +175,8 @@ impl Begun {
         };
         // What the request had is not held any longer than its future is open.
         *sending = None;
+        // A stream that is not read yet is in its reader's hands from now on.
+        control.run_by(0);
         // One that nobody wants any more has been cancelled, or is about to be.
         if is_wanted {
             end(future, *is_pending, outcome);
@@ -183,10 +185,16 @@ impl Begun {
     }
 
     /// Goes on to the end, on this thread, which waits when the request does.
-    pub fn finish(&mut self, waiting: &Waiting) {
-        self.control.wait(waiting);
-        while let Some(waiting) = self.go_on() {
-            self.control.wait(&waiting);
+    pub fn finish(&mut self, waiting: Arc<Waiting>) {
+        let mut next = Some(waiting);
+        while let Some(waiting) = next {
+            if !self.control.wait(&waiting) {
+                self.sending = None;
+                let text = "The request waits for a connection that another request on this very thread has";
+                end(&self.future, self.is_pending, Err(Error::new(ErrorKind::Request, text)));
+                return;
+            }
+            next = self.go_on();
         }
     }
 }

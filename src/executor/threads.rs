@@ -9,8 +9,8 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle, Thread};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::{Begun, Executor, Refusal, Runner, Task, next_id};
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::{Monitor, Until};
-use crate::future::waiting::{Aside, Waiting};
+use crate::future::waiting::{Aside, Home, Waiting};
 use crate::future::workers::{self, Blocked, Closing, WorkerPool};
 use crate::http::recent::Remembering;
 use crate::http::request::RequestFuture;
@@ -33,6 +33,7 @@ pub struct ThreadPool {
 }
 
 struct Shared {
+    this: Weak<Shared>,
     id: u64,
     /// The generation of processes whose threads these are.
     made_in: u32,
@@ -42,9 +43,9 @@ struct Shared {
     queue: Receiver<Task>,
     /// Requests that were put aside and may go on. They go before those that have not begun: others may wait for what
     /// they have.
-    resumed: (Sender<Box<Parked>>, Receiver<Box<Parked>>),
-    /// Those that are put aside or were resumed, by their numbers. While there are any, threads stay.
-    parked: Mutex<HashMap<u64, Arc<RequestFuture>>>,
+    resumed: (Sender<Arc<Waiting>>, Receiver<Arc<Waiting>>),
+    /// Those that are put aside, or were resumed and wait for a thread. While there are any, threads stay.
+    parked: Mutex<ParkedFutures>,
     /// How many these are.
     parked_count: AtomicUsize,
     roster: Mutex<Roster>,
@@ -101,6 +102,14 @@ struct Crew {
     gone: Vec<usize>,
 }
 
+#[derive(Default)]
+struct ParkedFutures {
+    /// By their numbers.
+    futures: HashMap<u64, Arc<RequestFuture>>,
+    /// Those that are pending are to be cancelled.
+    cancels: bool,
+}
+
 /// A request that was put aside, and the pool that it belongs to.
 struct Parked {
     begun: Begun,
@@ -108,35 +117,33 @@ struct Parked {
 }
 
 impl Aside for Parked {
-    fn resume(self: Box<Self>) {
-        let pool = self.pool.clone();
-        // The pool has the receiver itself.
-        let _ = pool.resumed.0.send(self);
-        pool.call();
-    }
-
-    fn end(self: Box<Self>) {
-        self.go_on();
-    }
-}
-
-impl Parked {
-    /// Goes on until it is over or put aside again.
     fn go_on(mut self: Box<Self>) {
+        // From here on this thread has it. No worker has to stay for it: its functions may shut the pool down.
+        self.pool.left(self.begun.future().id());
         while let Some(waiting) = self.begun.go_on() {
-            match waiting.put_aside(self) {
+            let pool = self.pool.clone();
+            match pool.park(self, &waiting) {
                 Some(back) => self = back,
                 None => return,
             }
         }
-        self.pool.left(self.begun.future().id());
+    }
+}
+
+impl Home for Shared {
+    fn resume(&self, waiting: Arc<Waiting>) {
+        // The pool has the receiver itself.
+        let _ = self.resumed.0.send(waiting);
+        if let Some(pool) = self.this.upgrade() {
+            pool.call();
+        }
     }
 }
 
 /// What a worker is to do next.
 enum Next {
     Begin(Task),
-    GoOn(Box<Parked>),
+    GoOn(Box<dyn Aside>),
 }
 
 impl Shared {
@@ -146,8 +153,10 @@ impl Shared {
             if mem::take(&mut expected) {
                 self.roster.lock().coming -= 1;
             }
-            if let Ok(parked) = self.resumed.1.try_recv() {
-                return Some(Next::GoOn(parked));
+            while let Ok(waiting) = self.resumed.1.try_recv() {
+                if let Some(aside) = waiting.take() {
+                    return Some(Next::GoOn(aside));
+                }
             }
             match self.queue.try_recv() {
                 Ok(task) => return Some(Next::Begin(task)),
@@ -194,30 +203,52 @@ impl Shared {
     }
 
     fn put_aside(self: &Arc<Self>, begun: Begun, waiting: &Waiting) {
-        let future = begun.future().clone();
-        let mut parked = self.parked.lock();
-        parked.insert(future.id(), future);
-        self.parked_count.store(parked.len(), Ordering::SeqCst);
-        drop(parked);
-        if let Some(back) = waiting.put_aside(Box::new(Parked { begun, pool: self.clone() })) {
+        if let Some(back) = self.park(Box::new(Parked { begun, pool: self.clone() }), waiting) {
             back.go_on();
         }
     }
 
-    /// One that was put aside is over. Threads that stayed for it leave when it was the last.
+    /// It comes back when it may go on at once.
+    fn park(self: &Arc<Self>, request: Box<Parked>, waiting: &Waiting) -> Option<Box<Parked>> {
+        let future = request.begun.future().clone();
+        let id = future.id();
+        let mut parked = self.parked.lock();
+        parked.futures.insert(id, future.clone());
+        self.parked_count.store(parked.futures.len(), Ordering::SeqCst);
+        let cancels = parked.cancels;
+        drop(parked);
+        let back = waiting.put_aside(request, self.clone());
+        if back.is_some() {
+            self.left(id);
+        }
+        if cancels {
+            future.cancel();
+        }
+        back
+    }
+
+    /// One that was put aside has been taken up again. Threads that stayed for it leave when it was the last.
     fn left(&self, future: u64) {
         if fork::is_inherited(self.made_in) {
             return;
         }
         let mut parked = self.parked.lock();
-        let gone = parked.remove(&future);
-        self.parked_count.store(parked.len(), Ordering::SeqCst);
-        let is_last = parked.is_empty();
+        let gone = parked.futures.remove(&future);
+        self.parked_count.store(parked.futures.len(), Ordering::SeqCst);
+        let is_last = parked.futures.is_empty();
         drop(parked);
         drop(gone);
         if is_last && self.is_closed.load(Ordering::SeqCst) {
             self.wake_all();
         }
+    }
+
+    /// Whether all that is left to do waits for what this thread, one of the workers, has; the others have nothing to do.
+    fn waits_for(&self, inside: &Inside, crew: &Crew) -> bool {
+        let futures: Vec<_> = self.parked.lock().futures.values().cloned().collect();
+        let ways: Vec<_> = futures.iter().map(|future| future.way(None)).collect();
+        let busy = crew.live.saturating_sub(self.asleep.load(Ordering::SeqCst));
+        inside.is_in_the_way(&ways) && busy <= crew.closing && self.waiting() == 0
     }
 
     /// After something was put into a queue: sees to it that a thread comes for it.
@@ -320,7 +351,8 @@ impl ThreadPool {
 
     fn with(max_workers: usize, runner: Option<Arc<dyn Runner>>) -> ThreadPool {
         let (sender, queue) = crossbeam_channel::unbounded();
-        let shared = Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: this.clone(),
             id: next_id(),
             made_in: fork::generation(),
             max_workers,
@@ -336,8 +368,8 @@ impl ThreadPool {
             blocked: AtomicUsize::new(0),
             short: AtomicBool::new(false),
             crew: Monitor::default(),
-        };
-        ThreadPool { shared: Arc::new(shared), sender: RwLock::new(Some(sender)) }
+        });
+        ThreadPool { shared, sender: RwLock::new(Some(sender)) }
     }
 
     fn close(&self) {
@@ -362,7 +394,7 @@ fn work(number: usize, shared: Arc<Shared>, first: Arc<Mutex<Option<Task>>>) {
     let run = |next: Next| {
         match next {
             Next::Begin(task) => shared.begin(task),
-            Next::GoOn(parked) => parked.go_on(),
+            Next::GoOn(aside) => aside.go_on(),
         }
         // One of the user's functions may have forked. In the child there is no pool, only this thread of it.
         !fork::is_inherited(shared.made_in)
@@ -449,8 +481,11 @@ impl Executor for ThreadPool {
                 drop(task);
             }
             // Of those that were put aside, the ones whose first turn has not come.
-            let parked: Vec<_> = self.shared.parked.lock().values().cloned().collect();
-            for future in parked {
+            let mut parked = self.shared.parked.lock();
+            parked.cancels = true;
+            let futures: Vec<_> = parked.futures.values().cloned().collect();
+            drop(parked);
+            for future in futures {
                 future.cancel();
             }
         }
@@ -465,6 +500,7 @@ impl Executor for ThreadPool {
         while crew.live > if closing.is_worker() { crew.closing } else { 0 } {
             crew = match &mut waiting {
                 None => crew.wait(Until::Forever),
+                Some(waiting) if self.shared.waits_for(waiting, &crew) => break,
                 Some(waiting) => {
                     waiting.tell_others(crew.threads.iter().map(|thread| Way::By(*thread)).collect());
                     crew.wait(Until::Forever.or_soon())

@@ -80,7 +80,8 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
 /// that waits holds no worker (on an executor of your own it has the thread of rf_task_run), and those for one host go
 /// on in the order in which they came. Until its first connection is there its future is pending: it can be cancelled.
 /// The connect time-out begins then; waiting ends with the deadline. A function of yours that waits for a request whose
-/// connection its own request has: RF_E_DEADLOCK.
+/// connection its own request has: RF_E_DEADLOCK. Each worker process has a pool of its own, in which a request waits
+/// where it runs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))

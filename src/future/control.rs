@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::future::deadlock::Way;
+use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::Until;
 use crate::future::waiting::Waiting;
 use crate::system::fork::Origin;
@@ -192,6 +192,10 @@ impl Control {
         self.hurried.load(Ordering::SeqCst)
     }
 
+    pub fn is_waiting(&self) -> bool {
+        matches!(*self.attached.lock(), Attached::Waiting(_))
+    }
+
     /// What it waits for between two steps.
     fn waiting(&self) -> Option<Arc<Waiting>> {
         match &*self.attached.lock() {
@@ -259,9 +263,23 @@ impl Control {
         self.reach(Attached::Waiting(waiting.clone()));
     }
 
-    /// Waits on this thread for what was attached, and not beyond the end of the request's time.
-    pub fn wait(&self, waiting: &Waiting) {
-        waiting.block(self.ends_at().map_or(Until::Forever, Until::At));
+    /// Waits on this thread for what was attached, and not beyond the end of the request's time. False: the wait could
+    /// never end, because this thread itself has, further out, what it waits for.
+    pub fn wait(&self, waiting: &Waiting) -> bool {
+        let end = self.ends_at().map_or(Until::Forever, Until::At);
+        let Some(mut inside) = Inside::here() else {
+            waiting.block(end);
+            return true;
+        };
+        while !waiting.block(end.or_soon()) && !end.has_passed() {
+            if waiting.is_over() {
+                return true;
+            }
+            if inside.is_stuck(true, !matches!(end, Until::Forever), vec![waiting.way()]) {
+                return false;
+            }
+        }
+        true
     }
 
     pub fn detach_waiting(&self) {

@@ -122,6 +122,11 @@ impl Inside {
 }
 
 impl Inside {
+    /// Whether none of what goes these ways, of which there are some, is over before this thread goes on.
+    pub fn is_in_the_way(&self, ways: &[Way]) -> bool {
+        is_stuck(false, ways, &|way| *way == Way::By(self.thread))
+    }
+
     /// Lets those who wait for this thread know what it waits for: all of what goes these ways. It waits on whatever
     /// that means, as a close does, and not for what it runs itself.
     pub fn tell_others(&mut self, mut ways: Vec<Way>) {

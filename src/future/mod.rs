@@ -295,7 +295,12 @@ impl<W: Work> Future<W> {
     pub fn way(&self, all_blocked: Option<u64>) -> Way {
         match self.state() {
             State::Pending if all_blocked == Some(self.home) => Way::Never,
-            State::Pending | State::Running => self.control().map_or(Way::Open, |control| control.way()),
+            State::Pending | State::Running => match self.control() {
+                // What was put aside needs somebody to take it up again.
+                Some(control) if all_blocked == Some(self.home) && control.is_waiting() => Way::Never,
+                Some(control) => control.way(),
+                None => Way::Open,
+            },
             State::Cancelled | State::Finished => Way::Open,
         }
     }
@@ -310,10 +315,10 @@ impl<W: Work> Future<W> {
         drop(late);
     }
 
-    /// Ends a pending future that will not run, with an outcome other than cancelled.
+    /// Ends a pending future that will not run, with an outcome other than cancelled; unless it is about to be cancelled.
     pub fn reject(self: &Arc<Self>, outcome: W::Outcome) -> bool {
         let core = lock(&self.core);
-        if self.state() != State::Pending {
+        if self.state() != State::Pending || core.aborting {
             return false;
         }
         self.conclude(core, State::Finished, outcome);
@@ -334,13 +339,16 @@ impl<W: Work> Future<W> {
         true
     }
 
-    /// Ends a pending future, and what waits to begin with it.
-    #[inline]
-    fn withdraw(self: &Arc<Self>, core: MutexGuard<'_, Core<W>>) {
-        let control = core.control.clone();
-        self.conclude(core, State::Cancelled, W::cancelled());
-        if let Some(control) = control {
+    /// Cancels a pending future. What waits to begin with it ends before its callbacks run.
+    fn withdraw<'a>(self: &'a Arc<Self>, mut core: MutexGuard<'a, Core<W>>) {
+        if let Some(control) = core.control.clone() {
+            core.aborting = true;
+            drop(core);
             control.abort();
+            core = lock(&self.core);
+        }
+        if self.state() == State::Pending {
+            self.conclude(core, State::Cancelled, W::cancelled());
         }
     }
 

@@ -4,6 +4,7 @@
 //! any other the thread waits. Who has what it waits for wakes it, and so does whoever ends it. Only the first finds it
 //! there: however many come, it goes on once.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,10 +14,14 @@ use crate::future::timer::Expires;
 
 /// A request put aside: all that it needs to go on.
 pub trait Aside: Send {
-    /// It may go on, wherever its executor has a thread for it. This thread is not kept.
-    fn resume(self: Box<Self>);
-    /// It has to end, which takes no time: on this thread, callbacks included.
-    fn end(self: Box<Self>);
+    /// Goes on, on this thread, until it is over or put aside again.
+    fn go_on(self: Box<Self>);
+}
+
+/// Where requests that were put aside go on.
+pub trait Home: Send + Sync {
+    /// What is put aside there may go on: a thread is to [`Waiting::take`] it. It may be gone by then.
+    fn resume(&self, waiting: Arc<Waiting>);
 }
 
 /// What has to happen before a wait is over.
@@ -34,7 +39,7 @@ pub struct Waiting {
 #[derive(Default)]
 struct State {
     woken: bool,
-    aside: Option<Box<dyn Aside>>,
+    aside: Option<(Box<dyn Aside>, Arc<dyn Home>)>,
 }
 
 impl Waiting {
@@ -48,17 +53,24 @@ impl Waiting {
     }
 
     /// Until somebody wakes it. It comes back where that has happened before: then it goes on at once.
-    pub fn put_aside<A: Aside + 'static>(&self, aside: Box<A>) -> Option<Box<A>> {
+    pub fn put_aside<A: Aside + 'static>(&self, aside: Box<A>, home: Arc<dyn Home>) -> Option<Box<A>> {
         let mut state = self.state.lock();
-        if std::mem::take(&mut state.woken) {
+        if mem::take(&mut state.woken) {
             return Some(aside);
         }
-        state.aside = Some(aside);
+        state.aside = Some((aside, home));
         None
     }
 
-    /// Waits on this thread until somebody wakes it, or until `until`.
-    pub fn block(&self, until: Until) {
+    /// What was put aside, if nobody has taken it.
+    pub fn take(&self) -> Option<Box<dyn Aside>> {
+        let mut state = self.state.lock();
+        state.woken = false;
+        state.aside.take().map(|(aside, _)| aside)
+    }
+
+    /// Waits on this thread until somebody wakes it, or until `until`; false: that was first.
+    pub fn block(&self, until: Until) -> bool {
         let until = match (self.until, until) {
             (None, until) => until,
             (Some(own), Until::At(at)) => Until::At(at.min(own)),
@@ -69,29 +81,34 @@ impl Waiting {
         while !state.woken && !until.has_passed() {
             state = state.wait(until);
         }
-        state.woken = false;
+        mem::take(&mut state.woken)
     }
 
-    /// What it waits for is there.
-    pub fn resume(&self) {
-        if let Some(aside) = self.wake() {
-            aside.resume();
+    /// What it waits for is there: it goes on where it belongs. Until a thread has taken it there, it can be ended.
+    pub fn resume(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let is_first = !mem::replace(&mut state.woken, true);
+        let home = state.aside.as_ref().filter(|_| is_first).map(|(_, home)| home.clone());
+        state.notify_all();
+        if let Some(home) = home {
+            home.resume(self.clone());
         }
     }
 
-    /// The request is aborted, or its time is over: it has to see to that itself.
+    /// The request is aborted, or its time is over: it goes on here, and sees to that itself, which takes no time.
     pub fn end(&self) {
-        if let Some(aside) = self.wake() {
-            aside.end();
-        }
-    }
-
-    fn wake(&self) -> Option<Box<dyn Aside>> {
         let mut state = self.state.lock();
         let aside = state.aside.take();
         state.woken = aside.is_none();
         state.notify_all();
-        aside
+        if let Some((aside, _)) = aside {
+            aside.go_on();
+        }
+    }
+
+    /// Whether the time that it waits for has come.
+    pub fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// One of these has to go on before it does.

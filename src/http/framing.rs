@@ -67,11 +67,12 @@ impl InUse {
     fn end(&mut self, keep: bool) {
         let Some((connection, lease)) = self.held.take() else { return };
         connection.detach(&self.control);
-        if keep && !self.close && connection.input().is_empty() && !self.control.is_aborted() {
-            match self.place.take() {
-                None => lease.give_back(connection),
-                Some(place) => place.put(connection, lease),
-            }
+        let keep = keep && !self.close && connection.input().is_empty() && !self.control.is_aborted();
+        // One that is not kept is closed before another one may take its place.
+        let kept = keep.then_some(connection);
+        match self.place.take() {
+            None => lease.end(kept),
+            Some(place) => place.put(kept, lease),
         }
     }
 }

@@ -322,17 +322,18 @@ pub struct Place(Mutex<Placed>);
 enum Placed {
     #[default]
     Awaited,
-    Here(Box<Connection>, Lease),
+    /// Without the connection, where that cannot be used again.
+    Here(Option<Box<Connection>>, Lease),
     /// Nobody waits any more.
     Left,
 }
 
 impl Place {
-    pub fn put(&self, connection: Box<Connection>, lease: Lease) {
+    pub fn put(&self, connection: Option<Box<Connection>>, lease: Lease) {
         let mut placed = self.0.lock();
         if matches!(*placed, Placed::Left) {
             drop(placed);
-            lease.give_back(connection);
+            lease.end(connection);
         } else {
             *placed = Placed::Here(connection, lease);
         }
@@ -341,16 +342,22 @@ impl Place {
     /// The turn of the request that it is kept for, if it is here: with the connection, if that is still good.
     pub fn take(&self) -> Option<Turn> {
         let placed = mem::replace(&mut *self.0.lock(), Placed::Left);
-        let Placed::Here(mut connection, lease) = placed else { return None };
-        connection.rest();
-        Some(if connection.is_idle() { Turn::Connected(connection, lease) } else { Turn::Come(lease) })
+        let Placed::Here(connection, lease) = placed else { return None };
+        let good = connection.and_then(|mut connection| {
+            connection.rest();
+            connection.is_idle().then_some(connection)
+        });
+        Some(match good {
+            Some(connection) => Turn::Connected(connection, lease),
+            None => Turn::Come(lease),
+        })
     }
 
     /// Nobody waits any more: the connection goes back to the pool, now or when it comes.
     pub fn give_back(&self) {
         let placed = mem::replace(&mut *self.0.lock(), Placed::Left);
         if let Placed::Here(connection, lease) = placed {
-            lease.give_back(connection);
+            lease.end(connection);
         }
     }
 }
@@ -368,8 +375,9 @@ impl Lease {
         &self.route
     }
 
-    /// The connection can be used again.
-    pub fn give_back(mut self, mut connection: Box<Connection>) {
+    /// Over: with the connection, if that can be used again.
+    pub fn end(mut self, connection: Option<Box<Connection>>) {
+        let Some(mut connection) = connection else { return };
         self.returned = true;
         connection.rest();
         if let Some(pool) = self.pool() {

@@ -188,7 +188,7 @@ impl Pause {
         }
         if !self.is_timed {
             // There is no thread that could wake it: this one waits.
-            control.wait(&self.waiting);
+            let _ = control.wait(&self.waiting);
             return None;
         }
         Some(self.waiting.clone())

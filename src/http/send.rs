@@ -79,7 +79,7 @@ impl Sending {
         loop {
             match self.go_on(&mut || true) {
                 Reached::End(outcome) => return outcome,
-                Reached::Waiting(waiting) => self.transfer.control.wait(&waiting),
+                Reached::Waiting(waiting) => _ = self.transfer.control.wait(&waiting),
             }
         }
     }
@@ -274,14 +274,13 @@ impl Transfer {
         let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
         let composed = self.compose(hop, &outgoing, forward, knows_nonce)?;
         let started = *round.started.get_or_insert_with(Instant::now);
-        let may_be_challenged = hop.credentials.custom().is_some_and(|custom| custom.challenge.is_some());
-        let place = may_be_challenged.then(Arc::default);
+        let place = self.may_go_on(hop, forward).then(Arc::default);
         hop.attempts.set(hop.attempts.get() + 1);
         let turn = mem::take(&mut round.turn);
         let attempt = Attempt { hop, meter, route: &round.route, composed: &composed, fresh: round.fresh };
         let answer = match self.attempt(attempt, turn, place.clone()) {
             Ok(answer) => answer,
-            Err(failure) => return self.failed(failure, hop, composed.is_keyed, round),
+            Err(failure) => return self.failed(failure, hop, composed.is_keyed, place, round),
         };
         meter.answered(answer.length);
         let Composed { head, prepared, is_keyed, .. } = composed;
@@ -312,6 +311,16 @@ impl Transfer {
         Ok(None)
     }
 
+    /// Whether the hop may have to be sent again within its turn, so that the connection is kept for it.
+    fn may_go_on(&self, hop: &Hop, forward: Option<&Proxy>) -> bool {
+        let may_be_asked = match &hop.credentials {
+            Credentials::Custom(custom) => custom.challenge.is_some(),
+            Credentials::Known(Auth::Digest(..)) => true,
+            _ => false,
+        };
+        may_be_asked || self.adapter().is_crowded() || forward.is_some_and(|proxy| proxy.login().is_some())
+    }
+
     /// What says when to try again.
     fn retry(&self) -> Option<&Retry> {
         self.settings.retry.as_ref().and_then(Option::as_deref).or(self.adapter().retry.as_deref())
@@ -338,6 +347,7 @@ impl Transfer {
         failure: Failure,
         hop: &Hop,
         is_keyed: bool,
+        place: Option<Arc<Place>>,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
         // What failed because of the end tells in which step that came.
@@ -346,7 +356,8 @@ impl Transfer {
         }
         let again =
             if failure.is_stale() && !round.fresh && self.may_repeat(hop, is_keyed, failure.sent, None) {
-                // The server closed the connection while it lay idle. That is nobody's failure.
+                // The server closed the connection while it lay idle. That is nobody's failure, and costs no turn.
+                round.kept = place;
                 Some(None)
             } else {
                 let cause = if failure.sent { Cause::Read } else { Cause::Connect };
@@ -688,6 +699,8 @@ impl Transfer {
             }
             Err(error) => {
                 connection.detach(&self.control);
+                // Before its place is free.
+                drop(connection);
                 return Err(Failure { error, reused: false, sent: true, silent: true });
             }
         };

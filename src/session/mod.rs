@@ -297,7 +297,12 @@ impl Session {
         let mut waiting = Inside::here();
         while self.is_waited_for(&open_futures, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
             if let Some(waiting) = &mut waiting {
-                waiting.tell_others(open_futures.ways());
+                let ways = open_futures.ways();
+                // What waits for a connection that the request of this thread has is over after that.
+                if waiting.is_in_the_way(&ways) {
+                    break;
+                }
+                waiting.tell_others(ways);
             }
             let looks = blocked.is_some() || waiting.is_some();
             open_futures = open_futures.wait(if looks { Until::Forever.or_soon() } else { Until::Forever });

@@ -374,6 +374,306 @@ static void waiting_for_ones_own_place_is_a_deadlock(void) {
   rf_session_free(nested.session);
 }
 
+/* ---- from inside of a request that was put aside ---- */
+
+typedef struct inside {
+  rf_session *session;
+  int mode, is_over;
+} inside;
+
+static void close_in_callback(rf_future *future, void *user_data) {
+  inside *inside = user_data;
+  (void)future;
+  CHECK_OK(rf_session_close(inside->session, inside->mode));
+  __atomic_store_n(&inside->is_over, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The callback closes the session: of one that got its place, was late, was cancelled, was aborted. */
+static void a_callback_closes_the_session(void) {
+  for (int mode = 0; mode < 2; mode++) {
+    for (int how = 0; how < 4; how++) {
+      inside inside = {session_with(2, 1), mode == 0 ? RF_CLOSE_WAIT : RF_CLOSE_ABORT, 0};
+      rf_options *stream = new_options(), *options = new_options();
+      CHECK_OK(rf_options_set_stream(stream, true));
+      if (how == 1) CHECK_OK(rf_options_set_deadline(options, 100));
+      rf_future *holder = get(inside.session, http("/bytes/100000"), stream);
+      RESPONSE(holder);
+      const char *url = how == 3 ? elsewhere(text("/redirect-to?url=%s", http("/hello"))) : http("/hello");
+      rf_future *waiting = get(inside.session, url, options);
+      CHECK_OK(rf_future_add_done_callback(waiting, close_in_callback, &inside, NULL));
+      if (how == 3) EVENTUALLY(rf_future_running(waiting));
+      sleep_ms(20);
+      if (how == 0) rf_future_free(holder);
+      if (how == 2) CHECK(rf_future_cancel(waiting));
+      if (how == 3) CHECK(rf_future_abort(waiting));
+      EVENTUALLY(LOAD(inside.is_over));
+      CHECK(rf_future_done(waiting));
+      if (how != 0) rf_future_free(holder);
+      rf_future_free(waiting);
+      rf_options_free(stream);
+      rf_options_free(options);
+      rf_session_free(inside.session);
+    }
+  }
+}
+
+static rf_status submit_and_close(rf_prepared *prepared, void *user_data) {
+  inside *inside = user_data;
+  (void)prepared;
+  rf_future *behind = get(inside->session, http("/hello"), NULL);
+  rf_future_free(behind);
+  sleep_ms(50);
+  CHECK_OK(rf_session_close(inside->session, RF_CLOSE_WAIT));
+  __atomic_store_n(&inside->is_over, 1, __ATOMIC_SEQ_CST);
+  return RF_OK;
+}
+
+/* A close does not wait for what waits for the place of the request that closes. */
+static void a_hook_closes_while_others_wait_for_its_place(void) {
+  inside inside = {session_with(3, 1), RF_CLOSE_WAIT, 0};
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_request_hook(options, submit_and_close, &inside, NULL));
+  rf_session *defaults = inside.session;
+  rf_future *future = get(defaults, http("/hello"), options);
+  RESPONSE(future);
+  CHECK(LOAD(inside.is_over));
+  rf_future_free(future);
+  rf_options_free(options);
+  CHECK_OK(rf_session_close(inside.session, RF_CLOSE_WAIT));
+  rf_session_free(inside.session);
+}
+
+/* The place is there, but no worker is free: the deadline and an abort end it all the same, and the place goes on. */
+static void it_is_ended_after_its_place_has_come(void) {
+  for (int late = 0; late < 2; late++) {
+    rf_session *session = session_with(1, 1);
+    rf_options *stream = new_options(), *options = new_options();
+    CHECK_OK(rf_options_set_stream(stream, true));
+    CHECK_OK(rf_options_set_deadline(options, late ? 300 : LONG_MS));
+    rf_future *holder = get(session, http("/bytes/100000"), stream);
+    RESPONSE(holder);
+    rf_future *waiting = get(session, elsewhere(text("/redirect-to?url=%s", http("/hello"))), options);
+    EVENTUALLY(rf_future_running(waiting));
+    sleep_ms(30);
+    const char *gate = unique("busy");
+    rf_future *busy = get(session, elsewhere(text("/gate/%s", gate)), NULL);
+    gate_wait(gate, 1);
+    rf_future_free(holder);
+    sleep_ms(20);
+    int64_t start = now_ms();
+    if (!late) CHECK(rf_future_abort(waiting));
+    ERROR_OF(late ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, waiting);
+    CHECK_RANGE(0, (late ? 350 : 50) * patience(), now_ms() - start);
+    gate_open(gate);
+    RESPONSE(busy);
+    rf_future *next = get(session, http("/hello"), NULL);
+    RESPONSE(next);
+    rf_future_free(next);
+    rf_future_free(busy);
+    rf_future_free(waiting);
+    rf_options_free(stream);
+    rf_options_free(options);
+    rf_session_free(session);
+  }
+}
+
+static rf_future *at_its_second_hop;
+static int hook_is_in;
+
+static rf_status wait_for_it(rf_hook_call *call, const rf_response *response, void *status) {
+  (void)call, (void)response;
+  const rf_response *answer = NULL;
+  __atomic_store_n(&hook_is_in, 1, __ATOMIC_SEQ_CST);
+  *(int *)status = rf_future_result(at_its_second_hop, RF_FOREVER, &answer);
+  return RF_OK;
+}
+
+/* The only worker waits for a request that was put aside, and that would need this worker. */
+static void nobody_is_left_to_go_on(void) {
+  rf_session *session = session_with(1, 1);
+  int status = -100;
+  rf_options *stream = new_options(), *options = new_options();
+  CHECK_OK(rf_options_set_stream(stream, true));
+  CHECK_OK(rf_options_add_hook(options, wait_for_it, &status, NULL));
+  rf_future *holder = get(session, http("/bytes/100000"), stream);
+  RESPONSE(holder);
+  at_its_second_hop = get(session, elsewhere(text("/redirect-to?url=%s", http("/hello"))), NULL);
+  EVENTUALLY(rf_future_running(at_its_second_hop));
+  sleep_ms(30);
+  rf_future *future = get(session, elsewhere("/hello"), options);
+  EVENTUALLY(LOAD(hook_is_in));
+  rf_future_free(holder);
+  RESPONSE(future);
+  CHECK_STATUS(RF_E_DEADLOCK, status);
+  RESPONSE(at_its_second_hop);
+  rf_future_free(at_its_second_hop);
+  rf_future_free(future);
+  rf_options_free(stream);
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+static void wait_in_callback(rf_future *future, void *user_data) {
+  const rf_response *answer = NULL;
+  (void)future;
+  int status = rf_future_result(user_data, LONG_MS, &answer);
+  CHECK_STATUS(RF_OK, status);
+  INCREMENT(hook_is_in);
+}
+
+/* A stream is in the hands of its reader, not of the thread that calls its callbacks. */
+static void a_callback_may_wait_for_the_place_of_a_stream(void) {
+  rf_session *session = session_with(2, 1);
+  rf_options *stream = new_options();
+  const char *gate = unique("callback");
+  CHECK_OK(rf_options_set_stream(stream, true));
+  rf_future *first = get(session, gate_url(gate), stream);
+  gate_wait(gate, 1);
+  rf_future *next = get(session, http("/hello"), NULL);
+  hook_is_in = 0;
+  CHECK_OK(rf_future_add_done_callback(first, wait_in_callback, next, NULL));
+  gate_open(gate);
+  const rf_response *response = RESPONSE(first);
+  sleep_ms(100);
+  rf_response_content(response, NULL);
+  EVENTUALLY(LOAD(hook_is_in));
+  rf_future_free(first);
+  rf_future_free(next);
+  rf_options_free(stream);
+  rf_session_free(session);
+}
+
+/* Tasks that are run in submit, one inside of the other: the inner one fails, where it would wait for the outer one. */
+static void a_task_inside_of_a_task(void) {
+  rf_config *config = NULL;
+  rf_executor *executor = NULL;
+  rf_executor_ops ops = {sizeof ops, run_here, NULL};
+  CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  CHECK_OK(rf_config_set_pool_maxsize(config, 1));
+  CHECK_OK(rf_config_set_pool_block(config, true));
+  nested nested = {session_of(config), -100};
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_request_hook(options, ask_before, &nested, NULL));
+  rf_future *future = get(nested.session, http("/hello"), options);
+  RESPONSE(future);
+  CHECK_STATUS(RF_FAILED, nested.status);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(nested.session);
+  rf_executor_free(executor);
+}
+
+/* ---- the line, and its places ---- */
+
+/* The sixth finds its kept connection gone. It is sent again within its turn. */
+static void note_but_hang_up_once(wire_connection *connection, void *user_data) {
+  order *order = user_data;
+  while (wire_next(connection)) {
+    const char *number = strstr(connection->request, "/n");
+    int seen = number != NULL ? atoi(number + 2) : -1;
+    if (seen == 5 && order->count == 5) {
+      order->count++;
+      return;
+    }
+    order->seen[order->count++ % 64] = seen;
+    wire_answer(connection, "200 OK", "", "noted");
+  }
+}
+
+static void what_is_sent_again_keeps_its_turn(void) {
+  static order order;
+  wire *server = wire_start(note_but_hang_up_once, &order);
+  rf_session *session = session_with(1, 1);
+  rf_future *futures[20];
+  for (int i = 0; i < 20; i++) futures[i] = get(session, wire_url(server, text("/n%d", i)), NULL);
+  for (int i = 0; i < 20; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+  CHECK_INT(21, order.count);
+  for (int i = 6; i < 21; i++) CHECK_INT(i - 1, order.seen[i]);
+  rf_session_free(session);
+  wire_stop(server);
+}
+
+/* Digest: the answer to the challenge goes out by the same connection, before others that wait. */
+static void the_answer_to_a_challenge_keeps_its_turn(void) {
+  rf_session *session = session_with(2, 1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_auth_digest(options, "u", "p"));
+  rf_future *futures[10];
+  for (int i = 0; i < 10; i++) futures[i] = get(session, http("/digest-auth/auth/u/p"), options);
+  for (int i = 0; i < 10; i++) {
+    CHECK_INT(200, rf_response_status_code(RESPONSE(futures[i])));
+    rf_future_free(futures[i]);
+  }
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+/* One connection is closed before the next one is opened. */
+static void say_much(wire_connection *connection, void *user_data) {
+  if (wire_next(connection)) wire_say(connection, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbegun");
+  char byte;
+  while (recv(connection->fd, &byte, 1, 0) > 0) {}
+  (void)user_data;
+}
+
+static void there_are_never_more_connections_than_places(void) {
+  wire *server = wire_start(say_much, NULL);
+  rf_session *session = session_with(2, 1);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_stream(options, true));
+  rf_future *holder = get(session, wire_url(server, "/"), options);
+  RESPONSE(holder);
+  for (int i = 0; i < 200; i++) {
+    rf_future *next = get(session, wire_url(server, "/"), options);
+    if (i % 2) sleep_ms(1);
+    rf_future_free(holder);
+    RESPONSE(next);
+    holder = next;
+    pthread_mutex_lock(&server->lock);
+    int open = server->open;
+    pthread_mutex_unlock(&server->lock);
+    CHECK_RANGE(1, 2, open); /* the server may not have looked yet */
+  }
+  rf_future_free(holder);
+  rf_options_free(options);
+  rf_session_free(session);
+  wire_stop(server);
+}
+
+/* Shut down with cancel while workers are putting requests aside: none is missed. */
+static void shutting_down_in_between(void) {
+  for (int round = 0; round < 100; round++) {
+    rf_executor *executor = NULL;
+    CHECK_OK(rf_executor_new_threads(3, &executor));
+    rf_config *config = NULL;
+    CHECK_OK(rf_config_new(&config));
+    CHECK_OK(rf_config_set_executor(config, executor));
+    CHECK_OK(rf_config_set_pool_maxsize(config, 1));
+    CHECK_OK(rf_config_set_pool_block(config, true));
+    rf_session *session = session_of(config);
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_stream(options, true));
+    rf_future *holder = get(session, http("/bytes/100000"), options), *waiting[20];
+    RESPONSE(holder);
+    for (int i = 0; i < 20; i++) waiting[i] = get(session, http("/hello"), NULL);
+    for (volatile int spin = 0; spin < round * 300; spin++) {}
+    CHECK_OK(rf_executor_shutdown(executor, true, true));
+    for (int i = 0; i < 20; i++) {
+      ERROR_OF(RF_ERROR_CANCELLED, waiting[i]);
+      rf_future_free(waiting[i]);
+    }
+    rf_future_free(holder);
+    rf_options_free(options);
+    rf_session_free(session);
+    rf_executor_free(executor);
+  }
+}
+
 /* ---- all at random ---- */
 
 static rf_session *crowded;
@@ -430,6 +730,16 @@ int main(void) {
   shutting_an_executor_down();
   closing_the_base();
   waiting_for_ones_own_place_is_a_deadlock();
+  a_callback_closes_the_session();
+  a_hook_closes_while_others_wait_for_its_place();
+  it_is_ended_after_its_place_has_come();
+  nobody_is_left_to_go_on();
+  a_callback_may_wait_for_the_place_of_a_stream();
+  a_task_inside_of_a_task();
+  what_is_sent_again_keeps_its_turn();
+  the_answer_to_a_challenge_keeps_its_turn();
+  there_are_never_more_connections_than_places();
+  shutting_down_in_between();
   everything_at_once();
   return finish();
 }

@@ -11,7 +11,7 @@ use model::future::deadlock::Way;
 use model::future::monitor::{Monitor, Until};
 use model::future::ticket::{Holder, Ticket};
 use model::future::wait::{Completed, ReturnWhen, WaitError, wait_many, wait_one};
-use model::future::waiting::{Aside, Reason, Waiting};
+use model::future::waiting::{Aside, Home, Reason, Waiting};
 use model::future::{Future, State, Work};
 
 fn in_every_order(model: impl Fn() + Send + Sync + 'static) {
@@ -319,19 +319,20 @@ impl Reason for NoReason {
 /// Counts how often it goes on.
 struct Counting(Arc<AtomicUsize>);
 
-impl Counting {
-    fn go_on(&self) {
+impl Aside for Counting {
+    fn go_on(self: Box<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Aside for Counting {
-    fn resume(self: Box<Self>) {
-        self.go_on();
-    }
+/// Whoever resumes takes it up again at once.
+struct AtOnce;
 
-    fn end(self: Box<Self>) {
-        self.go_on();
+impl Home for AtOnce {
+    fn resume(&self, waiting: Arc<Waiting>) {
+        if let Some(aside) = waiting.take() {
+            aside.go_on();
+        }
     }
 }
 
@@ -342,7 +343,7 @@ fn what_is_put_aside_goes_on_once() {
         let count = Arc::new(AtomicUsize::new(0));
         let (for_worker, counting) = (waiting.clone(), Counting(count.clone()));
         let worker = thread::spawn(move || {
-            if let Some(back) = for_worker.put_aside(Box::new(counting)) {
+            if let Some(back) = for_worker.put_aside(Box::new(counting), Arc::new(AtOnce)) {
                 back.go_on();
             }
         });
@@ -371,21 +372,11 @@ fn a_thread_that_waits_is_woken() {
 /// A request whose first turn has not come: what a worker does with it when it goes on.
 struct BeforeItsTurn(JobFuture, Arc<Control>);
 
-impl BeforeItsTurn {
-    fn go_on(&self) {
+impl Aside for BeforeItsTurn {
+    fn go_on(self: Box<Self>) {
         if self.1.check().is_ok() && self.0.begin() {
             self.0.finish(Outcome(What::Result, None));
         }
-    }
-}
-
-impl Aside for BeforeItsTurn {
-    fn resume(self: Box<Self>) {
-        self.go_on();
-    }
-
-    fn end(self: Box<Self>) {
-        self.go_on();
     }
 }
 
@@ -404,7 +395,9 @@ fn what_waits_for_its_turn_is_cancelled_or_begins() {
             thread::spawn(move || waiting.resume())
         };
         let canceller = spawn(&future, |future| future.cancel());
-        if let Some(back) = waiting.put_aside(Box::new(BeforeItsTurn(future.clone(), control.clone()))) {
+        if let Some(back) =
+            waiting.put_aside(Box::new(BeforeItsTurn(future.clone(), control.clone())), Arc::new(AtOnce))
+        {
             back.go_on();
         }
         giver.join().unwrap();
