@@ -121,12 +121,13 @@ static void all_at_once(void) {
   rf_options_free(options);
 }
 
-/* What a request with these options, and no others, shows the server. */
+/* What a request with these options, and no others, shows the server. It lives until the next one. */
+static rf_future *shown_by;
+
 static const char *shown(rf_options *options, const char *url, const char *pointer) {
-  static rf_future *future;
-  rf_future_free(future);
-  future = request(session, "POST", url, options);
-  const rf_response *response = RESPONSE(future);
+  rf_future_free(shown_by);
+  shown_by = request(session, "POST", url, options);
+  const rf_response *response = RESPONSE(shown_by);
   rf_options_free(options);
   return json_string(response, pointer);
 }
@@ -296,6 +297,7 @@ int main(void) {
   retries();
   trust();
   what_stays();
+  rf_future_free(shown_by);
   rf_session_free(session);
   return finish();
 }
