@@ -135,6 +135,8 @@ typedef enum rf_status {
   RF_E_RESOURCE = -6,
   // Not possible in this state: the body was read in part, or closed.
   RF_E_STATE = -7,
+  // The session has as many pending requests as it may (rf_config_set_max_queued). Nothing was submitted.
+  RF_E_BUSY = -8,
 } rf_status;
 
 // What went wrong with a request. Names and hierarchy are those of Python's requests.exceptions: rf_error_is
@@ -479,6 +481,11 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // yours that waits for a request whose connection its own request has: RF_E_DEADLOCK. Each worker process has a
 // pool of its own, in which a request waits where it runs.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
+
+// How many requests of the session may be pending: waiting for a worker or, where they do, for a connection. One
+// more is refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit.
+// RF_E_INVALID: 0.
+rf_status rf_config_set_max_queued(rf_config *config, size_t requests);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
 // gives nonsense before the response's head is complete; and after 413, 429 and 503 with a Retry-After header,

@@ -68,6 +68,7 @@ programs! {
     processes_ending,
     processes_failing,
     proxies,
+    queue,
     real_proxies,
     redirects,
     responses,

@@ -12,6 +12,7 @@ use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
 use crate::http::request::{Identity, Outcome, Owner, Request, Shared};
+use crate::http::retry::Bucket;
 use crate::message::error::Error;
 use crate::message::options::{Borrowed, Options};
 use crate::message::response::SentBody;
@@ -32,11 +33,13 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Kept {
     adapter: Arc<Adapter>,
     digest: Arc<DigestCache>,
+    bucket: Arc<Bucket>,
 }
 
 struct Known {
     adapter: Weak<Adapter>,
     digest: Weak<DigestCache>,
+    bucket: Weak<Bucket>,
     /// Held for a session that lives elsewhere; one of this process holds its own.
     kept: Option<Kept>,
     used_at: Instant,
@@ -62,6 +65,7 @@ pub fn remember(shared: &Shared) {
     table.sessions.entry(shared.identity()).or_insert_with(|| Known {
         adapter: Arc::downgrade(&shared.adapter),
         digest: Arc::downgrade(&shared.digest),
+        bucket: Arc::downgrade(&shared.bucket),
         kept: None,
         used_at: Instant::now(),
         idle: 0,
@@ -76,15 +80,21 @@ pub fn remember(shared: &Shared) {
 impl Table {
     fn find(&mut self, session: Identity, settings: AdapterSettings, now: Instant) -> (Kept, Option<Known>) {
         if let Some(one) = self.sessions.get_mut(&session)
-            && let (Some(adapter), Some(digest)) = (one.adapter.upgrade(), one.digest.upgrade())
+            && let (Some(adapter), Some(digest), Some(bucket)) =
+                (one.adapter.upgrade(), one.digest.upgrade(), one.bucket.upgrade())
         {
             one.used_at = now;
-            return (Kept { adapter, digest }, None);
+            return (Kept { adapter, digest, bucket }, None);
         }
-        let kept = Kept { adapter: Arc::new(Adapter::new(settings)), digest: Arc::default() };
+        let kept = Kept {
+            adapter: Arc::new(Adapter::new(settings)),
+            digest: Arc::default(),
+            bucket: Arc::default(),
+        };
         let known = Known {
             adapter: Arc::downgrade(&kept.adapter),
             digest: Arc::downgrade(&kept.digest),
+            bucket: Arc::downgrade(&kept.bucket),
             kept: Some(kept.clone()),
             used_at: now,
             idle: 0,
@@ -246,9 +256,9 @@ impl Job {
             Err(error) => return Ok(Err(reply_without_response(name, error))),
         };
         let ForeignTask { session, settings, method, url, defaults, options, environment, .. } = task;
-        let (use_of_session, Kept { adapter, digest }) = Use::begin(session, settings);
+        let (use_of_session, Kept { adapter, digest, bucket }) = Use::begin(session, settings);
         let defaults = Arc::new(defaults);
-        let shared = Arc::new(Shared::new(Jar::copy_of(task.cookies), digest, adapter));
+        let shared = Arc::new(Shared::with(Jar::copy_of(task.cookies), digest, adapter, bucket));
         let request = Request {
             owner: (host.stand_in)(defaults.clone(), shared),
             method: method.into(),
@@ -257,6 +267,7 @@ impl Job {
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
             ends_at: task.ends_at,
+            queued: None,
         };
         Ok(Ok(Job { name, request, body: task.body, use_of_session }))
     }
@@ -406,6 +417,7 @@ mod tests {
                 options: None,
                 environment: Environment::snapshot(),
                 ends_at: None,
+                queued: None,
             };
             encode(1, &request, false).unwrap_or_else(|error| panic!("{error}")).message
         }

@@ -59,10 +59,13 @@ impl Task {
         let future = self.future.take()?;
         let control = Arc::new(Control::new());
         let mut is_pending = false;
-        let request = future.take(&control, |request| {
+        let mut request = future.take(&control, |request| {
             is_pending = !request.begins();
             !is_pending
         })?;
+        if !is_pending {
+            request.queued = None;
+        }
         let for_request = control.clone();
         let mut begun =
             Begun { future, control, is_pending, sending: Some(Sending::new(request, for_request)) };
@@ -74,7 +77,8 @@ impl Task {
     pub fn run_by(mut self, runner: &dyn Runner) {
         let Some(future) = self.future.take() else { return };
         let control = Arc::new(Control::new());
-        let Some(request) = future.start(&control) else { return };
+        let Some(mut request) = future.start(&control) else { return };
+        request.queued = None;
         let _held = future.hold(&control);
         let outcome = guarded(|| runner.run(future.id(), request, &control));
         end(&future, false, outcome);

@@ -497,7 +497,9 @@ impl Executor for ThreadPool {
         let mut crew = self.shared.crew.lock();
         // Workers that close, this pool or another one, do not wait for each other. Everybody else waits for all.
         let mut waiting = Inside::here();
-        while crew.live > if closing.is_worker() { crew.closing } else { 0 } {
+        while crew.live > if closing.is_worker() { crew.closing } else { 0 }
+            || (closing.is_worker() && self.shared.parked_count.load(Ordering::SeqCst) > 0)
+        {
             crew = match &mut waiting {
                 None => crew.wait(Until::Forever),
                 Some(waiting) if self.shared.waits_for(waiting, &crew) => break,

@@ -64,6 +64,7 @@ pub extern "C" fn rf_status_name(status: c_int) -> *const c_char {
         -5 => constant!("RF_E_PANIC"),
         -6 => constant!("RF_E_RESOURCE"),
         -7 => constant!("RF_E_STATE"),
+        -8 => constant!("RF_E_BUSY"),
         _ => std::ptr::null(),
     }
 }

@@ -87,6 +87,13 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
 }
 
+/// How many requests of the session may be pending: waiting for a worker or, where they do, for a connection. One more is
+/// refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit. RF_E_INVALID: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_max_queued(config: *mut rf_config, requests: usize) -> rf_status {
+    change(config, || positive(requests), |config, it| config.max_queued = Some(it))
+}
+
 /// How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or gives
 /// nonsense before the response's head is complete; and after 413, 429 and 503 with a Retry-After header, when that
 /// says: an rf_retry of so many, see rf_retry_new. What may have been carried out is tried again only where that does
@@ -285,6 +292,7 @@ fn submit(
         let future = session.submit(method, url, options).map_err(|error| match error {
             SubmitError::Shutdown => rf_status::RF_E_SHUTDOWN,
             SubmitError::Resource => rf_status::RF_E_RESOURCE,
+            SubmitError::Busy => rf_status::RF_E_BUSY,
         })?;
         out.set(hand_out(future));
         Ok(())

@@ -35,6 +35,8 @@ pub enum rf_status {
     RF_E_RESOURCE = -6,
     /// Not possible in this state: the body was read in part, or closed.
     RF_E_STATE = -7,
+    /// The session has as many pending requests as it may (rf_config_set_max_queued). Nothing was submitted.
+    RF_E_BUSY = -8,
 }
 
 /// What went wrong with a request. Names and hierarchy are those of Python's requests.exceptions: rf_error_is

@@ -129,6 +129,12 @@ impl Control {
 
     /// Ends whatever the request does now, and everything it would do next.
     pub fn abort(&self) {
+        self.interrupt();
+        self.end_waiting();
+    }
+
+    /// The same, but what waits between two steps does not end yet.
+    pub fn interrupt(&self) {
         if self.origin.is_inherited() {
             return;
         }
@@ -141,7 +147,6 @@ impl Control {
             }
             Attached::Signal(signal) => signal.set(),
         }
-        self.end_waiting();
     }
 
     /// A request that waits between two steps finds out that it has to end: its deadline is over, if it was not aborted.

@@ -391,6 +391,39 @@ impl<W: Work> Future<W> {
         stopped
     }
 
+    /// Stops one that runs, as an abort does. What waits between two steps ends later, by [`Future::abort`].
+    pub fn interrupt(&self) {
+        if self.is_inherited() {
+            return;
+        }
+        let mut core = lock(&self.core);
+        core.aborting |= self.state() == State::Running;
+        let control = core.control.clone();
+        drop(core);
+        if let Some(control) = control {
+            control.interrupt();
+        }
+    }
+
+    /// Ends what somebody has held back, or stopped, who may not come to that: this very thread, further out.
+    pub fn end_if_decided(self: &Arc<Self>) {
+        if self.is_inherited() {
+            return;
+        }
+        let core = lock(&self.core);
+        match self.state() {
+            State::Pending if core.aborting => self.withdraw(core),
+            State::Running if core.aborting => {
+                let control = core.control.clone();
+                drop(core);
+                if let Some(control) = control {
+                    control.end_waiting();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The one critical section that ends a future, and what follows it.
     fn conclude(self: &Arc<Self>, mut core: MutexGuard<'_, Core<W>>, state: State, outcome: W::Outcome) {
         let set = self.outcome.set(outcome);

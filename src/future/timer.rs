@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::future::monitor::{Monitor, MonitorGuard, Until};
+use crate::future::monitor::{Monitor, Until};
 use crate::system::fork::PerProcess;
 use crate::system::thread::with_signals_blocked;
 
@@ -62,6 +62,8 @@ struct Timer {
     entries: BinaryHeap<Entry>,
     /// Whether a thread waits for the first entry, or is on its way to do so.
     running: bool,
+    /// One is being started.
+    starting: bool,
     /// How many were asked for and are not over.
     needed: usize,
     /// At this size those that are over are taken out, so that long deadlines do not pile up.
@@ -70,7 +72,7 @@ struct Timer {
 
 static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
-/// Has `what` expire at that time, unless it is over by then. False: without a thread it does not. The worker that runs it
+/// Has `what` expire at that time, unless it is over by then. False: it may not, for want of a thread. The worker that runs it
 /// later finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) -> bool {
     // References are dropped without the lock: each may be the last.
@@ -84,28 +86,31 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) -> bool {
     timer.needed += 1;
     let first = timer.entries.peek().is_none_or(|entry| at < entry.at);
     timer.entries.push(Entry { at, what });
-    let has_thread = if !timer.running {
-        start(timer)
-    } else {
+    let has_thread = if timer.running {
         if first {
             timer.notify_one();
         } else {
             drop(timer);
         }
         true
+    } else if timer.starting {
+        // Whether there will be one is not known yet.
+        false
+    } else {
+        timer.starting = true;
+        drop(timer);
+        start()
     };
     drop(alive);
     has_thread
 }
 
 /// Starts the thread, without the lock: that may take long.
-fn start(mut timer: MonitorGuard<'_, Timer>) -> bool {
-    timer.running = true;
-    drop(timer);
+fn start() -> bool {
     let started =
         with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_ok();
     if !started {
-        TIMER.get().lock().running = false;
+        TIMER.get().lock().starting = false;
     }
     started
 }
@@ -120,8 +125,24 @@ pub fn forget() {
     }
 }
 
+/// Callbacks may run in there: on a thread of their own, not on the one that the others wait for. Where there is none to
+/// be had, the others wait.
+fn expire(what: Arc<dyn Expires>) {
+    if what.is_brief() {
+        return what.expire();
+    }
+    let for_thread = what.clone();
+    let spawned = with_signals_blocked(|| {
+        std::thread::Builder::new().name("rf-timer".into()).spawn(move || for_thread.expire())
+    });
+    if spawned.is_err() {
+        what.expire();
+    }
+}
+
 fn run() {
     let mut timer = TIMER.get().lock();
+    (timer.running, timer.starting) = (true, false);
     while let Some(entry) = timer.entries.peek() {
         let until = Until::At(entry.at);
         if !until.has_passed() {
@@ -129,25 +150,11 @@ fn run() {
             continue;
         }
         let due = timer.entries.pop().and_then(|entry| entry.what.upgrade());
-        if due.as_ref().is_none_or(|what| what.is_brief()) {
-            drop(timer);
-            if let Some(what) = due {
-                what.expire();
-            }
-            timer = TIMER.get().lock();
-            continue;
-        }
-        // Callbacks run in here: not under the lock, and not on the thread that the others wait for.
-        if timer.entries.is_empty() {
-            timer.running = false;
-            drop(timer);
-        } else {
-            start(timer);
-        }
+        drop(timer);
         if let Some(what) = due {
-            what.expire();
+            expire(what);
         }
-        return;
+        timer = TIMER.get().lock();
     }
     timer.running = false;
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -33,14 +34,18 @@ pub struct Shared {
     pub digest: Arc<DigestCache>,
     pub adapter: Arc<Adapter>,
     /// For retries that have a budget.
-    pub bucket: Bucket,
+    pub bucket: Arc<Bucket>,
     /// Tells it from that of every other session of any process, for those who run its requests elsewhere.
     identity: OnceLock<Identity>,
 }
 
 impl Shared {
     pub fn new(jar: Jar, digest: Arc<DigestCache>, adapter: Arc<Adapter>) -> Shared {
-        Shared { jar, digest, adapter, bucket: Bucket::default(), identity: OnceLock::new() }
+        Shared::with(jar, digest, adapter, Arc::default())
+    }
+
+    pub fn with(jar: Jar, digest: Arc<DigestCache>, adapter: Arc<Adapter>, bucket: Arc<Bucket>) -> Shared {
+        Shared { jar, digest, adapter, bucket, identity: OnceLock::new() }
     }
 
     pub fn identity(&self) -> Identity {
@@ -71,6 +76,34 @@ pub struct Request {
     pub environment: Option<Arc<Environment>>,
     /// When all of it has to be over.
     pub ends_at: Option<Instant>,
+    /// While it is pending, where somebody counts those.
+    pub queued: Option<Queued>,
+}
+
+/// One of so many requests that may be pending. It counts until it is dropped.
+pub struct Queued(Option<Arc<AtomicUsize>>);
+
+impl Queued {
+    /// None: there are so many already.
+    pub fn enter(pending: &Arc<AtomicUsize>, most: usize) -> Option<Queued> {
+        let entered = Queued(Some(pending.clone()));
+        (pending.fetch_add(1, Ordering::SeqCst) < most).then_some(entered)
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        if let Some(pending) = &self.0 {
+            pending.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The copy of a request is not counted.
+impl Clone for Queued {
+    fn clone(&self) -> Queued {
+        Queued(None)
+    }
 }
 
 impl Request {

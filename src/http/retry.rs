@@ -139,6 +139,15 @@ pub enum Last {
 }
 
 impl Last {
+    /// Another attempt takes its place: its connection goes with what nobody has read of it.
+    pub fn give_up(self) {
+        if let Last::Answered(response) = self
+            && !response.is_read()
+        {
+            response.close();
+        }
+    }
+
     pub fn into_outcome(self) -> Result<Arc<Response>, Error> {
         match self {
             Last::Failed(error) => Err(error),

@@ -105,6 +105,7 @@ impl Sending {
                     if !begin() {
                         return Err(Error::cancelled());
                     }
+                    transfer.request.queued = None;
                     let Some(response) = transfer.send(hop, meter, planned)? else { continue };
                     response
                 }
@@ -164,6 +165,8 @@ struct Round {
     tries: Tries,
     /// Before it is tried again, with what came of the last attempt.
     pause: Option<(Pause, Last)>,
+    /// How long its last answer is, as far as that was announced.
+    length: Option<u64>,
     /// A connection that rested is not to be trusted.
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
@@ -181,11 +184,12 @@ struct Composed<'a> {
     prepared: Option<Box<Prepared<'a>>>,
 }
 
-/// Who has asked for credentials at one hop. Each is answered once, a function of the user's more often.
+/// How often who has asked for credentials at one hop. Each is answered once in each attempt, a function of the user's
+/// more often.
 #[derive(Default)]
 struct Asked {
-    by_server: bool,
-    by_proxy: bool,
+    by_server: u32,
+    by_proxy: u32,
     again: u32,
 }
 
@@ -247,6 +251,7 @@ impl Transfer {
             kept: None,
             tries: Tries::new(retry),
             pause: None,
+            length: None,
             fresh: false,
             started: None,
         })
@@ -270,7 +275,7 @@ impl Transfer {
         hop.payload.rewind(&self.control)?;
         let forward = round.route.forward();
         // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
-        let knows_nonce = hop.redirects == 0 || round.asked.by_server;
+        let knows_nonce = hop.redirects == 0 || round.asked.by_server > 0;
         let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
         let composed = self.compose(hop, &outgoing, forward, knows_nonce)?;
         let started = *round.started.get_or_insert_with(Instant::now);
@@ -283,13 +288,14 @@ impl Transfer {
             Err(failure) => return self.failed(failure, hop, composed.is_keyed, place, round),
         };
         meter.answered(answer.length);
+        round.length = answer.length;
         let Composed { head, prepared, is_keyed, .. } = composed;
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
         let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
         for value in response.head().all_octets("Set-Cookie") {
             self.request.owner.shared().jar.set(&hop.cookie_url(), value);
         }
-        if !self.is_asked(hop, forward, &mut round.asked, prepared, &response)? {
+        if !self.is_asked(hop, forward, (&mut round.asked, round.tries.made + 1), prepared, &response)? {
             if let Some(place) = place {
                 place.give_back();
             }
@@ -304,7 +310,7 @@ impl Transfer {
             left => left?,
         }
         round.kept = place;
-        (round.tries, round.fresh, round.started) = (Tries::new(self.retry()), false, None);
+        (round.fresh, round.started) = (false, None);
         if hop.redirects == 0 {
             hop.history.push(response);
         }
@@ -404,9 +410,7 @@ impl Transfer {
             if !retry.raise_on_status {
                 return Ok(Some(response));
             }
-            // What is broken of its body is told to who reads it.
-            let _ = leave(&response);
-            self.control.check()?;
+            self.set_aside(&response, round.length)?;
             let (attempts, peer) = (round.tries.made + 1, &round.route);
             let s = if attempts == 1 { "" } else { "s" };
             let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
@@ -415,20 +419,25 @@ impl Transfer {
         let Some(length) = self.pay(retry, Cause::Status, Some(response.head()), &mut round.tries) else {
             return Ok(Some(response));
         };
-        if Pause::end(&self.control, length).is_none() {
-            return Ok(Some(response));
-        }
-        if self.settings.stream == Some(true) {
-            response.shorten(LONGEST_CHALLENGE);
-        }
-        let _ = leave(&response);
-        self.control.check()?;
+        self.set_aside(&response, round.length)?;
         self.pause(round, length, Last::Answered(response))
+    }
+
+    /// Reads the body of a response that may be the last, where it goes into memory anyway or is short; another one stays
+    /// where it is. What is broken of it is told to who reads it.
+    fn set_aside(&self, response: &Response, length: Option<u64>) -> Result<(), Error> {
+        let in_memory = self.settings.stream != Some(true) && self.settings.sink.is_none();
+        if in_memory || length.is_some_and(|length| length <= LONGEST_CHALLENGE) {
+            let _ = leave(response);
+        }
+        Ok(self.control.check()?)
     }
 
     /// How long to pause before one more attempt, which is paid for. None: there is none.
     fn pay(&self, retry: &Retry, cause: Cause, head: Option<&Head>, tries: &mut Tries) -> Option<Duration> {
         let length = retry::pause(retry, tries, head)?;
+        // What would not be in time, or is not wanted any more, is not paid for.
+        Pause::end(&self.control, length)?;
         if retry.share.is_some() && !self.request.owner.shared().bucket.take() {
             return None;
         }
@@ -440,6 +449,7 @@ impl Transfer {
     fn pause(&self, round: &mut Round, length: Duration, last: Last) -> Result<Option<Arc<Response>>, Error> {
         round.started = None;
         if length.is_zero() {
+            last.give_up();
             return Ok(None);
         }
         match Pause::begin(&self.control, length) {
@@ -458,8 +468,12 @@ impl Transfer {
             return Ok(Pausing::Wait(waiting));
         }
         self.control.detach_waiting();
-        let cut = round.pause.take().filter(|(pause, _)| pause.is_cut());
-        Ok(Pausing::Over(cut.map(|(_, last)| last.into_outcome()).transpose()?))
+        let Some((pause, last)) = round.pause.take() else { return Ok(Pausing::Over(None)) };
+        if pause.is_cut() {
+            return last.into_outcome().map(|response| Pausing::Over(Some(response)));
+        }
+        last.give_up();
+        Ok(Pausing::Over(None))
     }
 
     fn call_hooks(&self, mut response: Arc<Response>) -> Outcome {
@@ -502,32 +516,34 @@ impl Transfer {
         &self,
         hop: &Hop,
         forward: Option<&Proxy>,
-        asked: &mut Asked,
+        round: (&mut Asked, u32),
         prepared: Option<Box<Prepared<'_>>>,
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
+        let (asked, attempts) = round;
         let session = self.request.owner.shared();
         let hashable = || hop.payload.is_hashable();
         let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
         if response.status() == 407
-            && !asked.by_proxy
+            && asked.by_proxy < attempts
             && let Some(proxy) = forward
             && proxy.challenge(&session.adapter.proxy_digest, &challenges("proxy-authenticate"), hashable())
         {
-            asked.by_proxy = true;
+            asked.by_proxy += 1;
             return Ok(true);
         }
         match &hop.credentials {
             Credentials::Known(Auth::Digest(user, _)) => {
-                let may_ask = !asked.by_server && (400..500).contains(&response.status());
-                asked.by_server = may_ask
+                let may_ask = asked.by_server < attempts && (400..500).contains(&response.status());
+                let is_again = may_ask
                     && session.digest.challenge(
                         &hop.url.origin(),
                         user,
                         &challenges("www-authenticate"),
                         hashable(),
                     );
-                Ok(asked.by_server)
+                asked.by_server += u32::from(is_again);
+                Ok(is_again)
             }
             Credentials::Custom(custom) if asked.again < MOST_AGAIN => {
                 asked.again += 1;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::mem;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
 use crate::http::adapter::{Adapter, AdapterSettings};
 use crate::http::cookies::Jar;
-use crate::http::request::{Owner, Request, RequestFuture, Shared};
+use crate::http::request::{Owner, Queued, Request, RequestFuture, Shared};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
 use crate::system::environment::Environment;
@@ -33,6 +34,7 @@ pub struct Config {
     pub pool_maxsize: Option<usize>,
     pub pool_block: Option<bool>,
     pub max_retries: Option<u32>,
+    pub max_queued: Option<usize>,
 }
 
 const MAX_WORKERS: usize = 8;
@@ -45,6 +47,8 @@ pub struct Session {
     has_base: bool,
     executor: Arc<dyn Executor>,
     owns_executor: bool,
+    /// How many requests may be pending, with how many are.
+    queue: Option<(usize, Arc<AtomicUsize>)>,
     /// The generation of processes that it was made in.
     made_in: u32,
     open_futures: Monitor<OpenFutures>,
@@ -89,6 +93,8 @@ pub struct InvalidConfig;
 pub enum SubmitError {
     Shutdown,
     Resource,
+    /// So many are pending as may be.
+    Busy,
 }
 
 impl Session {
@@ -129,6 +135,7 @@ impl Session {
             has_base: config.base.is_some(),
             executor,
             owns_executor,
+            queue: config.max_queued.map(|most| (most, Arc::default())),
             made_in: fork::generation(),
             open_futures: Monitor::default(),
         }))
@@ -143,6 +150,7 @@ impl Session {
             has_base: true,
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
             owns_executor: true,
+            queue: None,
             made_in: fork::generation(),
             open_futures: Monitor::default(),
         })
@@ -191,6 +199,14 @@ impl Session {
         if self.is_inherited() {
             return Err(SubmitError::Shutdown);
         }
+        let queued = match &self.queue {
+            None => None,
+            Some((most, pending)) => match Queued::enter(pending, *most) {
+                None if self.open_futures.lock().closed => return Err(SubmitError::Shutdown),
+                None => return Err(SubmitError::Busy),
+                queued => queued,
+            },
+        };
         let defaults = self.defaults.lock().clone();
         let chosen = options.as_ref().and_then(|options| options.deadline).or(defaults.deadline).flatten();
         let deadline = chosen.and_then(|deadline| Instant::now().checked_add(deadline));
@@ -202,6 +218,7 @@ impl Session {
             options,
             environment: Environment::snapshot(),
             ends_at: deadline,
+            queued,
         };
         let enter = |future: &Arc<RequestFuture>| self.enter(future, deadline);
         let future =
@@ -261,20 +278,21 @@ impl Session {
     /// Takes no more requests and returns when all are over, their callbacks included. From inside a hook or
     /// a callback it does not wait for the request that runs there, nor for others that are closing as well.
     pub fn close(&self, mode: CloseMode) {
+        let inside = announce_closing();
         let futures: Vec<_> = {
             let mut open_futures = self.open_futures.lock();
             open_futures.closed = true;
             match mode {
-                CloseMode::Wait => Vec::new(),
+                CloseMode::Wait if !inside => Vec::new(),
                 _ => open_futures.futures.iter().flatten().cloned().collect(),
             }
         };
         if mode == CloseMode::Abort {
-            // A worker whose request is aborted must not begin what is queued, and the callbacks of what is queued,
-            // which run on this thread, must not delay the aborts.
+            // A worker whose request is aborted must not begin what is queued, and callbacks, which may run on this
+            // thread, must not delay the aborts.
             let begun: Vec<_> = futures.iter().filter(|future| !future.hold_back()).collect();
             for future in begun {
-                future.abort();
+                future.interrupt();
             }
             let streams = mem::take(&mut self.open_futures.lock().streams);
             for stream in streams.iter().filter_map(Weak::upgrade) {
@@ -282,14 +300,21 @@ impl Session {
             }
         }
         for future in &futures {
-            if !future.cancel()
-                && let Some(control) = future.control()
-            {
-                control.hurry();
+            match mode {
+                // In a callback that another close on this thread has called.
+                CloseMode::Wait => future.end_if_decided(),
+                CloseMode::CancelPending => {
+                    if !future.cancel()
+                        && let Some(control) = future.control()
+                    {
+                        future.end_if_decided();
+                        control.hurry();
+                    }
+                }
+                CloseMode::Abort => _ = future.abort(),
             }
         }
         drop(futures);
-        let inside = announce_closing();
         let closing = Closing::here();
         let mut open_futures = self.open_futures.lock();
         // On a worker of the session's executor, what is queued may have nobody left to run it.

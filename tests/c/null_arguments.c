@@ -79,6 +79,7 @@ static void configs(void) {
   NO(rf_config_set_pool_connections(NULL, 1));
   NO(rf_config_set_pool_maxsize(NULL, 1));
   NO(rf_config_set_pool_block(NULL, true));
+  NO(rf_config_set_max_queued(NULL, 1));
   NO(rf_config_set_max_retries(NULL, 1));
   rf_config_free(NULL);
 

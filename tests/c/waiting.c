@@ -428,6 +428,33 @@ static rf_status submit_and_close(rf_prepared *prepared, void *user_data) {
   return RF_OK;
 }
 
+/* An abort of the session ends a request that was put aside; its callback closes the session as well, while others are
+   held back that the first close has yet to cancel. */
+static void a_callback_closes_what_is_being_closed(void) {
+  for (int round = 0; round < 10; round++) {
+    inside inside = {session_with(2, 1), RF_CLOSE_WAIT, 0};
+    rf_options *stream = new_options();
+    CHECK_OK(rf_options_set_stream(stream, true));
+    rf_future *holder = get(inside.session, http("/bytes/100000"), stream), *waiting[6];
+    RESPONSE(holder);
+    for (int i = 0; i < 6; i++) {
+      const char *url = i % 2 ? elsewhere(text("/redirect-to?url=%s", http("/hello"))) : http("/hello");
+      waiting[i] = get(inside.session, url, NULL);
+      CHECK_OK(rf_future_add_done_callback(waiting[i], close_in_callback, &inside, NULL));
+    }
+    sleep_ms(round * 3);
+    CHECK_OK(rf_session_close(inside.session, RF_CLOSE_ABORT));
+    for (int i = 0; i < 6; i++) {
+      CHECK(rf_future_done(waiting[i]));
+      rf_future_free(waiting[i]);
+    }
+    CHECK(LOAD(inside.is_over));
+    rf_future_free(holder);
+    rf_options_free(stream);
+    rf_session_free(inside.session);
+  }
+}
+
 /* A close does not wait for what waits for the place of the request that closes. */
 static void a_hook_closes_while_others_wait_for_its_place(void) {
   inside inside = {session_with(3, 1), RF_CLOSE_WAIT, 0};
@@ -731,6 +758,7 @@ int main(void) {
   closing_the_base();
   waiting_for_ones_own_place_is_a_deadlock();
   a_callback_closes_the_session();
+  a_callback_closes_what_is_being_closed();
   a_hook_closes_while_others_wait_for_its_place();
   it_is_ended_after_its_place_has_come();
   nobody_is_left_to_go_on();

@@ -196,6 +196,7 @@ mod tests {
             options: Some(Arc::new(options)),
             environment: Environment::snapshot(),
             ends_at: Some(Instant::now() + Duration::from_secs(60)),
+            queued: None,
         };
         encode_task(NAME, &request, false).unwrap_or_else(|error| panic!("{error}")).message
     }
