@@ -798,9 +798,9 @@ rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t
 // Between two attempts no worker is held (on an executor of your own the thread of rf_task_run or rf_task_execute
 // waits, and so does a worker process). The future is running meanwhile. A deadline counts on: a pause that would
 // outlast it is not begun, and the outcome is that of the last attempt. An abort and RF_CLOSE_ABORT end a pause at
-// once; RF_CLOSE_CANCEL_PENDING ends it with the outcome of the last attempt; RF_CLOSE_WAIT waits for it. What is
-// tried again is not shown to hooks, and is not in the history; its cookies are kept. Request hooks and
-// authentication of your own run anew before each attempt.
+// once; RF_CLOSE_CANCEL_PENDING ends it with the outcome of the last attempt (but not in a worker process, where it
+// waits for it); RF_CLOSE_WAIT waits for it. What is tried again is not shown to hooks, and is not in the history; its
+// cookies are kept. Request hooks and authentication of your own run anew before each attempt.
 
 // Makes settings for at most `total` attempts after the first, of each hop. 0: none, also where the session has
 // some. Free them with rf_retry_free. One thread at a time may use them.
@@ -841,10 +841,10 @@ rf_status rf_retry_set_retry_after(rf_retry *retry, bool respect, int64_t most_m
 // response.
 rf_status rf_retry_set_raise_on_status(rf_retry *retry, bool raise);
 
-// Bounds the load that retries add when everything fails. Each session has a bucket: it begins with 10, each
-// first attempt adds `share`, up to 100, and each retry takes 1. Nothing is tried again while it has less. So
-// with a share of 0.1, in the long run there is at most one retry for ten requests. Default: no bucket.
-// RF_E_INVALID: not above 0, or above 1.
+// Bounds the load that retries add when everything fails. Each session has a bucket (each worker process has one
+// for it of its own): it begins with 10, each first attempt adds `share`, up to 100, and each retry takes 1.
+// Nothing is tried again while it has less. So with a share of 0.1, in the long run there is at most one retry
+// for ten requests. Default: no bucket. RF_E_INVALID: not above 0, or above 1.
 rf_status rf_retry_set_budget(rf_retry *retry, double share);
 
 // Frees the settings. Options that they were set in have a copy. NULL does nothing.
