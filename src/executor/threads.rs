@@ -309,9 +309,7 @@ impl Shared {
         drop(roster);
         sleeping.iter().for_each(|sleeper| sleeper.wake());
     }
-}
 
-impl Shared {
     /// Starts one more thread, unless there are enough. It begins with `first`, which comes back if no thread could
     /// be had.
     fn spawn(self: &Arc<Self>, first: Option<Task>) -> Result<(), Option<Task>> {

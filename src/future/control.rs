@@ -277,7 +277,7 @@ impl Control {
             return true;
         };
         while !waiting.block(end.or_soon()) && !end.has_passed() {
-            if waiting.is_over() {
+            if waiting.is_due() {
                 return true;
             }
             if inside.is_stuck(true, !matches!(end, Until::Forever), vec![waiting.way()]) {

@@ -1,6 +1,6 @@
-//! Deadlines of requests that nobody runs yet.
+//! Deadlines of requests that nobody runs at the moment, and the ends of their pauses.
 //!
-//! A running request keeps to its deadline itself. One that still stands in a queue has nobody to do so: this
+//! A running request keeps to its deadline itself. One that stands in a queue, or was put aside, has nobody to do so: this
 //! thread does it. It is started when it is needed and ends when there is nothing left to wait for.
 
 use std::cmp::Ordering;
@@ -72,8 +72,8 @@ struct Timer {
 
 static TIMER: PerProcess<Monitor<Timer>> = PerProcess::new(|_| Monitor::default());
 
-/// Has `what` expire at that time, unless it is over by then. False: it may not, for want of a thread. The worker that runs it
-/// later finds out.
+/// Has `what` expire at that time, unless it is over by then. False: perhaps it does not, for want of a thread; then
+/// whoever runs it later finds out.
 pub fn expire_at(at: Instant, what: Weak<dyn Expires>) -> bool {
     // References are dropped without the lock: each may be the last.
     let mut alive = Vec::new();

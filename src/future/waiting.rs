@@ -107,7 +107,7 @@ impl Waiting {
     }
 
     /// Whether the time that it waits for has come.
-    pub fn is_over(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 

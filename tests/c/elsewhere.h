@@ -70,6 +70,22 @@ static inline void put_u32(uint8_t *to, uint32_t number) {
   for (int i = 0; i < 4; i++) to[i] = (uint8_t)(number >> 8 * i);
 }
 
+/* Encodes, executes and completes a task in this thread. */
+static inline rf_status run_by_bytes(rf_task *task, void *unused) {
+  uint8_t *bytes = NULL, *reply = NULL;
+  size_t length = 0, reply_length = 0;
+  (void)unused;
+  rf_status status = rf_task_encode(task, &bytes, &length);
+  if (status != RF_OK) return status;
+  CHECK(bytes != NULL && length > 0);
+  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
+  CHECK(reply != NULL && reply_length > 0);
+  CHECK_OK(rf_task_complete(task, reply, reply_length));
+  rf_bytes_free(bytes, length);
+  rf_bytes_free(reply, reply_length);
+  return RF_OK;
+}
+
 /* ---- a pool of processes ---- */
 
 typedef struct pool {

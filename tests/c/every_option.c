@@ -2,20 +2,6 @@
    server, the hooks or the outcome show of it. All that go together are set at once. */
 #include "elsewhere.h"
 
-/* Encoded, executed and completed in the thread that submits it. */
-static rf_status by_bytes(rf_task *task, void *user_data) {
-  uint8_t *bytes = NULL, *reply = NULL;
-  size_t length = 0, reply_length = 0;
-  (void)user_data;
-  rf_status status = rf_task_encode(task, &bytes, &length);
-  if (status != RF_OK) return status;
-  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
-  CHECK_OK(rf_task_complete(task, reply, reply_length));
-  rf_bytes_free(bytes, length);
-  rf_bytes_free(reply, reply_length);
-  return RF_OK;
-}
-
 static rf_session *session;
 static int mark; /* user_data of the futures */
 
@@ -27,7 +13,7 @@ static const char *secure(const char *path) {
 
 /* What the session says, and what each request takes back. */
 static rf_session *contrary_session(void) {
-  rf_session *made = session_run_by(by_bytes);
+  rf_session *made = session_run_by(run_by_bytes);
   rf_options *defaults = new_options();
   CHECK_OK(rf_options_set_proxy(defaults, "all", env("RF_TEST_CLOSED")));
   CHECK_OK(rf_options_set_verify(defaults, false));
@@ -248,7 +234,7 @@ static void retries(void) {
 
 /* The environment names a proxy: it is asked unless trust_env says otherwise. */
 static void trust(void) {
-  rf_session *plain = session_run_by(by_bytes);
+  rf_session *plain = session_run_by(run_by_bytes);
   CHECK_INT(0, setenv("http_proxy", env("RF_TEST_CLOSED"), 1));
   rf_options *options = new_options();
   rf_future *future = get(plain, http("/hello"), options);

@@ -35,20 +35,7 @@ static rf_status keep(own *self, rf_task *task) {
 
 /* ---- there and back ---- */
 
-static rf_status in_this_thread(own *self, rf_task *task) {
-  uint8_t *bytes = NULL, *reply = NULL;
-  size_t length = 0, reply_length = 0;
-  (void)self;
-  rf_status status = rf_task_encode(task, &bytes, &length);
-  if (status != RF_OK) return status;
-  CHECK(bytes != NULL && length > 0);
-  CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
-  CHECK(reply != NULL && reply_length > 0);
-  CHECK_OK(rf_task_complete(task, reply, reply_length));
-  rf_bytes_free(bytes, length);
-  rf_bytes_free(reply, reply_length);
-  return RF_OK;
-}
+static rf_status in_this_thread(own *self, rf_task *task) { return run_by_bytes(task, self); }
 
 static void *execute_and_complete(void *task) {
   in_this_thread(NULL, task);
