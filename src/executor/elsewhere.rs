@@ -6,12 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::TaskError;
-use super::wire::{self, EncodedTask, Finders, ForeignTask, LastBody, Malformed, TaskName};
+use super::wire::{self, EncodedTask, Finders, ForeignAdapter, ForeignTask, LastBody, Malformed, TaskName};
 use crate::future::control::Control;
-use crate::http::adapter::{Adapter, AdapterSettings};
+use crate::http::adapter::{Adapter, AdapterSettings, Identity};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
-use crate::http::request::{Identity, Outcome, Owner, Request, Shared};
+use crate::http::mount::{AnyAdapter, Mounts};
+use crate::http::request::{Outcome, Owner, Request, Shared};
 use crate::http::retry::Bucket;
 use crate::message::error::Error;
 use crate::message::options::{Borrowed, Options};
@@ -60,8 +61,19 @@ struct Table {
 static KNOWN: PerProcess<Mutex<Table>> = PerProcess::new(|_| Mutex::default());
 
 /// The session is of this process: what is encoded here and executed here uses the same connections.
-pub fn remember(shared: &Shared) {
+pub fn remember(shared: &Shared, mounts: Option<&Mounts>) {
     let mut table = KNOWN.get().lock();
+    for (_, adapter) in mounts.into_iter().flat_map(Mounts::iter) {
+        let AnyAdapter::Http(adapter) = adapter else { continue };
+        table.sessions.entry(adapter.identity()).or_insert_with(|| Known {
+            adapter: Arc::downgrade(adapter),
+            digest: Weak::new(),
+            bucket: Weak::new(),
+            kept: None,
+            used_at: Instant::now(),
+            idle: 0,
+        });
+    }
     table.sessions.entry(shared.identity()).or_insert_with(|| Known {
         adapter: Arc::downgrade(&shared.adapter),
         digest: Arc::downgrade(&shared.digest),
@@ -80,10 +92,12 @@ pub fn remember(shared: &Shared) {
 impl Table {
     fn find(&mut self, session: Identity, settings: AdapterSettings, now: Instant) -> (Kept, Option<Known>) {
         if let Some(one) = self.sessions.get_mut(&session)
-            && let (Some(adapter), Some(digest), Some(bucket)) =
-                (one.adapter.upgrade(), one.digest.upgrade(), one.bucket.upgrade())
+            && let Some(adapter) = one.adapter.upgrade()
         {
             one.used_at = now;
+            // A mounted adapter has none of these.
+            let digest = one.digest.upgrade().unwrap_or_default();
+            let bucket = one.bucket.upgrade().unwrap_or_default();
             return (Kept { adapter, digest, bucket }, None);
         }
         let kept = Kept {
@@ -239,7 +253,8 @@ pub struct Job {
     name: TaskName,
     request: Request,
     body: SentBody,
-    use_of_session: Use,
+    /// Of the session, and of what it has mounted.
+    uses: Vec<Use>,
 }
 
 impl Job {
@@ -257,6 +272,20 @@ impl Job {
         };
         let ForeignTask { session, settings, method, url, defaults, options, environment, .. } = task;
         let (use_of_session, Kept { adapter, digest, bucket }) = Use::begin(session, settings);
+        let mut uses = vec![use_of_session];
+        let mut mounts = Mounts::default();
+        for (prefix, adapter) in task.mounts {
+            let adapter = match adapter {
+                ForeignAdapter::Http(identity, settings) => {
+                    let (used, Kept { adapter, .. }) = Use::begin(identity, settings);
+                    uses.push(used);
+                    AnyAdapter::Http(adapter)
+                }
+                ForeignAdapter::Custom(adapter) => AnyAdapter::Custom(adapter),
+            };
+            let before = mounts.set(prefix, Some(adapter));
+            drop(before);
+        }
         let defaults = Arc::new(defaults);
         let shared = Arc::new(Shared::with(Jar::copy_of(task.cookies), digest, adapter, bucket));
         let request = Request {
@@ -266,11 +295,12 @@ impl Job {
             defaults,
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
+            mounts: (!mounts.is_empty()).then(|| Arc::new(mounts)),
             ends_at: task.ends_at,
             queue_ends_at: task.queue_ends_at,
             queued: None,
         };
-        Ok(Ok(Job { name, request, body: task.body, use_of_session }))
+        Ok(Ok(Job { name, request, body: task.body, uses }))
     }
 
     pub fn name(&self) -> TaskName {
@@ -300,7 +330,7 @@ impl Job {
     pub fn run(self, control: &Arc<Control>) -> Done {
         let owner = self.request.owner.clone();
         let outcome = self.request.run(control);
-        Done { name: self.name, outcome, owner, body: self.body, _use_of_session: self.use_of_session }
+        Done { name: self.name, outcome, owner, body: self.body, _uses: self.uses }
     }
 }
 
@@ -311,7 +341,7 @@ pub struct Done {
     owner: Arc<dyn Owner>,
     body: SentBody,
     // Last, so that the body of the outcome has let go of its connection.
-    _use_of_session: Use,
+    _uses: Vec<Use>,
 }
 
 impl Done {
@@ -417,6 +447,7 @@ mod tests {
                 defaults: Arc::default(),
                 options: None,
                 environment: Environment::snapshot(),
+                mounts: None,
                 ends_at: None,
                 queue_ends_at: None,
                 queued: None,

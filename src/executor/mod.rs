@@ -12,8 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::future::control::Control;
 use crate::future::waiting::Waiting;
+use crate::http::first_turn::FirstTurn;
 use crate::http::request::{Outcome, Request, RequestFuture};
-use crate::http::send::{FirstTurn, Reached, Sending};
+use crate::http::send::{Reached, Sending};
 use crate::message::error::{Error, ErrorKind};
 
 /// Carries out, somewhere else, a request that a worker has taken.
@@ -97,7 +98,7 @@ impl Task {
     pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
         let future = self.future.as_ref().ok_or(TaskError::Over)?;
         let request = future.work().ok_or(TaskError::Over)?;
-        elsewhere::remember(request.owner.shared());
+        elsewhere::remember(request.owner.shared(), request.mounts.as_deref());
         elsewhere::encode(future.id(), &request, false).map(|task| task.message).map_err(|error| {
             let _ = self.refused.set(error);
             TaskError::NotTransferable
@@ -154,7 +155,8 @@ pub struct Begun {
     course: Option<Course>,
 }
 
-/// Where a request is carried out.
+/// Where a request is carried out. It is moved once, and is mostly the larger one.
+#[allow(clippy::large_enum_variant)]
 enum Course {
     Here(Sending),
     /// By the runner, when it is its turn.
@@ -215,8 +217,7 @@ impl Begun {
         while let Some(waiting) = next {
             if !self.control.wait(&waiting) {
                 self.course = None;
-                let text = "The request waits for a turn or a connection that another request on this very thread has";
-                end(&self.future, self.is_pending, Err(Error::new(ErrorKind::Request, text)));
+                end(&self.future, self.is_pending, Err(Error::deadlock()));
                 return;
             }
             next = self.go_on();

@@ -559,8 +559,10 @@ impl Executor for ThreadPool {
                 drop(task);
             }
             let mut ranked = self.shared.ranked.lock();
-            let is_new = |_: &Rank, item: &mut Item| matches!(item, Item::Begin(_));
-            let tasks: Vec<_> = ranked.items.extract_if(.., is_new).collect();
+            let is_new = |(_, item): &(Rank, Item)| matches!(item, Item::Begin(_));
+            let (tasks, others): (Vec<_>, Vec<_>) =
+                mem::take(&mut ranked.items).into_iter().partition(is_new);
+            ranked.items = others.into_iter().collect();
             self.shared.count(&ranked);
             drop(ranked);
             drop(tasks);

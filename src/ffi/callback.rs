@@ -12,7 +12,7 @@ use crate::executor::wire::Finders;
 use crate::message::options::{
     Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused,
 };
-use crate::message::prepared::{Challenge, Prepare, Prepared, Verdict};
+use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use crate::message::response::{Response, UserData};
 use crate::message::terminated::Terminated;
 use crate::system::log::Log;
@@ -128,6 +128,11 @@ pub(super) const FINDERS: Finders = Finders {
             name: Name::default(),
         }))
     },
+    adapter: |named| {
+        // SAFETY: as above.
+        let function: rf_prepare_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        Ok(Arc::new(SendFunction { function, data: FunctionData::of(named), name: Name::default() }))
+    },
     challenge: |named| {
         // SAFETY: as above.
         let function: rf_challenge_fn = unsafe { std::mem::transmute(named.function.find()?) };
@@ -168,6 +173,24 @@ pub(super) struct PrepareFunction {
 impl Prepare for PrepareFunction {
     fn prepare(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
+        // SAFETY: as above.
+        outcome(unsafe { function(std::ptr::from_mut(prepared).cast(), self.data.pointer()) }.into())
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.data.named(&self.name, self.function.map(|function| function as *const c_void))
+    }
+}
+
+pub(super) struct SendFunction {
+    pub(super) function: rf_prepare_fn,
+    pub(super) data: FunctionData,
+    pub(super) name: Name,
+}
+
+impl BaseAdapter for SendFunction {
+    fn send(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Err(Refused) };
         // SAFETY: as above.
         outcome(unsafe { function(std::ptr::from_mut(prepared).cast(), self.data.pointer()) }.into())
     }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use super::cookies::Cookies;
 use super::types::{
-    rf_completed, rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_hook_call, rf_json, rf_options,
-    rf_prepared, rf_response, rf_retry, rf_session, rf_status, rf_task,
+    rf_adapter, rf_completed, rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_hook_call, rf_json,
+    rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status, rf_task,
 };
 use crate::executor::{Executor, Task};
+use crate::http::mount::AnyAdapter;
 use crate::http::request::{Request, RequestFuture};
 use crate::message::options::{HookCall, Options};
 use crate::message::prepared::Prepared;
@@ -62,6 +63,7 @@ handles! {
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;
     rf_retry => Retry, Owned;
+    rf_adapter => AnyAdapter, Owned;
 }
 
 /// What a handle stands for, for the length of a call.

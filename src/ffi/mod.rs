@@ -23,6 +23,8 @@ pub mod retry;
 
 pub mod prepared;
 
+pub mod adapter;
+
 pub mod hook;
 
 pub mod future;

@@ -196,6 +196,11 @@ pub struct rf_retry {
     _opaque: [u8; 0],
 }
 
+/// What sends requests.
+pub struct rf_adapter {
+    _opaque: [u8; 0],
+}
+
 /// A request about to be sent (requests' PreparedRequest), while a function of yours has it.
 pub struct rf_prepared {
     _opaque: [u8; 0],

@@ -56,6 +56,8 @@ pub struct Control {
     /// It does not pause any more between two attempts.
     hurried: AtomicBool,
     attached: Mutex<Attached>,
+    /// While a function of the user's runs that is not waited for: whose request it is, by its URL.
+    left_to: Mutex<Option<Box<str>>>,
     deadline: OnceLock<Deadline>,
     /// Among those that wait for the same.
     priority: i32,
@@ -90,6 +92,7 @@ impl Default for Control {
             aborted: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             attached: Mutex::default(),
+            left_to: Mutex::default(),
             deadline: OnceLock::new(),
             priority: 0,
             runner: AtomicUsize::new(0),
@@ -207,6 +210,25 @@ impl Control {
 
     pub fn is_hurried(&self) -> bool {
         self.hurried.load(Ordering::SeqCst)
+    }
+
+    /// From now on a function of the user's runs for the request at this URL: who ends the request does not wait for it.
+    pub fn leave_to_function(&self, url: &str) {
+        *self.left_to.lock() = Some(url.into());
+    }
+
+    /// It has returned.
+    pub fn take_from_function(&self) {
+        *self.left_to.lock() = None;
+    }
+
+    /// Why the request is over though a function of the user's runs for it, and where it went.
+    pub fn deserted(&self) -> Option<(Stopped, Box<str>)> {
+        if self.origin.is_inherited() {
+            return None;
+        }
+        let left_to = self.left_to.lock();
+        Some((self.check().err()?, left_to.clone()?))
     }
 
     pub fn is_waiting(&self) -> bool {

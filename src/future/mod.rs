@@ -25,7 +25,7 @@ use std::sync::{Arc, Weak};
 
 use self::monitor::lock;
 use self::ticket::{Held, Ticket};
-use crate::future::control::Control;
+use crate::future::control::{Control, Stopped};
 use crate::future::deadlock::{Running, Way};
 use crate::system::fork::{self, Origin};
 use crate::system::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
@@ -39,6 +39,8 @@ pub trait Work: Send + Sized + 'static {
     fn cancelled() -> Self::Outcome;
     /// The outcome of a future that was aborted while it ran, in the place of what its work returned.
     fn aborted(outcome: &Self::Outcome) -> Self::Outcome;
+    /// The outcome of a future that is over for this reason while a function of the user's runs for it.
+    fn deserted(why: Stopped, url: &str) -> Self::Outcome;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ struct Core<W: Work> {
     work: Option<W>,
     /// Lives until the last callback has run.
     ticket: Option<Ticket>,
+    /// How many need the ticket of a future that was deserted.
+    needed_by: u8,
     control: Option<Arc<Control>>,
     /// An abort has been decided: pending, it does not begin any more; running, its outcome is that of the abort.
     aborting: bool,
@@ -162,6 +166,7 @@ impl<W: Work> Future<W> {
             core: Mutex::new(Core {
                 work: Some(work),
                 ticket: None,
+                needed_by: 0,
                 control: None,
                 aborting: false,
                 listeners: Vec::new(),
@@ -305,14 +310,43 @@ impl<W: Work> Future<W> {
         }
     }
 
-    /// Ends a running future.
+    /// Ends a running future, unless it was deserted.
     pub fn finish(self: &Arc<Self>, outcome: W::Outcome) {
         let core = lock(&self.core);
-        debug_assert_eq!(self.state(), State::Running);
+        if self.state().is_final() {
+            // The function has returned that nobody waited for.
+            drop(core);
+            drop(outcome);
+            self.let_go();
+            return;
+        }
         let (outcome, late) =
             if core.aborting { (W::aborted(&outcome), Some(outcome)) } else { (outcome, None) };
         self.conclude(core, State::Finished, outcome);
         drop(late);
+    }
+
+    /// Ends a running future that has to be over and whose function nobody waits for. Its ticket is there until that has
+    /// returned.
+    pub fn desert(self: &Arc<Self>) {
+        if self.is_inherited() {
+            return;
+        }
+        let mut core = lock(&self.core);
+        let deserted = core.control.as_ref().and_then(|control| control.deserted());
+        let Some((why, url)) = deserted.filter(|_| self.state() == State::Running) else { return };
+        // This thread, with the callbacks, and the one that runs the function.
+        core.needed_by = 2;
+        self.conclude(core, State::Finished, W::deserted(why, &url));
+    }
+
+    /// One of those who need the ticket of a future that was deserted needs it no more.
+    fn let_go(&self) {
+        let mut core = lock(&self.core);
+        core.needed_by -= 1;
+        let ticket = if core.needed_by == 0 { core.ticket.take() } else { None };
+        drop(core);
+        drop(ticket);
     }
 
     /// Ends a pending future that will not run, with an outcome other than cancelled; unless it is about to be cancelled.
@@ -387,6 +421,9 @@ impl<W: Work> Future<W> {
         // A finished future still has a control when its outcome goes on reading: that ends too.
         if let Some(control) = control {
             control.abort();
+            if control.deserted().is_some() {
+                self.desert();
+            }
         }
         stopped
     }
@@ -419,6 +456,7 @@ impl<W: Work> Future<W> {
                 if let Some(control) = control {
                     control.end_waiting();
                 }
+                self.desert();
             }
             _ => {}
         }
@@ -431,12 +469,12 @@ impl<W: Work> Future<W> {
         self.state.store(state as u8, Ordering::Release);
         let listeners = mem::take(&mut core.listeners);
         core.listeners = listeners.iter().filter_map(Listener::remembered).collect();
-        let (work, ticket) = (core.work.take(), core.ticket.take());
+        let held = core.ticket.as_ref().map(Ticket::hold);
+        let is_deserted = core.needed_by > 0;
+        let (work, ticket) = (core.work.take(), if is_deserted { None } else { core.ticket.take() });
         // Kept only while something else holds it: the body of a streamed response.
         core.control = core.control.take().filter(|control| Arc::strong_count(control) > 2);
         drop(core);
-
-        let held = ticket.as_ref().map(Ticket::hold);
         drop(work);
         for listener in &listeners {
             match listener {
@@ -464,6 +502,9 @@ impl<W: Work> Future<W> {
         }
         drop(held);
         drop(ticket);
+        if is_deserted {
+            self.let_go();
+        }
     }
 
     /// Runs `callback` when the future is over; now, on this thread, if it is.
@@ -548,13 +589,15 @@ mod tests {
         fn aborted(_: &Self::Outcome) -> &'static str {
             "aborted"
         }
+        fn deserted(_: Stopped, _: &str) -> &'static str {
+            "deserted"
+        }
     }
 
     fn pending() -> (Arc<Future<Probe>>, Arc<AtomicUsize>) {
         let drops = Arc::new(AtomicUsize::new(0));
         let future =
-            Future::new(Probe(drops.clone()), 0, 7, |_| Some(Ticket::new(Arc::new(Nobody), 0, 0)))
-                .unwrap();
+            Future::new(Probe(drops.clone()), 0, 7, |_| Some(Ticket::new(Arc::new(Nobody), 0, 0))).unwrap();
         (future, drops)
     }
 
@@ -633,6 +676,34 @@ mod tests {
             late.lock().unwrap().push("late");
         });
         assert_eq!(*seen.lock().unwrap(), ["first", "second", "late"]);
+    }
+
+    struct Counts(Arc<AtomicUsize>);
+
+    impl Holder for Counts {
+        fn leave(&self, _: u32) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        fn closing(&self, _: u32) {}
+    }
+
+    #[test]
+    fn one_whose_function_nobody_waits_for_is_over_at_once_and_is_waited_for_by_its_holder() {
+        let left = Arc::new(AtomicUsize::new(0));
+        let ticket = Ticket::new(Arc::new(Counts(left.clone())), 0, 0);
+        let future = Future::new(Probe(Arc::default()), 0, 0, |_| Some(ticket)).unwrap();
+        let control = Arc::new(Control::new());
+        assert!(future.start(&control).is_some());
+        future.desert();
+        assert!(!future.is_done());
+        control.leave_to_function("mock://h/");
+        future.desert();
+        assert!(!future.is_done());
+        assert!(future.abort());
+        assert_eq!((future.outcome(), left.load(Ordering::SeqCst)), (Some(&"deserted"), 0));
+        control.take_from_function();
+        future.finish("late");
+        assert_eq!((future.outcome(), left.load(Ordering::SeqCst)), (Some(&"deserted"), 1));
     }
 
     #[test]

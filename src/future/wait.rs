@@ -370,6 +370,9 @@ mod tests {
         fn aborted(_: &Self::Outcome) -> Self::Outcome {
             Err(())
         }
+        fn deserted(_: Stopped, _: &str) -> Self::Outcome {
+            Err(())
+        }
     }
 
     fn pending() -> Arc<Future<Job>> {

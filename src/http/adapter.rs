@@ -1,6 +1,7 @@
 //! The adapter: where connections come from.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
 use crate::message::retry::Retry;
 use crate::message::url::Url;
+use crate::system::fork;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -52,6 +54,15 @@ impl Default for AdapterSettings {
 /// The size of a pool of which nobody said anything.
 pub const POOL_SIZE: usize = 10;
 
+/// Names a session, or an adapter, among those of all processes.
+pub type Identity = u128;
+
+pub fn new_identity() -> Identity {
+    // What a thread draws by itself, its copy in a forked child draws as well.
+    let process = u128::from(fork::process_number());
+    process << 64 | u128::from(RandomState::new().build_hasher().finish())
+}
+
 pub struct Adapter {
     pub settings: AdapterSettings,
     /// What `max_retries` says.
@@ -61,6 +72,8 @@ pub struct Adapter {
     tls: TlsConfigs,
     turns: Option<Turns>,
     pool: Arc<Pool>,
+    /// Tells it from every other one, for those who run requests elsewhere.
+    identity: OnceLock<Identity>,
 }
 
 /// What one sending has of its adapter: its turn at the host, and its place in the pool.
@@ -79,7 +92,12 @@ impl Adapter {
             tls: TlsConfigs::default(),
             turns: Turns::new(settings.turns),
             pool: Pool::new(settings),
+            identity: OnceLock::new(),
         }
+    }
+
+    pub fn identity(&self) -> Identity {
+        *self.identity.get_or_init(new_identity)
     }
 
     /// Whether a request waits for its turn before it begins, as far as that is known.

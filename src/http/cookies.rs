@@ -140,7 +140,7 @@ impl Jar {
         let now = now();
         let Some(cookie) = set_cookie::parse(url, set_cookie.as_ref(), now) else { return false };
         let mut store = self.store.lock();
-        if url.scheme() == Scheme::Http && store.protects(&cookie, now) {
+        if url.scheme() != Scheme::Https && store.protects(&cookie, now) {
             return false;
         }
         store.put(cookie, now);

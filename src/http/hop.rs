@@ -20,7 +20,7 @@ use crate::message::options::{Borrowed, Options, Query};
 use crate::message::prepared::{Body, Prepared, ReadBody};
 use crate::message::response::Response;
 use crate::message::retry::REPEATABLE;
-use crate::message::url::Url;
+use crate::message::url::{IsMounted, Url};
 
 /// What one hop sends.
 pub struct Hop {
@@ -96,7 +96,7 @@ impl Hop {
                 ),
             ));
         }
-        let mut url = Url::parse(&request.url)?;
+        let mut url = request.parse_url()?;
         match &settings.query {
             None => {}
             Some(Query::Raw(raw)) if raw.is_empty() => {}
@@ -149,10 +149,11 @@ impl Hop {
     pub fn redirect(
         &mut self,
         response: &Response,
+        is_mounted: IsMounted<'_>,
         netrc: impl FnOnce(&str) -> Credentials,
     ) -> Result<(), Error> {
         let location = response.head().get("location").unwrap_or_default();
-        let url = self.url.join(location.as_bytes()).map_err(|error| {
+        let url = self.url.join(location.as_bytes(), is_mounted).map_err(|error| {
             error.and(format_args!(", in a redirect from {}", Authority(self.url.host(), self.url.port())))
         })?;
         let method = match (response.status(), &*self.method) {

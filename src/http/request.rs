@@ -2,16 +2,16 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::adapter::Adapter;
 #[cfg(test)]
 use super::adapter::AdapterSettings;
+use super::adapter::{Adapter, Identity, new_identity};
 use super::cookies::Jar;
 use super::digest::DigestCache;
+use super::mount::{AnyAdapter, Mounts};
 use super::patience::exhausted;
 use super::retry::Bucket;
 use super::send::Sending;
@@ -21,13 +21,10 @@ use crate::future::{Future, Work};
 use crate::message::error::Error;
 use crate::message::options::Options;
 use crate::message::response::Response;
+use crate::message::url::Url;
 use crate::system::environment::Environment;
-use crate::system::fork;
 
 pub type RequestFuture = Future<Request>;
-
-/// Names a session among those of all processes.
-pub type Identity = u128;
 
 /// What the requests of a session share, and those of the sessions that are built on it.
 pub struct Shared {
@@ -50,11 +47,7 @@ impl Shared {
     }
 
     pub fn identity(&self) -> Identity {
-        *self.identity.get_or_init(|| {
-            // What a thread draws by itself, its copy in a forked child draws as well.
-            let process = u128::from(fork::process_number());
-            process << 64 | u128::from(RandomState::new().build_hasher().finish())
-        })
+        *self.identity.get_or_init(new_identity)
     }
 }
 
@@ -75,6 +68,8 @@ pub struct Request {
     pub defaults: Arc<Options>,
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
+    /// None: its session has mounted nothing.
+    pub mounts: Option<Arc<Mounts>>,
     /// When all of it has to be over.
     pub ends_at: Option<Instant>,
     /// When it has waited for too long, if it waits until then.
@@ -123,7 +118,23 @@ impl Request {
 
     /// Whether it begins at once, and not when it has its turn.
     pub fn begins(&self) -> bool {
-        !self.owner.shared().adapter.is_crowded()
+        let mounted = self.mounts.as_ref().is_some_and(|mounts| mounts.are_crowded());
+        !mounted && !self.owner.shared().adapter.is_crowded()
+    }
+
+    /// Its URL, of a scheme that there is an adapter for.
+    pub fn parse_url(&self) -> Result<Url, Error> {
+        Url::parse_mounted(&self.url, &|scheme| self.has_mounted(scheme))
+    }
+
+    /// Whether its session has mounted an adapter for a scheme.
+    pub fn has_mounted(&self, scheme: &str) -> bool {
+        self.mounts.as_ref().is_some_and(|mounts| mounts.has_scheme(scheme))
+    }
+
+    /// What a URL goes by; None: by the session's own adapter.
+    pub fn adapter_for(&self, url: &Url) -> Option<&AnyAdapter> {
+        self.mounts.as_ref()?.find(url)
     }
 
     /// What it says of itself, or else its session.
@@ -164,11 +175,14 @@ impl Expires for RequestFuture {
             // Somebody has taken the work, who sees to the deadline while it runs.
             if let Some(control) = self.control() {
                 control.end_waiting();
+                self.desert();
             }
             return;
         };
         let error = match request.deadline().filter(Deadline::is_over) {
-            Some(deadline) => Error::stopped(Stopped::Late(deadline), " in the queue, before the request began"),
+            Some(deadline) => {
+                Error::stopped(Stopped::Late(deadline), " in the queue, before the request began")
+            }
             None => match request.queue_timeout() {
                 Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => exhausted(all),
                 _ => return,
@@ -185,6 +199,10 @@ impl Work for Request {
 
     fn cancelled() -> Outcome {
         Err(Error::cancelled())
+    }
+
+    fn deserted(why: Stopped, url: &str) -> Outcome {
+        Err(Error::stopped(why, " in an adapter").at(url))
     }
 
     fn aborted(outcome: &Outcome) -> Outcome {
@@ -207,8 +225,7 @@ pub struct Nobody(Arc<Shared>);
 #[cfg(test)]
 impl Nobody {
     pub fn owner() -> Arc<dyn Owner> {
-        let settings =
-            AdapterSettings { pool_connections: 8, pool_maxsize: 8, ..AdapterSettings::default() };
+        let settings = AdapterSettings { pool_connections: 8, pool_maxsize: 8, ..AdapterSettings::default() };
         let adapter = Arc::new(Adapter::new(settings));
         Nobody::with(Arc::new(Shared::new(Jar::default(), Arc::default(), adapter)))
     }

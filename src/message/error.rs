@@ -274,6 +274,13 @@ impl Error {
         }
     }
 
+    /// What a request waits for is in the hands of another one further out on its thread.
+    pub fn deadlock() -> Error {
+        let text =
+            "The request waits for a turn or a connection that another request on this very thread has";
+        Error::new(Request, text)
+    }
+
     /// Whether the request may go on; `during` as for [`Error::stopped`].
     pub fn check(control: &Control, during: impl fmt::Display) -> Result<(), Error> {
         control.check().map_err(|why| Error::stopped(why, during))

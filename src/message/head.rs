@@ -13,6 +13,7 @@ struct Range {
     end: u32,
 }
 
+#[derive(Clone)]
 struct Field {
     name: Range,
     value: Range,
@@ -20,6 +21,7 @@ struct Field {
     recoded: bool,
 }
 
+#[derive(Clone)]
 pub struct Head {
     text: String,
     /// Of a response: the reason. Of a request: the method.

@@ -33,6 +33,34 @@ pub trait Challenge: Send + Sync {
     fn named(&self) -> Result<super::options::NamedHook, String>;
 }
 
+/// Sends requests in a way of its own: an adapter of the user's.
+pub trait BaseAdapter: Send + Sync {
+    /// Gives an answer with [`Prepared::respond`], or says why there is none.
+    fn send(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused>;
+
+    /// How another process finds the same adapter; or why it could not.
+    fn named(&self) -> Result<super::options::NamedHook, String>;
+}
+
+/// Sends a request through another adapter than the one that has it in hand.
+pub trait SendThrough {
+    /// `adapter` is one of those that the C face hands out. None: it has this request in hand already.
+    fn send_through(
+        &self,
+        prepared: &mut Prepared<'_>,
+        adapter: &dyn Any,
+    ) -> Option<Result<Arc<Response>, Error>>;
+}
+
+/// While adapters of the user's have a request in hand.
+pub struct InHand<'a> {
+    through: &'a dyn SendThrough,
+    answer: Option<Arc<Response>>,
+    /// Why sending through other adapters has failed: lent until the request is sent.
+    #[allow(clippy::vec_box)] // What was lent stays where it is.
+    errors: Vec<Box<Error>>,
+}
+
 /// The body of a request, as often as it is read.
 pub trait Body {
     /// Where it lies in memory as a whole.
@@ -71,6 +99,7 @@ pub struct Prepared<'a> {
     pub hop: u32,
     pub attempt: u32,
     is_sent: bool,
+    in_hand: Option<InHand<'a>>,
     /// What was lent before it was replaced, and what was joined to be lent.
     lent: Vec<Terminated>,
     pub failure: Option<(ErrorKind, String)>,
@@ -108,6 +137,7 @@ impl<'a> Prepared<'a> {
             hop,
             attempt,
             is_sent: false,
+            in_hand: None,
             lent: Vec::new(),
             failure: None,
             body_failure: None,
@@ -173,6 +203,49 @@ impl<'a> Prepared<'a> {
     pub fn sent(&mut self) {
         self.is_sent = true;
         self.failure = None;
+    }
+
+    /// Adapters have it in hand from now on.
+    pub fn hand_over(&mut self, through: &'a dyn SendThrough) {
+        self.failure = None;
+        self.in_hand = Some(InHand { through, answer: None, errors: Vec::new() });
+    }
+
+    /// They have it no more. What they answered.
+    pub fn take_back(&mut self) -> Option<Arc<Response>> {
+        self.in_hand.take()?.answer
+    }
+
+    /// The answer, in the place of one that was given before. False: no adapter has it in hand, or the response cannot
+    /// be one.
+    pub fn respond(&mut self, response: Arc<Response>) -> bool {
+        let Some(in_hand) = &mut self.in_hand else { return false };
+        let again = in_hand.answer.as_ref().is_some_and(|before| Arc::ptr_eq(before, &response));
+        if !again && (!response.may_answer() || response.give_away().is_err()) {
+            return false;
+        }
+        in_hand.answer = Some(response);
+        true
+    }
+
+    /// What was answered so far, in exchange.
+    pub fn exchange_answer(&mut self, answer: Option<Arc<Response>>) -> Option<Arc<Response>> {
+        std::mem::replace(&mut self.in_hand.as_mut()?.answer, answer)
+    }
+
+    /// Sends it through another adapter. None: no adapter has it in hand, or this one has it already. An error lives
+    /// until the request is sent.
+    pub fn send_through(&mut self, adapter: &dyn Any) -> Option<Result<Arc<Response>, *const Error>> {
+        let through = self.in_hand.as_ref()?.through;
+        let outcome = through.send_through(self, adapter)?;
+        Some(outcome.map_err(|error| {
+            let lent = Box::new(error);
+            let address = std::ptr::from_ref(&*lent);
+            if let Some(in_hand) = &mut self.in_hand {
+                in_hand.errors.push(lent);
+            }
+            address
+        }))
     }
 
     /// In the place of the first of that name, without the others; None takes all of them out.

@@ -15,30 +15,36 @@ use super::percent::{
 };
 use crate::message::error::{Error, ErrorKind};
 
-/// The schemes that have an adapter.
+/// How the server of a URL is spoken with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     Http,
     Https,
+    /// One that an adapter was mounted for, with a name of so many bytes. All else is as with http.
+    Mounted(u8),
 }
 
 impl Scheme {
-    pub fn as_str(self) -> &'static str {
+    fn len(self) -> usize {
         match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
+            Scheme::Http => 4,
+            Scheme::Https => 5,
+            Scheme::Mounted(length) => length.into(),
         }
     }
 
     pub fn default_port(self) -> u16 {
         match self {
-            Scheme::Http => 80,
+            Scheme::Http | Scheme::Mounted(_) => 80,
             Scheme::Https => 443,
         }
     }
 }
 
-/// An http or https URL, normalised and percent-encoded: it holds printable ASCII only.
+/// Says whether an adapter was mounted for a scheme other than http and https.
+pub type IsMounted<'a> = &'a dyn Fn(&str) -> bool;
+
+/// A URL, http or https unless its scheme was mounted, normalised and percent-encoded: it holds printable ASCII only.
 ///
 /// The text is `scheme://host[:port]/path[?query][#fragment]`; everything else is an offset into it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -64,10 +70,15 @@ impl Url {
     /// Parses what a caller gave. The messages are requests', with the value where those leave it out, and
     /// without the userinfo.
     pub fn parse(input: &str) -> Result<Url, Error> {
+        Url::parse_mounted(input, &|_| false)
+    }
+
+    /// The same with other schemes.
+    pub fn parse_mounted(input: &str, is_mounted: IsMounted<'_>) -> Result<Url, Error> {
         let input = input.trim_start_matches(is_python_space);
         match parse_plain(input) {
             Some(url) => Ok(url),
-            None => parse_general(input),
+            None => parse_general(input, is_mounted),
         }
     }
 
@@ -78,6 +89,11 @@ impl Url {
 
     pub fn scheme(&self) -> Scheme {
         self.scheme
+    }
+
+    /// In lower case.
+    pub fn scheme_name(&self) -> &str {
+        &self.text[..self.scheme.len()]
     }
 
     /// The host to connect to: lower-cased, IDNA-encoded, without brackets, an IPv6 address in its shortest form and
@@ -161,7 +177,7 @@ impl Url {
 
     /// What two URLs have in common that are of one origin.
     pub fn origin(&self) -> String {
-        format!("{}://{}:{}", self.scheme.as_str(), self.host(), self.port)
+        format!("{}://{}:{}", self.scheme_name(), self.host(), self.port)
     }
 
     /// Whether credentials meant for this URL may go to `next`: the same origin, or the step from http to
@@ -181,7 +197,8 @@ impl Url {
         if authority.contains('@') || authority.contains(AUTHORITY_END) {
             return None;
         }
-        Url::parse(&format!("{}://{authority}{}", self.scheme.as_str(), self.target())).ok()
+        let text = format!("{}://{authority}{}", self.scheme_name(), self.target());
+        Url::parse_mounted(&text, &|scheme| scheme == self.scheme_name()).ok()
     }
 
     /// With this query, which may be encoded already, in the place of its own; None: without one.
@@ -212,7 +229,8 @@ impl Url {
     /// keeps this URL's; userinfo is not inherited, since the caller carries credentials by its own rules.
     ///
     /// Relative references follow Python's `urljoin`, which drops empty segments where it merges two paths.
-    pub fn join(&self, location: &[u8]) -> Result<Url, Error> {
+    /// Of http and https it leads to these only.
+    pub fn join(&self, location: &[u8], is_mounted: IsMounted<'_>) -> Result<Url, Error> {
         let text: Cow<'_, str> = match std::str::from_utf8(location) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => Cow::Owned(location.iter().map(|&byte| char::from(byte)).collect()),
@@ -228,7 +246,7 @@ impl Url {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, reference),
         };
-        let own_scheme = self.scheme.as_str();
+        let own_scheme = self.scheme_name();
         let foreign = scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case(own_scheme));
         let has_authority = rest
             .strip_prefix("//")
@@ -263,11 +281,14 @@ impl Url {
             whole.push('#');
             whole.push_str(fragment);
         }
-        Url::parse(&whole)
+        match self.scheme {
+            Scheme::Http | Scheme::Https => Url::parse(&whole),
+            Scheme::Mounted(_) => Url::parse_mounted(&whole, is_mounted),
+        }
     }
 
     fn host_start(&self) -> usize {
-        self.scheme.as_str().len() + "://".len()
+        self.scheme.len() + "://".len()
     }
 }
 
@@ -300,7 +321,7 @@ fn parse_plain(input: &str) -> Option<Url> {
     } else {
         return None;
     };
-    let mut at = scheme.as_str().len() + 3;
+    let mut at = scheme.len() + 3;
 
     let mut label = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -387,12 +408,19 @@ fn parse_plain(input: &str) -> Option<Url> {
     })
 }
 
-fn parse_general(input: &str) -> Result<Url, Error> {
+fn parse_general(input: &str, is_mounted: IsMounted<'_>) -> Result<Url, Error> {
     let like_http = input.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http"));
-    if input.contains(':') && !like_http {
+    let mounted =
+        split_scheme(input, true).filter(|(_, rest)| rest.starts_with("//")).and_then(|(name, rest)| {
+            let name = name.to_ascii_lowercase();
+            let length = u8::try_from(name.len()).ok().filter(|_| !matches!(&*name, "http" | "https"))?;
+            is_mounted(&name).then_some((name, Scheme::Mounted(length), rest))
+        });
+    if input.contains(':') && !like_http && mounted.is_none() {
         return Err(no_adapter(input));
     }
-    let Some((scheme_name, rest)) = split_scheme(input, false) else {
+    let split = || Some(split_scheme(input, false)?.1);
+    let Some(rest) = mounted.as_ref().map(|(_, _, rest)| *rest).or_else(split) else {
         let hint = format!("it has no scheme; perhaps you meant https://{}", without_userinfo(input));
         return Err(invalid(ErrorKind::MissingSchema, input, &hint));
     };
@@ -401,10 +429,13 @@ fn parse_general(input: &str) -> Result<Url, Error> {
     else {
         return Err(no_host(input));
     };
-    let scheme = if scheme_name.eq_ignore_ascii_case("http") {
-        Scheme::Http
-    } else if scheme_name.eq_ignore_ascii_case("https") {
-        Scheme::Https
+    let given = input.split_once(':').map_or("", |(name, _)| name);
+    let (scheme_name, scheme) = if let Some((name, scheme, _)) = &mounted {
+        (name.as_str(), *scheme)
+    } else if given.eq_ignore_ascii_case("http") {
+        ("http", Scheme::Http)
+    } else if given.eq_ignore_ascii_case("https") {
+        ("https", Scheme::Https)
     } else {
         return Err(no_adapter(input));
     };
@@ -416,7 +447,7 @@ fn parse_general(input: &str) -> Result<Url, Error> {
     let (host, port) = split_port(host_port, input)?;
 
     let mut text = String::with_capacity(input.len() + 8);
-    text.push_str(scheme.as_str());
+    text.push_str(scheme_name);
     text.push_str("://");
     let host_start = text.len();
     let ipv6_host = normalize_host(&mut text, host).map_err(|why| bad_host_of(why, host, input))?;
@@ -686,7 +717,7 @@ mod tests {
     }
 
     fn joined(base: &str, location: &str) -> String {
-        Url::parse(base).unwrap().join(location.as_bytes()).unwrap().as_str().to_owned()
+        Url::parse(base).unwrap().join(location.as_bytes(), &|_| false).unwrap().as_str().to_owned()
     }
 
     #[test]
@@ -702,7 +733,7 @@ mod tests {
             "http://xn--n3h.net/~a;b=c",
         ] {
             let plain = parse_plain(input);
-            let long = parse_general(input).unwrap();
+            let long = parse_general(input, &|_| false).unwrap();
             match plain {
                 Some(plain) => {
                     assert_eq!(plain.text.capacity(), plain.text.len(), "{input}");
@@ -922,7 +953,7 @@ mod tests {
             let url = Url::parse(&format!("http://[FE80::1{zone}]:81/a%20b")).unwrap();
             assert_eq!(url.as_str(), "http://[fe80::1%25eth0]:81/a%20b");
             assert_eq!((url.host(), url.host_header().as_ref()), ("fe80::1%eth0", "[fe80::1]:81"));
-            assert_eq!(url.join(b"/y").unwrap().as_str(), "http://[fe80::1%25eth0]:81/y");
+            assert_eq!(url.join(b"/y", &|_| false).unwrap().as_str(), "http://[fe80::1%25eth0]:81/y");
         }
     }
 
@@ -1108,7 +1139,7 @@ mod tests {
         assert_eq!(joined("http://h/a//b/c", "x"), "http://h/a/b/x");
         assert_eq!(joined("http://u:p@h:81/", "/x"), "http://h:81/x");
         let url = Url::parse(base).unwrap();
-        assert_eq!(url.join(b"/\xfc").unwrap().target(), "/%C3%BC", "not UTF-8 is ISO-8859-1");
+        assert_eq!(url.join(b"/\xfc", &|_| false).unwrap().target(), "/%C3%BC", "not UTF-8 is ISO-8859-1");
     }
 
     #[test]
@@ -1122,7 +1153,7 @@ mod tests {
             ("http://g:99999/", ErrorKind::InvalidUrl),
             ("//\u{2603}.net/", ErrorKind::InvalidUrl),
         ] {
-            assert_eq!(url.join(location.as_bytes()).unwrap_err().kind(), kind, "{location}");
+            assert_eq!(url.join(location.as_bytes(), &|_| false).unwrap_err().kind(), kind, "{location}");
         }
     }
 
@@ -1143,5 +1174,26 @@ mod tests {
             let (from, to) = (Url::parse(from).unwrap(), Url::parse(to).unwrap());
             assert_eq!(from.keeps_credentials(&to), keeps, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn other_schemes_are_read_as_http_where_they_are_mounted() {
+        let mounted = |name: &str| matches!(name, "mock" | "my.app+x");
+        let parse = |text: &str| Url::parse_mounted(text, &mounted);
+        let url = parse("MOCK://User:pw@H\u{f6}st/a b?q#f").unwrap();
+        assert_eq!(url.as_str(), "mock://xn--hst-sna/a%20b?q#f");
+        assert_eq!((url.scheme_name(), url.port(), url.target()), ("mock", 80, "/a%20b?q"));
+        assert_eq!(url.userinfo(), Some(("User", "pw")));
+        assert_eq!(parse("my.app+x://h:1").unwrap().origin(), "my.app+x://h:1");
+        for odd in ["mock:h", "mock:///x", "other://h/", "mock2://h/", "http2://h/"] {
+            assert!(parse(odd).is_err(), "{odd}");
+        }
+        let join = |base: &str, to: &str| parse(base).unwrap().join(to.as_bytes(), &mounted);
+        assert_eq!(join("mock://h/a", "b?c").unwrap().as_str(), "mock://h/b?c");
+        assert_eq!(join("mock://h/a", "//i/b").unwrap().as_str(), "mock://i/b");
+        assert_eq!(join("mock://h/a", "https://i/").unwrap().as_str(), "https://i/");
+        assert_eq!(join("mock://h/", "my.app+x://h/").unwrap().scheme_name(), "my.app+x");
+        assert_eq!(join("http://h/", "mock://h/").unwrap_err().kind(), ErrorKind::InvalidSchema);
+        assert_eq!(join("mock://h/", "other://h/").unwrap_err().kind(), ErrorKind::InvalidSchema);
     }
 }

@@ -17,8 +17,9 @@ use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
 use crate::http::adapter::{Adapter, AdapterSettings, POOL_SIZE};
 use crate::http::cookies::Jar;
-use crate::http::turns::{Rate, TurnLimits};
+use crate::http::mount::{AnyAdapter, Mounts, Prefix};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Shared};
+use crate::http::turns::{Rate, TurnLimits};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
 use crate::system::environment::Environment;
@@ -42,10 +43,33 @@ pub struct Config {
 
 const MAX_WORKERS: usize = 8;
 
+impl Config {
+    fn adapter_settings(&self, size: usize) -> AdapterSettings {
+        AdapterSettings {
+            pool_connections: self.pool_connections.unwrap_or(size),
+            pool_maxsize: self.pool_maxsize.unwrap_or(size),
+            pool_block: self.pool_block.unwrap_or(false),
+            max_retries: self.max_retries.unwrap_or(0),
+            turns: TurnLimits { most: self.max_per_host, rate: self.rate },
+        }
+    }
+
+    /// An adapter of what it says; what it says of a session contradicts that.
+    pub fn adapter(&self) -> Result<Adapter, InvalidConfig> {
+        let is_of_session = self.executor.is_some()
+            || self.max_workers.is_some()
+            || self.base.is_some()
+            || self.max_queued.is_some();
+        if is_of_session { Err(InvalidConfig) } else { Ok(Adapter::new(self.adapter_settings(POOL_SIZE))) }
+    }
+}
+
 pub struct Session {
     shared: Arc<Shared>,
     /// Those of a base session are its own as well.
     defaults: Arc<Mutex<Arc<Options>>>,
+    /// The same. None: nothing was mounted.
+    mounts: Arc<Mutex<Option<Arc<Mounts>>>>,
     has_base: bool,
     executor: Arc<dyn Executor>,
     owns_executor: bool,
@@ -105,7 +129,7 @@ impl Session {
             Some(executor) => (executor.clone(), false),
             None => (Arc::new(ThreadPool::new(config.max_workers.unwrap_or(MAX_WORKERS))), true),
         };
-        let (shared, defaults) = match &config.base {
+        let (shared, defaults, mounts) = match &config.base {
             Some(base) => {
                 let own = config.pool_connections.is_some()
                     || config.pool_maxsize.is_some()
@@ -116,27 +140,22 @@ impl Session {
                 if own {
                     return Err(InvalidConfig);
                 }
-                (base.shared.clone(), base.defaults.clone())
+                (base.shared.clone(), base.defaults.clone(), base.mounts.clone())
             }
             None => {
                 // A pool of connections smaller than the pool of threads would open and close all the time. An executor
                 // of the user's own, whose size is not known, says 0.
                 let size = POOL_SIZE.max(executor.max_workers());
-                let adapter = Adapter::new(AdapterSettings {
-                    pool_connections: config.pool_connections.unwrap_or(size),
-                    pool_maxsize: config.pool_maxsize.unwrap_or(size),
-                    pool_block: config.pool_block.unwrap_or(false),
-                    max_retries: config.max_retries.unwrap_or(0),
-                    turns: TurnLimits { most: config.max_per_host, rate: config.rate },
-                });
+                let adapter = Adapter::new(config.adapter_settings(size));
                 let shared = Shared::new(Jar::default(), Arc::default(), Arc::new(adapter));
                 let defaults = Mutex::new(Arc::new(Options::session_defaults()));
-                (Arc::new(shared), Arc::new(defaults))
+                (Arc::new(shared), Arc::new(defaults), Arc::default())
             }
         };
         Ok(Arc::new(Session {
             shared,
             defaults,
+            mounts,
             has_base: config.base.is_some(),
             executor,
             owns_executor,
@@ -151,6 +170,7 @@ impl Session {
         Arc::new(Session {
             shared,
             defaults: Arc::new(Mutex::new(defaults)),
+            mounts: Arc::default(),
             // What it has is not its own: neither to be changed nor to be closed.
             has_base: true,
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
@@ -193,6 +213,22 @@ impl Session {
         true
     }
 
+    /// Has URLs below a prefix go by this adapter; None: not any more. False when its mounts are those of a base session.
+    pub fn mount(&self, prefix: Prefix, adapter: Option<AnyAdapter>) -> bool {
+        if self.has_base {
+            return false;
+        }
+        let mut mounts = self.mounts.lock();
+        let mut changed = mounts.as_deref().cloned().unwrap_or_default();
+        let gone = changed.set(prefix, adapter);
+        let changed = (!changed.is_empty()).then(|| Arc::new(changed));
+        let before = mem::replace(&mut *mounts, changed);
+        drop(mounts);
+        // With the adapter may go user data, whose drop function may come back here.
+        drop((before, gone));
+        true
+    }
+
     /// Hands a request to the executor. What is wrong with the request is the outcome of its future.
     pub fn submit(
         self: &Arc<Self>,
@@ -220,6 +256,7 @@ impl Session {
             defaults,
             options,
             environment: Environment::snapshot(),
+            mounts: self.mounts.lock().clone(),
             ends_at: None,
             queue_ends_at: None,
             queued,
@@ -351,6 +388,9 @@ impl Session {
         drop(closing);
         if !self.has_base {
             self.shared.adapter.close_idle();
+            // Nothing is submitted any more: who else has the adapters keeps them.
+            let mounts = self.mounts.lock().take();
+            drop(mounts);
         }
     }
 }

@@ -1,6 +1,8 @@
 /* Every function with NULL in every place of a pointer, with bytes that are not UTF-8 in every string, and with
    numbers out of range: the status that the header's rules say, out-arguments NULL, 0 or false, never a crash, and
    a drop never runs for what was not registered. */
+#include <math.h>
+
 #include "wire.h"
 
 static int drops;

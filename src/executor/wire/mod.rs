@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::system::fork;
 
 pub use reply::{ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned};
-pub use task::{EncodedTask, Finders, ForeignTask, decode_task, encode_task, name_of_task};
+pub use task::{EncodedTask, Finders, ForeignAdapter, ForeignTask, decode_task, encode_task, name_of_task};
 
 /// Bytes that are no message of ours, or not a whole one.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, LARGE, LONGEST, Malformed, TaskName, Unsealed, seal, unseal};
-use crate::http::adapter::AdapterSettings;
+use crate::http::adapter::{AdapterSettings, Identity};
 use crate::http::cookies::{self, Cookie};
-use crate::http::request::{Identity, Request};
+use crate::http::mount::{AnyAdapter, Prefix};
+use crate::http::request::Request;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::{
-    BodySource, Borrowed, CustomAuth, Hook, Login, NamedAuth, NamedHook, Options, Owned, Part, Sink,
+    BodySource, Borrowed, CustomAuth, Hook, Login, NamedAuth, NamedHook, Options, Owned, Part, Refused, Sink,
 };
-use crate::message::prepared::{Challenge, Prepare};
+use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared};
 use crate::message::response::SentBody;
-use crate::message::url::Url;
 use crate::system::environment::Environment;
 
 #[derive(Serialize, Deserialize)]
@@ -35,6 +35,7 @@ struct TaskMessage<'a> {
     sink: Option<Cow<'a, str>>,
     functions: Functions,
     environment: Option<Cow<'a, Environment>>,
+    mounts: Vec<MountMessage>,
     /// How long all of it may still take.
     deadline: Option<Duration>,
     /// How long it may still wait.
@@ -42,6 +43,21 @@ struct TaskMessage<'a> {
     /// What paths are relative to.
     directory: Option<PathBuf>,
     cookies: Vec<Cookie>,
+}
+
+/// What URLs below a prefix go by.
+#[derive(Serialize, Deserialize)]
+struct MountMessage {
+    prefix: String,
+    adapter: AdapterMessage,
+}
+
+#[derive(Serialize, Deserialize)]
+enum AdapterMessage {
+    Http(Identity, AdapterSettings),
+    Custom(NamedHook),
+    /// It cannot be there, for this reason.
+    Stays(String),
 }
 
 /// Authentication of the user's own.
@@ -123,6 +139,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
             Some(AuthMessage { named, is_default })
         }
     };
+    let mounts = name_mounts(request)?;
     let shared = request.owner.shared();
     let mut message = TaskMessage {
         name,
@@ -136,6 +153,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         sink,
         functions: Functions { hooks: named, request_hooks, background, auth },
         environment: request.environment.as_deref().map(Cow::Borrowed),
+        mounts,
         deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         queue: request.queue_ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
@@ -160,6 +178,69 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
     Ok(EncodedTask { name, message, attachment })
 }
 
+/// What its session has mounted. An error where its own URL goes by an adapter that stays here.
+fn name_mounts(request: &Request) -> Result<Vec<MountMessage>, Error> {
+    let Some(mounts) = &request.mounts else { return Ok(Vec::new()) };
+    let own = request.parse_url().ok();
+    let own = own.as_ref().and_then(|url| mounts.find(url));
+    let name = |(prefix, adapter): (&Prefix, &AnyAdapter)| {
+        let named = match adapter {
+            AnyAdapter::Http(adapter) => AdapterMessage::Http(adapter.identity(), adapter.settings),
+            AnyAdapter::Custom(custom) => match custom.named() {
+                Ok(named) => AdapterMessage::Custom(named),
+                Err(why) if own.is_some_and(|own| own.is(adapter)) => {
+                    return Err(stays_here("The adapter", &why));
+                }
+                Err(why) => AdapterMessage::Stays(why),
+            },
+        };
+        Ok(MountMessage { prefix: prefix.to_string(), adapter: named })
+    };
+    mounts.iter().map(name).collect()
+}
+
+/// Stands for an adapter that cannot be where the request is.
+struct Stays(String);
+
+impl BaseAdapter for Stays {
+    fn send(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
+        let error = stays_here("The adapter", &self.0);
+        prepared.failure = Some((error.kind(), error.message().as_str().into()));
+        Err(Refused)
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        Err(self.0.clone())
+    }
+}
+
+/// What a request from elsewhere goes by.
+pub enum ForeignAdapter {
+    Http(Identity, AdapterSettings),
+    Custom(Arc<dyn BaseAdapter>),
+}
+
+fn find_mounts(
+    mounts: Vec<MountMessage>,
+    find: Find<dyn BaseAdapter>,
+) -> Result<Vec<(Prefix, ForeignAdapter)>, Malformed> {
+    let found = mounts.into_iter().map(|MountMessage { prefix, adapter }| {
+        let adapter = match adapter {
+            AdapterMessage::Http(identity, settings) => ForeignAdapter::Http(identity, settings),
+            AdapterMessage::Custom(named) => match find(&named) {
+                Ok(adapter) => ForeignAdapter::Custom(adapter),
+                Err(why) => {
+                    let why = format!("where the request is to run, {why}");
+                    ForeignAdapter::Custom(Arc::new(Stays(why)))
+                }
+            },
+            AdapterMessage::Stays(why) => ForeignAdapter::Custom(Arc::new(Stays(why))),
+        };
+        Ok((Prefix::parse(&prefix).ok_or(Malformed)?, adapter))
+    });
+    found.collect()
+}
+
 fn name_auth(auth: &CustomAuth) -> Result<NamedAuth, String> {
     Ok(NamedAuth {
         prepare: auth.prepare.as_ref().map(|function| function.named()).transpose()?,
@@ -178,7 +259,7 @@ fn bytes_message(bytes: &[u8], may_attach: bool, attach: impl FnOnce()) -> BodyM
 
 /// Those that the request may get: of the host that it is sent to, or that a Host header given by hand names.
 fn cookies_of(request: &Request) -> Vec<Cookie> {
-    let Ok(url) = Url::parse(&request.url) else { return Vec::new() };
+    let Ok(url) = request.parse_url() else { return Vec::new() };
     let own = request.options.iter().flat_map(|options| options.headers.iter());
     let host = own
         .chain(request.defaults.headers.iter())
@@ -240,6 +321,7 @@ pub struct ForeignTask {
     pub defaults: Options,
     pub options: Options,
     pub environment: Option<Environment>,
+    pub mounts: Vec<(Prefix, ForeignAdapter)>,
     pub ends_at: Option<Instant>,
     pub queue_ends_at: Option<Instant>,
     pub cookies: Vec<Cookie>,
@@ -256,6 +338,7 @@ pub struct Finders {
     pub background: Find<dyn Hook>,
     pub prepare: Find<dyn Prepare>,
     pub challenge: Find<dyn Challenge>,
+    pub adapter: Find<dyn BaseAdapter>,
 }
 
 #[cfg(test)]
@@ -265,7 +348,7 @@ impl Finders {
         fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
             Err("there are no functions".into())
         }
-        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing }
+        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing, adapter: nothing }
     };
 }
 
@@ -370,6 +453,7 @@ fn decode_request(
         defaults,
         options,
         environment,
+        mounts: find_mounts(message.mounts, find.adapter)?,
         ends_at: message.deadline.and_then(|left| Instant::now().checked_add(left)),
         queue_ends_at: message.queue.and_then(|left| Instant::now().checked_add(left)),
         cookies: trusted(message.cookies)?,

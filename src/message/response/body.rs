@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Body, BodyState, PIECE, Progress, Refusal, Response, Source, server_of};
+use super::{Body, BodyState, Content, PIECE, Progress, Refusal, Response, Source, server_of};
 use crate::future::control::Control;
 use crate::future::monitor::{MonitorGuard, Until};
 use crate::message::error::{DecodeError, Error, ErrorKind};
@@ -19,7 +19,7 @@ impl Response {
     // and leaves the token of its thread; the lock is not held meanwhile. Other threads wait, this one is refused.
 
     /// The body, once nobody reads it.
-    fn free_body(&self) -> Result<MonitorGuard<'_, Body>, Refusal> {
+    pub(super) fn free_body(&self) -> Result<MonitorGuard<'_, Body>, Refusal> {
         let mut body = self.body.lock();
         while let Some(reader) = body.reader {
             if reader == thread::token() {
@@ -101,10 +101,9 @@ impl Response {
 
     /// The content, once all of it was read. A NUL follows.
     pub(super) fn kept(&self) -> Option<&[u8]> {
-        let content = self.content.get()?;
-        let end = content.len() - 1;
-        let start = if self.given_away.load(Ordering::Acquire) { end } else { 0 };
-        Some(&content[start..end])
+        let content = self.content.get()?.bytes();
+        let start = if self.given_away.load(Ordering::Acquire) { content.len() } else { 0 };
+        Some(&content[start..])
     }
 
     fn read_all(&self) -> Result<(), Refusal> {
@@ -137,7 +136,7 @@ impl Response {
         self.with_source(body, read, |body| {
             let mut content = content.take();
             content.push(0);
-            let _ = self.content.set(content);
+            let _ = self.content.set(Content::Own(content));
             body.state = BodyState::Kept;
         })
     }
@@ -177,7 +176,7 @@ impl Response {
         let mut body = self.body.lock();
         if body.state == BodyState::Consumed {
             body.state = BodyState::Kept;
-            let _ = self.content.set(vec![0]);
+            let _ = self.content.set(Content::Own(vec![0]));
         }
         Ok(())
     }

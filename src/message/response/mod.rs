@@ -1,5 +1,6 @@
 //! A response: what came back for one hop, and its body, which is read when somebody asks for it.
 
+mod answer;
 mod body;
 mod content;
 mod made;
@@ -44,8 +45,8 @@ pub struct Response {
     body: Monitor<Body>,
     /// What ends a read that is under way, while there is something to read.
     control: Mutex<Option<Arc<Control>>>,
-    /// The whole body, once it was read in one piece. A NUL follows its last byte.
-    content: OnceLock<Vec<u8>>,
+    /// The whole body, once it was read in one piece.
+    content: OnceLock<Content>,
     /// An output has the body: there is no content to show. What was lent of it before stays where it is.
     given_away: AtomicBool,
     /// What `set_encoding` said; None: nobody did.
@@ -61,6 +62,23 @@ pub struct Response {
     data: Mutex<Option<Data>>,
     extras: Mutex<Vec<(String, Box<[u8]>)>>,
     lines: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A whole body.
+enum Content {
+    /// A NUL follows its last byte.
+    Own(Vec<u8>),
+    /// That of another response, which has all of it.
+    Of(Arc<Response>),
+}
+
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Content::Own(content) => &content[..content.len() - 1],
+            Content::Of(response) => response.content.get().map_or(&[], Content::bytes),
+        }
+    }
 }
 
 type Parsed = Result<Document, Error>;
@@ -196,7 +214,7 @@ impl Response {
     /// With this for its content. There is no source to read.
     pub fn with_content(mut self, mut content: Vec<u8>) -> Response {
         content.push(0);
-        self.content = OnceLock::from(content);
+        self.content = OnceLock::from(Content::Own(content));
         self.body.lock().state = BodyState::Kept;
         self
     }
@@ -315,7 +333,7 @@ impl Response {
                 match with_nul(content) {
                     Ok(content) => {
                         body.delivered = carried.delivered.min(length);
-                        let _ = response.content.set(content);
+                        let _ = response.content.set(Content::Own(content));
                     }
                     Err(error) => {
                         body.state = BodyState::Untouched;
@@ -383,7 +401,8 @@ fn with_nul(content: Cow<'_, [u8]>) -> Result<Vec<u8>, Error> {
 
 /// Host and port that a URL names, for messages.
 fn server_of(url: &str) -> String {
-    Url::parse(url).map_or_else(|_| url.into(), |url| Authority(url.host(), url.port()).to_string())
+    Url::parse_mounted(url, &|_| true)
+        .map_or_else(|_| url.into(), |url| Authority(url.host(), url.port()).to_string())
 }
 
 /// The usual reason of a status.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use loom::thread::{self, JoinHandle};
-use model::future::control::Control;
+use model::future::control::{Control, Stopped};
 use model::future::deadlock::Way;
 use model::future::monitor::{Monitor, Until};
 use model::future::ticket::{Holder, Ticket};
@@ -84,6 +84,10 @@ impl Work for Job {
     fn aborted(_: &Outcome) -> Outcome {
         Outcome(What::Aborted, None)
     }
+
+    fn deserted(_: Stopped, _: &str) -> Outcome {
+        Outcome(What::Aborted, None)
+    }
 }
 
 type JobFuture = Arc<Future<Job>>;
@@ -94,7 +98,7 @@ fn failed(outcome: &Outcome) -> bool {
 
 fn pending_with(drops: &Arc<Drops>) -> JobFuture {
     let job = Job(Counted(drops.clone(), |drops| &drops.work));
-    let ticket = Ticket::new(Arc::new(Books(drops.clone())), 0, false);
+    let ticket = Ticket::new(Arc::new(Books(drops.clone())), 0, 0);
     Future::new(job, 0, 0, |_| Some(ticket)).expect("has a ticket")
 }
 

@@ -1,37 +1,42 @@
 //! One request from its settings to its response: the loop around the engine that follows redirects, answers
 //! challenges, calls hooks and tries again.
 
+mod again;
+mod custom;
+
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::adapter::{Adapter, Admission};
-use super::auth;
-use super::credentials::{self, Credentials};
-use super::decode;
-use super::digest::Message;
-use super::hop::{Authorizations, Hop, Outgoing, changed_head};
-use super::output::OutputFile;
-use super::patience::Patience;
-use super::pool::{Lease, Place};
-use super::progress::{Limited, Meter, Metered};
-use super::proxy::{Proxy, ProxyScheme, choice};
-use super::receive::{self, Answer, Exchange, Unanswered};
-use super::recent;
-use super::retry::{self, Cause, Last, Pause, Tries, retry_after};
-use super::route::{Route, Via};
-use super::socket::{self, Limits};
-use super::tls::TlsSettings;
-use super::turns::{Permit, Standing};
+use self::again::{Failure, Pausing};
+use self::custom::Through;
 use crate::future::control::Control;
 use crate::future::waiting::Waiting;
+use crate::http::adapter::{Adapter, Admission};
+use crate::http::auth;
+use crate::http::credentials::{self, Credentials};
+use crate::http::decode;
+use crate::http::digest::Message;
+use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
+use crate::http::mount::AnyAdapter;
+use crate::http::output::OutputFile;
+use crate::http::patience::Patience;
+use crate::http::pool::{Lease, Place};
+use crate::http::progress::{Limited, Meter, Metered};
+use crate::http::proxy::{Proxy, ProxyScheme, choice};
+use crate::http::receive::{self, Answer, Exchange, Unanswered};
+use crate::http::recent;
 use crate::http::request::{Outcome, Request};
+use crate::http::retry::{Last, Pause, Tries};
+use crate::http::route::{Route, Via};
+use crate::http::socket::{self, Limits};
+use crate::http::tls::TlsSettings;
+use crate::http::turns::Permit;
 use crate::message::error::{Error, ErrorKind};
-use crate::message::head::Head;
 use crate::message::host::same_host;
 use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
-use crate::message::prepared::{Prepared, Verdict};
+use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url};
@@ -135,81 +140,10 @@ impl Sending {
     }
 }
 
-/// A request that is sent from elsewhere: here it waits for its first turn, which it has until it is over.
-pub struct FirstTurn {
-    request: Option<Request>,
-    control: Arc<Control>,
-    standing: Standing,
-    /// None where it need not wait.
-    url: Option<Url>,
-    patience: Patience,
-}
-
-impl FirstTurn {
-    pub fn new(request: Request, control: Arc<Control>) -> FirstTurn {
-        let patience = Patience::of(&request, Some(request.queue_timeout()));
-        // What does not parse fails where it is sent.
-        let url = match request.owner.shared().adapter.has_turns() {
-            true => Url::parse(&request.url).ok(),
-            false => None,
-        };
-        if let Some(deadline) = request.deadline() {
-            control.set_deadline(deadline);
-        }
-        FirstTurn { request: Some(request), control, standing: Standing::default(), url, patience }
-    }
-
-    /// Goes on until `run` has carried it out, or it has to wait.
-    pub fn go_on(
-        &mut self,
-        begin: &mut dyn FnMut() -> bool,
-        run: impl FnOnce(Request) -> Outcome,
-    ) -> Reached {
-        match self.turn() {
-            Ok(Some(waiting)) => return Reached::Waiting(waiting),
-            Ok(None) => {}
-            Err(error) => {
-                let url = self.request.as_ref().map(|request| request.url.clone()).unwrap_or_default();
-                return Reached::End(Err(error.at(&url)));
-            }
-        }
-        let Some(mut request) = self.request.take().filter(|_| begin()) else {
-            return Reached::End(Err(Error::cancelled()));
-        };
-        request.queued = None;
-        if request.queue_ends_at.is_some() {
-            request.queue_ends_at = self.patience.ends_at();
-        }
-        if let Standing::Come(permit) = &mut self.standing {
-            permit.sent();
-        }
-        Reached::End(run(request))
-    }
-
-    fn turn(&mut self) -> Result<Option<Arc<Waiting>>, Error> {
-        if let (Some(url), Some(request)) = (&self.url, &self.request) {
-            let adapter = &request.owner.shared().adapter;
-            if let Some(waiting) = adapter.turn(&mut self.standing, url, &self.control)? {
-                self.patience.begin(Instant::now(), &self.control);
-                self.patience.check(&self.control)?;
-                return Ok(Some(waiting));
-            }
-        }
-        self.patience.end()?;
-        Ok(None)
-    }
-}
-
 /// What comes after a step.
 enum Step {
     Wait(Arc<Waiting>),
     Over(Arc<Response>),
-}
-
-enum Pausing {
-    Wait(Arc<Waiting>, Instant),
-    /// With the response to the last attempt, where there is not going to be another one.
-    Over(Option<Arc<Response>>),
 }
 
 /// The options of the request over those of its session.
@@ -236,9 +170,45 @@ struct Transfer {
     control: Arc<Control>,
 }
 
+/// What a hop goes by.
+enum Course {
+    /// Connections, of this adapter or, None, of the session's own.
+    Http(Option<Arc<Adapter>>, Arc<Route>),
+    Custom(Arc<dyn BaseAdapter>),
+}
+
+impl Course {
+    fn http<'a>(&'a self, transfer: &'a Transfer) -> Option<(&'a Adapter, &'a Arc<Route>)> {
+        match self {
+            Course::Http(mounted, route) => {
+                Some((mounted.as_ref().unwrap_or(&transfer.request.owner.shared().adapter), route))
+            }
+            Course::Custom(_) => None,
+        }
+    }
+
+    /// The proxy that forwards it, where one does.
+    fn forward(&self) -> Option<&Proxy> {
+        match self {
+            Course::Http(_, route) => route.forward(),
+            Course::Custom(_) => None,
+        }
+    }
+
+    /// Whom it leads to, for messages.
+    fn peer(&self, url: &Url) -> String {
+        match self {
+            Course::Http(_, route) => route.to_string(),
+            Course::Custom(_) => url.authority().into(),
+        }
+    }
+}
+
 /// One hop between its first sending and its response.
 struct Round {
-    route: Arc<Route>,
+    course: Course,
+    /// What says when to try again.
+    retry: Option<Arc<Retry>>,
     asked: Asked,
     admission: Admission,
     /// For that.
@@ -297,20 +267,25 @@ fn closes<'a>(mut headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> bool {
 struct Attempt<'a> {
     hop: &'a Hop,
     meter: &'a mut Meter,
+    adapter: &'a Adapter,
     route: &'a Arc<Route>,
-    composed: &'a Composed<'a>,
     fresh: bool,
 }
 
-/// How an attempt went wrong.
-struct Failure {
-    error: Error,
-    /// The connection had carried a request before.
-    reused: bool,
-    /// Something of the request was sent.
-    sent: bool,
-    /// Nothing came back.
-    silent: bool,
+/// What becomes of an answer.
+enum Exchanged {
+    /// It is the response; None: the hop is sent again, or the request pauses before that.
+    Settled(Option<Arc<Response>>),
+    /// It asks for credentials that there are: the hop is sent again, over the connection that is kept there.
+    Asked(Arc<Response>, Option<Arc<Place>>),
+}
+
+/// What came of it.
+struct Heard<'a> {
+    response: Arc<Response>,
+    prepared: Option<Box<Prepared<'a>>>,
+    /// Of its body, as far as that was announced.
+    length: Option<u64>,
 }
 
 impl Transfer {
@@ -325,17 +300,26 @@ impl Transfer {
 
     /// Where the hop goes.
     fn plan(&self, hop: &Hop) -> Result<Round, Error> {
-        let retry = self.retry();
-        if let Some(share) = retry.and_then(|retry| retry.share) {
+        let course = match self.request.adapter_for(&hop.url) {
+            None => Course::Http(None, self.route(&hop.url, &hop.credentials)?),
+            Some(AnyAdapter::Http(adapter)) => {
+                Course::Http(Some(adapter.clone()), self.route(&hop.url, &hop.credentials)?)
+            }
+            Some(AnyAdapter::Custom(adapter)) => Course::Custom(adapter.clone()),
+        };
+        let of_adapter = || course.http(self).and_then(|(adapter, _)| adapter.retry.clone());
+        let retry = self.settings.retry.clone().flatten().or_else(of_adapter);
+        if let Some(share) = retry.as_ref().and_then(|retry| retry.share) {
             self.request.owner.shared().bucket.add(share);
         }
         Ok(Round {
-            route: self.route(hop)?,
+            course,
+            tries: Tries::new(retry.as_deref()),
+            retry,
             asked: Asked::default(),
             admission: Admission::default(),
             has_waited: false,
             kept: None,
-            tries: Tries::new(retry),
             pause: None,
             length: None,
             fresh: false,
@@ -348,7 +332,10 @@ impl Transfer {
         if let Some(place) = round.kept.take().and_then(|place| place.take()) {
             round.admission.place = place;
         }
-        self.adapter().admit(&mut round.admission, &hop.url, &round.route, &self.control)
+        match round.course.http(self) {
+            Some((adapter, route)) => adapter.admit(&mut round.admission, &hop.url, route, &self.control),
+            None => Ok(None),
+        }
     }
 
     /// One request and the head of its response. None: it is to be sent again.
@@ -358,38 +345,10 @@ impl Transfer {
         meter: &mut Meter,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
-        hop.payload.rewind(&self.control)?;
-        let forward = round.route.forward();
-        // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
-        let knows_nonce = hop.redirects == 0 || round.asked.by_server > 0;
-        let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
-        let composed = self.compose(hop, &outgoing, forward, knows_nonce)?;
-        let started = *round.started.get_or_insert_with(Instant::now);
-        let place = self.may_go_on(hop, forward).then(Arc::default);
-        hop.attempts.set(hop.attempts.get() + 1);
-        let admission = mem::take(&mut round.admission);
-        let attempt = Attempt { hop, meter, route: &round.route, composed: &composed, fresh: round.fresh };
-        let answer = match self.attempt(attempt, admission, place.clone()) {
-            Ok(answer) => answer,
-            Err(failure) => return self.failed(failure, hop, composed.is_keyed, place, round),
+        let (response, place) = match self.exchange(hop, meter, round)? {
+            Exchanged::Settled(response) => return Ok(response),
+            Exchanged::Asked(response, place) => (response, place),
         };
-        meter.answered(answer.length);
-        round.length = answer.length;
-        let Composed { head, prepared, is_keyed, .. } = composed;
-        let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
-        let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
-        for value in response.head().all_octets("Set-Cookie") {
-            self.request.owner.shared().jar.set(&hop.cookie_url(), value);
-        }
-        if !self.is_asked(hop, forward, (&mut round.asked, round.tries.made + 1), prepared, &response)? {
-            if let Some(place) = place {
-                place.give_back();
-            }
-            return match self.retry() {
-                Some(retry) => self.judge_status(retry, response, hop, is_keyed, round),
-                None => Ok(Some(response)),
-            };
-        }
         match leave(&response) {
             // What is broken of it is given up like what is too much.
             Err(_) if hop.credentials.custom().is_some() && self.control.check().is_ok() => response.close(),
@@ -403,164 +362,58 @@ impl Transfer {
         Ok(None)
     }
 
+    /// One request and its answer, of which it is said what becomes of it.
+    fn exchange(&self, hop: &Hop, meter: &mut Meter, round: &mut Round) -> Result<Exchanged, Error> {
+        hop.payload.rewind(&self.control)?;
+        // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
+        let knows_nonce = hop.redirects == 0 || round.asked.by_server > 0;
+        let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
+        let through = Through::new(self, hop, &outgoing, meter);
+        let composed = self.compose(hop, &outgoing, &round.course, knows_nonce)?;
+        let started = *round.started.get_or_insert_with(Instant::now);
+        let place = self.may_go_on(hop, &round.course).then(Arc::default);
+        hop.attempts.set(hop.attempts.get() + 1);
+        let admission = mem::take(&mut round.admission);
+        let is_keyed = composed.is_keyed;
+        let heard = match &round.course {
+            Course::Custom(adapter) => self.send_by(adapter, composed, &through, started),
+            Course::Http(mounted, route) => {
+                let adapter = mounted.as_ref().unwrap_or(&self.request.owner.shared().adapter);
+                let attempt = Attempt { hop, meter, adapter, route, fresh: round.fresh };
+                self.send_over(attempt, composed, admission, place.clone(), started)
+            }
+        };
+        let Heard { response, prepared, length } = match heard {
+            Ok(heard) => heard,
+            Err(failure) => {
+                return self.failed(failure, hop, is_keyed, place, round).map(Exchanged::Settled);
+            }
+        };
+        round.length = length;
+        for value in response.head().all_octets("Set-Cookie") {
+            self.request.owner.shared().jar.set(&hop.cookie_url(), value);
+        }
+        if self.is_asked(hop, round, prepared, &response)? {
+            return Ok(Exchanged::Asked(response, place));
+        }
+        if let Some(place) = place {
+            place.give_back();
+        }
+        match round.retry.clone() {
+            Some(retry) => self.judge_status(&retry, response, hop, is_keyed, round).map(Exchanged::Settled),
+            None => Ok(Exchanged::Settled(Some(response))),
+        }
+    }
+
     /// Whether the hop may have to be sent again within its turn, so that the connection is kept for it.
-    fn may_go_on(&self, hop: &Hop, forward: Option<&Proxy>) -> bool {
+    fn may_go_on(&self, hop: &Hop, course: &Course) -> bool {
+        let Some((adapter, route)) = course.http(self) else { return false };
         let may_be_asked = match &hop.credentials {
             Credentials::Custom(custom) => custom.challenge.is_some(),
             Credentials::Known(Auth::Digest(..)) => true,
             _ => false,
         };
-        may_be_asked || self.adapter().is_crowded() || forward.is_some_and(|proxy| proxy.login().is_some())
-    }
-
-    /// What says when to try again.
-    fn retry(&self) -> Option<&Retry> {
-        self.settings.retry.as_ref().and_then(Option::as_deref).or(self.adapter().retry.as_deref())
-    }
-
-    /// Whether the hop may be sent once more, after it was `sent` or before.
-    fn may_repeat(&self, hop: &Hop, is_keyed: bool, sent: bool, retry: Option<&Retry>) -> bool {
-        let is_harmless = || match self.settings.repeatable {
-            Some(said) => said,
-            None => {
-                is_keyed
-                    || match retry {
-                        Some(retry) => retry.repeats(&hop.method),
-                        None => hop.is_repeatable(),
-                    }
-            }
-        };
-        hop.payload.can_rewind() && (!sent || is_harmless())
-    }
-
-    /// An attempt went wrong: that is the end, unless the hop is sent again.
-    fn failed(
-        &self,
-        failure: Failure,
-        hop: &Hop,
-        is_keyed: bool,
-        place: Option<Arc<Place>>,
-        round: &mut Round,
-    ) -> Result<Option<Arc<Response>>, Error> {
-        // What failed because of the end tells in which step that came.
-        if failure.error.kind() != ErrorKind::Timeout {
-            self.control.check()?;
-        }
-        let again =
-            if failure.is_stale() && !round.fresh && self.may_repeat(hop, is_keyed, failure.sent, None) {
-                // The server closed the connection while it lay idle. That is nobody's failure, and costs no turn.
-                round.kept = place;
-                Some(None)
-            } else {
-                let cause = if failure.sent { Cause::Read } else { Cause::Connect };
-                let retry = self.retry().filter(|retry| {
-                    failure.may_pass()
-                        && round.tries.has(cause)
-                        && self.may_repeat(hop, is_keyed, failure.sent, Some(retry))
-                });
-                retry.and_then(|retry| self.pay(retry, cause, None, &mut round.tries)).map(Some)
-            };
-        let reused = failure.reused;
-        let error = match (failure.error.kind(), round.route.forward()) {
-            (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
-            _ => failure.error,
-        };
-        let error = error.at(hop.url.as_str());
-        let Some(pause) = again else { return Err(error) };
-        // The other connections that rest have rested as long.
-        round.fresh |= reused;
-        match pause {
-            Some(pause) => self.pause(round, pause, Last::Failed(error)),
-            None => Ok(None),
-        }
-    }
-
-    /// The response, unless its status is to be tried again: None.
-    fn judge_status(
-        &self,
-        retry: &Retry,
-        response: Arc<Response>,
-        hop: &Hop,
-        is_keyed: bool,
-        round: &mut Round,
-    ) -> Result<Option<Arc<Response>>, Error> {
-        let status = response.status();
-        // Who only says when is not at fault when nobody comes any more.
-        let says_when =
-            || !round.tries.is_used_up() && retry.waits_for(status) && retry_after(response.head()).is_some();
-        let is_wanted = retry.has_status(status) || says_when();
-        if !is_wanted || !self.may_repeat(hop, is_keyed, true, Some(retry)) {
-            return Ok(Some(response));
-        }
-        if !round.tries.has(Cause::Status) {
-            if !retry.raise_on_status {
-                return Ok(Some(response));
-            }
-            self.set_aside(&response, round.length)?;
-            let (attempts, peer) = (round.tries.made + 1, &round.route);
-            let s = if attempts == 1 { "" } else { "s" };
-            let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
-            return Err(Error::new(ErrorKind::Retry, text).at(hop.url.as_str()).with_response(response));
-        }
-        let Some(length) = self.pay(retry, Cause::Status, Some(response.head()), &mut round.tries) else {
-            return Ok(Some(response));
-        };
-        self.set_aside(&response, round.length)?;
-        self.pause(round, length, Last::Answered(response))
-    }
-
-    /// Reads the body of a response that may be the last, where it goes into memory anyway or is short; another one stays
-    /// where it is. What is broken of it is told to who reads it.
-    fn set_aside(&self, response: &Response, length: Option<u64>) -> Result<(), Error> {
-        let in_memory = self.settings.stream != Some(true) && self.settings.sink.is_none();
-        if in_memory || length.is_some_and(|length| length <= LONGEST_CHALLENGE) {
-            let _ = leave(response);
-        }
-        Ok(self.control.check()?)
-    }
-
-    /// How long to pause before one more attempt, which is paid for. None: there is none.
-    fn pay(&self, retry: &Retry, cause: Cause, head: Option<&Head>, tries: &mut Tries) -> Option<Duration> {
-        let length = retry::pause(retry, tries, head)?;
-        // What would not be in time, or is not wanted any more, is not paid for.
-        Pause::end(&self.control, length)?;
-        if retry.share.is_some() && !self.request.owner.shared().bucket.take() {
-            return None;
-        }
-        tries.take(cause);
-        Some(length)
-    }
-
-    /// Pauses before the next attempt. Where that cannot be, this is what becomes of the last one.
-    fn pause(&self, round: &mut Round, length: Duration, last: Last) -> Result<Option<Arc<Response>>, Error> {
-        round.started = None;
-        if length.is_zero() {
-            last.give_up();
-            return Ok(None);
-        }
-        match Pause::begin(&self.control, length) {
-            Some(pause) => round.pause = Some((pause, last)),
-            None => return last.into_outcome().map(Some),
-        }
-        Ok(None)
-    }
-
-    /// None: it is over. Where it was cut short, this is what became of the last attempt.
-    fn go_on_pausing(&self, round: &mut Round) -> Result<Pausing, Error> {
-        let Some((pause, _)) = &round.pause else { return Ok(Pausing::Over(None)) };
-        let left = pause.left(&self.control);
-        self.control.check()?;
-        if let Some(waiting) = left {
-            let until = pause.until();
-            return Ok(Pausing::Wait(waiting, until));
-        }
-        self.control.detach_waiting();
-        let Some((pause, last)) = round.pause.take() else { return Ok(Pausing::Over(None)) };
-        if pause.is_cut() {
-            return last.into_outcome().map(|response| Pausing::Over(Some(response)));
-        }
-        last.give_up();
-        Ok(Pausing::Over(None))
+        may_be_asked || adapter.is_crowded() || route.forward().is_some_and(|proxy| proxy.login().is_some())
     }
 
     fn call_hooks(&self, mut response: Arc<Response>) -> Outcome {
@@ -590,31 +443,30 @@ impl Transfer {
         }
         hop.redirects += 1;
         hop.history.push(response.clone());
-        hop.redirect(response, |host| credentials::from_netrc(&self.request, &self.settings, host))?;
+        let is_mounted = |scheme: &str| self.request.has_mounted(scheme);
+        let netrc = |host: &str| credentials::from_netrc(&self.request, &self.settings, host);
+        hop.redirect(response, &is_mounted, netrc)?;
         Ok(true)
-    }
-
-    fn adapter(&self) -> &Adapter {
-        &self.request.owner.shared().adapter
     }
 
     /// Whether the answer asks for credentials that there are, so that the hop is to be sent once more.
     fn is_asked(
         &self,
         hop: &Hop,
-        forward: Option<&Proxy>,
-        round: (&mut Asked, u32),
+        round: &mut Round,
         prepared: Option<Box<Prepared<'_>>>,
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
-        let (asked, attempts) = round;
+        let Round { asked, course, tries, .. } = round;
+        let attempts = tries.made + 1;
         let session = self.request.owner.shared();
         let hashable = || hop.payload.is_hashable();
         let challenges = |header| response.head().all(header).map(|one| one.as_str()).collect::<Vec<_>>();
         if response.status() == 407
             && asked.by_proxy < attempts
-            && let Some(proxy) = forward
-            && proxy.challenge(&session.adapter.proxy_digest, &challenges("proxy-authenticate"), hashable())
+            && let Some((adapter, route)) = course.http(self)
+            && let Some(proxy) = route.forward()
+            && proxy.challenge(&adapter.proxy_digest, &challenges("proxy-authenticate"), hashable())
         {
             asked.by_proxy += 1;
             return Ok(true);
@@ -700,12 +552,14 @@ impl Transfer {
         &self,
         hop: &Hop,
         body: &Outgoing<'_>,
-        proxy: Option<&Proxy>,
+        by: Option<(&Adapter, &Arc<Route>)>,
         target: &str,
     ) -> Result<Option<String>, Error> {
-        let Some(proxy) = proxy else { return Ok(None) };
+        let Some((adapter, proxy)) = by.and_then(|(adapter, route)| Some((adapter, route.forward()?))) else {
+            return Ok(None);
+        };
         let message = Message { method: &hop.method, target, body };
-        proxy.authorization(&self.request.owner.shared().adapter.proxy_digest, &message)
+        proxy.authorization(&adapter.proxy_digest, &message)
     }
 
     /// What is sent: composed, and changed by the user's functions.
@@ -713,9 +567,10 @@ impl Transfer {
         &self,
         hop: &Hop,
         outgoing: &'b Outgoing<'b>,
-        forward: Option<&Proxy>,
+        course: &Course,
         knows_nonce: bool,
     ) -> Result<Composed<'b>, Error> {
+        let by = course.http(self);
         let own: &[_] = if hop.has_own_cookies { &self.settings.cookies } else { &[] };
         let cookie = match hop.headers.has("Cookie") {
             true => None,
@@ -730,12 +585,12 @@ impl Transfer {
             _ => None,
         };
         let mut authorizations = Authorizations { authorization, proxy_authorization: None };
-        let (cookie, forwarded) = (cookie.as_deref(), forward.is_some());
+        let (cookie, forwarded) = (cookie.as_deref(), course.forward().is_some());
         let hooks = self.settings.request_hooks.as_deref().unwrap_or_default();
         let custom = hop.credentials.custom();
-        if hooks.is_empty() && custom.is_none() {
+        if hooks.is_empty() && custom.is_none() && by.is_some() {
             authorizations.proxy_authorization =
-                self.proxy_authorization(hop, outgoing, forward, hop.target(true))?;
+                self.proxy_authorization(hop, outgoing, by, hop.target(true))?;
             let close = closes(hop.headers.iter().map(|(name, value)| (name, value.as_bytes())));
             return Ok(Composed {
                 head: hop.head(cookie, &authorizations, forwarded),
@@ -754,10 +609,12 @@ impl Transfer {
             let result = prepare.prepare(&mut prepared);
             (_, prepared) = self.after(prepared, "prepare function", result)?;
         }
-        prepared.sent();
+        if by.is_some() {
+            prepared.sent();
+        }
         // The user's functions do not see it, but it is about what they have left.
         authorizations.proxy_authorization =
-            self.proxy_authorization(hop, outgoing, forward, prepared.url().without_fragment())?;
+            self.proxy_authorization(hop, outgoing, by, prepared.url().without_fragment())?;
         Ok(Composed {
             head: changed_head(&prepared, &hop.payload, &authorizations, forwarded)?,
             close: closes(prepared.octets()),
@@ -766,18 +623,38 @@ impl Transfer {
         })
     }
 
+    /// Over a connection.
+    fn send_over<'b>(
+        &self,
+        attempt: Attempt<'_>,
+        composed: Composed<'b>,
+        admission: Admission,
+        place: Option<Arc<Place>>,
+        started: Instant,
+    ) -> Result<Heard<'b>, Failure> {
+        let Attempt { hop, meter, adapter, route, fresh } = attempt;
+        let attempt = Attempt { hop, meter, adapter, route, fresh };
+        let answer = self.attempt(attempt, &composed, admission, place)?;
+        let Composed { head, prepared, .. } = composed;
+        let length = answer.length;
+        meter.answered(length);
+        let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
+        let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
+        Ok(Heard { response, prepared, length })
+    }
+
     fn attempt(
         &self,
         attempt: Attempt<'_>,
+        composed: &Composed<'_>,
         admission: Admission,
         place: Option<Arc<Place>>,
     ) -> Result<Answer, Failure> {
-        let Attempt { hop, meter, route, composed, fresh } = attempt;
+        let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let (mut connection, mut lease) =
-            self.adapter()
-                .connection(admission, route, &self.control, connect, fresh)
-                .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
+        let (mut connection, mut lease) = adapter
+            .connection(admission, route, &self.control, connect, fresh)
+            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
         let limits = Limits {
@@ -892,8 +769,7 @@ impl Transfer {
     }
 
     /// Where the hop goes.
-    fn route(&self, hop: &Hop) -> Result<Arc<Route>, Error> {
-        let url = &hop.url;
+    fn route(&self, url: &Url, credentials: &Credentials) -> Result<Arc<Route>, Error> {
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
         let empty = Vec::new();
@@ -902,7 +778,7 @@ impl Transfer {
         let via = if let Some(path) = &self.settings.unix_socket {
             Via::Unix(path.clone())
         } else {
-            match choice::select(url.scheme().as_str(), url.host(), url.port(), own, trusted, session)? {
+            match choice::select(url.scheme_name(), url.host(), url.port(), own, trusted, session)? {
                 Some(proxy) => Via::Proxy(proxy),
                 None => match self
                     .settings
@@ -925,7 +801,7 @@ impl Transfer {
             _ => (url.host(), url.port()),
         };
         // A server that was answered may remember who that was by the connection.
-        let custom = hop.credentials.custom().filter(|custom| custom.challenge.is_some());
+        let custom = credentials.custom().filter(|custom| custom.challenge.is_some());
         let login = custom.map(|custom| &custom.login);
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
@@ -1032,24 +908,5 @@ fn read_whole(response: &Response) -> Result<(), Error> {
         Ok(_) | Err(Refusal::State) => Ok(()),
         Err(Refusal::Failed(error)) if error.kind() == ErrorKind::StreamConsumed => Ok(()),
         Err(Refusal::Failed(error)) => Err(error),
-    }
-}
-
-/// A proxy that forwards and hangs up without a word is to blame itself.
-fn proxy_failure(error: &Error, proxy: &Proxy) -> Error {
-    Error::new(ErrorKind::Proxy, format!("Unable to talk to proxy {}: {error}", proxy.shown()))
-        .with_os_code(error.os_code())
-}
-
-impl Failure {
-    /// Whether a connection that had served before has ended without a byte of answer.
-    fn is_stale(&self) -> bool {
-        self.reused && self.silent && self.error.kind() == ErrorKind::Connection
-    }
-
-    /// Whether it may be other the next time.
-    fn may_pass(&self) -> bool {
-        let kind = self.error.kind();
-        (kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl) || kind == ErrorKind::ReadTimeout
     }
 }

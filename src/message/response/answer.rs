@@ -1,0 +1,59 @@
+//! A response as the answer to a request that an adapter of the user's has sent.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{BodyState, Content, Parts, Refusal, Response, Source};
+use crate::future::control::Control;
+
+impl Response {
+    /// Whether all of its body is there, or can be read from its beginning.
+    pub fn may_answer(&self) -> bool {
+        self.free_body().is_ok_and(|body| matches!(body.state, BodyState::Untouched | BodyState::Kept))
+    }
+
+    /// The body, where all of it is there.
+    pub fn at_hand(&self) -> Option<&[u8]> {
+        self.kept()
+    }
+
+    /// A response of these parts with the body of another one, which may answer others as well, unless its body comes from
+    /// a reader or a connection: that goes on to this one, and `bound` bounds it. None: its body cannot be read from its
+    /// beginning.
+    pub fn answering(
+        parts: Parts,
+        given: &Arc<Response>,
+        control: &Arc<Control>,
+        bound: impl FnOnce(Source) -> Source,
+    ) -> Option<Response> {
+        let is_others = given.control.lock().as_ref().is_some_and(|own| !Arc::ptr_eq(own, control));
+        // What ends this request would not reach the connection of another one.
+        let failure = if is_others { given.content().err() } else { None };
+        let mut response = Response::new(parts);
+        let mut body = given.free_body().ok()?;
+        let taken = match body.state {
+            BodyState::Kept => {
+                drop(body);
+                response.content = OnceLock::from(Content::Of(given.clone()));
+                response.body.lock().state = BodyState::Kept;
+                return Some(response);
+            }
+            BodyState::Untouched => body.source.take(),
+            BodyState::Partial | BodyState::Consumed | BodyState::Closed => return None,
+        };
+        let failure = match failure {
+            Some(Refusal::Failed(error)) => Some(error),
+            _ => body.failure.clone(),
+        };
+        body.state = BodyState::Closed;
+        drop(body);
+        given.control.lock().take();
+        let mut own = response.body.lock();
+        own.failure = failure;
+        if let Some(source) = taken {
+            own.source = Some(bound(source));
+            *response.control.lock() = Some(control.clone());
+        }
+        drop(own);
+        Some(response)
+    }
+}
