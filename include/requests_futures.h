@@ -482,8 +482,26 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // pool of its own, in which a request waits where it runs.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
 
-// How many requests of the session may be pending: waiting for a worker or, where they do, for a connection. One
-// more is refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit.
+// How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
+// from before a request is sent until its response is read; a streamed response counts until it is read, closed
+// or freed, and what is between two attempts does not. The others wait for their turn, by their priority
+// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; on an
+// executor of your own a request waits on the thread of rf_task_run. Until its first turn has come its future is
+// pending: it can be cancelled. Sessions with this one as their base share the limit. A function of yours that
+// waits for a request whose turn its own request has: RF_E_DEADLOCK. Requests that are carried out in worker
+// processes wait here, for the host of their first hop alone. Default: no limit. RF_E_INVALID: 0.
+rf_status rf_config_set_max_per_host(rf_config *config, size_t requests);
+
+// How many requests are sent to one scheme, host and port: in any `t` seconds at most `burst + t * per_second`.
+// Redirects, attempts and what is sent again for a challenge count each. Who has to wait waits as for
+// rf_config_set_max_per_host, and the two may be combined. A request counts from when it goes out, so the time to
+// connect is no part of it: with a `burst` of 1 the next one follows `1 / per_second` after it was sent. Of
+// requests that are carried out in worker processes the first sending counts alone. Default: no limit.
+// RF_E_INVALID: `per_second` is not a number above 0, or `burst` is 0.
+rf_status rf_config_set_rate(rf_config *config, double per_second, uint32_t burst);
+
+// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection.
+// One more is refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit.
 // RF_E_INVALID: 0.
 rf_status rf_config_set_max_queued(rf_config *config, size_t requests);
 
@@ -683,6 +701,18 @@ rf_status rf_options_set_retry(rf_options *options, const rf_retry *retry);
 // after something of it was sent. False: then it never is. Unless this is set, its method says so, and an
 // Idempotency-Key header.
 rf_status rf_options_set_repeatable(rf_options *options, bool repeatable);
+
+// Who goes first when requests wait for a worker, for their turn at a host or for a connection: the higher; among
+// equals who came first. It is compared within an executor, whichever session submitted, and what was begun and
+// waits again, after a pause between two attempts say, is compared as well. It never stops what runs. Any int;
+// default: 0.
+rf_status rf_options_set_priority(rf_options *options, int priority);
+
+// Sets how long the request may wait in milliseconds: for a worker, for its turn at a host
+// (rf_config_set_max_per_host, rf_config_set_rate) and for a connection (rf_config_set_pool_block), all together,
+// over all redirects and attempts. Longer is RF_ERROR_TIMEOUT. What it does in between, and the pauses between
+// attempts, do not count. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+rf_status rf_options_set_queue_timeout(rf_options *options, int64_t ms);
 
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 // "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's

@@ -267,6 +267,7 @@ impl Job {
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
             ends_at: task.ends_at,
+            queue_ends_at: task.queue_ends_at,
             queued: None,
         };
         Ok(Ok(Job { name, request, body: task.body, use_of_session }))
@@ -417,6 +418,7 @@ mod tests {
                 options: None,
                 environment: Environment::snapshot(),
                 ends_at: None,
+                queue_ends_at: None,
                 queued: None,
             };
             encode(1, &request, false).unwrap_or_else(|error| panic!("{error}")).message
@@ -498,8 +500,7 @@ mod tests {
         let server = Server::start();
         let used = server.task();
         run(&used);
-        let settings =
-            AdapterSettings { pool_connections: 10, pool_maxsize: 10, pool_block: false, max_retries: 0 };
+        let settings = AdapterSettings::default();
         for session in 0..MOST_SESSIONS as u128 + 10 {
             drop(Use::begin(session, settings));
         }

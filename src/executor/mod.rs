@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crate::future::control::Control;
 use crate::future::waiting::Waiting;
 use crate::http::request::{Outcome, Request, RequestFuture};
-use crate::http::send::{Reached, Sending};
+use crate::http::send::{FirstTurn, Reached, Sending};
 use crate::message::error::{Error, ErrorKind};
 
 /// Carries out, somewhere else, a request that a worker has taken.
@@ -25,6 +25,7 @@ pub trait Runner: Send + Sync {
 /// One submitted request on its way to a worker. Run it, or drop it: then its future is cancelled.
 pub struct Task {
     future: Option<Arc<RequestFuture>>,
+    priority: i32,
     /// Why it could not be sent elsewhere. It can still be run here; if it is not, this is what becomes of it.
     refused: OnceLock<Error>,
 }
@@ -42,22 +43,28 @@ pub enum TaskError {
 }
 
 impl Task {
-    pub fn new(future: Arc<RequestFuture>) -> Task {
-        Task { future: Some(future), refused: OnceLock::new() }
+    pub fn new(future: Arc<RequestFuture>, priority: i32) -> Task {
+        Task { future: Some(future), priority, refused: OnceLock::new() }
+    }
+
+    /// The higher, the sooner it is to be run.
+    pub fn priority(&self) -> i32 {
+        self.priority
     }
 
     /// Runs the request on this thread and ends its future. A future that was cancelled while it stood in
     /// the queue costs nothing here.
     pub fn run(self) {
-        if let Some((mut begun, waiting)) = self.begin() {
+        if let Some((mut begun, waiting)) = self.begin(None) {
             begun.finish(waiting);
         }
     }
 
-    /// Runs the request on this thread until it is over, or has to wait for something: then it comes back.
-    pub fn begin(mut self) -> Option<(Begun, Arc<Waiting>)> {
+    /// Runs the request, on this thread or wherever the runner does it, until it is over, or has to wait for something:
+    /// then it comes back.
+    pub fn begin(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<(Begun, Arc<Waiting>)> {
         let future = self.future.take()?;
-        let control = Arc::new(Control::new());
+        let control = Arc::new(Control::with_priority(self.priority));
         let mut is_pending = false;
         let mut request = future.take(&control, |request| {
             is_pending = !request.begins();
@@ -67,21 +74,16 @@ impl Task {
             request.queued = None;
         }
         let for_request = control.clone();
-        let mut begun =
-            Begun { future, control, is_pending, sending: Some(Sending::new(request, for_request)) };
+        let course = match runner {
+            None => Course::Here(Sending::new(request, for_request)),
+            Some(runner) => {
+                let runner = runner.clone();
+                Course::There(Box::new((FirstTurn::new(request, for_request), runner)))
+            }
+        };
+        let mut begun = Begun { future, control, is_pending, course: Some(course) };
         let waiting = begun.go_on()?;
         Some((begun, waiting))
-    }
-
-    /// The same, wherever the runner does it.
-    pub fn run_by(mut self, runner: &dyn Runner) {
-        let Some(future) = self.future.take() else { return };
-        let control = Arc::new(Control::new());
-        let Some(mut request) = future.start(&control) else { return };
-        request.queued = None;
-        let _held = future.hold(&control);
-        let outcome = guarded(|| runner.run(future.id(), request, &control));
-        end(&future, false, outcome);
     }
 
     /// Ends the future, which no executor took, with this error.
@@ -149,7 +151,26 @@ pub struct Begun {
     /// Its first turn has not come.
     is_pending: bool,
     /// None once it is over.
-    sending: Option<Sending>,
+    course: Option<Course>,
+}
+
+/// Where a request is carried out.
+enum Course {
+    Here(Sending),
+    /// By the runner, when it is its turn.
+    There(Box<(FirstTurn, Arc<dyn Runner>)>),
+}
+
+impl Course {
+    fn go_on(&mut self, future: u64, control: &Arc<Control>, begin: &mut dyn FnMut() -> bool) -> Reached {
+        match self {
+            Course::Here(sending) => sending.go_on(begin),
+            Course::There(there) => {
+                let (turn, runner) = &mut **there;
+                turn.go_on(begin, |request| runner.run(future, request, control))
+            }
+        }
+    }
 }
 
 impl Begun {
@@ -159,7 +180,7 @@ impl Begun {
 
     /// Goes on, on this thread, until it is over or has to wait.
     pub fn go_on(&mut self) -> Option<Arc<Waiting>> {
-        let Begun { future, control, is_pending, sending } = self;
+        let Begun { future, control, is_pending, course } = self;
         let _held = future.hold(control);
         let mut is_wanted = true;
         let mut begin = || {
@@ -168,8 +189,8 @@ impl Begun {
             }
             is_wanted
         };
-        let reached = guarded(|| match sending {
-            Some(sending) => Ok(sending.go_on(&mut begin)),
+        let reached = guarded(|| match course {
+            Some(course) => Ok(course.go_on(future.id(), control, &mut begin)),
             None => Err(Error::cancelled()),
         });
         let outcome = match reached {
@@ -178,7 +199,7 @@ impl Begun {
             Err(error) => Err(error),
         };
         // What the request had is not held any longer than its future is open.
-        *sending = None;
+        *course = None;
         // A stream that is not read yet is in its reader's hands from now on.
         control.run_by(0);
         // One that nobody wants any more has been cancelled, or is about to be.
@@ -193,8 +214,8 @@ impl Begun {
         let mut next = Some(waiting);
         while let Some(waiting) = next {
             if !self.control.wait(&waiting) {
-                self.sending = None;
-                let text = "The request waits for a connection that another request on this very thread has";
+                self.course = None;
+                let text = "The request waits for a turn or a connection that another request on this very thread has";
                 end(&self.future, self.is_pending, Err(Error::new(ErrorKind::Request, text)));
                 return;
             }

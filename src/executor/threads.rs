@@ -6,8 +6,12 @@
 //! threads come is one more woken or, when none sleeps, started. So no task ever waits while a thread could be had for
 //! it, and nobody is woken for a task that a busy thread takes on its way. The thread that fell asleep last is woken
 //! first: its memory is the warmest.
+//!
+//! That is for what has the priority 0. The rest stands beside it, in order, under a lock that is only taken while there
+//! is any.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -44,6 +48,11 @@ struct Shared {
     /// Requests that were put aside and may go on. They go before those that have not begun: others may wait for what
     /// they have.
     resumed: (Sender<Arc<Waiting>>, Receiver<Arc<Waiting>>),
+    /// What has another priority than 0.
+    ranked: Mutex<Ranked>,
+    /// How many of these have a higher one, and how many a lower one.
+    above: AtomicUsize,
+    below: AtomicUsize,
     /// Those that are put aside, or were resumed and wait for a thread. While there are any, threads stay.
     parked: Mutex<ParkedFutures>,
     /// How many these are.
@@ -110,6 +119,22 @@ struct ParkedFutures {
     cancels: bool,
 }
 
+#[derive(Default)]
+struct Ranked {
+    items: BTreeMap<Rank, Item>,
+    numbers: u64,
+}
+
+/// The higher priority first; among equals, what was put aside and may go on before what has not begun, and then first
+/// in, first out.
+type Rank = (Reverse<i32>, bool, u64);
+
+/// What a worker is wanted for.
+enum Item {
+    Begin(Task),
+    GoOn(Arc<Waiting>),
+}
+
 /// A request that was put aside, and the pool that it belongs to.
 struct Parked {
     begun: Begun,
@@ -132,8 +157,11 @@ impl Aside for Parked {
 
 impl Home for Shared {
     fn resume(&self, waiting: Arc<Waiting>) {
-        // The pool has the receiver itself.
-        let _ = self.resumed.0.send(waiting);
+        match waiting.priority() {
+            // The pool has the receiver itself.
+            0 => _ = self.resumed.0.send(waiting),
+            priority => self.rank(priority, Item::GoOn(waiting)),
+        }
         if let Some(pool) = self.this.upgrade() {
             pool.call();
         }
@@ -147,23 +175,72 @@ enum Next {
 }
 
 impl Shared {
+    /// Stands beside the queue, in its place.
+    fn rank(&self, priority: i32, item: Item) {
+        let mut ranked = self.ranked.lock();
+        ranked.numbers += 1;
+        let rank = (Reverse(priority), matches!(item, Item::Begin(_)), ranked.numbers);
+        ranked.items.insert(rank, item);
+        self.count(&ranked);
+    }
+
+    fn count(&self, ranked: &Ranked) {
+        let above = ranked.items.range(..(Reverse(0), false, 0)).count();
+        self.above.store(above, Ordering::SeqCst);
+        self.below.store(ranked.items.len() - above, Ordering::SeqCst);
+    }
+
+    /// The first of what has a priority of more than 0, or less.
+    fn take_ranked(&self, is_above: bool) -> Option<Item> {
+        let counter = if is_above { &self.above } else { &self.below };
+        if counter.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let mut ranked = self.ranked.lock();
+        let first = ranked.items.first_entry().filter(|first| (first.key().0.0 > 0) == is_above)?;
+        let item = first.remove();
+        counter.fetch_sub(1, Ordering::SeqCst);
+        Some(item)
+    }
+
+    /// What stands beside the queue and is not above, or below, it.
+    fn next_ranked(&self, is_above: bool) -> Option<Next> {
+        while let Some(item) = self.take_ranked(is_above) {
+            match item {
+                Item::Begin(task) => return Some(Next::Begin(task)),
+                Item::GoOn(waiting) => {
+                    if let Some(aside) = waiting.take() {
+                        return Some(Next::GoOn(aside));
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// What this worker does next: it sleeps until there is something; None when there will be nothing.
     fn next(&self, sleeper: &Arc<Sleeper>, mut expected: bool) -> Option<Next> {
         loop {
             if mem::take(&mut expected) {
                 self.roster.lock().coming -= 1;
             }
+            if let Some(next) = self.next_ranked(true) {
+                return Some(next);
+            }
             while let Ok(waiting) = self.resumed.1.try_recv() {
                 if let Some(aside) = waiting.take() {
                     return Some(Next::GoOn(aside));
                 }
             }
-            match self.queue.try_recv() {
+            let disconnected = match self.queue.try_recv() {
                 Ok(task) => return Some(Next::Begin(task)),
-                Err(TryRecvError::Disconnected) if self.parked_count.load(Ordering::SeqCst) == 0 => {
-                    return None;
-                }
-                Err(_) => {}
+                Err(why) => why == TryRecvError::Disconnected,
+            };
+            if let Some(next) = self.next_ranked(false) {
+                return Some(next);
+            }
+            if disconnected && self.is_over() && self.waiting() == 0 {
+                return None;
             }
             let mut roster = self.roster.lock();
             roster.sleeping.push(sleeper.clone());
@@ -183,7 +260,8 @@ impl Shared {
 
     /// How much there is to do that nobody does.
     fn waiting(&self) -> usize {
-        self.queue.len() + self.resumed.1.len()
+        let ranked = self.above.load(Ordering::SeqCst) + self.below.load(Ordering::SeqCst);
+        self.queue.len() + self.resumed.1.len() + ranked
     }
 
     /// Whether nothing comes any more.
@@ -193,13 +271,9 @@ impl Shared {
 
     /// Begins a request, and puts it aside when it has to wait.
     fn begin(self: &Arc<Self>, task: Task) {
-        let Some(runner) = &self.runner else {
-            if let Some((begun, waiting)) = task.begin() {
-                self.put_aside(begun, &waiting);
-            }
-            return;
-        };
-        task.run_by(&**runner);
+        if let Some((begun, waiting)) = task.begin(self.runner.as_ref()) {
+            self.put_aside(begun, &waiting);
+        }
     }
 
     fn put_aside(self: &Arc<Self>, begun: Begun, waiting: &Waiting) {
@@ -357,6 +431,9 @@ impl ThreadPool {
             runner,
             queue,
             resumed: crossbeam_channel::unbounded(),
+            ranked: Mutex::default(),
+            above: AtomicUsize::new(0),
+            below: AtomicUsize::new(0),
             parked: Mutex::default(),
             parked_count: AtomicUsize::new(0),
             roster: Mutex::default(),
@@ -464,7 +541,10 @@ impl Executor for ThreadPool {
                 Err(None) => return Ok(()),
             }
         }
-        sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?;
+        match task.priority() {
+            0 => sender.send(task).map_err(|refused| Refusal::Shutdown(refused.into_inner()))?,
+            priority => shared.rank(priority, Item::Begin(task)),
+        }
         shared.call();
         Ok(())
     }
@@ -478,6 +558,12 @@ impl Executor for ThreadPool {
             while let Ok(task) = self.shared.queue.try_recv() {
                 drop(task);
             }
+            let mut ranked = self.shared.ranked.lock();
+            let is_new = |_: &Rank, item: &mut Item| matches!(item, Item::Begin(_));
+            let tasks: Vec<_> = ranked.items.extract_if(.., is_new).collect();
+            self.shared.count(&ranked);
+            drop(ranked);
+            drop(tasks);
             // Of those that were put aside, the ones whose first turn has not come.
             let mut parked = self.shared.parked.lock();
             parked.cancels = true;

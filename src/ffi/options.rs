@@ -11,7 +11,7 @@
 //! Elsewhere nothing is sent but the netrc entry of another host, if it has one; what was left behind does not come
 //! back.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -397,6 +397,23 @@ pub unsafe extern "C" fn rf_options_set_retry(options: *mut rf_options, retry: *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_repeatable(options: *mut rf_options, repeatable: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.repeatable = Some(repeatable))
+}
+
+/// Who goes first when requests wait for a worker, for their turn at a host or for a connection: the higher; among
+/// equals who came first. It is compared within an executor, whichever session submitted, and what was begun and waits
+/// again, after a pause between two attempts say, is compared as well. It never stops what runs. Any int; default: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_priority(options: *mut rf_options, priority: c_int) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.priority = Some(priority))
+}
+
+/// Sets how long the request may wait in milliseconds: for a worker, for its turn at a host (rf_config_set_max_per_host,
+/// rf_config_set_rate) and for a connection (rf_config_set_pool_block), all together, over all redirects and attempts.
+/// Longer is RF_ERROR_TIMEOUT. What it does in between, and the pauses between attempts, do not count. RF_FOREVER: no
+/// limit, which is the default. RF_E_INVALID: 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_queue_timeout(options: *mut rf_options, ms: i64) -> rf_status {
+    change(options, || limit(ms), |options, timeout| options.queue_timeout = Some(timeout))
 }
 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as

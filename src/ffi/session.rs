@@ -11,6 +11,7 @@ use super::cookies::Cookies;
 use super::future::hand_out;
 use super::handle;
 use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
+use crate::http::turns::Rate;
 use crate::message::url::Url;
 use crate::session::{CloseMode, Config, Session, SubmitError};
 
@@ -87,7 +88,39 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
 }
 
-/// How many requests of the session may be pending: waiting for a worker or, where they do, for a connection. One more is
+/// How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop: from
+/// before a request is sent until its response is read; a streamed response counts until it is read, closed or freed,
+/// and what is between two attempts does not. The others wait for their turn, by their priority
+/// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; on an executor
+/// of your own a request waits on the thread of rf_task_run. Until its first turn has come its future is pending: it can
+/// be cancelled. Sessions with this one as their base share the limit. A function of yours that waits for a request whose
+/// turn its own request has: RF_E_DEADLOCK. Requests that are carried out in worker processes wait here, for the host of
+/// their first hop alone. Default: no limit. RF_E_INVALID: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_max_per_host(config: *mut rf_config, requests: usize) -> rf_status {
+    change(config, || positive(requests), |config, it| config.max_per_host = Some(it))
+}
+
+/// How many requests are sent to one scheme, host and port: in any `t` seconds at most `burst + t * per_second`. Redirects,
+/// attempts and what is sent again for a challenge count each. Who has to wait waits as for rf_config_set_max_per_host, and
+/// the two may be combined. A request counts from when it goes out, so the time to connect is no part of it: with a
+/// `burst` of 1 the next one follows `1 / per_second` after it was sent. Of requests that are carried out in worker
+/// processes the first sending counts alone. Default: no limit. RF_E_INVALID: `per_second` is not a number above 0, or
+/// `burst` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_rate(
+    config: *mut rf_config,
+    per_second: f64,
+    burst: u32,
+) -> rf_status {
+    let check = || match per_second.is_finite() && per_second > 0.0 && burst > 0 {
+        true => Ok(Rate { per_second, burst }),
+        false => Err(rf_status::RF_E_INVALID),
+    };
+    change(config, check, |config, it| config.rate = Some(it))
+}
+
+/// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection. One more is
 /// refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit. RF_E_INVALID: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_queued(config: *mut rf_config, requests: usize) -> rf_status {

@@ -57,6 +57,8 @@ pub struct Control {
     hurried: AtomicBool,
     attached: Mutex<Attached>,
     deadline: OnceLock<Deadline>,
+    /// Among those that wait for the same.
+    priority: i32,
     /// The thread that runs the request (see [`thread::token`]), for the detection of deadlocks; 0 while none does.
     runner: AtomicUsize,
     /// Memory to be given back after the request is over.
@@ -89,6 +91,7 @@ impl Default for Control {
             hurried: AtomicBool::new(false),
             attached: Mutex::default(),
             deadline: OnceLock::new(),
+            priority: 0,
             runner: AtomicUsize::new(0),
             leftovers: Mutex::default(),
         }
@@ -98,6 +101,15 @@ impl Default for Control {
 impl Control {
     pub fn new() -> Control {
         Control::default()
+    }
+
+    pub fn with_priority(priority: i32) -> Control {
+        Control { priority, ..Control::default() }
+    }
+
+    /// The higher, the sooner it is its turn.
+    pub fn priority(&self) -> i32 {
+        self.priority
     }
 
     /// The process that the request runs in.

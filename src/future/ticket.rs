@@ -20,13 +20,13 @@ pub trait Holder: Send + Sync {
 pub struct Ticket {
     holder: Arc<dyn Holder>,
     place: u32,
-    /// The timer knows of its deadline.
-    timed: bool,
+    /// How many times of it the timer knows: its deadline, the end of its time in the queue.
+    times: u8,
 }
 
 impl Ticket {
-    pub fn new(holder: Arc<dyn Holder>, place: u32, timed: bool) -> Ticket {
-        Ticket { holder, place, timed }
+    pub fn new(holder: Arc<dyn Holder>, place: u32, times: u8) -> Ticket {
+        Ticket { holder, place, times }
     }
 
     /// Marks this thread as one that the ticket waits for, so that waiting for the ticket here does not wait for itself.
@@ -38,9 +38,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.timed {
-            timer::forget();
-        }
+        (0..self.times).for_each(|_| timer::forget());
         self.holder.leave(self.place);
     }
 }

@@ -105,6 +105,28 @@ pub fn expire_at(at: Instant, what: Weak<dyn Expires>) -> bool {
     has_thread
 }
 
+/// Something that expires at a time, unless this is dropped before.
+pub struct Alarm {
+    is_set: bool,
+}
+
+impl Alarm {
+    pub fn at(at: Instant, what: Weak<dyn Expires>) -> Alarm {
+        Alarm { is_set: expire_at(at, what) }
+    }
+
+    /// Whether it goes off: there is a thread for it.
+    pub fn is_set(&self) -> bool {
+        self.is_set
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        forget();
+    }
+}
+
 /// Starts the thread, without the lock: that may take long.
 fn start() -> bool {
     let started =

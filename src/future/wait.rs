@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn pending() -> Arc<Future<Job>> {
-        Future::new(Job, 0, 0, |_| Some(Ticket::new(Arc::new(Nobody), 0, false))).expect("has a ticket")
+        Future::new(Job, 0, 0, |_| Some(Ticket::new(Arc::new(Nobody), 0, 0))).expect("has a ticket")
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Waiting {
     reason: Box<dyn Reason>,
     /// When it is over whatever happens.
     until: Option<Instant>,
+    /// Among those that wait for a thread to go on.
+    priority: i32,
     state: Monitor<State>,
 }
 
@@ -43,13 +45,17 @@ struct State {
 }
 
 impl Waiting {
-    pub fn new(reason: impl Reason + 'static) -> Arc<Waiting> {
-        Arc::new(Waiting { reason: Box::new(reason), until: None, state: Monitor::default() })
+    pub fn new(reason: impl Reason + 'static, priority: i32) -> Arc<Waiting> {
+        Arc::new(Waiting { reason: Box::new(reason), until: None, priority, state: Monitor::default() })
     }
 
     /// A wait that is over at that time. Somebody has to wake it then.
-    pub fn until(until: Instant, reason: impl Reason + 'static) -> Arc<Waiting> {
-        Arc::new(Waiting { reason: Box::new(reason), until: Some(until), state: Monitor::default() })
+    pub fn until(until: Instant, reason: impl Reason + 'static, priority: i32) -> Arc<Waiting> {
+        Arc::new(Waiting { reason: Box::new(reason), until: Some(until), priority, state: Monitor::default() })
+    }
+
+    pub fn priority(&self) -> i32 {
+        self.priority
     }
 
     /// Until somebody wakes it. It comes back where that has happened before: then it goes on at once.

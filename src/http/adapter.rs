@@ -15,11 +15,13 @@ use super::proxy::{Proxy, ProxyScheme, socks};
 use super::route::{Route, Via};
 use super::socket::{Limits, Socket, Step};
 use super::tls::TlsConfigs;
+use super::turns::{Standing, TurnLimits, Turns};
 use crate::future::control::Control;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
 use crate::message::retry::Retry;
+use crate::message::url::Url;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -30,7 +32,25 @@ pub struct AdapterSettings {
     /// Whether a request waits when a host has that many in use.
     pub pool_block: bool,
     pub max_retries: u32,
+    /// They are kept where a request was submitted, wherever it is carried out.
+    #[serde(skip)]
+    pub turns: TurnLimits,
 }
+
+impl Default for AdapterSettings {
+    fn default() -> AdapterSettings {
+        AdapterSettings {
+            pool_connections: POOL_SIZE,
+            pool_maxsize: POOL_SIZE,
+            pool_block: false,
+            max_retries: 0,
+            turns: TurnLimits::default(),
+        }
+    }
+}
+
+/// The size of a pool of which nobody said anything.
+pub const POOL_SIZE: usize = 10;
 
 pub struct Adapter {
     pub settings: AdapterSettings,
@@ -39,7 +59,15 @@ pub struct Adapter {
     /// What proxies have asked for.
     pub proxy_digest: DigestCache,
     tls: TlsConfigs,
+    turns: Option<Turns>,
     pool: Arc<Pool>,
+}
+
+/// What one sending has of its adapter: its turn at the host, and its place in the pool.
+#[derive(Default)]
+pub struct Admission {
+    pub standing: Standing,
+    pub place: Turn,
 }
 
 impl Adapter {
@@ -49,40 +77,67 @@ impl Adapter {
             retry: (settings.max_retries > 0).then(|| Arc::new(Retry::new(settings.max_retries))),
             proxy_digest: DigestCache::new(),
             tls: TlsConfigs::default(),
+            turns: Turns::new(settings.turns),
             pool: Pool::new(settings),
         }
     }
 
     /// Whether a request waits for its turn before it begins, as far as that is known.
     pub fn is_crowded(&self) -> bool {
-        self.settings.pool_block
+        self.settings.pool_block || self.turns.is_some()
     }
 
-    /// Sees to it that the request has its turn, or stands in line for it: then this says what it waits for. Its
+    /// Sees to it that the request may be sent now, or stands in line for that: then this says what it waits for. Its
     /// connection is taken later.
-    pub fn turn(
+    pub fn admit(
         &self,
-        turn: &mut Turn,
+        admission: &mut Admission,
+        url: &Url,
         route: &Arc<Route>,
         control: &Arc<Control>,
     ) -> Result<Option<Arc<Waiting>>, Error> {
+        if let Some(turns) = &self.turns {
+            if let Some(permit) = admission.place.permit() {
+                admission.standing = Standing::Come(permit);
+            }
+            if let Some(waiting) = turns.ask(&mut admission.standing, url, control)? {
+                return Ok(Some(waiting));
+            }
+        }
         if !self.settings.pool_block {
             return Ok(None);
         }
-        self.pool.turn(turn, route, control)
+        self.pool.turn(&mut admission.place, route, control)
+    }
+
+    /// The turn alone, for a request that is sent from elsewhere.
+    pub fn turn(
+        &self,
+        standing: &mut Standing,
+        url: &Url,
+        control: &Arc<Control>,
+    ) -> Result<Option<Arc<Waiting>>, Error> {
+        self.turns.as_ref().map_or(Ok(None), |turns| turns.ask(standing, url, control))
+    }
+
+    pub fn has_turns(&self) -> bool {
+        self.turns.is_some()
     }
 
     /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one, for which `connect`
     /// is the time. That begins here, whatever the request has waited for before.
     pub fn connection(
         &self,
-        turn: Turn,
+        admission: Admission,
         route: &Arc<Route>,
         control: &Control,
         connect: Option<Duration>,
         fresh: bool,
     ) -> Result<(Box<Connection>, Lease), Error> {
-        let (idle, lease) = self.pool.take(turn, route, fresh);
+        let (idle, mut lease) = self.pool.take(admission.place, route, fresh);
+        if let Standing::Come(permit) = admission.standing {
+            lease.permit = Some(permit);
+        }
         if let Some(connection) = idle {
             connection.attach(control);
             return Ok((connection, lease));

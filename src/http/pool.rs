@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use super::adapter::AdapterSettings;
 use super::connection::Connection;
+use super::line::{InLine, Rank};
 use super::route::{IdentityHasher, Route};
+use super::turns::Permit;
 use crate::future::control::Control;
 use crate::future::deadlock::Way;
 use crate::future::waiting::{Reason, Waiting};
@@ -42,8 +44,8 @@ struct Host {
     used_at: u64,
     /// Those who have a connection, where others may wait for it.
     holders: Vec<(u64, Weak<Control>)>,
-    /// Those who wait for one, in the order in which they came. There are none unless all places are taken.
-    line: BTreeMap<u64, Arc<InLine>>,
+    /// Those who wait for one. There are none unless all places are taken.
+    line: BTreeMap<Rank, Arc<InLine<Lease>>>,
 }
 
 /// How a request comes to a connection.
@@ -60,19 +62,12 @@ pub enum Turn {
     Connected(Box<Connection>, Lease),
 }
 
-/// A request in line, and what it got there.
-struct InLine {
-    waiting: Arc<Waiting>,
-    control: Weak<Control>,
-    granted: Mutex<Option<Lease>>,
-}
-
 /// The place in line of one request, which it leaves with this.
 pub struct Ticket {
     pool: Weak<Pool>,
     route: Arc<Route>,
-    number: u64,
-    in_line: Arc<InLine>,
+    rank: Rank,
+    in_line: Arc<InLine<Lease>>,
 }
 
 /// Why a request waits: others have all connections.
@@ -132,21 +127,18 @@ impl Pool {
                     return Ok(None);
                 }
                 let pool = Arc::downgrade(self);
-                let in_line = Arc::new(InLine {
-                    waiting: Waiting::new(AllInUse { pool: pool.clone(), route: route.clone() }),
-                    control: Arc::downgrade(control),
-                    granted: Mutex::default(),
-                });
-                host.line.insert(number, in_line.clone());
+                let in_line = InLine::new(control, AllInUse { pool: pool.clone(), route: route.clone() });
+                let rank = Rank::new(control, number);
+                host.line.insert(rank, in_line.clone());
                 drop(hosts);
                 control.attach_waiting(&in_line.waiting);
-                *turn = Turn::Waits(Ticket { pool, route: route.clone(), number, in_line });
+                *turn = Turn::Waits(Ticket { pool, route: route.clone(), rank, in_line });
             }
             Turn::Waits(_) => {}
         }
         let Turn::Waits(ticket) = turn else { return Ok(None) };
         let waiting = ticket.in_line.waiting.clone();
-        let granted = ticket.in_line.granted.lock().take();
+        let granted = ticket.in_line.take();
         let is_over = ended();
         if granted.is_none() && is_over.is_ok() {
             return Ok(Some(waiting));
@@ -237,9 +229,8 @@ impl Pool {
             refused => refused,
         };
         let next = host.line.pop_first();
-        if let Some((number, in_line)) = &next {
-            let lease = host.lend(*number, in_line.control.clone(), self, route);
-            *in_line.granted.lock() = Some(lease);
+        if let Some((rank, in_line)) = &next {
+            in_line.grant(host.lend(rank.number(), in_line.control.clone(), self, route));
         }
         let surplus = hosts.trim(self.settings.pool_connections);
         drop(hosts);
@@ -258,7 +249,7 @@ impl Host {
         if pool.settings.pool_block {
             self.holders.push((number, holder));
         }
-        Lease { pool: Arc::downgrade(pool), route: route.clone(), number, returned: false }
+        Lease { pool: Arc::downgrade(pool), route: route.clone(), number, returned: false, permit: None }
     }
 }
 
@@ -266,10 +257,10 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let Some(pool) = self.pool.upgrade().filter(|pool| !fork::is_inherited(pool.made_in)) else { return };
         let mut hosts = pool.hosts.lock();
-        let left = hosts.table.get_mut(&self.route).and_then(|host| host.line.remove(&self.number));
+        let left = hosts.table.get_mut(&self.route).and_then(|host| host.line.remove(&self.rank));
         drop(hosts);
         // What it was given all the same goes to the next in line.
-        let granted = self.in_line.granted.lock().take();
+        let granted = self.in_line.take();
         drop((left, granted));
     }
 }
@@ -368,6 +359,28 @@ pub struct Lease {
     route: Arc<Route>,
     number: u64,
     returned: bool,
+    /// The turn of the request, which is over when the connection has gone back.
+    pub permit: Option<Permit>,
+}
+
+impl Turn {
+    /// The turn of the request, where that has been taken along.
+    pub fn permit(&mut self) -> Option<Permit> {
+        match self {
+            Turn::Come(lease) | Turn::Connected(_, lease) => lease.permit.take(),
+            Turn::Free | Turn::Waits(_) => None,
+        }
+    }
+
+    /// After a while: a connection that has ended meanwhile is none.
+    pub fn look_again(&mut self) {
+        if let Turn::Connected(connection, _) = self
+            && !connection.is_idle()
+            && let Turn::Connected(_, lease) = mem::take(self)
+        {
+            *self = Turn::Come(lease);
+        }
+    }
 }
 
 impl Lease {

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::adapter::Adapter;
 #[cfg(test)]
 use super::adapter::AdapterSettings;
 use super::cookies::Jar;
 use super::digest::DigestCache;
+use super::patience::exhausted;
 use super::retry::Bucket;
 use super::send::Sending;
 use crate::future::control::{Control, Deadline, Stopped};
@@ -76,6 +77,8 @@ pub struct Request {
     pub environment: Option<Arc<Environment>>,
     /// When all of it has to be over.
     pub ends_at: Option<Instant>,
+    /// When it has waited for too long, if it waits until then.
+    pub queue_ends_at: Option<Instant>,
     /// While it is pending, where somebody counts those.
     pub queued: Option<Queued>,
 }
@@ -123,13 +126,26 @@ impl Request {
         !self.owner.shared().adapter.is_crowded()
     }
 
+    /// What it says of itself, or else its session.
+    fn option<T>(&self, get: impl Fn(&Options) -> Option<T>) -> Option<T> {
+        self.options.as_deref().and_then(&get).or_else(|| get(&self.defaults))
+    }
+
+    /// How long all of it may take, how long it may wait of that, and its priority among those that wait.
+    pub fn times_and_priority(&self) -> (Option<Duration>, Option<Duration>, i32) {
+        let deadline = self.option(|options| options.deadline).flatten();
+        (deadline, self.queue_timeout(), self.option(|options| options.priority).unwrap_or(0))
+    }
+
+    /// How long it may wait for a worker, its turn and a place in the pool.
+    pub fn queue_timeout(&self) -> Option<Duration> {
+        self.option(|options| options.queue_timeout).flatten()
+    }
+
     /// When it has to be over, and how long that was from the submission on.
     pub fn deadline(&self) -> Option<Deadline> {
-        let own = self.options.as_ref().and_then(|options| options.deadline);
-        Some(Deadline {
-            at: self.ends_at?,
-            after: own.or(self.defaults.deadline).flatten().unwrap_or_default(),
-        })
+        let after = || self.option(|options| options.deadline).flatten().unwrap_or_default();
+        self.ends_at.map(|at| Deadline { at, after: after() })
     }
 
     /// Sends it on this thread.
@@ -151,9 +167,14 @@ impl Expires for RequestFuture {
             }
             return;
         };
-        let Some(deadline) = request.deadline() else { return };
-        let late = Error::stopped(Stopped::Late(deadline), " in the queue, before the request began");
-        self.reject(Err(late.at(&request.url)));
+        let error = match request.deadline().filter(Deadline::is_over) {
+            Some(deadline) => Error::stopped(Stopped::Late(deadline), " in the queue, before the request began"),
+            None => match request.queue_timeout() {
+                Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => exhausted(all),
+                _ => return,
+            },
+        };
+        self.reject(Err(error.at(&request.url)));
     }
 }
 
@@ -187,7 +208,7 @@ pub struct Nobody(Arc<Shared>);
 impl Nobody {
     pub fn owner() -> Arc<dyn Owner> {
         let settings =
-            AdapterSettings { pool_connections: 8, pool_maxsize: 8, pool_block: false, max_retries: 0 };
+            AdapterSettings { pool_connections: 8, pool_maxsize: 8, ..AdapterSettings::default() };
         let adapter = Arc::new(Adapter::new(settings));
         Nobody::with(Arc::new(Shared::new(Jar::default(), Arc::default(), adapter)))
     }

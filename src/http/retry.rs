@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::set_cookie::parse_date;
 use crate::future::control::Control;
 use crate::future::deadlock::Way;
-use crate::future::timer;
+use crate::future::timer::Alarm;
 use crate::future::waiting::{Reason, Waiting};
 use crate::message::error::Error;
 use crate::message::head::Head;
@@ -160,12 +160,12 @@ impl Last {
 pub struct Pause {
     waiting: Arc<Waiting>,
     until: Instant,
-    /// Whether the timer will wake who waits.
-    is_timed: bool,
+    /// Wakes who waits.
+    alarm: Alarm,
 }
 
 /// A pause ends by itself.
-struct Time;
+pub struct Time;
 
 impl Reason for Time {
     fn ways(&self) -> Vec<Way> {
@@ -183,11 +183,14 @@ impl Pause {
 
     pub fn begin(control: &Control, length: Duration) -> Option<Pause> {
         let until = Pause::end(control, length)?;
-        let waiting = Waiting::until(until, Time);
+        let waiting = Waiting::until(until, Time, control.priority());
         control.attach_waiting(&waiting);
-        let alarm: Weak<Waiting> = Arc::downgrade(&waiting);
-        let is_timed = timer::expire_at(until, alarm);
-        Some(Pause { waiting, until, is_timed })
+        let weak: Weak<Waiting> = Arc::downgrade(&waiting);
+        Some(Pause { waiting, until, alarm: Alarm::at(until, weak) })
+    }
+
+    pub fn until(&self) -> Instant {
+        self.until
     }
 
     /// What to wait for; None when it is over.
@@ -195,7 +198,7 @@ impl Pause {
         if Instant::now() >= self.until || control.is_hurried() {
             return None;
         }
-        if !self.is_timed {
+        if !self.alarm.is_set() {
             // There is no thread that could wake it: this one waits.
             let _ = control.wait(&self.waiting);
             return None;
@@ -206,12 +209,6 @@ impl Pause {
     /// Whether it was cut short.
     pub fn is_cut(&self) -> bool {
         Instant::now() < self.until
-    }
-}
-
-impl Drop for Pause {
-    fn drop(&mut self) {
-        timer::forget();
     }
 }
 

@@ -6,14 +6,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Admission};
 use super::auth;
 use super::credentials::{self, Credentials};
 use super::decode;
 use super::digest::Message;
 use super::hop::{Authorizations, Hop, Outgoing, changed_head};
 use super::output::OutputFile;
-use super::pool::{Place, Turn};
+use super::patience::Patience;
+use super::pool::{Lease, Place};
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{Proxy, ProxyScheme, choice};
 use super::receive::{self, Answer, Exchange, Unanswered};
@@ -22,6 +23,7 @@ use super::retry::{self, Cause, Last, Pause, Tries, retry_after};
 use super::route::{Route, Via};
 use super::socket::{self, Limits};
 use super::tls::TlsSettings;
+use super::turns::{Permit, Standing};
 use crate::future::control::Control;
 use crate::future::waiting::Waiting;
 use crate::http::request::{Outcome, Request};
@@ -44,6 +46,7 @@ pub struct Sending {
     hop: Option<Hop>,
     /// None until it is planned where the hop goes.
     round: Option<Round>,
+    patience: Patience,
 }
 
 /// How far a request has come.
@@ -61,7 +64,9 @@ impl Sending {
             None => Settings::Defaults(request.defaults.clone()),
         };
         let meter = Meter::new(settings.progress.as_ref());
-        Sending { transfer: Transfer { request, settings, control }, meter, hop: None, round: None }
+        let patience = Patience::of(&request, settings.queue_timeout);
+        let transfer = Transfer { request, settings, control };
+        Sending { transfer, meter, hop: None, round: None, patience }
     }
 
     /// Goes on until it is over or has to wait. `begin` is called before anything is composed, and says whether that is
@@ -85,7 +90,7 @@ impl Sending {
     }
 
     fn steps(&mut self, begin: &mut dyn FnMut() -> bool) -> Result<Step, Error> {
-        let Sending { transfer, meter, hop, round } = self;
+        let Sending { transfer, meter, hop, round, patience } = self;
         let hop = match hop {
             Some(hop) => hop,
             None => hop.insert(transfer.first()?),
@@ -96,11 +101,22 @@ impl Sending {
                 None => round.insert(transfer.plan(hop)?),
             };
             let response = match transfer.go_on_pausing(planned)? {
-                Pausing::Wait(waiting) => return Ok(Step::Wait(waiting)),
+                Pausing::Wait(waiting, until) => {
+                    // What it waits for after that is a worker.
+                    patience.begin(until, &transfer.control);
+                    return Ok(Step::Wait(waiting));
+                }
                 Pausing::Over(Some(response)) => response,
                 Pausing::Over(None) => {
-                    if let Some(waiting) = transfer.turn(planned)? {
+                    if let Some(waiting) = transfer.turn(hop, planned)? {
+                        patience.begin(Instant::now(), &transfer.control);
+                        patience.check(&transfer.control)?;
+                        planned.has_waited = true;
                         return Ok(Step::Wait(waiting));
+                    }
+                    patience.end()?;
+                    if mem::take(&mut planned.has_waited) {
+                        planned.admission.place.look_again();
                     }
                     if !begin() {
                         return Err(Error::cancelled());
@@ -119,6 +135,71 @@ impl Sending {
     }
 }
 
+/// A request that is sent from elsewhere: here it waits for its first turn, which it has until it is over.
+pub struct FirstTurn {
+    request: Option<Request>,
+    control: Arc<Control>,
+    standing: Standing,
+    /// None where it need not wait.
+    url: Option<Url>,
+    patience: Patience,
+}
+
+impl FirstTurn {
+    pub fn new(request: Request, control: Arc<Control>) -> FirstTurn {
+        let patience = Patience::of(&request, Some(request.queue_timeout()));
+        // What does not parse fails where it is sent.
+        let url = match request.owner.shared().adapter.has_turns() {
+            true => Url::parse(&request.url).ok(),
+            false => None,
+        };
+        if let Some(deadline) = request.deadline() {
+            control.set_deadline(deadline);
+        }
+        FirstTurn { request: Some(request), control, standing: Standing::default(), url, patience }
+    }
+
+    /// Goes on until `run` has carried it out, or it has to wait.
+    pub fn go_on(
+        &mut self,
+        begin: &mut dyn FnMut() -> bool,
+        run: impl FnOnce(Request) -> Outcome,
+    ) -> Reached {
+        match self.turn() {
+            Ok(Some(waiting)) => return Reached::Waiting(waiting),
+            Ok(None) => {}
+            Err(error) => {
+                let url = self.request.as_ref().map(|request| request.url.clone()).unwrap_or_default();
+                return Reached::End(Err(error.at(&url)));
+            }
+        }
+        let Some(mut request) = self.request.take().filter(|_| begin()) else {
+            return Reached::End(Err(Error::cancelled()));
+        };
+        request.queued = None;
+        if request.queue_ends_at.is_some() {
+            request.queue_ends_at = self.patience.ends_at();
+        }
+        if let Standing::Come(permit) = &mut self.standing {
+            permit.sent();
+        }
+        Reached::End(run(request))
+    }
+
+    fn turn(&mut self) -> Result<Option<Arc<Waiting>>, Error> {
+        if let (Some(url), Some(request)) = (&self.url, &self.request) {
+            let adapter = &request.owner.shared().adapter;
+            if let Some(waiting) = adapter.turn(&mut self.standing, url, &self.control)? {
+                self.patience.begin(Instant::now(), &self.control);
+                self.patience.check(&self.control)?;
+                return Ok(Some(waiting));
+            }
+        }
+        self.patience.end()?;
+        Ok(None)
+    }
+}
+
 /// What comes after a step.
 enum Step {
     Wait(Arc<Waiting>),
@@ -126,7 +207,7 @@ enum Step {
 }
 
 enum Pausing {
-    Wait(Arc<Waiting>),
+    Wait(Arc<Waiting>, Instant),
     /// With the response to the last attempt, where there is not going to be another one.
     Over(Option<Arc<Response>>),
 }
@@ -159,7 +240,9 @@ struct Transfer {
 struct Round {
     route: Arc<Route>,
     asked: Asked,
-    turn: Turn,
+    admission: Admission,
+    /// For that.
+    has_waited: bool,
     /// Where the connection is that an answer came by which asked for more.
     kept: Option<Arc<Place>>,
     tries: Tries,
@@ -199,6 +282,8 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const MOST_AGAIN: u32 = 10;
 /// So much is read of an answer that it does not take.
 const LONGEST_CHALLENGE: u64 = 64 * 1024;
+/// A body that is longer may take a while to be sent.
+const LONG_BODY: u64 = 64 * 1024;
 
 /// Whether one of these headers says that the connection is not used again.
 fn closes<'a>(mut headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> bool {
@@ -247,7 +332,8 @@ impl Transfer {
         Ok(Round {
             route: self.route(hop)?,
             asked: Asked::default(),
-            turn: Turn::Free,
+            admission: Admission::default(),
+            has_waited: false,
             kept: None,
             tries: Tries::new(retry),
             pause: None,
@@ -258,11 +344,11 @@ impl Transfer {
     }
 
     /// None: it is the hop's turn.
-    fn turn(&self, round: &mut Round) -> Result<Option<Arc<Waiting>>, Error> {
-        if let Some(turn) = round.kept.take().and_then(|place| place.take()) {
-            round.turn = turn;
+    fn turn(&self, hop: &Hop, round: &mut Round) -> Result<Option<Arc<Waiting>>, Error> {
+        if let Some(place) = round.kept.take().and_then(|place| place.take()) {
+            round.admission.place = place;
         }
-        self.adapter().turn(&mut round.turn, &round.route, &self.control)
+        self.adapter().admit(&mut round.admission, &hop.url, &round.route, &self.control)
     }
 
     /// One request and the head of its response. None: it is to be sent again.
@@ -281,9 +367,9 @@ impl Transfer {
         let started = *round.started.get_or_insert_with(Instant::now);
         let place = self.may_go_on(hop, forward).then(Arc::default);
         hop.attempts.set(hop.attempts.get() + 1);
-        let turn = mem::take(&mut round.turn);
+        let admission = mem::take(&mut round.admission);
         let attempt = Attempt { hop, meter, route: &round.route, composed: &composed, fresh: round.fresh };
-        let answer = match self.attempt(attempt, turn, place.clone()) {
+        let answer = match self.attempt(attempt, admission, place.clone()) {
             Ok(answer) => answer,
             Err(failure) => return self.failed(failure, hop, composed.is_keyed, place, round),
         };
@@ -465,7 +551,8 @@ impl Transfer {
         let left = pause.left(&self.control);
         self.control.check()?;
         if let Some(waiting) = left {
-            return Ok(Pausing::Wait(waiting));
+            let until = pause.until();
+            return Ok(Pausing::Wait(waiting, until));
         }
         self.control.detach_waiting();
         let Some((pause, last)) = round.pause.take() else { return Ok(Pausing::Over(None)) };
@@ -682,14 +769,14 @@ impl Transfer {
     fn attempt(
         &self,
         attempt: Attempt<'_>,
-        turn: Turn,
+        admission: Admission,
         place: Option<Arc<Place>>,
     ) -> Result<Answer, Failure> {
         let Attempt { hop, meter, route, composed, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let (mut connection, lease) =
+        let (mut connection, mut lease) =
             self.adapter()
-                .connection(turn, route, &self.control, connect, fresh)
+                .connection(admission, route, &self.control, connect, fresh)
                 .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
@@ -702,9 +789,16 @@ impl Transfer {
             progress: None,
         };
         let mut unsent = None;
+        // What is short is sent at once: that is the better time.
+        let is_long = hop.payload.length().is_none_or(|length| length > LONG_BODY);
+        let has_sent = |lease: &mut Lease| lease.permit.as_mut().map_or((), Permit::sent);
+        if is_long {
+            has_sent(&mut lease);
+        }
         let sent = meter
             .begin(hop.payload.length())
             .and_then(|()| hop.payload.send(&composed.head, &mut connection, &limits, meter));
+        has_sent(&mut lease);
         let whole = match sent {
             Ok(whole) => whole,
             // It hung up while it was written to. What it said before that is worth reading.

@@ -365,6 +365,9 @@ pub struct Options {
     /// An inner None: as if nobody had said anything.
     pub retry: Option<Option<Arc<Retry>>>,
     pub repeatable: Option<bool>,
+    pub priority: Option<i32>,
+    /// An inner None: for ever.
+    pub queue_timeout: Option<Option<Duration>>,
 }
 
 pub const MAX_REDIRECTS: u32 = 30;
@@ -533,6 +536,8 @@ impl Options {
                 (_, below) => below.clone(),
             },
             repeatable: self.repeatable.or(base.repeatable),
+            priority: self.priority.or(base.priority),
+            queue_timeout: self.queue_timeout.or(base.queue_timeout),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task};
@@ -15,8 +15,9 @@ use crate::future::monitor::{Monitor, Until};
 use crate::future::ticket::{Holder, Ticket, announce_closing};
 use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
-use crate::http::adapter::{Adapter, AdapterSettings};
+use crate::http::adapter::{Adapter, AdapterSettings, POOL_SIZE};
 use crate::http::cookies::Jar;
+use crate::http::turns::{Rate, TurnLimits};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Shared};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
@@ -34,11 +35,12 @@ pub struct Config {
     pub pool_maxsize: Option<usize>,
     pub pool_block: Option<bool>,
     pub max_retries: Option<u32>,
+    pub max_per_host: Option<usize>,
+    pub rate: Option<Rate>,
     pub max_queued: Option<usize>,
 }
 
 const MAX_WORKERS: usize = 8;
-const POOL_SIZE: usize = 10;
 
 pub struct Session {
     shared: Arc<Shared>,
@@ -108,7 +110,9 @@ impl Session {
                 let own = config.pool_connections.is_some()
                     || config.pool_maxsize.is_some()
                     || config.pool_block.is_some()
-                    || config.max_retries.is_some();
+                    || config.max_retries.is_some()
+                    || config.max_per_host.is_some()
+                    || config.rate.is_some();
                 if own {
                     return Err(InvalidConfig);
                 }
@@ -123,6 +127,7 @@ impl Session {
                     pool_maxsize: config.pool_maxsize.unwrap_or(size),
                     pool_block: config.pool_block.unwrap_or(false),
                     max_retries: config.max_retries.unwrap_or(0),
+                    turns: TurnLimits { most: config.max_per_host, rate: config.rate },
                 });
                 let shared = Shared::new(Jar::default(), Arc::default(), Arc::new(adapter));
                 let defaults = Mutex::new(Arc::new(Options::session_defaults()));
@@ -208,22 +213,25 @@ impl Session {
             },
         };
         let defaults = self.defaults.lock().clone();
-        let chosen = options.as_ref().and_then(|options| options.deadline).or(defaults.deadline).flatten();
-        let deadline = chosen.and_then(|deadline| Instant::now().checked_add(deadline));
-        let request = Request {
+        let mut request = Request {
             owner: self.clone(),
             method,
             url: url.into(),
             defaults,
             options,
             environment: Environment::snapshot(),
-            ends_at: deadline,
+            ends_at: None,
+            queue_ends_at: None,
             queued,
         };
-        let enter = |future: &Arc<RequestFuture>| self.enter(future, deadline);
+        let (after, waits, priority) = request.times_and_priority();
+        let from_now = |after: Option<Duration>| after.and_then(|after| Instant::now().checked_add(after));
+        (request.ends_at, request.queue_ends_at) = (from_now(after), from_now(waits));
+        let times = [request.ends_at, request.queue_ends_at];
+        let enter = |future: &Arc<RequestFuture>| self.enter(future, times);
         let future =
             Future::new(request, self.executor.id(), user_data, enter).ok_or(SubmitError::Shutdown)?;
-        match self.executor.submit(Task::new(future.clone())) {
+        match self.executor.submit(Task::new(future.clone(), priority)) {
             Ok(()) => Ok(future),
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
@@ -235,7 +243,7 @@ impl Session {
         }
     }
 
-    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, deadline: Option<Instant>) -> Option<Ticket> {
+    fn enter(self: &Arc<Self>, future: &Arc<RequestFuture>, times: [Option<Instant>; 2]) -> Option<Ticket> {
         let mut open_futures = self.open_futures.lock();
         if open_futures.closed {
             return None;
@@ -250,11 +258,13 @@ impl Session {
         open_futures.futures[slot] = Some(future.clone());
         open_futures.open += 1;
         drop(open_futures);
-        if let Some(deadline) = deadline {
+        let mut known = 0;
+        for time in times.into_iter().flatten() {
             let pending: Weak<RequestFuture> = Arc::downgrade(future);
-            timer::expire_at(deadline, pending);
+            timer::expire_at(time, pending);
+            known += 1;
         }
-        Some(Ticket::new(self.clone(), slot as u32, deadline.is_some()))
+        Some(Ticket::new(self.clone(), slot as u32, known))
     }
 
     /// Whether there are requests that a close waits for.

@@ -36,6 +36,9 @@ static rf_options *everything(void) {
   CHECK_OK(rf_options_set_auth_basic(options, "user", "password"));
   CHECK_OK(rf_options_set_timeout(options, 60000, 1000 * patience()));
   CHECK_OK(rf_options_set_deadline(options, 3000 * patience()));
+  /* These say when it begins: priorities.c and queue_timeouts.c see what they do. */
+  CHECK_OK(rf_options_set_priority(options, 5));
+  CHECK_OK(rf_options_set_queue_timeout(options, LONG_MS));
   CHECK_OK(rf_options_set_allow_redirects(options, true));
   CHECK_OK(rf_options_set_max_redirects(options, 2));
   CHECK_OK(rf_options_set_proxy(options, "all", NULL));

@@ -80,6 +80,14 @@ static void configs(void) {
   NO(rf_config_set_pool_maxsize(NULL, 1));
   NO(rf_config_set_pool_block(NULL, true));
   NO(rf_config_set_max_queued(NULL, 1));
+  NO(rf_config_set_max_per_host(NULL, 1));
+  BAD(rf_config_set_max_per_host(config, 0));
+  NO(rf_config_set_rate(NULL, 1, 1));
+  BAD(rf_config_set_rate(config, 0, 1));
+  BAD(rf_config_set_rate(config, -1, 1));
+  BAD(rf_config_set_rate(config, NAN, 1));
+  BAD(rf_config_set_rate(config, INFINITY, 1));
+  BAD(rf_config_set_rate(config, 1, 0));
   NO(rf_config_set_max_retries(NULL, 1));
   rf_config_free(NULL);
 
@@ -283,6 +291,11 @@ static void options(void) {
   CHECK_OK(rf_options_set_retry(options, retry));
   CHECK_OK(rf_options_set_retry(options, NULL));
   NO(rf_options_set_repeatable(NULL, true));
+  NO(rf_options_set_priority(NULL, 1));
+  NO(rf_options_set_queue_timeout(NULL, 1));
+  BAD(rf_options_set_queue_timeout(options, 0));
+  BAD(rf_options_set_queue_timeout(options, -2));
+  CHECK_OK(rf_options_set_queue_timeout(options, RF_FOREVER));
   rf_retry_free(retry);
   rf_retry_free(NULL);
   NO(rf_options_set_resolve(NULL, "host", 80, "127.0.0.1"));

@@ -37,6 +37,8 @@ struct TaskMessage<'a> {
     environment: Option<Cow<'a, Environment>>,
     /// How long all of it may still take.
     deadline: Option<Duration>,
+    /// How long it may still wait.
+    queue: Option<Duration>,
     /// What paths are relative to.
     directory: Option<PathBuf>,
     cookies: Vec<Cookie>,
@@ -135,6 +137,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         functions: Functions { hooks: named, request_hooks, background, auth },
         environment: request.environment.as_deref().map(Cow::Borrowed),
         deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
+        queue: request.queue_ends_at.map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
         // What other hosts have given is a secret of theirs. A URL that does not parse is the outcome's affair.
         cookies: cookies_of(request),
@@ -238,6 +241,7 @@ pub struct ForeignTask {
     pub options: Options,
     pub environment: Option<Environment>,
     pub ends_at: Option<Instant>,
+    pub queue_ends_at: Option<Instant>,
     pub cookies: Vec<Cookie>,
     /// The body, of which the sender keeps a copy.
     pub body: SentBody,
@@ -367,6 +371,7 @@ fn decode_request(
         options,
         environment,
         ends_at: message.deadline.and_then(|left| Instant::now().checked_add(left)),
+        queue_ends_at: message.queue.and_then(|left| Instant::now().checked_add(left)),
         cookies: trusted(message.cookies)?,
         body,
     }))

@@ -339,7 +339,7 @@ impl Home for AtOnce {
 #[test]
 fn what_is_put_aside_goes_on_once() {
     in_every_order(|| {
-        let waiting = Waiting::new(NoReason);
+        let waiting = Waiting::new(NoReason, 0);
         let count = Arc::new(AtomicUsize::new(0));
         let (for_worker, counting) = (waiting.clone(), Counting(count.clone()));
         let worker = thread::spawn(move || {
@@ -359,7 +359,7 @@ fn what_is_put_aside_goes_on_once() {
 #[test]
 fn a_thread_that_waits_is_woken() {
     in_every_order(|| {
-        let waiting = Waiting::new(NoReason);
+        let waiting = Waiting::new(NoReason, 0);
         let giver = {
             let waiting = waiting.clone();
             thread::spawn(move || waiting.resume())
@@ -388,7 +388,7 @@ fn what_waits_for_its_turn_is_cancelled_or_begins() {
         let control = Arc::new(Control::new());
         let work = future.take(&control, |_| false).expect("nobody else has taken it");
         drop(work);
-        let waiting = Waiting::new(NoReason);
+        let waiting = Waiting::new(NoReason, 0);
         control.attach_waiting(&waiting);
         let giver = {
             let waiting = waiting.clone();
