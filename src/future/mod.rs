@@ -553,8 +553,7 @@ mod tests {
     fn pending() -> (Arc<Future<Probe>>, Arc<AtomicUsize>) {
         let drops = Arc::new(AtomicUsize::new(0));
         let future =
-            Future::new(Probe(drops.clone()), 0, 7, |_| Some(Ticket::new(Arc::new(Nobody), 0, 0)))
-                .unwrap();
+            Future::new(Probe(drops.clone()), 0, 7, |_| Some(Ticket::new(Arc::new(Nobody), 0, 0))).unwrap();
         (future, drops)
     }
 

@@ -51,7 +51,12 @@ impl Waiting {
 
     /// A wait that is over at that time. Somebody has to wake it then.
     pub fn until(until: Instant, reason: impl Reason + 'static, priority: i32) -> Arc<Waiting> {
-        Arc::new(Waiting { reason: Box::new(reason), until: Some(until), priority, state: Monitor::default() })
+        Arc::new(Waiting {
+            reason: Box::new(reason),
+            until: Some(until),
+            priority,
+            state: Monitor::default(),
+        })
     }
 
     pub fn priority(&self) -> i32 {

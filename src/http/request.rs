@@ -168,7 +168,9 @@ impl Expires for RequestFuture {
             return;
         };
         let error = match request.deadline().filter(Deadline::is_over) {
-            Some(deadline) => Error::stopped(Stopped::Late(deadline), " in the queue, before the request began"),
+            Some(deadline) => {
+                Error::stopped(Stopped::Late(deadline), " in the queue, before the request began")
+            }
             None => match request.queue_timeout() {
                 Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => exhausted(all),
                 _ => return,
@@ -207,8 +209,7 @@ pub struct Nobody(Arc<Shared>);
 #[cfg(test)]
 impl Nobody {
     pub fn owner() -> Arc<dyn Owner> {
-        let settings =
-            AdapterSettings { pool_connections: 8, pool_maxsize: 8, ..AdapterSettings::default() };
+        let settings = AdapterSettings { pool_connections: 8, pool_maxsize: 8, ..AdapterSettings::default() };
         let adapter = Arc::new(Adapter::new(settings));
         Nobody::with(Arc::new(Shared::new(Jar::default(), Arc::default(), adapter)))
     }

@@ -774,10 +774,10 @@ impl Transfer {
     ) -> Result<Answer, Failure> {
         let Attempt { hop, meter, route, composed, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let (mut connection, mut lease) =
-            self.adapter()
-                .connection(admission, route, &self.control, connect, fresh)
-                .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
+        let (mut connection, mut lease) = self
+            .adapter()
+            .connection(admission, route, &self.control, connect, fresh)
+            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
         let limits = Limits {

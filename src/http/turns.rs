@@ -232,7 +232,8 @@ impl Turns {
             ticket.in_line.waiting.block(until);
             ticket.host.go_on();
         };
-        let is_over = Error::check(control, format_args!(" while waiting for a turn at {}", ticket.host.origin));
+        let is_over =
+            Error::check(control, format_args!(" while waiting for a turn at {}", ticket.host.origin));
         match granted {
             Some(permit) => {
                 control.detach_waiting();
@@ -351,7 +352,9 @@ impl Host {
     /// Whether it would be the same if it were made anew.
     fn is_at_rest(&self, now: Instant) -> bool {
         let state = self.state.lock();
-        state.in_flight == 0 && state.line.is_empty() && state.tokens.as_ref().is_none_or(|tokens| tokens.is_full(now))
+        state.in_flight == 0
+            && state.line.is_empty()
+            && state.tokens.as_ref().is_none_or(|tokens| tokens.is_full(now))
     }
 }
 
