@@ -34,6 +34,9 @@ macro_rules! programs {
 
 programs! {
     abort,
+    adapters,
+    adapters_ending,
+    adapters_sending,
     auth,
     calling_back,
     closing,
@@ -42,8 +45,8 @@ programs! {
     decoding,
     descriptor,
     edges,
-    endurance,
     ends,
+    endurance,
     errors,
     every_option,
     executor,
@@ -58,6 +61,7 @@ programs! {
     made,
     memory,
     messages,
+    mounts,
     null_arguments,
     null_arguments_tasks,
     options_bodies,

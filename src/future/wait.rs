@@ -370,7 +370,7 @@ mod tests {
         fn aborted(_: &Self::Outcome) -> Self::Outcome {
             Err(())
         }
-        fn deserted(_: Stopped, _: &str) -> Self::Outcome {
+        fn deserted(_: crate::future::control::Stopped, _: &str) -> Self::Outcome {
             Err(())
         }
     }

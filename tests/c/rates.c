@@ -43,11 +43,11 @@ static void extremes(void) {
     if (i == 0) {
       for (int n = 0; n < 30; n++) RESPONSE(futures[n]);
     } else {
-      RESPONSE(futures[0]);
+      int cancelled = 0;
+      arrivals_wait(server, 1); /* of four workers any may be the first */
       sleep_ms(100);
-      for (int n = 1; n < 30; n++) {
-        CHECK(rf_future_cancel(futures[n]));
-      }
+      for (int n = 0; n < 30; n++) cancelled += rf_future_cancel(futures[n]);
+      CHECK_INT(29, cancelled);
       CHECK_INT(1, arrivals_count(server));
     }
     for (int n = 0; n < 30; n++) rf_future_free(futures[n]);
@@ -99,7 +99,7 @@ static void in_every_window(void) {
 
 /* The burst is there at once. */
 static void a_burst(void) {
-  rf_session *session = rated(4, 0.001, 5);
+  rf_session *session = rated(1, 0.001, 5); /* one worker: they come in order */
   arrivals *server = arrivals_start(0);
   rf_future *futures[6];
   for (int i = 0; i < 6; i++) futures[i] = get(session, arrivals_url(server, 'n', i), NULL);
@@ -141,7 +141,9 @@ static void what_is_sent_again_counts(void) {
       CHECK_INT(200, rf_response_status_code(RESPONSE(futures[i])));
       rf_future_free(futures[i]);
     }
-    CHECK_INT(kind == 2 ? 45 : 30, arrivals_count(server));
+    /* A digest that is known goes with the first sending of those that come later. */
+    if (kind == 1) CHECK_RANGE(16, 30, arrivals_count(server));
+    if (kind != 1) CHECK_INT(kind == 2 ? 45 : 30, arrivals_count(server));
     arrivals_check_rate(server, 60, 3);
     rf_retry_free(retry);
     rf_options_free(options);

@@ -1,6 +1,6 @@
 //! What all listeners share: counters, gates, and who is connected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -136,6 +136,31 @@ impl Drop for Inside {
     }
 }
 
+/// Which requests came to one host, as their `Host` header names it, and how many there were at once.
+#[derive(Debug, Default, Clone)]
+pub struct Arrivals {
+    pub level: Level,
+    /// Since the server was started, in nanoseconds of the monotonic clock.
+    pub at_ns: Vec<u64>,
+}
+
+/// Counts a request as being at a host for as long as it lives.
+pub struct AtHost {
+    shared: Arc<Shared>,
+    key: String,
+    host: String,
+}
+
+impl Drop for AtHost {
+    fn drop(&mut self) {
+        if let Some(arrivals) =
+            lock(&self.shared.arrivals).get_mut(&self.key).and_then(|all| all.get_mut(&self.host))
+        {
+            arrivals.level.now -= 1;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Gate {
     open: watch::Sender<bool>,
@@ -166,6 +191,8 @@ pub struct Shared {
     counters: Mutex<HashMap<String, u64>>,
     levels: Mutex<HashMap<String, Level>>,
     gates: Mutex<HashMap<String, Gate>>,
+    started: Instant,
+    arrivals: Mutex<HashMap<String, BTreeMap<String, Arrivals>>>,
 }
 
 impl Shared {
@@ -178,6 +205,8 @@ impl Shared {
             counters: Mutex::default(),
             levels: Mutex::default(),
             gates: Mutex::default(),
+            started: Instant::now(),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -232,6 +261,21 @@ impl Shared {
         level.peak = level.peak.max(level.now);
         drop(levels);
         Inside { shared: Arc::clone(self), key }
+    }
+
+    pub fn arrive(self: &Arc<Self>, key: String, host: String) -> AtHost {
+        let at_ns = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut all = lock(&self.arrivals);
+        let arrivals = all.entry(key.clone()).or_default().entry(host.clone()).or_default();
+        arrivals.at_ns.push(at_ns);
+        arrivals.level.now += 1;
+        arrivals.level.peak = arrivals.level.peak.max(arrivals.level.now);
+        drop(all);
+        AtHost { shared: Arc::clone(self), key, host }
+    }
+
+    pub fn arrivals(&self, key: &str) -> BTreeMap<String, Arrivals> {
+        lock(&self.arrivals).get(key).cloned().unwrap_or_default()
     }
 
     /// A receiver that turns true when the gate opens.

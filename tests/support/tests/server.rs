@@ -36,6 +36,21 @@ fn it_serves_and_counts() {
 }
 
 #[test]
+fn it_notes_arrivals_for_each_host() {
+    let server = LocalServer::start().unwrap();
+    assert!(get(server.http(), "/turns/k?busy=1&after=7").to_lowercase().contains("retry-after: 7\r\n"));
+    assert!(get(server.http(), "/turns/k?busy=1&after=7").ends_with(r#""number":2}"#));
+    assert!(get(server.http(), "/turns/k").ends_with(r#""number":1}"#));
+    let seen = get(server.http(), "/turns-of/k");
+    let times = seen.split_once('[').unwrap().1.split_once(']').unwrap().0;
+    let times: Vec<u64> = times.split(',').map(|time| time.parse().unwrap()).collect();
+    assert!(times.len() == 3 && times.is_sorted(), "{seen}");
+    assert!(seen.contains(r#""now":0"#) && seen.contains(r#""peak":1"#), "{seen}");
+    assert!(get(server.http(), "/turns-of/nothing").ends_with("{}"));
+    assert!(get(server.http(), "/etag/e?n=3").to_lowercase().contains("content-length: 3\r\n"));
+}
+
+#[test]
 fn it_misbehaves() {
     let server = LocalServer::start().unwrap();
     assert_eq!(get(server.raw(), "/close/status-line"), "HTTP/1.1 20");

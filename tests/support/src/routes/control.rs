@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
 use serde_json::{Map, Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, Call, Fault, Reply, bad, inspect, json_reply, not_found};
+use super::{Answer, Call, Fault, Reply, bad, inspect, json_reply, not_found, with_status};
 use crate::state::{Inside, Shared};
-use crate::text::parse;
+use crate::text::{parse, text_of};
 
 const GATE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,6 +56,48 @@ pub async fn gate(call: &Call, name: &str) -> Answer {
         Ok(Ok(_)) => Ok(json_reply(&json!({ "gate": name }))),
         _ => Err(Fault(StatusCode::GATEWAY_TIMEOUT, "nobody opened the gate".to_owned())),
     }
+}
+
+/// `/turns/{key}`
+pub async fn turns(call: &Call, key: &str) -> Answer {
+    let host = call.head.headers.get(HOST).map_or_else(String::new, |host| text_of(host.as_bytes()));
+    let count = format!("turns {key} {host} {}", call.head.uri);
+    let _at_host = call.peer.shared.arrive(key.to_owned(), host.clone());
+    if let Some(name) = call.query.get("gate") {
+        let (mut open, _waiting) = call.peer.shared.wait_at_gate(&name);
+        if !matches!(timeout(GATE_PATIENCE, open.wait_for(|open| *open)).await, Ok(Ok(_))) {
+            return Err(Fault(StatusCode::GATEWAY_TIMEOUT, "nobody opened the gate".to_owned()));
+        }
+    }
+    sleep(Duration::from_millis(call.query.number("ms", 0)?)).await;
+    let busy: u64 = call.query.number("busy", 0)?;
+    let number = call.peer.shared.with_counters(|counters| {
+        let number = counters.entry(count).or_default();
+        *number += 1;
+        *number
+    });
+    let answer = json_reply(&json!({ "host": host, "number": number }));
+    if number > busy {
+        return Ok(answer);
+    }
+    let mut answer = with_status(StatusCode::SERVICE_UNAVAILABLE, answer);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(call.query.number("after", 0)?));
+    Ok(answer)
+}
+
+/// `/turns-of/{key}`
+pub fn turns_of(call: &Call, key: &str) -> Reply {
+    let hosts: Map<_, _> = call
+        .peer
+        .shared
+        .arrivals(key)
+        .into_iter()
+        .map(|(host, arrivals)| {
+            let level = arrivals.level;
+            (host, json!({ "now": level.now, "peak": level.peak, "arrivals_ns": arrivals.at_ns }))
+        })
+        .collect();
+    json_reply(&Value::Object(hosts))
 }
 
 pub fn gate_state(call: &Call, name: &str, open: bool) -> Reply {

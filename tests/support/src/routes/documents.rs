@@ -8,7 +8,7 @@ use hyper::header::{
 };
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Reply, bad, empty, inspect, json_reply, reply, with_header};
+use super::{Answer, Call, Reply, bad, content, empty, inspect, json_reply, reply, with_header};
 use crate::text::{parse, text_of};
 
 /// `/json`
@@ -123,7 +123,10 @@ pub fn etag(call: &Call, tag: &str) -> Answer {
     } else if headers.get(IF_MATCH).is_some_and(|list| !matches(list)) {
         return Ok(empty(StatusCode::PRECONDITION_FAILED));
     } else {
-        json_reply(&inspect::request(call))
+        match call.query.get("n") {
+            Some(n) => content::bytes(call, &n)?,
+            None => json_reply(&inspect::request(call)),
+        }
     };
     with_header(answer, ETAG, format!("\"{tag}\"").as_bytes())
 }

@@ -171,6 +171,8 @@ async fn dispatch(path: &[&str], call: Call) -> Answer {
         ["slow-headers"] => control::slow_headers(call).await,
         ["peak"] => control::peak(call),
         ["gate", name] => control::gate(call, name).await,
+        ["turns", key] => control::turns(call, key).await,
+        ["turns-of", key] => Ok(control::turns_of(call, key)),
         ["gate-open", name] => Ok(control::gate_state(call, name, true)),
         ["gate-waiting", name] => Ok(control::gate_state(call, name, false)),
         ["count"] => Ok(control::count(call)),
