@@ -156,9 +156,9 @@ pub unsafe extern "C" fn rf_adapter_free(adapter: *mut rf_adapter) {
 /// Has the session's URLs below `prefix` go by this adapter, the first one and those that redirects lead to; NULL: what
 /// was mounted there is taken away. The longest prefix wins. A prefix is a scheme ("https://"), or a scheme and a host, and
 /// then a port and the beginning of a path and query where it has them. Scheme and host are compared in any case, and the
-/// host in any way that a URL may write it; what follows them as the URL has it when it is sent. A prefix without a port is
-/// for all ports, one without a path ends where the host or the port ends: "https://a.example" is not for
-/// https://a.example.net/. Any scheme will do: "mock://" makes tests without a network. Its URLs are read as those of http
+/// host in any way that a URL may write it; what follows them as the URL has it when it is sent. A prefix without a port has
+/// that of its scheme, and one without a path ends where the host and the port end: "https://a.example" is neither for
+/// https://a.example.net/ nor for https://a.example:8443/. Any scheme will do: "mock://" makes tests without a network. Its URLs are read as those of http
 /// are; a redirect of an http or https response leads to http and https only, else RF_ERROR_INVALID_SCHEMA. Requests that
 /// were submitted before are not affected. RF_E_INVALID: the prefix has no scheme or no such form, or the session has a
 /// base session, whose mounts it uses.

@@ -64,8 +64,7 @@ mod tests {
     #[test]
     fn the_higher_priority_goes_first_and_among_equals_who_came_first() {
         let rank = |priority, number| Rank::new(&Control::with_priority(priority), number);
-        let mut ranks =
-            vec![rank(0, 1), rank(-5, 2), rank(7, 4), rank(7, 3), rank(i32::MAX, 6), Rank::again(5)];
+        let mut ranks = [rank(0, 1), rank(-5, 2), rank(7, 4), rank(7, 3), rank(i32::MAX, 6), Rank::again(5)];
         ranks.sort();
         assert_eq!(ranks.iter().map(|rank| rank.number).collect::<Vec<_>>(), [5, 6, 3, 4, 1, 2]);
     }

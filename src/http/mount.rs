@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::adapter::Adapter;
-use crate::message::host::canonical_host;
+use crate::message::host::{Authority, canonical_host};
 use crate::message::prepared::BaseAdapter;
 use crate::message::url::Url;
 
@@ -32,13 +32,12 @@ impl AnyAdapter {
     }
 }
 
-/// The beginning of URLs: a scheme, or a scheme and a host, with or without a port, and then the beginning of what
-/// follows. It shows itself as it is compared.
+/// The beginning of URLs: a scheme, or a scheme, a host and a port, and then the beginning of what follows. It shows
+/// itself as it is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix {
     scheme: String,
-    host: Option<String>,
-    port: Option<u16>,
+    authority: Option<(String, u16)>,
     target: String,
 }
 
@@ -54,22 +53,22 @@ impl Prefix {
         let scheme = scheme.to_ascii_lowercase();
         let (authority, target) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
         if authority.is_empty() {
-            let nothing = Prefix { scheme, host: None, port: None, target: String::new() };
+            let nothing = Prefix { scheme, authority: None, target: String::new() };
             return target.is_empty().then_some(nothing);
         }
         let port_at = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
         let (host, port) = match port_at {
-            Some(at) => (&authority[..at], Some(authority[at + 1..].parse().ok()?)),
-            None => (authority, None),
+            Some(at) => (&authority[..at], authority[at + 1..].parse().ok()?),
+            // As URLs of this scheme have it.
+            None => (authority, if scheme == "https" { 443 } else { 80 }),
         };
         let host = canonical_host(host)?.into_owned();
-        Some(Prefix { scheme, host: Some(host), port, target: target.into() })
+        Some(Prefix { scheme, authority: Some((host, port)), target: target.into() })
     }
 
     fn is_of(&self, url: &Url) -> bool {
         self.scheme == url.scheme_name()
-            && self.host.as_deref().is_none_or(|host| host == url.host())
-            && self.port.is_none_or(|port| port == url.port())
+            && self.authority.as_ref().is_none_or(|(host, port)| host == url.host() && *port == url.port())
             && url.target().starts_with(&self.target)
     }
 
@@ -81,11 +80,8 @@ impl Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme)?;
-        if let Some(host) = &self.host {
-            f.write_str(host)?;
-        }
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+        if let Some((host, port)) = &self.authority {
+            Authority(host, *port).fmt(f)?;
         }
         f.write_str(&self.target)
     }
@@ -173,7 +169,8 @@ mod tests {
         };
         assert_eq!(found("https://a.example.net/"), Some("https://"));
         assert_eq!(found("https://a.example/"), Some("https://A.example"));
-        assert_eq!(found("https://A.EXAMPLE:9/x"), Some("https://A.example"));
+        assert_eq!(found("https://A.EXAMPLE:443/x"), Some("https://A.example"));
+        assert_eq!(found("https://a.example:9/x"), Some("https://"));
         assert_eq!(found("https://a.example:8443/x"), Some("https://a.example:8443"));
         assert_eq!(found("https://a.example/apis"), Some("https://a.example/api"));
         assert_eq!(found("https://a.example/API"), Some("https://A.example"));

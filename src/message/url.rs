@@ -96,6 +96,16 @@ impl Url {
         &self.text[..self.scheme.len()]
     }
 
+    /// Whether its scheme is http or https, which always have an adapter.
+    pub fn is_http(&self) -> bool {
+        !matches!(self.scheme, Scheme::Mounted(_))
+    }
+
+    /// What fails a URL whose scheme has adapters mounted, but none for this host and path.
+    pub fn no_adapter(&self) -> Error {
+        invalid(ErrorKind::InvalidSchema, &self.text, "no adapter is mounted for it")
+    }
+
     /// The host to connect to: lower-cased, IDNA-encoded, without brackets, an IPv6 address in its shortest form and
     /// its zone after a plain `%`. One host has one such form, see [`canonical_host`].
     pub fn host(&self) -> &str {

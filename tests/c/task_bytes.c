@@ -2,6 +2,9 @@
 #include "outcomes.h"
 #include "wire.h"
 
+/* The version of the format. */
+#define FORMAT 3
+
 #include <pthread.h>
 
 typedef struct own {
@@ -352,10 +355,10 @@ static void bytes_of_another_version_are_no_message(void) {
   size_t length = 0, reply_length = 0;
   CHECK_OK(rf_task_encode(self.kept, &bytes, &length));
   CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
-  CHECK_INT(2, bytes[3]);
-  CHECK_INT(2, reply[3]);
+  CHECK_INT(FORMAT, bytes[3]);
+  CHECK_INT(FORMAT, reply[3]);
   for (int version = 0; version < 256; version++) {
-    if (version == 2) continue;
+    if (version == FORMAT) continue;
     bytes[3] = reply[3] = (uint8_t)version;
     reseal(bytes, length);
     reseal(reply, reply_length);

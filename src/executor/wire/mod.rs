@@ -196,6 +196,8 @@ mod tests {
             options: Some(Arc::new(options)),
             environment: Environment::snapshot(),
             ends_at: Some(Instant::now() + Duration::from_secs(60)),
+            mounts: None,
+            queue_ends_at: None,
             queued: None,
         };
         encode_task(NAME, &request, false).unwrap_or_else(|error| panic!("{error}")).message
@@ -331,8 +333,8 @@ mod tests {
     #[test]
     fn another_version_is_no_message() {
         for message in [a_task(), a_reply(), an_error()] {
-            assert_eq!(message[..MARK.len() + 1], [0x93, b'r', b'f', 2]);
-            for version in [0, 1, 3, 255] {
+            assert_eq!(message[..MARK.len() + 1], [0x93, b'r', b'f', FORMAT]);
+            for version in [0, FORMAT - 1, FORMAT + 1, 255] {
                 let mut changed = message.clone();
                 changed[MARK.len()] = version;
                 assert!(!look(&resealed(changed)), "version {version}");

@@ -301,6 +301,7 @@ impl Transfer {
     /// Where the hop goes.
     fn plan(&self, hop: &Hop) -> Result<Round, Error> {
         let course = match self.request.adapter_for(&hop.url) {
+            None if !hop.url.is_http() => return Err(hop.url.no_adapter()),
             None => Course::Http(None, self.route(&hop.url, &hop.credentials)?),
             Some(AnyAdapter::Http(adapter)) => {
                 Course::Http(Some(adapter.clone()), self.route(&hop.url, &hop.credentials)?)
