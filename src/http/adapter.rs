@@ -89,7 +89,7 @@ impl Adapter {
         }
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
         let limits =
-            Limits { control, silence: None, connect, step: Step::Connect, peer: &**route, progress: None };
+            Limits { control, silence: None, connect, step: Step::Connect, peer: &**route, progress: None, pace: None };
         Ok((Box::new(Connection::new(self.dial(route, &limits)?)), lease))
     }
 

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod hop;
 pub mod netrc;
 pub mod output;
+pub mod pace;
 pub mod pool;
 pub mod progress;
 pub mod proxy;

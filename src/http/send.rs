@@ -13,6 +13,7 @@ use super::decode;
 use super::digest::Message;
 use super::hop::{Authorizations, Hop, Outgoing, changed_head};
 use super::output::OutputFile;
+use super::pace::Pace;
 use super::pool::{Place, Turn};
 use super::progress::{Limited, Meter, Metered};
 use super::proxy::{Proxy, ProxyScheme, choice};
@@ -693,6 +694,7 @@ impl Transfer {
                 .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
+        let pace = Pace::of_sending(&self.settings);
         let limits = Limits {
             control: &self.control,
             silence: read,
@@ -700,6 +702,7 @@ impl Transfer {
             step: socket::Step::Send,
             peer: &**route,
             progress: None,
+            pace: pace.as_deref(),
         };
         let mut unsent = None;
         let sent = meter
@@ -727,6 +730,7 @@ impl Transfer {
             place,
             control: self.control.clone(),
             silence: read,
+            pace: Pace::of_receiving(&self.settings),
             close: composed.close || !whole,
             head_only: *hop.method == *"HEAD",
         };
