@@ -74,6 +74,7 @@ programs! {
     responses,
     retries,
     session,
+    speeds,
     streaming,
     stress,
     task_bytes,
