@@ -260,21 +260,13 @@ impl Payload {
         limits: &Limits,
         meter: &mut Meter,
     ) -> Result<bool, Error> {
-        let mut head = head;
-        if limits.bucket().is_some() {
-            // It does not wait for the body.
-            if !connection.send(&[head], limits)? {
-                return Ok(false);
-            }
-            head = &[];
-        }
         match &self.source {
-            Source::Nothing if head.is_empty() => Ok(true),
             Source::Nothing => connection.send(&[head], limits),
             Source::Memory(bytes) => {
                 let bytes = bytes.bytes();
                 let piece = limits.piece(if meter.is_on() { WATCHED } else { usize::MAX });
                 let (mut first, rest) = bytes.split_at(piece.min(bytes.len()));
+                let mut head = head;
                 let mut rest = rest.chunks(piece);
                 loop {
                     if !send(connection, &[head, first], limits)? {
@@ -344,16 +336,18 @@ impl Payload {
     }
 }
 
-/// Sends some of the body, when its limit allows that. False when the server has answered before.
+/// Sends the head, or nothing in its place, and what comes next of the body, when its limit allows that. False when the
+/// server has answered before.
 fn send(connection: &mut Connection, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
-    if limits.bucket().is_some() {
-        limits.hold_back(pieces.iter().map(|piece| piece.len()).sum())?;
-        // A connection that takes everything at once would tell only at the end.
-        if connection.is_turned_away() {
-            return Ok(false);
-        }
+    let Some((head, body)) = pieces.split_first().filter(|_| limits.bucket().is_some()) else {
+        return connection.send(pieces, limits);
+    };
+    if !head.is_empty() && !connection.send(&[head], limits)? {
+        return Ok(false);
     }
-    connection.send(pieces, limits)
+    limits.hold_back(body.iter().map(|piece| piece.len()).sum())?;
+    // A connection that takes whatever comes would not tell before the end.
+    Ok(!connection.is_turned_away() && connection.send(body, limits)?)
 }
 
 /// Reads one piece after the other; 0 at the end of the last.

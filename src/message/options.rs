@@ -564,6 +564,7 @@ impl Options {
         }
         self.proxies.retain(|(_, url)| url.is_some());
         self.auth = self.auth.filter(|auth| *auth != Auth::Nothing);
+        self.low_speed = self.low_speed.filter(Option::is_some);
         self.ca_bundle = self.ca_bundle.filter(Option::is_some);
         self.certificate = self.certificate.filter(Option::is_some);
         self
