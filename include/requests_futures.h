@@ -688,6 +688,26 @@ rf_status rf_options_set_timeout(rf_options *options, int64_t connect_ms, int64_
 // and body. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
 rf_status rf_options_set_deadline(rf_options *options, int64_t total_ms);
 
+// Sets how many bytes of bodies may go in a second: of the request's, and of the response's; 0: any number, which
+// is the default. For each hop anew, and each way by itself. Counted is what goes over the wire, coded as it is
+// and with what frames chunks, but without heads and without TLS. No body takes less time than that, and in no
+// time does more go than the limit allows, plus what it allows in 50 ms or 256 bytes. Chunks of a request are
+// small then. A stream is slowed down in its reads. What is held back here is no silence (rf_options_set_timeout)
+// and not slow (rf_options_set_low_speed), but the deadline goes on. The function sets both: 0, 0 takes the
+// session's limits back.
+rf_status rf_options_set_speed_limit(rf_options *options, uint64_t send_bytes_per_s,
+    uint64_t receive_bytes_per_s);
+
+// Gives a transfer up that is too slow, with RF_ERROR_READ_TIMEOUT: when fewer bytes than `bytes_per_s` allow for
+// have gone in any `for_ms` milliseconds, which is noticed within a tenth of them. While the request is sent,
+// those count that the server's system takes; from then on what it sends, so `for_ms` has to be longer than the
+// server may think before it answers. Only the time counts in which the library waits for the network: not that
+// of your functions, nor that between two reads of a stream, nor what rf_options_set_speed_limit holds back, so
+// that a limit below this speed does no harm. Connecting does not count either. For each redirect and each try
+// anew. A `bytes_per_s` of 0, or RF_FOREVER: any speed will do, which is the default; it takes the session's
+// back. RF_E_INVALID: `for_ms` is 0 or another negative number.
+rf_status rf_options_set_low_speed(rf_options *options, uint64_t bytes_per_s, int64_t for_ms);
+
 // Whether redirects are followed. Default: true, but for HEAD. To another host go all headers but Host, Cookie
 // and credentials, and with 307 and 308 the body.
 rf_status rf_options_set_allow_redirects(rf_options *options, bool allow);
@@ -1009,11 +1029,12 @@ void rf_adapter_free(rf_adapter *adapter);
 // what was mounted there is taken away. The longest prefix wins. A prefix is a scheme ("https://"), or a scheme
 // and a host, and then a port and the beginning of a path and query where it has them. Scheme and host are
 // compared in any case, and the host in any way that a URL may write it; what follows them as the URL has it when
-// it is sent. A prefix without a port is for all ports, one without a path ends where the host or the port ends:
-// "https://a.example" is not for https://a.example.net/. Any scheme will do: "mock://" makes tests without a
-// network. Its URLs are read as those of http are; a redirect of an http or https response leads to http and
-// https only, else RF_ERROR_INVALID_SCHEMA. Requests that were submitted before are not affected. RF_E_INVALID:
-// the prefix has no scheme or no such form, or the session has a base session, whose mounts it uses.
+// it is sent. A prefix without a port has that of its scheme, and one without a path ends where the host and the
+// port end: "https://a.example" is neither for https://a.example.net/ nor for https://a.example:8443/. Any scheme
+// will do: "mock://" makes tests without a network. Its URLs are read as those of http are; a redirect of an http
+// or https response leads to http and https only, else RF_ERROR_INVALID_SCHEMA. Requests that were submitted
+// before are not affected. RF_E_INVALID: the prefix has no scheme or no such form, or the session has a base
+// session, whose mounts it uses.
 rf_status rf_session_mount(rf_session *session, const char *prefix, rf_adapter *adapter);
 
 // ---- Inside a hook ---------------------------------------------------------------------------------------

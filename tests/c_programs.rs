@@ -80,6 +80,7 @@ programs! {
     responses,
     retries,
     session,
+    speeds,
     streaming,
     stress,
     task_bytes,

@@ -27,8 +27,8 @@ use super::types::{
     rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
-    Auth, BodySource, Certificate, CustomAuth, Login, Options, Owned, Part, Query, Resolve, SharedReader,
-    Sink, Timeouts,
+    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, Owned, Part, Query, Resolve,
+    SharedReader, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
 use crate::system::log::warn_once;
@@ -362,6 +362,42 @@ pub unsafe extern "C" fn rf_options_set_timeout(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_deadline(options: *mut rf_options, total_ms: i64) -> rf_status {
     change(options, || limit(total_ms), |options, deadline| options.deadline = Some(deadline))
+}
+
+/// Sets how many bytes of bodies may go in a second: of the request's, and of the response's; 0: any number, which is the
+/// default. For each hop anew, and each way by itself. Counted is what goes over the wire, coded as it is and with what
+/// frames chunks, but without heads and without TLS. No body takes less time than that, and in no time does more go than
+/// the limit allows, plus what it allows in 50 ms or 256 bytes. Chunks of a request are small then. A stream is slowed down
+/// in its reads. What is held back here is no silence (rf_options_set_timeout) and not slow (rf_options_set_low_speed),
+/// but the deadline goes on. The function sets both: 0, 0 takes the session's limits back.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_speed_limit(
+    options: *mut rf_options,
+    send_bytes_per_s: u64,
+    receive_bytes_per_s: u64,
+) -> rf_status {
+    let limit = SpeedLimit { send: send_bytes_per_s, receive: receive_bytes_per_s };
+    change(options, || Ok(limit), |options, limit| options.speed_limit = Some(limit))
+}
+
+/// Gives a transfer up that is too slow, with RF_ERROR_READ_TIMEOUT: when fewer bytes than `bytes_per_s` allow for have
+/// gone in any `for_ms` milliseconds, which is noticed within a tenth of them. While the request is sent, those count that
+/// the server's system takes; from then on what it sends, so `for_ms` has to be longer than the server may think before it
+/// answers. Only the time counts in which the library waits for the network: not that of your functions, nor that between
+/// two reads of a stream, nor what rf_options_set_speed_limit holds back, so that a limit below this speed does no harm.
+/// Connecting does not count either. For each redirect and each try anew. A `bytes_per_s` of 0, or RF_FOREVER: any speed
+/// will do, which is the default; it takes the session's back. RF_E_INVALID: `for_ms` is 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_low_speed(
+    options: *mut rf_options,
+    bytes_per_s: u64,
+    for_ms: i64,
+) -> rf_status {
+    let check = || {
+        let time = limit(for_ms)?.filter(|_| bytes_per_s > 0);
+        Ok(time.map(|time| LowSpeed { bytes_per_s, time }))
+    };
+    change(options, check, |options, low| options.low_speed = Some(low))
 }
 
 /// Whether redirects are followed. Default: true, but for HEAD. To another host go all headers but Host, Cookie and

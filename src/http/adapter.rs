@@ -161,8 +161,15 @@ impl Adapter {
             return Ok((connection, lease));
         }
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
-        let limits =
-            Limits { control, silence: None, connect, step: Step::Connect, peer: &**route, progress: None };
+        let limits = Limits {
+            control,
+            silence: None,
+            connect,
+            step: Step::Connect,
+            peer: &**route,
+            progress: None,
+            pace: None,
+        };
         Ok((Box::new(Connection::new(self.dial(route, &limits)?)), lease))
     }
 

@@ -264,12 +264,12 @@ impl Payload {
             Source::Nothing => connection.send(&[head], limits),
             Source::Memory(bytes) => {
                 let bytes = bytes.bytes();
-                let (mut first, rest) =
-                    bytes.split_at(if meter.is_on() { WATCHED.min(bytes.len()) } else { bytes.len() });
+                let piece = limits.piece(if meter.is_on() { WATCHED } else { usize::MAX });
+                let (mut first, rest) = bytes.split_at(piece.min(bytes.len()));
                 let mut head = head;
-                let mut rest = rest.chunks(WATCHED);
+                let mut rest = rest.chunks(piece);
                 loop {
-                    if !connection.send(&[head, first], limits)? {
+                    if !send(connection, &[head, first], limits)? {
                         return Ok(false);
                     }
                     meter.sent(first.len())?;
@@ -296,11 +296,12 @@ impl Payload {
         meter: &mut Meter,
         mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
     ) -> Result<bool, Error> {
-        let mut buffer = vec![0; BUFFER];
+        let piece = limits.piece(BUFFER);
+        let mut buffer = vec![0; piece];
         let mut head = head;
         let mut left = self.length;
         loop {
-            let most = left.map_or(BUFFER, |left| BUFFER.min(usize::try_from(left).unwrap_or(BUFFER)));
+            let most = left.map_or(piece, |left| piece.min(usize::try_from(left).unwrap_or(piece)));
             let count = if most == 0 { 0 } else { read(&mut buffer[..most])? };
             limits.control.check()?;
             let piece = &buffer[..count];
@@ -317,14 +318,14 @@ impl Payload {
                 }
                 Some(left) => {
                     *left -= count as u64;
-                    if !connection.send(&[head, piece], limits)? {
+                    if !send(connection, &[head, piece], limits)? {
                         return Ok(false);
                     }
                 }
-                None if count == 0 => return connection.send(&[head, b"0\r\n\r\n"], limits),
+                None if count == 0 => return send(connection, &[head, b"0\r\n\r\n"], limits),
                 None => {
                     let size = format!("{count:x}\r\n");
-                    if !connection.send(&[head, size.as_bytes(), piece, b"\r\n"], limits)? {
+                    if !send(connection, &[head, size.as_bytes(), piece, b"\r\n"], limits)? {
                         return Ok(false);
                     }
                 }
@@ -333,6 +334,20 @@ impl Payload {
             head = &[];
         }
     }
+}
+
+/// Sends the head, or nothing in its place, and what comes next of the body, when its limit allows that. False when the
+/// server has answered before.
+fn send(connection: &mut Connection, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
+    let Some((head, body)) = pieces.split_first().filter(|_| limits.bucket().is_some()) else {
+        return connection.send(pieces, limits);
+    };
+    if !head.is_empty() && !connection.send(&[head], limits)? {
+        return Ok(false);
+    }
+    limits.hold_back(body.iter().map(|piece| piece.len()).sum())?;
+    // A connection that takes whatever comes would not tell before the end.
+    Ok(!connection.is_turned_away() && connection.send(body, limits)?)
 }
 
 /// Reads one piece after the other; 0 at the end of the last.

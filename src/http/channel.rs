@@ -122,7 +122,7 @@ impl Channel {
 
     /// Whether anything was written since then.
     pub fn has_written(&self) -> bool {
-        self.socket.written.get()
+        self.socket.written.get() > 0
     }
 
     /// Sends all of it. When the channel is full and the peer has something to say, and `listening`, it returns

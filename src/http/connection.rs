@@ -218,6 +218,18 @@ impl Connection {
         }
     }
 
+    /// Whether the server has answered meanwhile and wants no more, or has hung up. Without waiting.
+    pub fn is_turned_away(&mut self) -> bool {
+        if self.is_refused() == Some(false) || !self.channel.has_news() {
+            return false;
+        }
+        match self.fill_now() {
+            Ok(None) => false,
+            Ok(Some(1..)) => self.is_refused() == Some(true),
+            _ => true,
+        }
+    }
+
     /// Whether the input begins with an answer that ends the matter: an error or a redirect. None while that cannot be
     /// told: too little of it is here, or only what servers say in between.
     fn is_refused(&self) -> Option<bool> {

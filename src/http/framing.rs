@@ -5,9 +5,10 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connection::{Connection, HEAD_LIMIT, LARGE};
+use super::pace::Pace;
 use super::pool::{Lease, Place};
 use super::receive::FIELD_LIMIT;
 use super::route::Route;
@@ -22,6 +23,7 @@ pub struct InUse {
     place: Option<Arc<Place>>,
     control: Arc<Control>,
     silence: Option<Duration>,
+    pace: Option<Box<Pace>>,
     close: bool,
     /// Of its body, once that is awaited.
     progress: Option<Progress>,
@@ -32,24 +34,24 @@ const IN_USE: &str = "given back at the end only";
 impl InUse {
     /// `close`: it must not be used again.
     pub fn new(
-        connection: Box<Connection>,
-        lease: Lease,
+        held: (Box<Connection>, Lease),
         place: Option<Arc<Place>>,
         control: Arc<Control>,
-        silence: Option<Duration>,
+        (silence, pace): (Option<Duration>, Option<Box<Pace>>),
         close: bool,
     ) -> InUse {
-        InUse { held: Some((connection, lease)), place, control, silence, close, progress: None }
+        InUse { held: Some(held), place, control, silence, pace, close, progress: None }
     }
 
     /// The connection, before it was given back, and what bounds its waits.
     pub fn parts(&mut self) -> (&mut Connection, Limits<'_>) {
-        let InUse { held, control, silence, progress, .. } = self;
+        let InUse { held, control, silence, pace, progress, .. } = self;
         let progress = progress.as_ref();
         let (connection, lease) = held.as_mut().expect(IN_USE);
         let step = if progress.is_some() { Step::Body } else { Step::Head };
         let peer = lease.route();
-        let limits = Limits { control, silence: *silence, connect: None, step, peer, progress };
+        let pace = pace.as_deref();
+        let limits = Limits { control, silence: *silence, connect: None, step, peer, progress, pace };
         (connection, limits)
     }
 
@@ -237,8 +239,11 @@ impl RawBody {
         body
     }
 
-    /// All of the body, if it came along with the head.
+    /// All of the body, if it came along with the head, and need not wait.
     pub fn at_once(&mut self) -> Option<Vec<u8>> {
+        if self.in_use.pace.is_some() {
+            return None;
+        }
         let Framing::Length(left) = self.framing else { return None };
         let left = usize::try_from(left).ok()?;
         if left > self.in_use.input().len() {
@@ -317,6 +322,9 @@ impl RawBody {
             }
         };
         connection.consume(taken);
+        if let Some(bucket) = self.in_use.pace.as_ref().and_then(|pace| pace.limit.as_ref()) {
+            bucket.take(taken, Instant::now());
+        }
         if let ChunkState::Done { clean } = chunks.state {
             self.in_use.end(clean && self.keep);
         }
@@ -333,7 +341,11 @@ impl RawBody {
             return Ok(0);
         }
         let (connection, limits) = self.in_use.parts();
-        let received = receive(connection, usize::try_from(due).unwrap_or(usize::MAX), &limits);
+        let most = limits.piece(usize::try_from(due).unwrap_or(usize::MAX));
+        let received = receive(connection, most, &limits).and_then(|count| {
+            limits.hold_back(count)?;
+            Ok(count)
+        });
         let count = match received {
             Ok(count) => count,
             Err(error) => return Err(self.broken(error)),
@@ -420,15 +432,16 @@ impl Read for RawBody {
             // Not by this very function: `receive_by` has the one that goes by `read`.
             return self.by_ref().take(u64::MAX).read_to_end(content);
         };
-        while !matches!(self.framing, Framing::Length(0)) {
-            let result = self.receive_by(|connection, left, limits| {
+        while let Framing::Length(left @ 1..) = self.framing {
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let result = self.receive_by(|connection, most, limits| {
                 if content.capacity() - content.len() <= 1 {
                     let more = left.min(content.len().max(FIRST_PIECE as usize)) + 1;
                     if content.try_reserve_exact(more).is_err() {
                         return Err(Error::out_of_memory(format_args!("the body of {length} bytes")));
                     }
                 }
-                let most = left.min(content.capacity() - content.len() - 1);
+                let most = most.min(content.capacity() - content.len() - 1);
                 let input = connection.input();
                 if input.is_empty() {
                     return connection.receive_into(content, most, limits);

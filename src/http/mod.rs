@@ -20,6 +20,7 @@ pub mod line;
 pub mod mount;
 pub mod netrc;
 pub mod output;
+pub mod pace;
 pub mod patience;
 pub mod pool;
 pub mod progress;

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
 use super::framing::{Framing, InUse, RawBody};
+use super::pace::Pace;
 use super::pool::{Lease, Place};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
@@ -24,6 +25,7 @@ pub struct Exchange {
     pub place: Option<Arc<Place>>,
     pub control: Arc<Control>,
     pub silence: Option<Duration>,
+    pub pace: Option<Box<Pace>>,
     /// The connection must not be used again, whatever the server says.
     pub close: bool,
     /// The request was a HEAD: no body follows.
@@ -55,8 +57,8 @@ const INTERIM_BYTES: usize = 64 * 1024;
 
 /// Receives the head of the response.
 pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
-    let Exchange { connection, lease, place, control, silence, close, head_only } = exchange;
-    let mut in_use = InUse::new(connection, lease, place, control, silence, close);
+    let Exchange { connection, lease, place, control, silence, pace, close, head_only } = exchange;
+    let mut in_use = InUse::new((connection, lease), place, control, (silence, pace), close);
     let mut heard = !in_use.parts().0.input().is_empty();
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {

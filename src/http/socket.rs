@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use super::pace::{Bucket, Pace, Watch};
 use crate::future::control::{Control, Deadline, SLICE, Stopped};
 use crate::future::monitor::Until;
 use crate::message::error::{Error, ErrorKind};
+use crate::message::options::LowSpeed;
 
 /// What bounds the waits of one phase of a request.
 #[derive(Clone, Copy)]
@@ -24,6 +26,8 @@ pub struct Limits<'a> {
     pub peer: &'a dyn fmt::Display,
     /// Of a body that is received.
     pub progress: Option<&'a Progress>,
+    /// How fast it may go, and how slowly.
+    pub pace: Option<&'a Pace>,
 }
 
 /// How much of a body has come.
@@ -124,6 +128,34 @@ impl<'a> Limits<'a> {
         Ok(self.wait()?.until.map_or(Until::Forever, Until::At).or_soon())
     }
 
+    /// What slows a body down.
+    pub fn bucket(&self) -> Option<&'a Bucket> {
+        self.pace?.limit.as_ref()
+    }
+
+    fn watch(&self) -> Option<&'a Watch> {
+        self.pace?.low.as_ref()
+    }
+
+    /// The most of a body that goes at once, out of so many bytes.
+    pub fn piece(&self, bytes: usize) -> usize {
+        self.bucket().map_or(bytes, |bucket| bytes.min(bucket.piece()))
+    }
+
+    /// So many bytes of a body go, or have come: waits until the limit allows that.
+    pub fn hold_back(&self, count: usize) -> Result<(), Error> {
+        let Some(bucket) = self.bucket() else { return Ok(()) };
+        let until = bucket.take(count, Instant::now());
+        loop {
+            Error::check(self.control, self)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+
     /// The error of a wait that ended with its time.
     pub fn timed_out(&self) -> Error {
         if self.control.is_aborted() {
@@ -146,6 +178,9 @@ impl<'a> Limits<'a> {
             );
             return Error::new(ErrorKind::ConnectTimeout, text);
         }
+        if let Some((asked, bytes)) = self.watch().and_then(Watch::verdict) {
+            return self.too_slow(asked, bytes);
+        }
         let asked = self.silence.map_or(String::new(), seconds);
         let (peer, so_far) = (self.peer, self.so_far());
         let silence = match self.step {
@@ -155,6 +190,18 @@ impl<'a> Limits<'a> {
         };
         // The words of requests.
         Error::new(ErrorKind::ReadTimeout, format!("{silence}: Read timed out. (read timeout={asked})"))
+    }
+
+    fn too_slow(&self, asked: LowSpeed, bytes: u64) -> Error {
+        let LowSpeed { bytes_per_s, time } = asked;
+        let (peer, so_far, time) = (self.peer, self.so_far(), seconds(time));
+        let what = match self.step {
+            Step::Send => format!("{peer} took only {bytes} bytes in {time} s"),
+            Step::Body => format!("Only {bytes} bytes from {peer} in {time} s{so_far}"),
+            _ => format!("No answer from {peer}, and only {bytes} bytes in {time} s"),
+        };
+        let text = format!("{what}: Read timed out. (low speed={bytes_per_s} bytes/s for {time} s)");
+        Error::new(ErrorKind::ReadTimeout, text)
     }
 
     /// The error of a connection that the other side or the system has ended.
@@ -202,6 +249,24 @@ impl Wait {
     }
 }
 
+/// A part of a wait.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    left: Option<Duration>,
+    /// When it began, where somebody watches how fast it goes: then the wait may go on behind it.
+    begun: Option<Instant>,
+}
+
+impl Stretch {
+    /// It is over without anything. An error when the wait is, too.
+    fn end(self, wait: &mut Wait, limits: &Limits) -> Result<(), Error> {
+        match self.begun {
+            Some(_) => wait.go_on(limits),
+            None => Err(limits.timed_out()),
+        }
+    }
+}
+
 /// Seconds as Python shows a float.
 fn seconds(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
@@ -213,8 +278,8 @@ pub struct Socket {
     descriptor: OwnedFd,
     /// What SO_RCVTIMEO stands at.
     receive_timeout: Option<Duration>,
-    /// Whether something was sent since this was last made false.
-    pub written: Cell<bool>,
+    /// How many bytes were sent since this was last made 0.
+    pub written: Cell<u64>,
     /// The wait that began when it was full, until it takes something again.
     full: Cell<Option<Wait>>,
 }
@@ -255,20 +320,49 @@ impl Socket {
     ) -> Result<usize, Error> {
         let mut wait = limits.wait()?;
         loop {
-            if wait.left != self.receive_timeout {
-                set_receive_timeout(self.descriptor(), wait.left)
+            let stretch = self.stretch(&wait, limits)?;
+            if stretch.left != self.receive_timeout {
+                set_receive_timeout(self.descriptor(), stretch.left)
                     .map_err(|error| limits.failed("Cannot set the time-out of a socket", &error))?;
-                self.receive_timeout = wait.left;
+                self.receive_timeout = stretch.left;
             }
-            match receive(self) {
+            let received = receive(self);
+            self.waited(&stretch, limits, *received.as_ref().unwrap_or(&0));
+            match received {
                 // After an abort an end is the shutdown of our own side.
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
                 Ok(received) => return Ok(received),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(limits.timed_out()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stretch.end(&mut wait, limits)?,
                 Err(error) => return Err(limits.lost(&error)),
             }
         }
+    }
+
+    /// The wait, or as much of it as may pass before it is looked at again how fast it goes. An error when that was too
+    /// slow.
+    fn stretch(&self, wait: &Wait, limits: &Limits) -> Result<Stretch, Error> {
+        let Some(watch) = limits.watch() else { return Ok(Stretch { left: wait.left, begun: None }) };
+        let Some(left) = watch.left() else { return Err(limits.timed_out()) };
+        // What has left before this is none of it.
+        self.left_since(watch, limits);
+        let left = wait.left.map_or(left, |longest| longest.min(left));
+        Ok(Stretch { left: Some(left), begun: Some(Instant::now()) })
+    }
+
+    fn waited(&self, stretch: &Stretch, limits: &Limits, received: usize) {
+        let (Some(watch), Some(begun)) = (limits.watch(), stretch.begun) else { return };
+        watch.waited(begun.elapsed(), received as u64 + self.left_since(watch, limits));
+    }
+
+    /// How many bytes the other side's system has taken since this was last asked. While an answer is awaited the end of
+    /// the request may still be on its way.
+    fn left_since(&self, watch: &Watch, limits: &Limits) -> u64 {
+        if limits.step == Step::Body {
+            return 0;
+        }
+        let written = i64::try_from(self.written.get()).unwrap_or(i64::MAX);
+        watch.left_since(written - i64::from(unsent(self.descriptor())))
     }
 
     /// What is there, without waiting.
@@ -303,14 +397,14 @@ impl Socket {
             unsafe { libc::sendmsg(self.descriptor(), &message, flags) }
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        self.written.set(true);
+        self.written.set(self.written.get() + count as u64);
         self.full.set(None);
         Ok(count)
     }
 
     /// What happened to a request before is forgotten.
     pub fn begin(&self) {
-        self.written.set(false);
+        self.written.set(0);
         self.full.set(None);
     }
 
@@ -327,10 +421,13 @@ impl Socket {
         };
         self.full.set(Some(wait));
         loop {
-            match poll(self.descriptor(), events, wait.left) {
+            let stretch = self.stretch(&wait, limits)?;
+            let ready = poll(self.descriptor(), events, stretch.left);
+            self.waited(&stretch, limits, 0);
+            match ready {
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
                 Ok(true) => return Ok(()),
-                Ok(false) => return Err(limits.timed_out()),
+                Ok(false) => stretch.end(&mut wait, limits)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => wait.go_on(limits)?,
                 Err(error) => return Err(limits.lost(&error)),
             }
@@ -393,7 +490,7 @@ impl Socket {
         {
             set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
         }
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false), full: Cell::new(None) })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) })
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -417,7 +514,7 @@ impl Socket {
             std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(false), full: Cell::new(None) })
+        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) })
     }
 }
 
@@ -549,6 +646,19 @@ fn set_option<T>(descriptor: RawFd, level: i32, option: i32, value: &T) -> io::R
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// How many bytes are on their way, which the other side's system has not taken yet; 0 where nobody tells.
+fn unsent(descriptor: RawFd) -> i32 {
+    let mut bytes: libc::c_int = 0;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // SAFETY: SIOCOUTQ, which has the number of TIOCOUTQ, fills in one int.
+    unsafe {
+        libc::ioctl(descriptor, libc::TIOCOUTQ, &raw mut bytes)
+    };
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (descriptor, &mut bytes);
+    bytes
+}
+
 fn pending_error(descriptor: RawFd) -> Option<io::Error> {
     let mut code: libc::c_int = 0;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -602,6 +712,7 @@ mod tests {
             step: Step::Head,
             peer: &"test",
             progress: None,
+            pace: None,
         }
     }
 

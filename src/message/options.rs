@@ -97,6 +97,20 @@ pub struct Timeouts {
     pub read: Option<Duration>,
 }
 
+/// How many bytes of bodies may go in a second; 0: any number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpeedLimit {
+    pub send: u64,
+    pub receive: u64,
+}
+
+/// How few bytes going in each `time` are too few. Neither is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LowSpeed {
+    pub bytes_per_s: u64,
+    pub time: Duration,
+}
+
 /// A field or a file of a form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Part {
@@ -338,6 +352,8 @@ pub struct Options {
     pub auth_custom: Option<Arc<CustomAuth>>,
     pub timeouts: Option<Timeouts>,
     pub deadline: Option<Option<Duration>>,
+    pub speed_limit: Option<SpeedLimit>,
+    pub low_speed: Option<Option<LowSpeed>>,
     pub allow_redirects: Option<bool>,
     pub max_redirects: Option<u32>,
     pub proxies: Vec<(String, Option<String>)>,
@@ -513,6 +529,8 @@ impl Options {
             auth_custom: if self.has_auth() { self.auth_custom.clone() } else { base.auth_custom.clone() },
             timeouts: self.timeouts.or(base.timeouts),
             deadline: self.deadline.or(base.deadline),
+            speed_limit: self.speed_limit.or(base.speed_limit),
+            low_speed: self.low_speed.or(base.low_speed),
             allow_redirects: self.allow_redirects.or(base.allow_redirects),
             max_redirects: self.max_redirects.or(base.max_redirects),
             proxies,
@@ -551,6 +569,7 @@ impl Options {
         }
         self.proxies.retain(|(_, url)| url.is_some());
         self.auth = self.auth.filter(|auth| *auth != Auth::Nothing);
+        self.low_speed = self.low_speed.filter(Option::is_some);
         self.ca_bundle = self.ca_bundle.filter(Option::is_some);
         self.certificate = self.certificate.filter(Option::is_some);
         self

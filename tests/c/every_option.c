@@ -215,6 +215,24 @@ static void in_turn(void) {
   unlink(path);
 }
 
+/* By how long it takes, and by what is not waited for. */
+static void speeds(void) {
+  rf_options *options = direct();
+  CHECK_OK(rf_options_set_speed_limit(options, 0, 1000));
+  int64_t start = now_ms();
+  rf_future *future = get(session, http("/bytes/500"), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_RANGE(495, LONG_MS, now_ms() - start);
+  rf_future_free(future);
+  rf_options_free(options);
+  options = direct();
+  CHECK_OK(rf_options_set_low_speed(options, 1000, 300));
+  future = get(session, raw("/trickle?ms=50&n=1000"), options);
+  CHECK_HAS("(low speed=1000 bytes/s for 0.3 s)", rf_error_message(ERROR_OF(RF_ERROR_READ_TIMEOUT, future)));
+  rf_future_free(future);
+  rf_options_free(options);
+}
+
 /* How often it is tried again, and whether it may be: by how often it comes. */
 static void retries(void) {
   for (int repeatable = 0; repeatable < 2; repeatable++) {
@@ -285,6 +303,7 @@ int main(void) {
   session = contrary_session();
   all_at_once();
   in_turn();
+  speeds();
   retries();
   trust();
   what_stays();

@@ -240,6 +240,12 @@ static void connecting(void) {
             silent, limited(200, RF_FOREVER, RF_FOREVER));
 }
 
+static rf_options *slowest(uint64_t bytes_per_s, int64_t for_ms) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_low_speed(options, bytes_per_s, for_ms));
+  return options;
+}
+
 static void waiting(void) {
   const char *peer = place_of("RF_TEST_RAW");
   SAYS_WITH(RF_ERROR_READ_TIMEOUT, text("No answer from %s for 0.2 s: Read timed out. (read timeout=0.2)", peer),
@@ -256,6 +262,14 @@ static void waiting(void) {
             text("No data from %s for 0.2 s, after 10 bytes, before its last chunk: Read timed out. (read timeout=0.2)",
                  peer),
             raw("/stall/chunk"), limited(RF_FOREVER, 200, RF_FOREVER));
+
+  SAYS_WITH(RF_ERROR_READ_TIMEOUT,
+            text("No answer from %s, and only 0 bytes in 0.2 s: Read timed out. (low speed=1000 bytes/s for 0.2 s)", peer),
+            raw("/silent"), slowest(1000, 200));
+  SAYS_WITH(RF_ERROR_READ_TIMEOUT,
+            text("Only 76 bytes from %s in 0.2 s, after 10 of 100 bytes: Read timed out. (low speed=1000 bytes/s for 0.2 s)",
+                 peer),
+            raw("/stall/body"), slowest(1000, 200));
 
   /* In the queue. */
   rf_session *narrow = new_session_workers(1);

@@ -257,6 +257,13 @@ static void options(void) {
   BAD(rf_options_set_cert(options, "cert", garbage));
   NO(rf_options_set_stream(NULL, true));
   NO(rf_options_set_max_body(NULL, 1));
+  NO(rf_options_set_speed_limit(NULL, 1, 1));
+  CHECK_OK(rf_options_set_speed_limit(options, 0, 0));
+  NO(rf_options_set_low_speed(NULL, 1, 1));
+  NO(rf_options_set_low_speed(NULL, 1, 0));
+  BAD(rf_options_set_low_speed(options, 1, 0));
+  BAD(rf_options_set_low_speed(options, 0, -2));
+  CHECK_OK(rf_options_set_low_speed(options, 0, RF_FOREVER));
   NO(rf_options_set_output_file(NULL, "file"));
   NO(rf_options_set_output_file(options, NULL));
   BAD(rf_options_set_output_file(options, garbage));

@@ -21,6 +21,7 @@ use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
 use crate::http::mount::AnyAdapter;
 use crate::http::output::OutputFile;
+use crate::http::pace::Pace;
 use crate::http::patience::Patience;
 use crate::http::pool::{Lease, Place};
 use crate::http::progress::{Limited, Meter, Metered};
@@ -658,6 +659,7 @@ impl Transfer {
             .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
+        let pace = Pace::of_sending(&self.settings);
         let limits = Limits {
             control: &self.control,
             silence: read,
@@ -665,6 +667,7 @@ impl Transfer {
             step: socket::Step::Send,
             peer: &**route,
             progress: None,
+            pace: pace.as_deref(),
         };
         let mut unsent = None;
         // What is short is sent at once: that is the better time.
@@ -699,6 +702,7 @@ impl Transfer {
             place,
             control: self.control.clone(),
             silence: read,
+            pace: Pace::of_receiving(&self.settings),
             close: composed.close || !whole,
             head_only: *hop.method == *"HEAD",
         };
