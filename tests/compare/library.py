@@ -165,6 +165,9 @@ def _failure(error):
 
 def _step(session, ask, place):
     said, url = place.expand(ask.options), place.expand(ask.url)
+    for prefix, retries in said.get("mounts", ()):
+        with rf.HTTPAdapter(retries) as adapter:
+            session.mount(prefix, adapter)
     try:
         with rf.Options() as options:
             _set(options, said, place)

@@ -29,6 +29,7 @@ OPTIONS = {
     "encoding",         # set before the text is asked for
     "as_json",          # look at the JSON value whatever the Content-Type
     "retry",            # a dictionary: total, connect, read, status, statuses, methods (None: all), retry_after, raise_on_status, backoff
+    "mounts",           # of the session: pairs of a prefix and how often an HTTP adapter below it tries again
     "rels",             # the relations of links to look at
 }
 

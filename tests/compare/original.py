@@ -297,6 +297,8 @@ def _step(session, ask, place):
     if "retry" in options:
         for scheme in ("http://", "https://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=_retry(**options["retry"])))
+    for prefix, retries in options.get("mounts", ()):
+        session.mount(prefix, requests.adapters.HTTPAdapter(max_retries=_retry(retries)))
     try:
         with _resolve(options.get("resolve", ())):
             arguments = _arguments(options, place, opened)

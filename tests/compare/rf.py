@@ -307,6 +307,21 @@ def _cookies(function, owner):
         _lib.rf_cookies_free(snapshot)
 
 
+class HTTPAdapter(Handle):
+    """rf_adapter of rf_adapter_new_http."""
+    _free = "rf_adapter_free"
+
+    def __init__(self, max_retries=0):
+        config, pointer = c_void_p(), c_void_p()
+        _check(_lib.rf_config_new(byref(config)))
+        try:
+            _check(_lib.rf_config_set_max_retries(config, max_retries))
+            _check(_lib.rf_adapter_new_http(config, byref(pointer)))
+        finally:
+            _lib.rf_config_free(config)
+        super().__init__(pointer)
+
+
 class Session(Handle):
     """rf_session. Leaving its `with` closes it as requests-futures does: what is queued still runs."""
     _free = "rf_session_free"
@@ -330,6 +345,9 @@ class Session(Handle):
 
     def close(self, mode=CLOSE_WAIT):
         _check(_lib.rf_session_close(self.pointer, mode))
+
+    def mount(self, prefix, adapter):
+        _check(_lib.rf_session_mount(self.pointer, _bytes(prefix), adapter.pointer))
 
     def update(self, options):
         _check(_lib.rf_session_update(self.pointer, options.pointer))

@@ -1,10 +1,10 @@
 """The cases, by what they are about. A case is named GROUP/WHAT."""
-from cases import answers, auth, bodies, cookies, failures, headers, odd, params, proxies, redirects
+from cases import answers, auth, bodies, cookies, failures, headers, mounts, odd, params, proxies, redirects
 from cases import retries, streams, urls, verbs
 
 CASES = [
     case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams,
-                        failures, odd, proxies, retries) for case in module.CASES
+                        failures, odd, proxies, retries, mounts) for case in module.CASES
 ]
 
 _names = [case.name for case in CASES]
