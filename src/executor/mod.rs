@@ -65,7 +65,7 @@ impl Task {
     /// then it comes back.
     pub fn begin(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<(Begun, Arc<Waiting>)> {
         let future = self.future.take()?;
-        let control = Arc::new(Control::with_priority(self.priority));
+        let control = Arc::new(Control::with_priority(self.priority, future.id()));
         let mut is_pending = false;
         let mut request = future.take(&control, |request| {
             is_pending = !request.begins();

@@ -61,6 +61,8 @@ pub struct Control {
     deadline: OnceLock<Deadline>,
     /// Among those that wait for the same.
     priority: i32,
+    /// Among those of the same priority: the number of its future; 0: it has none.
+    order: u64,
     /// The thread that runs the request (see [`thread::token`]), for the detection of deadlocks; 0 while none does.
     runner: AtomicUsize,
     /// Memory to be given back after the request is over.
@@ -95,6 +97,7 @@ impl Default for Control {
             left_to: Mutex::default(),
             deadline: OnceLock::new(),
             priority: 0,
+            order: 0,
             runner: AtomicUsize::new(0),
             leftovers: Mutex::default(),
         }
@@ -106,8 +109,13 @@ impl Control {
         Control::default()
     }
 
-    pub fn with_priority(priority: i32) -> Control {
-        Control { priority, ..Control::default() }
+    pub fn with_priority(priority: i32, order: u64) -> Control {
+        Control { priority, order, ..Control::default() }
+    }
+
+    /// Among equals, the lower goes first.
+    pub fn order(&self) -> u64 {
+        self.order
     }
 
     /// The higher, the sooner it is its turn.

@@ -112,7 +112,16 @@ pub struct Alarm {
 
 impl Alarm {
     pub fn at(at: Instant, what: Weak<dyn Expires>) -> Alarm {
-        Alarm { is_set: expire_at(at, what) }
+        let mut is_set = expire_at(at, what);
+        if !is_set {
+            let mut timer = TIMER.get().lock();
+            // Whether somebody else gets the thread is known soon.
+            while timer.starting {
+                timer = timer.wait(Until::Forever);
+            }
+            is_set = timer.running || timer.entries.is_empty();
+        }
+        Alarm { is_set }
     }
 
     /// Whether it goes off: there is a thread for it.
@@ -132,7 +141,9 @@ fn start() -> bool {
     let started =
         with_signals_blocked(|| std::thread::Builder::new().name("rf-timer".into()).spawn(run)).is_ok();
     if !started {
-        TIMER.get().lock().starting = false;
+        let mut timer = TIMER.get().lock();
+        timer.starting = false;
+        timer.notify_all();
     }
     started
 }
@@ -165,6 +176,8 @@ fn expire(what: Arc<dyn Expires>) {
 fn run() {
     let mut timer = TIMER.get().lock();
     (timer.running, timer.starting) = (true, false);
+    timer.notify_all();
+    timer = TIMER.get().lock();
     while let Some(entry) = timer.entries.peek() {
         let until = Until::At(entry.at);
         if !until.has_passed() {

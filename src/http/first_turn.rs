@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::adapter::Adapter;
+use super::mount::AnyAdapter;
 use super::patience::Patience;
 use super::request::{Outcome, Request};
 use super::send::Reached;
@@ -17,8 +19,8 @@ pub struct FirstTurn {
     request: Option<Request>,
     control: Arc<Control>,
     standing: Standing,
-    /// None where it need not wait.
-    url: Option<Url>,
+    /// What gives it its turn, and for which URL; None where it need not wait.
+    at: Option<(Arc<Adapter>, Url)>,
     patience: Patience,
 }
 
@@ -26,14 +28,20 @@ impl FirstTurn {
     pub fn new(request: Request, control: Arc<Control>) -> FirstTurn {
         let patience = Patience::of(&request, Some(request.queue_timeout()));
         // What does not parse fails where it is sent.
-        let url = match request.owner.shared().adapter.has_turns() {
-            true => Url::parse(&request.url).ok(),
+        let own = &request.owner.shared().adapter;
+        let at = match request.mounts.is_some() || own.has_turns() {
+            true => request.parse_url().ok(),
             false => None,
         };
+        let at = at.and_then(|url| match request.adapter_for(&url) {
+            None => Some((own.clone(), url)),
+            Some(AnyAdapter::Http(adapter)) => Some((adapter.clone(), url)),
+            Some(AnyAdapter::Custom(_)) => None,
+        });
         if let Some(deadline) = request.deadline() {
             control.set_deadline(deadline);
         }
-        FirstTurn { request: Some(request), control, standing: Standing::default(), url, patience }
+        FirstTurn { request: Some(request), control, standing: Standing::default(), at, patience }
     }
 
     /// Goes on until `run` has carried it out, or it has to wait.
@@ -64,13 +72,12 @@ impl FirstTurn {
     }
 
     fn turn(&mut self) -> Result<Option<Arc<Waiting>>, Error> {
-        if let (Some(url), Some(request)) = (&self.url, &self.request) {
-            let adapter = &request.owner.shared().adapter;
-            if let Some(waiting) = adapter.turn(&mut self.standing, url, &self.control)? {
-                self.patience.begin(Instant::now(), &self.control);
-                self.patience.check(&self.control)?;
-                return Ok(Some(waiting));
-            }
+        if let Some((adapter, url)) = &self.at
+            && let Some(waiting) = adapter.turn(&mut self.standing, url, &self.control)?
+        {
+            self.patience.begin(Instant::now(), &self.control);
+            self.patience.check(&self.control, url.authority())?;
+            return Ok(Some(waiting));
         }
         self.patience.end()?;
         Ok(None)

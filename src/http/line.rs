@@ -13,17 +13,19 @@ pub struct Rank {
     /// What was sent already and is sent again goes before all others, who may wait for what it has.
     is_new: bool,
     priority: Reverse<i32>,
-    /// First in, first out among equals. No two have the same.
+    /// First in, first out among equals: who was submitted first, on whatever thread it came here.
+    order: u64,
+    /// No two have the same.
     number: u64,
 }
 
 impl Rank {
     pub fn new(control: &Control, number: u64) -> Rank {
-        Rank { is_new: true, priority: Reverse(control.priority()), number }
+        Rank { is_new: true, priority: Reverse(control.priority()), order: control.order(), number }
     }
 
     pub fn again(number: u64) -> Rank {
-        Rank { is_new: false, priority: Reverse(0), number }
+        Rank { is_new: false, priority: Reverse(0), order: 0, number }
     }
 
     pub fn number(self) -> u64 {
@@ -63,9 +65,11 @@ mod tests {
 
     #[test]
     fn the_higher_priority_goes_first_and_among_equals_who_came_first() {
-        let rank = |priority, number| Rank::new(&Control::with_priority(priority), number);
+        let rank = |priority, number| Rank::new(&Control::with_priority(priority, 0), number);
         let mut ranks = [rank(0, 1), rank(-5, 2), rank(7, 4), rank(7, 3), rank(i32::MAX, 6), Rank::again(5)];
         ranks.sort();
         assert_eq!(ranks.iter().map(|rank| rank.number).collect::<Vec<_>>(), [5, 6, 3, 4, 1, 2]);
+        let submitted = |order, number| Rank::new(&Control::with_priority(0, order), number);
+        assert!(submitted(1, 2) < submitted(2, 1));
     }
 }

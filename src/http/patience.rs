@@ -1,5 +1,6 @@
 //! How long a request waits for a worker, its turns and places in the pool, all together.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,11 +40,14 @@ impl Expires for Bell {
     }
 }
 
-/// The failure of a request that has waited for so long.
-pub fn exhausted(all: Duration) -> Error {
+/// The failure of a request that has waited for so long, and what for.
+pub fn exhausted(all: Duration, what: impl fmt::Display) -> Error {
     let seconds = all.as_secs_f64();
-    Error::new(ErrorKind::Timeout, format!("Queue timed out. (queue timeout={seconds:?})"))
+    Error::new(ErrorKind::Timeout, format!("Waited for {what}: Queue timed out. (queue timeout={seconds:?})"))
 }
+
+/// What those wait for who have not begun.
+pub const WORKER: &str = "a worker";
 
 impl Patience {
     /// Of a request that has waited for a worker so far.
@@ -70,11 +74,11 @@ impl Patience {
     }
 
     /// While it waits: an error when it has waited for too long.
-    pub fn check(&self, control: &Control) -> Result<(), Error> {
+    pub fn check(&self, control: &Control, peer: impl fmt::Display) -> Result<(), Error> {
         let Some(limit) = &self.limit else { return Ok(()) };
         if limit.since.is_some_and(|since| since.elapsed() >= limit.left) {
             control.detach_waiting();
-            return Err(exhausted(limit.all));
+            return Err(exhausted(limit.all, format_args!("a turn or a connection at {peer}")));
         }
         Ok(())
     }
@@ -86,7 +90,7 @@ impl Patience {
         let Some(since) = limit.since.take() else { return Ok(()) };
         match limit.left.checked_sub(since.elapsed()) {
             Some(left) if !left.is_zero() => limit.left = left,
-            _ => return Err(exhausted(limit.all)),
+            _ => return Err(exhausted(limit.all, WORKER)),
         }
         Ok(())
     }

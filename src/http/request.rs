@@ -12,7 +12,7 @@ use super::adapter::{Adapter, Identity, new_identity};
 use super::cookies::Jar;
 use super::digest::DigestCache;
 use super::mount::{AnyAdapter, Mounts};
-use super::patience::exhausted;
+use super::patience::{WORKER, exhausted};
 use super::retry::Bucket;
 use super::send::Sending;
 use crate::future::control::{Control, Deadline, Stopped};
@@ -184,7 +184,9 @@ impl Expires for RequestFuture {
                 Error::stopped(Stopped::Late(deadline), " in the queue, before the request began")
             }
             None => match request.queue_timeout() {
-                Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => exhausted(all),
+                Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => {
+                    exhausted(all, WORKER)
+                }
                 _ => return,
             },
         };

@@ -220,18 +220,18 @@ impl Turns {
                 return Ok(None);
             }
         };
-        let granted = loop {
-            if let Some(permit) = ticket.in_line.take() {
-                break Some(permit);
-            }
-            let Some(until) = ticket.host.has_no_alarm() else { break None };
-            // There is no thread that could wake it: this one waits.
-            if control.check().is_err() {
-                break None;
-            }
-            ticket.in_line.waiting.block(until);
+        let mut granted = ticket.in_line.take();
+        if granted.is_none()
+            && let Some(until) = ticket.host.has_no_alarm()
+        {
+            // There is no thread that could wake it: this one waits, and asks again.
+            ticket.in_line.waiting.block(until.or_soon());
             ticket.host.go_on();
-        };
+            granted = ticket.in_line.take();
+            if granted.is_none() {
+                ticket.in_line.waiting.resume();
+            }
+        }
         let is_over =
             Error::check(control, format_args!(" while waiting for a turn at {}", ticket.host.origin));
         match granted {
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn turns_go_by_priority_and_each_host_has_its_own() {
         let turns = Turns::new(TurnLimits { most: Some(1), rate: None }).unwrap();
-        let hop = |priority| (Arc::new(Control::with_priority(priority)), Standing::default());
+        let hop = |priority| (Arc::new(Control::with_priority(priority, 0)), Standing::default());
         let (one, mut first) = hop(0);
         assert!(ask(&turns, "http://a/", &one, &mut first));
         let (other, mut elsewhere) = hop(0);

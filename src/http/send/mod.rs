@@ -116,7 +116,7 @@ impl Sending {
                 Pausing::Over(None) => {
                     if let Some(waiting) = transfer.turn(hop, planned)? {
                         patience.begin(Instant::now(), &transfer.control);
-                        patience.check(&transfer.control)?;
+                        patience.check(&transfer.control, hop.url.authority())?;
                         planned.has_waited = true;
                         return Ok(Step::Wait(waiting));
                     }
