@@ -235,8 +235,8 @@ impl Control {
         if self.origin.is_inherited() {
             return None;
         }
-        let left_to = self.left_to.lock();
-        Some((self.check().err()?, left_to.clone()?))
+        let url = self.left_to.lock().clone()?;
+        Some((self.check().err()?, url))
     }
 
     pub fn is_waiting(&self) -> bool {
