@@ -18,16 +18,27 @@ pub struct Pace {
 
 impl Pace {
     /// Of the body that is sent. None: nobody asked for any.
+    #[inline]
     pub fn of_sending(options: &Options) -> Option<Box<Pace>> {
         Pace::of(options, |limit| limit.send)
     }
 
     /// Of the answer.
+    #[inline]
     pub fn of_receiving(options: &Options) -> Option<Box<Pace>> {
         Pace::of(options, |limit| limit.receive)
     }
 
+    #[inline]
     fn of(options: &Options, direction: fn(&SpeedLimit) -> u64) -> Option<Box<Pace>> {
+        if options.speed_limit.is_none() && options.low_speed.is_none() {
+            return None;
+        }
+        Pace::asked_for(options, direction)
+    }
+
+    #[cold]
+    fn asked_for(options: &Options, direction: fn(&SpeedLimit) -> u64) -> Option<Box<Pace>> {
         let limit = options.speed_limit.as_ref().map_or(0, direction);
         let low = options.low_speed.flatten();
         if limit == 0 && low.is_none() {

@@ -143,8 +143,13 @@ impl<'a> Limits<'a> {
     }
 
     /// So many bytes of a body go, or have come: waits until the limit allows that.
+    #[inline]
     pub fn hold_back(&self, count: usize) -> Result<(), Error> {
-        let Some(bucket) = self.bucket() else { return Ok(()) };
+        self.bucket().map_or(Ok(()), |bucket| self.wait_for(bucket, count))
+    }
+
+    #[cold]
+    fn wait_for(&self, bucket: &Bucket, count: usize) -> Result<(), Error> {
         let until = bucket.take(count, Instant::now());
         loop {
             Error::check(self.control, self)?;
@@ -341,8 +346,16 @@ impl Socket {
 
     /// The wait, or as much of it as may pass before it is looked at again how fast it goes. An error when that was too
     /// slow.
+    #[inline]
     fn stretch(&self, wait: &Wait, limits: &Limits) -> Result<Stretch, Error> {
-        let Some(watch) = limits.watch() else { return Ok(Stretch { left: wait.left, begun: None }) };
+        match limits.watch() {
+            None => Ok(Stretch { left: wait.left, begun: None }),
+            Some(watch) => self.watched_stretch(watch, wait, limits),
+        }
+    }
+
+    #[cold]
+    fn watched_stretch(&self, watch: &Watch, wait: &Wait, limits: &Limits) -> Result<Stretch, Error> {
         let Some(left) = watch.left() else { return Err(limits.timed_out()) };
         // What has left before this is none of it.
         self.left_since(watch, limits);
@@ -350,13 +363,16 @@ impl Socket {
         Ok(Stretch { left: Some(left), begun: Some(Instant::now()) })
     }
 
+    #[inline]
     fn waited(&self, stretch: &Stretch, limits: &Limits, received: usize) {
-        let (Some(watch), Some(begun)) = (limits.watch(), stretch.begun) else { return };
-        watch.waited(begun.elapsed(), received as u64 + self.left_since(watch, limits));
+        if let (Some(begun), Some(watch)) = (stretch.begun, limits.watch()) {
+            watch.waited(begun.elapsed(), received as u64 + self.left_since(watch, limits));
+        }
     }
 
     /// How many bytes the other side's system has taken since this was last asked. While an answer is awaited the end of
     /// the request may still be on its way.
+    #[cold]
     fn left_since(&self, watch: &Watch, limits: &Limits) -> u64 {
         if limits.step == Step::Body {
             return 0;
