@@ -424,6 +424,67 @@ static void no_prepared(const char *url) {
   rf_options_free(options);
 }
 
+static rf_adapter *wrongly_used;
+
+static rf_status wrong_in_an_adapter(rf_prepared *prepared, void *user_data) {
+  rf_response *response = NULL, *out = NULL;
+  const rf_error *error = (void *)(uintptr_t)1;
+  (void)user_data;
+  NO(rf_prepared_respond(prepared, NULL));
+  NO(rf_adapter_send(NULL, prepared, &out, &error));
+  CHECK_NULL(out);
+  NO(rf_adapter_send(wrongly_used, NULL, &out, NULL));
+  NO(rf_adapter_send(wrongly_used, prepared, NULL, NULL));
+  CHECK_STATUS(RF_E_STATE, rf_adapter_send(wrongly_used, prepared, &out, &error)); /* it is this very one */
+  CHECK_NULL(out);
+  CHECK_NULL(error);
+  CHECK_OK(rf_response_new(200, NULL, "x", 1, &response));
+  rf_status status = rf_prepared_respond(prepared, response);
+  rf_response_free(response);
+  return status;
+}
+
+static void no_adapter(void) {
+  rf_session *session = new_session();
+  rf_adapter *adapter, *kept = NULL;
+  rf_config *config = NULL;
+  rf_response *response = NULL;
+  rf_adapter_ops ops = {sizeof ops, wrong_in_an_adapter}, none = {sizeof none, NULL};
+  NO(rf_adapter_new_http(NULL, NULL));
+  NO(rf_adapter_new_custom(&ops, NULL, count_drop, NULL));
+  NO_OUT(adapter, rf_adapter_new_custom(NULL, NULL, count_drop, &adapter));
+  NO_OUT(adapter, rf_adapter_new_custom(&none, NULL, count_drop, &adapter));
+  ops.size = offsetof(rf_adapter_ops, send) + 1;
+  adapter = (void *)(uintptr_t)1;
+  BAD(rf_adapter_new_custom(&ops, NULL, count_drop, &adapter));
+  CHECK_NULL(adapter);
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_workers(config, 1));
+  adapter = (void *)(uintptr_t)1;
+  BAD(rf_adapter_new_http(config, &adapter));
+  CHECK_NULL(adapter);
+  rf_config_free(config);
+  ops.size = sizeof ops;
+  CHECK_OK(rf_adapter_new_custom(&ops, NULL, NULL, &kept));
+  wrongly_used = kept;
+  NO(rf_session_mount(NULL, "mock://", kept));
+  NO(rf_session_mount(session, NULL, kept));
+  BAD(rf_session_mount(session, garbage, kept));
+  BAD(rf_session_mount(session, "", kept));
+  BAD(rf_session_mount(session, "mock", kept));
+  CHECK_OK(rf_session_mount(session, "mock://", NULL));
+  CHECK_OK(rf_session_mount(session, "mock://", kept));
+  CHECK_OK(rf_response_new(200, NULL, "x", 1, &response));
+  NO(rf_prepared_respond(NULL, response));
+  rf_future *future = get(session, "mock://host/", NULL);
+  CHECK_STR("x", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+  rf_response_free(response);
+  rf_adapter_free(NULL);
+  rf_adapter_free(kept);
+  rf_session_free(session);
+}
+
 static void never_done(rf_future *future, void *user_data) {
   (void)future, (void)user_data;
   FAIL("called");
@@ -737,6 +798,7 @@ int main(void) {
   options();
   hooks(url);
   no_prepared(url);
+  no_adapter();
   futures(url);
   no_response();
   responses(url);

@@ -365,7 +365,7 @@ static void bytes_of_another_version_are_no_message(void) {
     check_no_task(bytes, length);
     BAD(rf_task_complete(self.kept, reply, reply_length));
   }
-  reply[3] = 2;
+  reply[3] = FORMAT;
   reseal(reply, reply_length);
   CHECK_OK(rf_task_complete(self.kept, reply, reply_length));
   RESPONSE(future);
