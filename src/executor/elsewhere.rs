@@ -12,7 +12,7 @@ use crate::http::adapter::{Adapter, AdapterSettings, Identity};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
 use crate::http::mount::{AnyAdapter, Mounts};
-use crate::http::request::{Outcome, Owner, Request, Shared};
+use crate::http::request::{Outcome, Owner, Request, Seldom, Shared};
 use crate::http::retry::Bucket;
 use crate::message::error::Error;
 use crate::message::options::{Borrowed, Options};
@@ -295,10 +295,13 @@ impl Job {
             defaults,
             options: Some(Arc::new(options)),
             environment: environment.map(Arc::new),
-            mounts: (!mounts.is_empty()).then(|| Arc::new(mounts)),
             ends_at: task.ends_at,
-            queue_ends_at: task.queue_ends_at,
-            queued: None,
+            seldom: Seldom {
+                mounts: (!mounts.is_empty()).then(|| Arc::new(mounts)),
+                queue_ends_at: task.queue_ends_at,
+                queued: None,
+            }
+            .boxed(),
         };
         Ok(Ok(Job { name, request, body: task.body, uses }))
     }
@@ -447,10 +450,8 @@ mod tests {
                 defaults: Arc::default(),
                 options: None,
                 environment: Environment::snapshot(),
-                mounts: None,
                 ends_at: None,
-                queue_ends_at: None,
-                queued: None,
+                seldom: None,
             };
             encode(1, &request, false).unwrap_or_else(|error| panic!("{error}")).message
         }

@@ -72,7 +72,7 @@ impl Task {
             !is_pending
         })?;
         if !is_pending {
-            request.queued = None;
+            request.has_begun();
         }
         let for_request = control.clone();
         let course = match runner {
@@ -98,7 +98,7 @@ impl Task {
     pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
         let future = self.future.as_ref().ok_or(TaskError::Over)?;
         let request = future.work().ok_or(TaskError::Over)?;
-        elsewhere::remember(request.owner.shared(), request.mounts.as_deref());
+        elsewhere::remember(request.owner.shared(), request.mounts());
         elsewhere::encode(future.id(), &request, false).map(|task| task.message).map_err(|error| {
             let _ = self.refused.set(error);
             TaskError::NotTransferable

@@ -29,7 +29,7 @@ impl FirstTurn {
         let patience = Patience::of(&request, Some(request.queue_timeout()));
         // What does not parse fails where it is sent.
         let own = &request.owner.shared().adapter;
-        let at = match request.mounts.is_some() || own.has_turns() {
+        let at = match request.mounts().is_some() || own.has_turns() {
             true => request.parse_url().ok(),
             false => None,
         };
@@ -61,9 +61,9 @@ impl FirstTurn {
         let Some(mut request) = self.request.take().filter(|_| begin()) else {
             return Reached::End(Err(Error::cancelled()));
         };
-        request.queued = None;
-        if request.queue_ends_at.is_some() {
-            request.queue_ends_at = self.patience.ends_at();
+        request.has_begun();
+        if let Some(seldom) = request.seldom.as_mut().filter(|seldom| seldom.queue_ends_at.is_some()) {
+            seldom.queue_ends_at = self.patience.ends_at();
         }
         if let Standing::Come(permit) = &mut self.standing {
             permit.sent();

@@ -52,7 +52,7 @@ pub const WORKER: &str = "a worker";
 impl Patience {
     /// Of a request that has waited for a worker so far.
     pub fn of(request: &Request, timeout: Option<Option<Duration>>) -> Patience {
-        let (Some(ends_at), Some(Some(all))) = (request.queue_ends_at, timeout) else {
+        let (Some(ends_at), Some(Some(all))) = (request.queue_ends_at(), timeout) else {
             return Patience::default();
         };
         let since = ends_at.checked_sub(all).unwrap_or(ends_at);

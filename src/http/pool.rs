@@ -55,7 +55,7 @@ pub enum Turn {
     #[default]
     Free,
     /// It stands in line.
-    Waits(Ticket),
+    Waits(Box<Ticket>),
     /// It has the right to one.
     Come(Lease),
     /// It has got one.
@@ -132,7 +132,7 @@ impl Pool {
                 host.line.insert(rank, in_line.clone());
                 drop(hosts);
                 control.attach_waiting(&in_line.waiting);
-                *turn = Turn::Waits(Ticket { pool, route: route.clone(), rank, in_line });
+                *turn = Turn::Waits(Box::new(Ticket { pool, route: route.clone(), rank, in_line }));
             }
             Turn::Waits(_) => {}
         }
@@ -360,12 +360,12 @@ pub struct Lease {
     number: u64,
     returned: bool,
     /// The turn of the request, which is over when the connection has gone back.
-    pub permit: Option<Permit>,
+    pub permit: Option<Box<Permit>>,
 }
 
 impl Turn {
     /// The turn of the request, where that has been taken along.
-    pub fn permit(&mut self) -> Option<Permit> {
+    pub fn permit(&mut self) -> Option<Box<Permit>> {
         match self {
             Turn::Come(lease) | Turn::Connected(_, lease) => lease.permit.take(),
             Turn::Free | Turn::Waits(_) => None,

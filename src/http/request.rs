@@ -68,14 +68,29 @@ pub struct Request {
     pub defaults: Arc<Options>,
     pub options: Option<Arc<Options>>,
     pub environment: Option<Arc<Environment>>,
-    /// None: its session has mounted nothing.
-    pub mounts: Option<Arc<Mounts>>,
     /// When all of it has to be over.
     pub ends_at: Option<Instant>,
+    pub seldom: Option<Box<Seldom>>,
+}
+
+/// What few requests have.
+#[derive(Clone, Default)]
+pub struct Seldom {
+    /// What its session has mounted.
+    pub mounts: Option<Arc<Mounts>>,
     /// When it has waited for too long, if it waits until then.
     pub queue_ends_at: Option<Instant>,
     /// While it is pending, where somebody counts those.
     pub queued: Option<Queued>,
+}
+
+impl Seldom {
+    /// None: it has nothing of it.
+    #[inline]
+    pub fn boxed(self) -> Option<Box<Seldom>> {
+        let has_any = self.mounts.is_some() || self.queue_ends_at.is_some() || self.queued.is_some();
+        has_any.then(|| Box::new(self))
+    }
 }
 
 /// One of so many requests that may be pending. It counts until it is dropped.
@@ -118,8 +133,25 @@ impl Request {
 
     /// Whether it begins at once, and not when it has its turn.
     pub fn begins(&self) -> bool {
-        let mounted = self.mounts.as_ref().is_some_and(|mounts| mounts.are_crowded());
+        let mounted = self.mounts().is_some_and(Mounts::are_crowded);
         !mounted && !self.owner.shared().adapter.is_crowded()
+    }
+
+    /// None: its session has mounted nothing.
+    pub fn mounts(&self) -> Option<&Mounts> {
+        self.seldom.as_ref()?.mounts.as_deref()
+    }
+
+    /// When it has waited for too long, if it waits until then.
+    pub fn queue_ends_at(&self) -> Option<Instant> {
+        self.seldom.as_ref()?.queue_ends_at
+    }
+
+    /// It is not pending any more.
+    pub fn has_begun(&mut self) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.queued = None;
+        }
     }
 
     /// Its URL, of a scheme that there is an adapter for.
@@ -129,12 +161,12 @@ impl Request {
 
     /// Whether its session has mounted an adapter for a scheme.
     pub fn has_mounted(&self, scheme: &str) -> bool {
-        self.mounts.as_ref().is_some_and(|mounts| mounts.has_scheme(scheme))
+        self.mounts().is_some_and(|mounts| mounts.has_scheme(scheme))
     }
 
     /// What a URL goes by; None: by the session's own adapter.
     pub fn adapter_for(&self, url: &Url) -> Option<&AnyAdapter> {
-        self.mounts.as_ref()?.find(url)
+        self.mounts()?.find(url)
     }
 
     /// What it says of itself, or else its session.
@@ -184,7 +216,7 @@ impl Expires for RequestFuture {
                 Error::stopped(Stopped::Late(deadline), " in the queue, before the request began")
             }
             None => match request.queue_timeout() {
-                Some(all) if request.queue_ends_at.is_some_and(|at| Instant::now() >= at) => {
+                Some(all) if request.queue_ends_at().is_some_and(|at| Instant::now() >= at) => {
                     exhausted(all, WORKER)
                 }
                 _ => return,

@@ -63,7 +63,7 @@ struct State {
     tokens: Option<Tokens>,
     /// Those in flight, where others may wait for them.
     holders: Vec<(u64, Weak<Control>)>,
-    line: BTreeMap<Rank, (Option<Permit>, Arc<InLine<Permit>>)>,
+    line: BTreeMap<Rank, (Option<Box<Permit>>, Arc<InLine<Box<Permit>>>)>,
     numbers: u64,
     /// Goes off when the first in line can pay.
     alarm: Option<(Instant, Alarm)>,
@@ -85,15 +85,15 @@ pub enum Standing {
     /// It has not asked, or need not.
     #[default]
     Outside,
-    InLine(Ticket),
-    Come(Permit),
+    InLine(Box<Ticket>),
+    Come(Box<Permit>),
 }
 
 /// A place in line, which it leaves with this.
 pub struct Ticket {
     host: Arc<Host>,
     rank: Rank,
-    in_line: Arc<InLine<Permit>>,
+    in_line: Arc<InLine<Box<Permit>>>,
 }
 
 /// One of those in flight, until this is dropped.
@@ -255,7 +255,11 @@ impl Turns {
 
 impl Host {
     /// A permit at once, or a place in line. `own` has a permit already, and pays for one more sending.
-    fn enter(self: Arc<Self>, own: Option<Permit>, control: &Arc<Control>) -> Result<Ticket, Permit> {
+    fn enter(
+        self: Arc<Self>,
+        own: Option<Box<Permit>>,
+        control: &Arc<Control>,
+    ) -> Result<Box<Ticket>, Box<Permit>> {
         let mut state = self.state.lock();
         state.numbers += 1;
         let number = state.numbers;
@@ -275,7 +279,7 @@ impl Host {
         drop(state);
         control.attach_waiting(&in_line.waiting);
         self.go_on();
-        Ok(Ticket { host: self, rank, in_line })
+        Ok(Box::new(Ticket { host: self, rank, in_line }))
     }
 
     fn has_room(&self, state: &State) -> bool {
@@ -283,12 +287,12 @@ impl Host {
     }
 
     /// One more in flight.
-    fn admit(self: &Arc<Self>, state: &mut State, number: u64, holder: Weak<Control>) -> Permit {
+    fn admit(self: &Arc<Self>, state: &mut State, number: u64, holder: Weak<Control>) -> Box<Permit> {
         state.in_flight += 1;
         if self.limits.most.is_some() {
             state.holders.push((number, holder));
         }
-        Permit { host: self.clone(), number, is_paid: self.limits.rate.is_some() }
+        Box::new(Permit { host: self.clone(), number, is_paid: self.limits.rate.is_some() })
     }
 
     /// Grants what there is to those who are first in line.

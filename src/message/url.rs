@@ -108,6 +108,7 @@ impl Url {
 
     /// The host to connect to: lower-cased, IDNA-encoded, without brackets, an IPv6 address in its shortest form and
     /// its zone after a plain `%`. One host has one such form, see [`canonical_host`].
+    #[inline]
     pub fn host(&self) -> &str {
         if let Some(host) = &self.ipv6_host {
             return host;

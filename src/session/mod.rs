@@ -18,7 +18,7 @@ use crate::future::{Future, State, timer};
 use crate::http::adapter::{Adapter, AdapterSettings, POOL_SIZE};
 use crate::http::cookies::Jar;
 use crate::http::mount::{AnyAdapter, Mounts, Prefix};
-use crate::http::request::{Owner, Queued, Request, RequestFuture, Shared};
+use crate::http::request::{Owner, Queued, Request, RequestFuture, Seldom, Shared};
 use crate::http::turns::{Rate, TurnLimits};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
@@ -64,12 +64,24 @@ impl Config {
     }
 }
 
+/// What requests take along when they are submitted.
+#[derive(Clone)]
+struct Defaults {
+    options: Arc<Options>,
+    /// None: nothing was mounted.
+    mounts: Option<Arc<Mounts>>,
+}
+
+impl Defaults {
+    fn new(options: Arc<Options>) -> Arc<Mutex<Defaults>> {
+        Arc::new(Mutex::new(Defaults { options, mounts: None }))
+    }
+}
+
 pub struct Session {
     shared: Arc<Shared>,
     /// Those of a base session are its own as well.
-    defaults: Arc<Mutex<Arc<Options>>>,
-    /// The same. None: nothing was mounted.
-    mounts: Arc<Mutex<Option<Arc<Mounts>>>>,
+    defaults: Arc<Mutex<Defaults>>,
     has_base: bool,
     executor: Arc<dyn Executor>,
     owns_executor: bool,
@@ -129,7 +141,7 @@ impl Session {
             Some(executor) => (executor.clone(), false),
             None => (Arc::new(ThreadPool::new(config.max_workers.unwrap_or(MAX_WORKERS))), true),
         };
-        let (shared, defaults, mounts) = match &config.base {
+        let (shared, defaults) = match &config.base {
             Some(base) => {
                 let own = config.pool_connections.is_some()
                     || config.pool_maxsize.is_some()
@@ -140,7 +152,7 @@ impl Session {
                 if own {
                     return Err(InvalidConfig);
                 }
-                (base.shared.clone(), base.defaults.clone(), base.mounts.clone())
+                (base.shared.clone(), base.defaults.clone())
             }
             None => {
                 // A pool of connections smaller than the pool of threads would open and close all the time. An executor
@@ -148,14 +160,12 @@ impl Session {
                 let size = POOL_SIZE.max(executor.max_workers());
                 let adapter = Adapter::new(config.adapter_settings(size));
                 let shared = Shared::new(Jar::default(), Arc::default(), Arc::new(adapter));
-                let defaults = Mutex::new(Arc::new(Options::session_defaults()));
-                (Arc::new(shared), Arc::new(defaults), Arc::default())
+                (Arc::new(shared), Defaults::new(Arc::new(Options::session_defaults())))
             }
         };
         Ok(Arc::new(Session {
             shared,
             defaults,
-            mounts,
             has_base: config.base.is_some(),
             executor,
             owns_executor,
@@ -169,8 +179,7 @@ impl Session {
     pub fn stand_in(defaults: Arc<Options>, shared: Arc<Shared>) -> Arc<Session> {
         Arc::new(Session {
             shared,
-            defaults: Arc::new(Mutex::new(defaults)),
-            mounts: Arc::default(),
+            defaults: Defaults::new(defaults),
             // What it has is not its own: neither to be changed nor to be closed.
             has_base: true,
             executor: Arc::new(ThreadPool::new(MAX_WORKERS)),
@@ -201,12 +210,12 @@ impl Session {
             return false;
         }
         let mut defaults = self.defaults.lock();
-        let mut updated = update.over(&defaults).settle();
+        let mut updated = update.over(&defaults.options).settle();
         if update.retry == Some(None) {
             updated.retry = None;
         }
         let updated = Arc::new(updated);
-        let before = mem::replace(&mut *defaults, updated);
+        let before = mem::replace(&mut defaults.options, updated);
         drop(defaults);
         // With the old defaults may go a hook of the user's, whose drop function may come back here.
         drop(before);
@@ -218,12 +227,12 @@ impl Session {
         if self.has_base {
             return false;
         }
-        let mut mounts = self.mounts.lock();
-        let mut changed = mounts.as_deref().cloned().unwrap_or_default();
+        let mut defaults = self.defaults.lock();
+        let mut changed = defaults.mounts.as_deref().cloned().unwrap_or_default();
         let gone = changed.set(prefix, adapter);
         let changed = (!changed.is_empty()).then(|| Arc::new(changed));
-        let before = mem::replace(&mut *mounts, changed);
-        drop(mounts);
+        let before = mem::replace(&mut defaults.mounts, changed);
+        drop(defaults);
         // With the adapter may go user data, whose drop function may come back here.
         drop((before, gone));
         true
@@ -248,7 +257,7 @@ impl Session {
                 queued => queued,
             },
         };
-        let defaults = self.defaults.lock().clone();
+        let Defaults { options: defaults, mounts } = self.defaults.lock().clone();
         let mut request = Request {
             owner: self.clone(),
             method,
@@ -256,15 +265,15 @@ impl Session {
             defaults,
             options,
             environment: Environment::snapshot(),
-            mounts: self.mounts.lock().clone(),
             ends_at: None,
-            queue_ends_at: None,
-            queued,
+            seldom: None,
         };
         let (after, waits, priority) = request.times_and_priority();
         let from_now = |after: Option<Duration>| after.and_then(|after| Instant::now().checked_add(after));
-        (request.ends_at, request.queue_ends_at) = (from_now(after), from_now(waits));
-        let times = [request.ends_at, request.queue_ends_at];
+        let (ends_at, queue_ends_at) = (from_now(after), from_now(waits));
+        request.ends_at = ends_at;
+        request.seldom = Seldom { mounts, queue_ends_at, queued }.boxed();
+        let times = [ends_at, queue_ends_at];
         let enter = |future: &Arc<RequestFuture>| self.enter(future, times);
         let future =
             Future::new(request, self.executor.id(), user_data, enter).ok_or(SubmitError::Shutdown)?;
@@ -389,7 +398,7 @@ impl Session {
         if !self.has_base {
             self.shared.adapter.close_idle();
             // Nothing is submitted any more: who else has the adapters keeps them.
-            let mounts = self.mounts.lock().take();
+            let mounts = self.defaults.lock().mounts.take();
             drop(mounts);
         }
     }

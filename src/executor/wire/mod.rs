@@ -196,9 +196,7 @@ mod tests {
             options: Some(Arc::new(options)),
             environment: Environment::snapshot(),
             ends_at: Some(Instant::now() + Duration::from_secs(60)),
-            mounts: None,
-            queue_ends_at: None,
-            queued: None,
+            seldom: None,
         };
         encode_task(NAME, &request, false).unwrap_or_else(|error| panic!("{error}")).message
     }

@@ -155,7 +155,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         environment: request.environment.as_deref().map(Cow::Borrowed),
         mounts,
         deadline: request.ends_at.map(|at| at.saturating_duration_since(Instant::now())),
-        queue: request.queue_ends_at.map(|at| at.saturating_duration_since(Instant::now())),
+        queue: request.queue_ends_at().map(|at| at.saturating_duration_since(Instant::now())),
         directory: None,
         // What other hosts have given is a secret of theirs. A URL that does not parse is the outcome's affair.
         cookies: cookies_of(request),
@@ -180,7 +180,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
 
 /// What its session has mounted. An error where its own URL goes by an adapter that stays here.
 fn name_mounts(request: &Request) -> Result<Vec<MountMessage>, Error> {
-    let Some(mounts) = &request.mounts else { return Ok(Vec::new()) };
+    let Some(mounts) = request.mounts() else { return Ok(Vec::new()) };
     let own = request.parse_url().ok();
     let own = own.as_ref().and_then(|url| mounts.find(url));
     let name = |(prefix, adapter): (&Prefix, &AnyAdapter)| {

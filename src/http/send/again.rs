@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{LONGEST_CHALLENGE, Round, Transfer, leave};
+use super::{LONGEST_CHALLENGE, Plan, Round, Transfer, leave};
 use crate::future::waiting::Waiting;
 use crate::http::hop::Hop;
 use crate::http::pool::Place;
@@ -54,6 +54,7 @@ impl Transfer {
         hop: &Hop,
         is_keyed: bool,
         place: Option<Arc<Place>>,
+        plan: &Plan,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
         // What failed because of the end tells in which step that came.
@@ -67,15 +68,15 @@ impl Transfer {
                 Some(None)
             } else {
                 let cause = if failure.sent { Cause::Read } else { Cause::Connect };
-                let retry = round.retry.clone().filter(|retry| {
+                let retry = plan.retry.as_deref().filter(|retry| {
                     failure.may_pass()
                         && round.tries.has(cause)
                         && self.may_repeat(hop, is_keyed, failure.sent, Some(retry))
                 });
-                retry.and_then(|retry| self.pay(&retry, cause, None, &mut round.tries)).map(Some)
+                retry.and_then(|retry| self.pay(retry, cause, None, &mut round.tries)).map(Some)
             };
         let reused = failure.reused;
-        let error = match (failure.error.kind(), round.course.forward()) {
+        let error = match (failure.error.kind(), plan.course.forward()) {
             (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
             _ => failure.error,
         };
@@ -92,12 +93,13 @@ impl Transfer {
     /// The response, unless its status is to be tried again: None.
     pub(super) fn judge_status(
         &self,
-        retry: &Retry,
         response: Arc<Response>,
         hop: &Hop,
         is_keyed: bool,
+        plan: &Plan,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
+        let Some(retry) = &plan.retry else { return Ok(Some(response)) };
         let status = response.status();
         // Who only says when is not at fault when nobody comes any more.
         let says_when =
@@ -111,7 +113,7 @@ impl Transfer {
                 return Ok(Some(response));
             }
             self.set_aside(&response, round.length)?;
-            let (attempts, peer) = (round.tries.made + 1, round.course.peer(&hop.url));
+            let (attempts, peer) = (round.tries.made + 1, plan.course.peer(&hop.url));
             let s = if attempts == 1 { "" } else { "s" };
             let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
             return Err(Error::new(ErrorKind::Retry, text).at(hop.url.as_str()).with_response(response));

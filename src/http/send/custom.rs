@@ -156,6 +156,7 @@ impl<'t> Through<'t> {
     }
 
     /// Over the connections of another adapter, once.
+    #[cold]
     fn over(&self, prepared: &mut Prepared<'_>, adapter: &Adapter) -> Result<Arc<Response>, Failure> {
         let Through { transfer, hop, outgoing, .. } = *self;
         let control = &transfer.control;

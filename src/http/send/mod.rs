@@ -33,7 +33,6 @@ use crate::http::retry::{Last, Pause, Tries};
 use crate::http::route::{Route, Via};
 use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
-use crate::http::turns::Permit;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
 use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
@@ -51,7 +50,7 @@ pub struct Sending {
     /// None until all of the request was looked at.
     hop: Option<Hop>,
     /// None until it is planned where the hop goes.
-    round: Option<Round>,
+    round: Option<(Plan, Round)>,
     patience: Patience,
 }
 
@@ -102,7 +101,7 @@ impl Sending {
             None => hop.insert(transfer.first()?),
         };
         loop {
-            let planned = match round {
+            let (plan, planned) = match round {
                 Some(planned) => planned,
                 None => round.insert(transfer.plan(hop)?),
             };
@@ -114,7 +113,7 @@ impl Sending {
                 }
                 Pausing::Over(Some(response)) => response,
                 Pausing::Over(None) => {
-                    if let Some(waiting) = transfer.turn(hop, planned)? {
+                    if let Some(waiting) = transfer.turn(hop, plan, planned)? {
                         patience.begin(Instant::now(), &transfer.control);
                         patience.check(&transfer.control, hop.url.authority())?;
                         planned.has_waited = true;
@@ -127,8 +126,8 @@ impl Sending {
                     if !begin() {
                         return Err(Error::cancelled());
                     }
-                    transfer.request.queued = None;
-                    let Some(response) = transfer.send(hop, meter, planned)? else { continue };
+                    transfer.request.has_begun();
+                    let Some(response) = transfer.send(hop, meter, plan, planned)? else { continue };
                     response
                 }
             };
@@ -205,11 +204,21 @@ impl Course {
     }
 }
 
-/// One hop between its first sending and its response.
-struct Round {
+/// What one sending goes by.
+enum Means<'a> {
+    Http(&'a Adapter, &'a Arc<Route>),
+    Custom(&'a Arc<dyn BaseAdapter>, Through<'a>),
+}
+
+/// What holds for a hop, as it was when the request was submitted.
+struct Plan {
     course: Course,
     /// What says when to try again.
     retry: Option<Arc<Retry>>,
+}
+
+/// One hop between its first sending and its response.
+struct Round {
     asked: Asked,
     admission: Admission,
     /// For that.
@@ -300,24 +309,24 @@ impl Transfer {
     }
 
     /// Where the hop goes.
-    fn plan(&self, hop: &Hop) -> Result<Round, Error> {
-        let course = match self.request.adapter_for(&hop.url) {
+    fn plan(&self, hop: &Hop) -> Result<(Plan, Round), Error> {
+        let mounted = match self.request.adapter_for(&hop.url) {
             None if !hop.url.is_http() => return Err(hop.url.no_adapter()),
-            None => Course::Http(None, self.route(&hop.url, &hop.credentials)?),
-            Some(AnyAdapter::Http(adapter)) => {
-                Course::Http(Some(adapter.clone()), self.route(&hop.url, &hop.credentials)?)
-            }
-            Some(AnyAdapter::Custom(adapter)) => Course::Custom(adapter.clone()),
+            None => Ok(None),
+            Some(AnyAdapter::Http(adapter)) => Ok(Some(adapter.clone())),
+            Some(AnyAdapter::Custom(adapter)) => Err(adapter.clone()),
+        };
+        let course = match mounted {
+            Ok(mounted) => Course::Http(mounted, self.route(&hop.url, &hop.credentials)?),
+            Err(custom) => Course::Custom(custom),
         };
         let of_adapter = || course.http(self).and_then(|(adapter, _)| adapter.retry.clone());
         let retry = self.settings.retry.clone().flatten().or_else(of_adapter);
         if let Some(share) = retry.as_ref().and_then(|retry| retry.share) {
             self.request.owner.shared().bucket.add(share);
         }
-        Ok(Round {
-            course,
+        let round = Round {
             tries: Tries::new(retry.as_deref()),
-            retry,
             asked: Asked::default(),
             admission: Admission::default(),
             has_waited: false,
@@ -326,15 +335,16 @@ impl Transfer {
             length: None,
             fresh: false,
             started: None,
-        })
+        };
+        Ok((Plan { course, retry }, round))
     }
 
     /// None: it is the hop's turn.
-    fn turn(&self, hop: &Hop, round: &mut Round) -> Result<Option<Arc<Waiting>>, Error> {
+    fn turn(&self, hop: &Hop, plan: &Plan, round: &mut Round) -> Result<Option<Arc<Waiting>>, Error> {
         if let Some(place) = round.kept.take().and_then(|place| place.take()) {
             round.admission.place = place;
         }
-        match round.course.http(self) {
+        match plan.course.http(self) {
             Some((adapter, route)) => adapter.admit(&mut round.admission, &hop.url, route, &self.control),
             None => Ok(None),
         }
@@ -345,9 +355,10 @@ impl Transfer {
         &self,
         hop: &mut Hop,
         meter: &mut Meter,
+        plan: &Plan,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
-        let (response, place) = match self.exchange(hop, meter, round)? {
+        let (response, place) = match self.exchange(hop, meter, plan, round)? {
             Exchanged::Settled(response) => return Ok(response),
             Exchanged::Asked(response, place) => (response, place),
         };
@@ -365,22 +376,32 @@ impl Transfer {
     }
 
     /// One request and its answer, of which it is said what becomes of it.
-    fn exchange(&self, hop: &Hop, meter: &mut Meter, round: &mut Round) -> Result<Exchanged, Error> {
+    fn exchange(
+        &self,
+        hop: &Hop,
+        meter: &mut Meter,
+        plan: &Plan,
+        round: &mut Round,
+    ) -> Result<Exchanged, Error> {
         hop.payload.rewind(&self.control)?;
         // What a redirect leads to is asked anew; at first a nonce from an earlier request will do.
         let knows_nonce = hop.redirects == 0 || round.asked.by_server > 0;
         let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
-        let through = Through::new(self, hop, &outgoing, meter);
-        let composed = self.compose(hop, &outgoing, &round.course, knows_nonce)?;
+        let means = match &plan.course {
+            Course::Custom(adapter) => Means::Custom(adapter, Through::new(self, hop, &outgoing, meter)),
+            Course::Http(mounted, route) => {
+                Means::Http(mounted.as_ref().unwrap_or(&self.request.owner.shared().adapter), route)
+            }
+        };
+        let composed = self.compose(hop, &outgoing, &plan.course, knows_nonce)?;
         let started = *round.started.get_or_insert_with(Instant::now);
-        let place = self.may_go_on(hop, &round.course).then(Arc::default);
+        let place = self.may_go_on(hop, &plan.course).then(Arc::default);
         hop.attempts.set(hop.attempts.get() + 1);
         let admission = mem::take(&mut round.admission);
         let is_keyed = composed.is_keyed;
-        let heard = match &round.course {
-            Course::Custom(adapter) => self.send_by(adapter, composed, &through, started),
-            Course::Http(mounted, route) => {
-                let adapter = mounted.as_ref().unwrap_or(&self.request.owner.shared().adapter);
+        let heard = match &means {
+            Means::Custom(adapter, through) => self.send_by(adapter, composed, through, started),
+            Means::Http(adapter, route) => {
                 let attempt = Attempt { hop, meter, adapter, route, fresh: round.fresh };
                 self.send_over(attempt, composed, admission, place.clone(), started)
             }
@@ -388,23 +409,20 @@ impl Transfer {
         let Heard { response, prepared, length } = match heard {
             Ok(heard) => heard,
             Err(failure) => {
-                return self.failed(failure, hop, is_keyed, place, round).map(Exchanged::Settled);
+                return self.failed(failure, hop, is_keyed, place, plan, round).map(Exchanged::Settled);
             }
         };
         round.length = length;
         for value in response.head().all_octets("Set-Cookie") {
             self.request.owner.shared().jar.set(&hop.cookie_url(), value);
         }
-        if self.is_asked(hop, round, prepared, &response)? {
+        if self.is_asked(hop, &plan.course, round, prepared, &response)? {
             return Ok(Exchanged::Asked(response, place));
         }
         if let Some(place) = place {
             place.give_back();
         }
-        match round.retry.clone() {
-            Some(retry) => self.judge_status(&retry, response, hop, is_keyed, round).map(Exchanged::Settled),
-            None => Ok(Exchanged::Settled(Some(response))),
-        }
+        self.judge_status(response, hop, is_keyed, plan, round).map(Exchanged::Settled)
     }
 
     /// Whether the hop may have to be sent again within its turn, so that the connection is kept for it.
@@ -455,11 +473,12 @@ impl Transfer {
     fn is_asked(
         &self,
         hop: &Hop,
+        course: &Course,
         round: &mut Round,
         prepared: Option<Box<Prepared<'_>>>,
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
-        let Round { asked, course, tries, .. } = round;
+        let Round { asked, tries, .. } = round;
         let attempts = tries.made + 1;
         let session = self.request.owner.shared();
         let hashable = || hop.payload.is_hashable();
@@ -672,7 +691,7 @@ impl Transfer {
         let mut unsent = None;
         // What is short is sent at once: that is the better time.
         let is_long = hop.payload.length().is_none_or(|length| length > LONG_BODY);
-        let has_sent = |lease: &mut Lease| lease.permit.as_mut().map_or((), Permit::sent);
+        let has_sent = |lease: &mut Lease| lease.permit.as_mut().map_or((), |permit| permit.sent());
         if is_long {
             has_sent(&mut lease);
         }
@@ -774,6 +793,7 @@ impl Transfer {
     }
 
     /// Where the hop goes.
+    #[inline(always)]
     fn route(&self, url: &Url, credentials: &Credentials) -> Result<Arc<Route>, Error> {
         let secure = url.scheme() == Scheme::Https;
         let trusted = self.environment();
