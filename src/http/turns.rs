@@ -63,11 +63,14 @@ struct State {
     tokens: Option<Tokens>,
     /// Those in flight, where others may wait for them.
     holders: Vec<(u64, Weak<Control>)>,
-    line: BTreeMap<Rank, (Option<Box<Permit>>, Arc<InLine<Box<Permit>>>)>,
+    line: BTreeMap<Rank, Stander>,
     numbers: u64,
     /// Goes off when the first in line can pay.
     alarm: Option<(Instant, Alarm)>,
 }
+
+/// One in line, and the permit that it has already, where it pays for one more sending.
+type Stander = (Option<Box<Permit>>, Arc<InLine<Box<Permit>>>);
 
 /// What sendings are paid with.
 #[derive(Debug)]
