@@ -15,7 +15,7 @@ pub fn link(data: &[u8]) {
         if let Some(url) = &found {
             assert!(header.contains(&format!("<{url}>")), "{url}");
         }
-        if rel == "fuzz:first" || rel == "fuzz-rel" {
+        if rel == "fuzz:first" || rel.eq_ignore_ascii_case("fuzz-rel") {
             return;
         }
         let longer = format!("<fuzz:first>; rel=\"fuzz-rel\", {header}");

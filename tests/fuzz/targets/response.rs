@@ -58,7 +58,7 @@ struct Said {
 }
 
 /// More of a body is not looked at: little can be decoded to very much.
-const MOST: u64 = 1024 * 1024;
+const MOST: u64 = 32 * 1024;
 
 /// What a connection and its response take, however little arrives: the head's buffer at its largest, copies of a head,
 /// and a read ahead.
@@ -273,7 +273,7 @@ pub fn response(data: &[u8]) {
     // Byte by byte nothing is received that is not needed.
     let bytewise = run(Reading::Pieces(1 + usize::from(*pieces)), &mut sent.chunks(1));
     let at_once = run(Reading::Whole, &mut std::iter::once(sent));
-    let in_pieces = run(Reading::Pieces(1 << 16), &mut cut(sent, *pieces));
+    let in_pieces = run(Reading::Pieces(8 * 1024), &mut cut(sent, *pieces));
     let small = run(Reading::Pieces(1 + usize::from(*pieces % 7)), &mut std::iter::once(sent));
     for (other, what) in [(&in_pieces, "in pieces"), (&small, "by a small buffer"), (&at_once, "at once")] {
         is_same(&bytewise, other, what);

@@ -22,7 +22,10 @@ pub enum Ending {
 
 struct Played {
     descriptor: RawFd,
-    pieces: VecDeque<Vec<u8>>,
+    sent: Vec<u8>,
+    received: usize,
+    /// Where the pieces end that have not been received as a whole.
+    ends: VecDeque<usize>,
     ending: Ending,
 }
 
@@ -39,7 +42,13 @@ pub struct Peer(RawFd);
 pub fn play() -> (OwnedFd, Peer) {
     let descriptor = NOTHING.with(|file| file.try_clone()).map(OwnedFd::from).expect("a descriptor");
     let number = descriptor.as_raw_fd();
-    let played = Played { descriptor: number, pieces: VecDeque::new(), ending: Ending::Silence };
+    let played = Played {
+        descriptor: number,
+        sent: Vec::new(),
+        received: 0,
+        ends: VecDeque::new(),
+        ending: Ending::Silence,
+    };
     PLAYED.with_borrow_mut(|all| all.push(played));
     (descriptor, Peer(number))
 }
@@ -53,14 +62,17 @@ impl Peer {
     /// Lets these bytes arrive, each piece by itself.
     pub fn send<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>, ending: Ending) {
         with(self.0, |played| {
-            played.pieces.extend(pieces.filter(|piece| !piece.is_empty()).map(<[u8]>::to_vec));
+            for piece in pieces.filter(|piece| !piece.is_empty()) {
+                played.sent.extend_from_slice(piece);
+                played.ends.push_back(played.sent.len());
+            }
             played.ending = ending;
         });
     }
 
     /// How many bytes nobody has received yet.
     pub fn unread(&self) -> usize {
-        with(self.0, |played| played.pieces.iter().map(Vec::len).sum()).unwrap_or(0)
+        with(self.0, |played| played.sent.len() - played.received).unwrap_or(0)
     }
 }
 
@@ -73,22 +85,22 @@ impl Drop for Peer {
 impl Played {
     /// As recv(2) would have it: at most one piece. The error is the system's number for it.
     fn receive(&mut self, buffer: &mut [MaybeUninit<u8>], flags: c_int) -> Result<usize, c_int> {
-        let Some(piece) = self.pieces.front_mut() else {
+        let Some(end) = self.ends.front().copied() else {
             return match self.ending {
                 Ending::Closed => Ok(0),
                 Ending::Reset => Err(libc::ECONNRESET),
                 Ending::Silence => Err(libc::EAGAIN),
             };
         };
+        let piece = &self.sent[self.received..end];
         let count = piece.len().min(buffer.len());
         for (place, byte) in buffer.iter_mut().zip(&piece[..count]) {
             place.write(*byte);
         }
         if flags & libc::MSG_PEEK == 0 {
-            if count == piece.len() {
-                self.pieces.pop_front();
-            } else {
-                piece.drain(..count);
+            self.received += count;
+            if self.received == end {
+                self.ends.pop_front();
             }
         }
         Ok(count)
