@@ -199,14 +199,23 @@ struct List<'a> {
 impl List<'_> {
     /// The place of a response, behind those of its history.
     fn add(&mut self, response: &Arc<Response>) -> u32 {
-        if let Some(at) = self.place(response) {
-            return at;
+        // Of those that are not known yet: how many of its history are.
+        let mut open = vec![(response, 0)];
+        while let Some((response, known)) = open.last_mut() {
+            let next = response.history().get(*known);
+            *known += 1;
+            match next {
+                Some(hop) if self.place(hop).is_none() => open.push((hop, 0)),
+                Some(_) => {}
+                None => {
+                    if self.place(response).is_none() {
+                        self.known.push(Arc::clone(response));
+                    }
+                    open.pop();
+                }
+            }
         }
-        for hop in response.history() {
-            self.add(hop);
-        }
-        self.known.push(response.clone());
-        self.known.len() as u32 - 1
+        self.place(response).unwrap_or_default()
     }
 
     fn place(&self, response: &Arc<Response>) -> Option<u32> {
