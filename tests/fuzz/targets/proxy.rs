@@ -52,7 +52,7 @@ pub fn proxy(data: &[u8]) {
         if reversed.join(",").trim() != "*" {
             assert_eq!(with(reversed.join(",")), outcome, "in another order");
             assert_eq!(with(entries.join(" ,\t")), outcome, "with spaces");
-            assert_eq!(with(format!("{list},other.invalid:1,,192.0.2.77/32")), outcome, "with others");
+            assert_eq!(with(format!("{list},other.invalid:1,,")), outcome, "with others");
             assert_eq!(with(list.to_ascii_uppercase()), outcome, "in capitals");
         }
         // A zone is no part of an address there, and a comma parts entries.
