@@ -30,8 +30,10 @@ pub use response::response;
 pub use text::text;
 pub use url::url;
 
+type Target = fn(&[u8]);
+
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, fn(&[u8])); 11] = [
+pub const ALL: [(&str, Target); 11] = [
     ("challenge", challenge),
     ("cookies", cookies),
     ("handshake", handshake),
