@@ -370,8 +370,11 @@ impl RawBody {
             }
             Framing::Chunked(Chunks { state: ChunkState::Data { left } }) => {
                 *left -= count as u64;
-                if *left == 0 {
-                    self.take_buffered_framing()?;
+                // What came before something malformed is delivered, whatever arrived along with it.
+                if *left == 0
+                    && let Err(error) = self.take_buffered_framing()
+                {
+                    self.failure = Some(error);
                 }
             }
             _ => {}
@@ -461,7 +464,16 @@ impl Read for RawBody {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::http::adapter::AdapterSettings;
+    use crate::http::channel::Channel;
+    use crate::http::pool::{Pool, Turn};
+    use crate::http::route::Via;
+    use crate::http::socket::Socket;
 
     /// The data of a chunked body that comes in pieces of this size, and whether it ended, and cleanly.
     fn decoded(body: &[u8], piece: usize) -> Result<(Vec<u8>, Option<bool>), String> {
@@ -511,6 +523,40 @@ mod tests {
         is_decoded("5 \t; a=\"b\"\r\nhello\r\n0 \r\n\r\n", "hello", Some(true));
         let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(CHUNK_LINE));
         assert!(decoded(long.as_bytes(), 1000).unwrap_err().contains("16 KB"));
+    }
+
+    /// A body whose server has sent all of this, and closed.
+    fn received(framing: Framing, sent: &[u8]) -> RawBody {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        theirs.write_all(sent).expect("room for a few bytes");
+        drop(theirs);
+        let connection = Connection::new(Channel::new(Socket::from(OwnedFd::from(ours))));
+        let settings = AdapterSettings { pool_connections: 1, pool_maxsize: 1, ..AdapterSettings::default() };
+        let route = Arc::new(Route {
+            secure: false,
+            host: "h".into(),
+            port: 80,
+            via: Via::Direct,
+            tls: None,
+            login: None,
+        });
+        let (_, lease) = Pool::new(settings).take(Turn::Free, &route, true);
+        let in_use = InUse::new((Box::new(connection), lease), None, Arc::default(), (None, None), false);
+        RawBody::new(in_use, framing, true)
+    }
+
+    #[test]
+    fn what_comes_before_a_malformed_chunk_is_delivered_first() {
+        for sent in [&b"5\r\nhello\r\nx\r\n"[..], b"5\r\nhello!\r\n"] {
+            let mut body = received(Framing::chunked(), sent);
+            let mut buffer = [0; 100];
+            assert_eq!(body.read(&mut buffer).expect("data"), 5);
+            assert_eq!(buffer[..5], *b"hello");
+            for _ in 0..2 {
+                let error = Error::from_io(body.read(&mut buffer).expect_err("malformed")).expect("ours");
+                assert_eq!(error.kind(), ErrorKind::ChunkedEncoding);
+            }
+        }
     }
 
     #[test]

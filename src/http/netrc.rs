@@ -85,7 +85,7 @@ fn candidates(netrc: Option<&OsStr>, home: Option<&OsStr>) -> Vec<PathBuf> {
 
 /// Login and password for a host: its own entry, or else the default one. As in requests the account stands in
 /// for a login that is missing, and a file that does not parse holds nothing.
-fn lookup(contents: &str, host: &str) -> Option<(String, String)> {
+pub fn lookup(contents: &str, host: &str) -> Option<(String, String)> {
     let contents = contents.strip_prefix('\u{feff}').unwrap_or(contents);
     // Python reads text with universal line ends.
     let contents = contents.replace("\r\n", "\n").replace('\r', "\n");

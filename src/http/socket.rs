@@ -506,7 +506,7 @@ impl Socket {
         {
             set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
         }
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) })
+        Ok(descriptor.into())
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -530,7 +530,14 @@ impl Socket {
             std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        Ok(Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) })
+        Ok(descriptor.into())
+    }
+}
+
+/// A stream socket that is connected and blocks.
+impl From<OwnedFd> for Socket {
+    fn from(descriptor: OwnedFd) -> Socket {
+        Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) }
     }
 }
 

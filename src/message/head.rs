@@ -51,7 +51,7 @@ impl Head {
         Head::parse(raw.as_ref(), |line| {
             let after = |at: usize| {
                 let space = at + memchr(b' ', &line[at..])?;
-                Some(space + line[space..].iter().take_while(|byte| **byte == b' ').count())
+                Some(space + line[space..].iter().take_while(|byte| matches!(byte, b' ' | b'\r' | 0)).count())
             };
             (after(0).and_then(after).unwrap_or(line.len()), line.len())
         })
@@ -95,7 +95,7 @@ impl Head {
             } else if let Some(colon) = line.iter().position(|byte| !TOKEN[usize::from(*byte)]) {
                 if line[colon] == b':' && colon > 0 {
                     let value = &line[colon + 1..];
-                    let lead = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+                    let lead = value.iter().take_while(|byte| is_space(**byte)).count();
                     let start = at + colon + 1 + lead;
                     fields.push(Field {
                         name: range(at, at + colon),
@@ -221,8 +221,15 @@ impl Head {
     }
 }
 
+/// What is no part of a value at its ends: white space, and what becomes a space inside of it.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | 0)
+}
+
 fn trim_end(mut line: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t' | b'\r'] = line {
+    while let [rest @ .., last] = line
+        && is_space(*last)
+    {
         line = rest;
     }
     line
@@ -357,8 +364,21 @@ mod tests {
             (b"A: b\r\r\n", "b"),
             (b"A:\t b: c \t\r\n", "b: c"),
             (b"A: \xe9\r\n", "\u{e9}"),
+            // What becomes a space is none of the value at its ends.
+            (b"A: \0 \rb\0 \0\r\n", "b"),
+            (b"A: \0\r\n", ""),
         ] {
             assert_eq!(fields(line), [("A".into(), value.into())], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_made_of_a_head_is_the_same() {
+        for raw in ["HTTP/1.1 200 \0 \r x\0\r\nA: \0 b\0\r\n\r\n", "HTTP/1.1 200 \t\r\nA:\0\r\n\r\n"] {
+            let head = Head::of_response(raw);
+            let again = Head::of_response(head.lines(&format!("HTTP/1.1 200 {}", head.word().as_str())));
+            assert_eq!(again.word(), head.word(), "{raw:?}");
+            assert!(again.iter().eq(head.iter()), "{raw:?}");
         }
     }
 

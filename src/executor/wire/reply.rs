@@ -199,14 +199,23 @@ struct List<'a> {
 impl List<'_> {
     /// The place of a response, behind those of its history.
     fn add(&mut self, response: &Arc<Response>) -> u32 {
-        if let Some(at) = self.place(response) {
-            return at;
+        // Of those that are not known yet: how many of its history are.
+        let mut open = vec![(response, 0)];
+        while let Some((response, known)) = open.last_mut() {
+            let next = response.history().get(*known);
+            *known += 1;
+            match next {
+                Some(hop) if self.place(hop).is_none() => open.push((hop, 0)),
+                Some(_) => {}
+                None => {
+                    if self.place(response).is_none() {
+                        self.known.push(Arc::clone(response));
+                    }
+                    open.pop();
+                }
+            }
         }
-        for hop in response.history() {
-            self.add(hop);
-        }
-        self.known.push(response.clone());
-        self.known.len() as u32 - 1
+        self.place(response).unwrap_or_default()
     }
 
     fn place(&self, response: &Arc<Response>) -> Option<u32> {
@@ -312,6 +321,13 @@ impl<'a> Reply<'a> {
             fits &= response.history.iter().all(|hop| (*hop as usize) < at);
             fits &= (100..1000).contains(&response.status);
             fits &= is_last || !matches!(response.content, Content::WholeFollows | Content::RestFollows);
+            fits &= match response.content {
+                Content::Nothing => true,
+                Content::Whole(_) | Content::WholeFollows => response.state == BodyState::Kept,
+                Content::Rest(..) | Content::RestFollows => {
+                    matches!(response.state, BodyState::Untouched | BodyState::Partial)
+                }
+            };
         }
         if !fits {
             return Err(Malformed);
@@ -452,5 +468,49 @@ pub fn body_of(request: &Request) -> SentBody {
         Some(BodySource::Bytes(bytes)) => Some(bytes.clone()),
         Some(BodySource::Borrowed(bytes)) => Some(bytes.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(state: BodyState, content: Content<'_>) -> Vec<u8> {
+        let response = ResponseMessage {
+            status: 200,
+            head: Cow::Borrowed(b"HTTP/1.1 200 OK\r\n"),
+            url: Cow::Borrowed("http://h/"),
+            request_head: Cow::Borrowed(b""),
+            request_body: SentMessage::Nothing,
+            elapsed: Duration::ZERO,
+            history: Vec::new(),
+            state,
+            content,
+            delivered: 0,
+            line: Cow::Borrowed(b""),
+            after_return: false,
+            failure: None,
+            encoding: None,
+            extras: Vec::new(),
+        };
+        let (name, responses) = (TaskName::of(1), vec![response]);
+        let message = ReplyMessage { name, responses, outcome: Ok(0), cookies: Vec::new() };
+        seal(Kind::Reply, &message, 0).unwrap_or_else(|_| panic!("plain text can be sent"))
+    }
+
+    #[test]
+    fn the_content_of_a_response_is_what_its_state_says() {
+        use BodyState::*;
+        let fits = |state, content| Reply::decode(&reply(state, content)).is_ok();
+        for state in [Untouched, Partial, Consumed, Kept, Closed] {
+            assert!(fits(state, Content::Nothing), "{state:?}");
+            let bytes = || Cow::Borrowed(&b"body"[..]);
+            for content in [Content::Whole(bytes()), Content::WholeFollows] {
+                assert_eq!(fits(state, content), state == Kept, "{state:?}");
+            }
+            for content in [Content::Rest(bytes(), None), Content::RestFollows] {
+                assert_eq!(fits(state, content), matches!(state, Untouched | Partial), "{state:?}");
+            }
+        }
     }
 }

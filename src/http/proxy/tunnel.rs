@@ -225,6 +225,11 @@ fn read_head<S: Read>(stream: &mut S, allowed: usize) -> Result<Vec<u8>, Handsha
         if head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n") {
             return Ok(head);
         }
+        // A head that ends before it can be an answer: waiting for more of it would be in vain.
+        let is_over = |end: &[u8]| head.windows(end.len()).any(|bytes| bytes == end);
+        if head.len() <= SHORTEST_HEAD && (is_over(b"\n\n") || is_over(b"\n\r\n")) {
+            return refused(NO_HTTP);
+        }
     }
 }
 
@@ -501,6 +506,9 @@ mod tests {
             b"HTTP/1.x 200 OK\r\n\r\n",
             b"HTTP/1.10 200 OK\r\n\r\n",
             b"HTTP/1.\r\n\r\n\r\n\r\n\r\n",
+            // Over before it can be an answer, and then silence.
+            b"HTTP/1.0\n\ntext",
+            b"HTTP/1.1 2\r\n\r\n",
         ] {
             assert_eq!(told(answer), NO_HTTP, "{}", answer.escape_ascii());
         }

@@ -103,11 +103,11 @@ impl Document {
     /// Bytes that the charset does not know become U+FFFD, as in requests: inside a string they do no harm,
     /// elsewhere they are errors.
     pub fn parse(bytes: &[u8], charset: Option<&str>) -> Result<Document, Failure> {
-        let text = match charset {
-            Some(name) => Cow::Owned(crate::message::text::decode(bytes, Some(name))?),
-            None => unicode(bytes)?,
-        };
-        Document::parse_text(&text)
+        match charset {
+            Some(name) => Document::parse_text(&crate::message::text::decode(bytes, Some(name))?),
+            // A mark has been taken off, and there is no more than one.
+            None => Document::parse_unmarked(&unicode(bytes)?, &|| true),
+        }
     }
 
     /// Parses a text that is decoded already. A byte order mark before it is skipped.
@@ -117,7 +117,10 @@ impl Document {
 
     /// The same, as long as `go_on`, which is asked now and then.
     pub fn parse_text_while(text: &str, go_on: &dyn Fn() -> bool) -> Result<Document, Failure> {
-        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+        Document::parse_unmarked(text.strip_prefix('\u{FEFF}').unwrap_or(text), go_on)
+    }
+
+    fn parse_unmarked(text: &str, go_on: &dyn Fn() -> bool) -> Result<Document, Failure> {
         Parser::new(text, go_on).and_then(Parser::document).map_err(|fault| match fault {
             Fault::Syntax(offset, message) => Failure::Syntax(ParseError::at(text, offset, message)),
             Fault::OutOfMemory => Failure::OutOfMemory,
@@ -703,6 +706,13 @@ mod tests {
                 let document = Document::parse(&bytes, None).unwrap();
                 assert_eq!(document.root().at(0).unwrap().string(), Some("é😀"), "{bytes:?}");
             }
+        }
+        // There is one mark. A second one is a character of the text.
+        let twice = "\u{FEFF}\u{FEFF}[]";
+        for bytes in
+            [twice.as_bytes().to_vec(), utf16(u16::to_le_bytes, twice), utf32(u32::to_be_bytes, twice)]
+        {
+            assert!(Document::parse(&bytes, None).is_err(), "{bytes:?}");
         }
         for bytes in [b"7\0".as_slice(), b"\x007", b"7\0\0\0", b"\0\0\x007", b"7"] {
             assert_eq!(Document::parse(bytes, None).unwrap().root().int(), Some(7), "{bytes:?}");

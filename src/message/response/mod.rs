@@ -40,7 +40,7 @@ pub struct Response {
     request_raw: Vec<u8>,
     request_body: SentBody,
     elapsed: Duration,
-    history: Vec<Arc<Response>>,
+    history: History,
     /// Notified when a reader has put the source back.
     body: Monitor<Body>,
     /// What ends a read that is under way, while there is something to read.
@@ -82,6 +82,22 @@ impl Content {
 }
 
 type Parsed = Result<Document, Error>;
+
+/// The responses before this one.
+struct History(Vec<Arc<Response>>);
+
+/// One after the other. Each response would drop those before it otherwise, and a long chain of them has no end that a
+/// stack could hold.
+impl Drop for History {
+    fn drop(&mut self) {
+        let mut left = mem::take(&mut self.0);
+        while let Some(response) = left.pop() {
+            if let Some(mut response) = Arc::into_inner(response) {
+                left.append(&mut response.history.0);
+            }
+        }
+    }
+}
 
 /// What a text or a document was made of. The content's length is another once the body was given away.
 #[derive(PartialEq, Eq)]
@@ -194,7 +210,7 @@ impl Response {
             request_raw: parts.request_head,
             request_body: parts.request_body,
             elapsed: parts.elapsed,
-            history: parts.history,
+            history: History(parts.history),
             body: Monitor::new(body),
             control: Mutex::new(parts.control),
             content: OnceLock::new(),
@@ -236,7 +252,7 @@ impl Response {
     }
 
     pub fn history(&self) -> &[Arc<Response>] {
-        &self.history
+        &self.history.0
     }
 
     pub fn is_redirect(&self) -> bool {
@@ -502,6 +518,25 @@ mod tests {
         // SAFETY: a text lives as long as the response.
         let before = unsafe { std::slice::from_raw_parts(before.0, before.1) };
         assert_eq!(before, b"{\"a\":\n 1}");
+    }
+
+    #[test]
+    fn a_chain_of_responses_may_be_as_long_as_it_likes() {
+        let mut last = Arc::new(Response::made(302, None, b""));
+        for _ in 0..100_000 {
+            let mut next = Response::made(302, None, b"");
+            next.history.0.push(last);
+            last = Arc::new(next);
+        }
+        let first = {
+            let mut first = &last;
+            while let Some(before) = first.history().first() {
+                first = before;
+            }
+            first.clone()
+        };
+        drop(last);
+        assert_eq!(Arc::strong_count(&first), 1);
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! Every input of the fuzz targets' corpora, through what the targets run: no fault that was found and mended comes back.
+//!
+//! `tests/fuzz/run` is what finds new ones.
+
+use std::fs;
+use std::path::PathBuf;
+
+#[path = "fuzz/targets/mod.rs"]
+mod targets;
+
+fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found: Vec<_> = files
+        .map(|file| file.expect("a file").path())
+        .map(|path| (path.clone(), fs::read(path).expect("a file that can be read")))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn what_was_found_once_is_found_no_more() {
+    let mut found = Vec::new();
+    for (target, run) in targets::ALL {
+        let corpus = corpus(target);
+        assert!(corpus.len() >= 5, "the corpus of {target} has {} inputs", corpus.len());
+        for (path, input) in corpus {
+            if std::panic::catch_unwind(|| run(&input)).is_err() {
+                found.push(format!("tests/fuzz/run {target} {}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// A corpus is for everybody who clones this.
+#[test]
+fn the_corpora_are_small() {
+    for (target, _) in targets::ALL {
+        let corpus = corpus(target);
+        let bytes: usize = corpus.iter().map(|(_, input)| input.len()).sum();
+        assert!(
+            corpus.len() <= 80 && bytes <= 200 * 1024,
+            "{target}: {} inputs, {bytes} bytes",
+            corpus.len()
+        );
+    }
+}
+
+/// Messages have a format that changes: inputs that are no messages any more find nothing. `RF_UPDATE_CORPUS=1` writes
+/// those anew of which this knows what they hold.
+#[test]
+fn the_corpus_of_messages_is_of_this_format() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/message");
+    for (name, input) in targets::message_seeds() {
+        if std::env::var_os("RF_UPDATE_CORPUS").is_some() {
+            fs::write(folder.join(name), &input).expect("the corpus can be written");
+        }
+        let kept = fs::read(folder.join(name)).unwrap_or_default();
+        assert!(
+            targets::is_message(&kept),
+            "{name} is no message of this format: RF_UPDATE_CORPUS=1 writes it anew"
+        );
+    }
+}
