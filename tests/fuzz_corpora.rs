@@ -41,7 +41,7 @@ fn the_corpora_are_small() {
         let corpus = corpus(target);
         let bytes: usize = corpus.iter().map(|(_, input)| input.len()).sum();
         assert!(
-            corpus.len() <= 80 && bytes <= 200 * 1024,
+            corpus.len() <= 64 && bytes <= 200 * 1024,
             "{target}: {} inputs, {bytes} bytes",
             corpus.len()
         );
