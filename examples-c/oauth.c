@@ -53,7 +53,7 @@ static rf_status sign(rf_prepared *prepared, void *user_data) {
 static rf_status renew(rf_prepared *prepared, const rf_response *response, void *user_data) {
   account *account = user_data;
   rf_status status = RF_OK;
-  if (rf_response_status_code(response) != 401 || rf_prepared_attempt(prepared) > 0) return RF_OK;
+  if (rf_response_status_code(response) != 401 || rf_prepared_challenges(prepared) > 0) return RF_OK;
   pthread_mutex_lock(&account->lock);
   if (strcmp(rf_prepared_header(prepared, "Authorization"), account->token) == 0) status = fetch(account);
   pthread_mutex_unlock(&account->lock);

@@ -38,8 +38,9 @@
  *
  *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
  *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
- *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
- *              file system that does not answer is the one thing that may take longer. A time-out counts from the
+ *              functions runs, within 50 ms of its return, as these are never interrupted; the send function of an
+ *              adapter (rf_adapter_new_custom) is not waited for: the future is over, and the function goes on. Closing
+ *              waits for all of them. A file system that does not answer is the one thing that may take longer. A time-out counts from the
  *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
  *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
  *              more second after the deadline; then its process is killed and the future fails with
@@ -166,7 +167,7 @@ typedef enum rf_error_kind {
   RF_ERROR_TOO_MANY_REDIRECTS = 10,
   // The URL has no scheme.
   RF_ERROR_MISSING_SCHEMA = 11,
-  // The URL's scheme is neither http nor https.
+  // The URL's scheme is neither http nor https, and no adapter is mounted for it.
   RF_ERROR_INVALID_SCHEMA = 12,
   // The URL makes no sense.
   RF_ERROR_INVALID_URL = 13,
@@ -289,10 +290,10 @@ typedef rf_status (*rf_prepare_fn)(struct rf_prepared *prepared, void *user_data
 
 // Called on the worker when the head of an answer has arrived, whatever its status, before hooks. RF_OK: it is
 // the response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection
-// with it), is kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on
-// the same connection where that is still open. After 10 times in one hop the answer is the response. A body that
-// cannot be rewound: RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to
-// change it is RF_E_STATE. Both are borrowed for the call.
+// with it), is kept in the history like the 401 that a digest answers (where no redirect led to it), and the hop
+// is composed and sent again, on the same connection where that is still open. After 10 times in one hop the
+// answer is the response. A body that cannot be rewound: RF_ERROR_UNREWINDABLE_BODY. Anything else fails the
+// request. `prepared` is what was sent: to change it is RF_E_STATE. Both are borrowed for the call.
 typedef rf_status (*rf_challenge_fn)(struct rf_prepared *prepared, const struct rf_response *response,
     void *user_data);
 
@@ -503,9 +504,9 @@ rf_status rf_config_set_max_per_host(rf_config *config, size_t requests);
 // RF_E_INVALID: `per_second` is not a number above 0, or `burst` is 0.
 rf_status rf_config_set_rate(rf_config *config, double per_second, uint32_t burst);
 
-// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection.
-// One more is refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit.
-// RF_E_INVALID: 0.
+// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection;
+// one counts until a worker has taken it, also where one is idle. One more is refused by the call that submits
+// it, with RF_E_BUSY, and nothing of it is kept. Default: no limit. RF_E_INVALID: 0.
 rf_status rf_config_set_max_queued(rf_config *config, size_t requests);
 
 // How often a request is tried again, at once, when it cannot connect, or the connection breaks, times out or
@@ -526,9 +527,9 @@ void rf_config_free(rf_config *config);
 rf_status rf_session_new(const rf_config *config, rf_session **out);
 
 // Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
-// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a
-// progress function (json, forms and parts are bodies), or the session has a base session. Requests submitted
-// before are not affected.
+// those there are, and request hooks those, what is not set stays as it was. RF_E_INVALID, and nothing is
+// changed: `defaults` has a body, user data, an output or a progress function (json, forms and parts are bodies),
+// or the session has a base session. Requests submitted before are not affected.
 rf_status rf_session_update(rf_session *session, const rf_options *defaults);
 
 // Submits a request and returns at once. `method` is any HTTP token; it goes out in upper case. `options` may be
@@ -693,8 +694,8 @@ rf_status rf_options_set_deadline(rf_options *options, int64_t total_ms);
 // and with what frames chunks, but without heads and without TLS. No body takes less time than that, and in no
 // time does more go than the limit allows, plus what it allows in 50 ms or 256 bytes. Chunks of a request are
 // small then. A stream is slowed down in its reads. What is held back here is no silence (rf_options_set_timeout)
-// and not slow (rf_options_set_low_speed), but the deadline goes on. The function sets both: 0, 0 takes the
-// session's limits back.
+// and not slow (rf_options_set_low_speed), but the deadline goes on. The function sets both: 0, 0 is no limit,
+// also where the session has one.
 rf_status rf_options_set_speed_limit(rf_options *options, uint64_t send_bytes_per_s,
     uint64_t receive_bytes_per_s);
 
@@ -704,8 +705,8 @@ rf_status rf_options_set_speed_limit(rf_options *options, uint64_t send_bytes_pe
 // server may think before it answers. Only the time counts in which the library waits for the network: not that
 // of your functions, nor that between two reads of a stream, nor what rf_options_set_speed_limit holds back, so
 // that a limit below this speed does no harm. Connecting does not count either. For each redirect and each try
-// anew. A `bytes_per_s` of 0, or RF_FOREVER: any speed will do, which is the default; it takes the session's
-// back. RF_E_INVALID: `for_ms` is 0 or another negative number.
+// anew. A `bytes_per_s` of 0, or a `for_ms` of RF_FOREVER: any speed will do, which is the default, also where
+// the session says otherwise. RF_E_INVALID: `for_ms` is 0 or another negative number.
 rf_status rf_options_set_low_speed(rf_options *options, uint64_t bytes_per_s, int64_t for_ms);
 
 // Whether redirects are followed. Default: true, but for HEAD. To another host go all headers but Host, Cookie
@@ -912,7 +913,8 @@ void rf_retry_free(rf_retry *retry);
 // The method; NULL for NULL.
 const char *rf_prepared_method(const rf_prepared *prepared);
 
-// The URL as it goes out, without fragment and userinfo; NULL for NULL.
+// The URL as it goes out, without fragment and userinfo: percent-encoded, with its host in lower case, a path
+// ("/" where none was given), and the port where one was given, also that of the scheme. NULL for NULL.
 const char *rf_prepared_url(const rf_prepared *prepared);
 
 // The value of a header, its name in any case; repeated ones joined by ", ". NULL: there is none.
@@ -940,15 +942,20 @@ const uint8_t *rf_prepared_body(const rf_prepared *prepared, size_t *length);
 int64_t rf_prepared_body_length(const rf_prepared *prepared);
 
 // Reads the body as it goes out, wherever it comes from, from its start; `*length` 0: its end. It is rewound by
-// itself, after the function and for the next one. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a
-// capacity of 0. RF_FAILED: it cannot be read; return that.
+// itself, after the function and for the next one, not within the function. RF_E_STATE: a reader that cannot be
+// rewound. RF_E_INVALID: a capacity of 0. RF_FAILED: it cannot be read; return that.
 rf_status rf_prepared_read_body(rf_prepared *prepared, uint8_t *buffer, size_t capacity, size_t *length);
 
 // Which hop it is: 0 for the first, one more for each redirect.
 uint32_t rf_prepared_hop(const rf_prepared *prepared);
 
-// How often this hop was sent before, for whatever reason.
+// How often this hop was sent before, for whatever reason: by the library itself when a kept connection had
+// ended, by an rf_retry, for a challenge.
 uint32_t rf_prepared_attempt(const rf_prepared *prepared);
+
+// How often the challenge function had this hop sent again, by RF_AGAIN: for a function that renews something
+// once.
+uint32_t rf_prepared_challenges(const rf_prepared *prepared);
 
 // The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
 // copy, as for rf_hook_session.
@@ -962,8 +969,12 @@ bool rf_prepared_is_stopped(const rf_prepared *prepared);
 // rf_prepared_fail(prepared, "why");`. The future then fails with RF_ERROR_HOOK. RF_E_NULL: `prepared` is NULL.
 rf_status rf_prepared_fail(rf_prepared *prepared, const char *message);
 
-// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind, or it is
-// RF_ERROR_CANCELLED, RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN.
+// The same with another kind, one of rf_error_kind. From an adapter's send function, RF_ERROR_CONNECTION,
+// RF_ERROR_PROXY, RF_ERROR_CONNECT_TIMEOUT and RF_ERROR_READ_TIMEOUT are tried again by an rf_retry, as those of
+// the network are: RF_ERROR_CONNECT_TIMEOUT and RF_ERROR_PROXY as failures before anything was sent, the others
+// as failures after that. From other functions nothing is tried again. RF_E_INVALID: there is no such kind, or it
+// is RF_ERROR_CANCELLED, RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN; a function that returns that fails with
+// RF_ERROR_HOOK and the message.
 rf_status rf_prepared_fail_as(rf_prepared *prepared, int error_kind, const char *message);
 
 // ---- Adapters --------------------------------------------------------------------------------------------
@@ -971,7 +982,7 @@ rf_status rf_prepared_fail_as(rf_prepared *prepared, int error_kind, const char 
 // What sends the requests of a session: requests' HTTPAdapter and Session.mount. A session has an adapter of its own,
 // made of its configuration, for all URLs that no other one is mounted for. An HTTP adapter has a pool of connections,
 // limits for each host and a number of retries; one of your own answers requests as it likes, and may send them through
-// others. Redirects, retries, hooks, cookies and authentication are not the adapter's: they are the same with each.
+// others. Redirects, hooks, cookies, authentication and rf_options_set_retry are the same with each.
 
 // The functions of an adapter of your own.
 typedef struct rf_adapter_ops {
@@ -981,13 +992,17 @@ typedef struct rf_adapter_ops {
   // Answers one request. It is called on the worker for each sending of each hop, when the request is composed
   // and the request hooks have run; with retries once for each attempt. Many threads may be in it at once, with
   // the same user_data. RF_OK: rf_prepared_respond was called. RF_FAILED: rf_prepared_fail or rf_prepared_fail_as
-  // was called, or the last rf_adapter_send said why. RF_OK without a response: RF_ERROR_HOOK. Connect and read
-  // time-outs do not apply.
+  // was called, or the last rf_adapter_send said why. RF_OK without a response: RF_ERROR_HOOK.
+  //
+  // Deadline, rf_options_set_retry, rf_options_set_max_body, outputs and streams are as ever. What belongs to
+  // connections does not apply: connect and read time-outs, limits of speed, progress, and what a configuration
+  // says of its adapter (the pool, limits for each host, rf_config_set_max_retries).
   //
   // It is not interrupted: an abort, the deadline and RF_CLOSE_ABORT end the future at once, whatever it does,
-  // what it returns after that is dropped, and rf_prepared_is_stopped tells it. The worker is its until it
-  // returns; rf_session_close waits for that, whatever its mode, unless it is called from it. It may change the
-  // request, as request hooks may, for what it sends through others.
+  // what it returns after that is dropped, and rf_prepared_is_stopped tells the function so. What it uses has to
+  // be there until it returns, so free that in `drop`, or after the session was closed. The worker is its until
+  // it returns; rf_session_close waits for that, whatever its mode, unless it is called from it. It may change
+  // the request, as request hooks may, for what it sends through others.
   rf_status (*send)(rf_prepared *prepared, void *user_data);
 } rf_adapter_ops;
 
@@ -1016,7 +1031,7 @@ rf_status rf_prepared_respond(rf_prepared *prepared, const rf_response *response
 // Sends, from inside of an adapter's send function, what was prepared through another adapter: once, without
 // redirects, retries, hooks or challenges, and returns when the head of the response has arrived. It may be
 // called several times, with changes in between (rf_prepared_set_header). This thread waits for the turn and the
-// connection of that adapter; that is no part of rf_options_set_queue_timeout. `*response` is yours: free it with
+// connection of that adapter; that is no part of rf_options_set_queue_timeout. `*out` is yours: free it with
 // rf_response_free. RF_FAILED: `*error` says why, and lives until send returns; when send then returns RF_FAILED
 // without having called rf_prepared_fail, that becomes the request's. RF_E_STATE: outside of send; the adapter
 // has this request in hand already.
@@ -1025,16 +1040,16 @@ rf_status rf_adapter_send(rf_adapter *adapter, rf_prepared *prepared, rf_respons
 // Frees an adapter. Sessions that mounted it, and requests on it, keep it. NULL does nothing.
 void rf_adapter_free(rf_adapter *adapter);
 
-// Has the session's URLs below `prefix` go by this adapter, the first one and those that redirects lead to; NULL:
-// what was mounted there is taken away. The longest prefix wins. A prefix is a scheme ("https://"), or a scheme
-// and a host, and then a port and the beginning of a path and query where it has them. Scheme and host are
-// compared in any case, and the host in any way that a URL may write it; what follows them as the URL has it when
-// it is sent. A prefix without a port has that of its scheme, and one without a path ends where the host and the
-// port end: "https://a.example" is neither for https://a.example.net/ nor for https://a.example:8443/. Any scheme
-// will do: "mock://" makes tests without a network. Its URLs are read as those of http are; a redirect of an http
-// or https response leads to http and https only, else RF_ERROR_INVALID_SCHEMA. Requests that were submitted
-// before are not affected. RF_E_INVALID: the prefix has no scheme or no such form, or the session has a base
-// session, whose mounts it uses.
+// Has the session's URLs below `prefix` go by this adapter, the first one and those that redirects lead to, in
+// the place of what was mounted there; NULL: what was mounted there, if anything was, is taken away. The longest
+// prefix wins. A prefix is a scheme ("https://"), or a scheme and a host, and then a port and the beginning of a
+// path and query where it has them. Scheme and host are compared in any case, and the host in any way that a URL
+// may write it; what follows them as the URL has it when it is sent. A prefix without a port has that of its
+// scheme, and one without a path ends where the host and the port end: "https://a.example" is neither for
+// https://a.example.net/ nor for https://a.example:8443/. Any scheme will do: "mock://" makes tests without a
+// network. Its URLs are read as those of http are; a redirect of an http or https response leads to http and
+// https only, else RF_ERROR_INVALID_SCHEMA. Requests that were submitted before are not affected. RF_E_INVALID:
+// the prefix has no scheme or no such form, or the session has a base session, whose mounts it uses.
 rf_status rf_session_mount(rf_session *session, const char *prefix, rf_adapter *adapter);
 
 // ---- Inside a hook ---------------------------------------------------------------------------------------
@@ -1086,8 +1101,9 @@ bool rf_future_abort(rf_future *future);
 // Whether it was cancelled.
 bool rf_future_cancelled(const rf_future *future);
 
-// Whether it has begun and is not over. It begins when a worker takes it or, where it has to wait for a
-// connection (rf_config_set_pool_block), when that is there.
+// Whether it has begun and is not over. It begins when a worker takes it or, where it has to wait for its turn
+// (rf_config_set_max_per_host, rf_config_set_rate) or for a connection (rf_config_set_pool_block), when that has
+// come.
 bool rf_future_running(const rf_future *future);
 
 // Whether it is over: finished or cancelled.
@@ -1424,7 +1440,8 @@ const char *rf_error_message(const rf_error *error);
 // does not parse is what was given. NULL: none, as for a future that was cancelled before it ran.
 const char *rf_error_url(const rf_error *error);
 
-// The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.
+// The response of an RF_ERROR_HTTP, RF_ERROR_TOO_MANY_REDIRECTS or RF_ERROR_RETRY, which lives as long as the
+// error; else NULL.
 const rf_response *rf_error_response(const rf_error *error);
 
 // The operating system's number for what happened (errno); 0: none.

@@ -3,7 +3,7 @@
 //! What sends the requests of a session: requests' HTTPAdapter and Session.mount. A session has an adapter of its own,
 //! made of its configuration, for all URLs that no other one is mounted for. An HTTP adapter has a pool of connections,
 //! limits for each host and a number of retries; one of your own answers requests as it likes, and may send them through
-//! others. Redirects, retries, hooks, cookies and authentication are not the adapter's: they are the same with each.
+//! others. Redirects, hooks, cookies, authentication and rf_options_set_retry are the same with each.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};
@@ -49,10 +49,15 @@ pub struct rf_adapter_ops {
     /// Answers one request. It is called on the worker for each sending of each hop, when the request is composed and the
     /// request hooks have run; with retries once for each attempt. Many threads may be in it at once, with the same
     /// user_data. RF_OK: rf_prepared_respond was called. RF_FAILED: rf_prepared_fail or rf_prepared_fail_as was called, or
-    /// the last rf_adapter_send said why. RF_OK without a response: RF_ERROR_HOOK. Connect and read time-outs do not apply.
+    /// the last rf_adapter_send said why. RF_OK without a response: RF_ERROR_HOOK.
+    ///
+    /// Deadline, rf_options_set_retry, rf_options_set_max_body, outputs and streams are as ever. What belongs to connections
+    /// does not apply: connect and read time-outs, limits of speed, progress, and what a configuration says of its adapter
+    /// (the pool, limits for each host, rf_config_set_max_retries).
     ///
     /// It is not interrupted: an abort, the deadline and RF_CLOSE_ABORT end the future at once, whatever it does, what it
-    /// returns after that is dropped, and rf_prepared_is_stopped tells it. The worker is its until it returns;
+    /// returns after that is dropped, and rf_prepared_is_stopped tells the function so. What it uses has to be there until it
+    /// returns, so free that in `drop`, or after the session was closed. The worker is its until it returns;
     /// rf_session_close waits for that, whatever its mode, unless it is called from it. It may change the request, as
     /// request hooks may, for what it sends through others.
     pub send: Option<
@@ -113,7 +118,7 @@ pub unsafe extern "C" fn rf_prepared_respond(
 /// Sends, from inside of an adapter's send function, what was prepared through another adapter: once, without
 /// redirects, retries, hooks or challenges, and returns when the head of the response has arrived. It may be called several
 /// times, with changes in between (rf_prepared_set_header). This thread waits for the turn and the connection of that
-/// adapter; that is no part of rf_options_set_queue_timeout. `*response` is yours: free it with rf_response_free.
+/// adapter; that is no part of rf_options_set_queue_timeout. `*out` is yours: free it with rf_response_free.
 /// RF_FAILED: `*error` says why, and lives until send returns; when send then returns RF_FAILED without having called
 /// rf_prepared_fail, that becomes the request's. RF_E_STATE: outside of send; the adapter has this request in hand
 /// already.
@@ -153,8 +158,8 @@ pub unsafe extern "C" fn rf_adapter_free(adapter: *mut rf_adapter) {
     nothing(|| drop(unsafe { handle::take(adapter) }));
 }
 
-/// Has the session's URLs below `prefix` go by this adapter, the first one and those that redirects lead to; NULL: what
-/// was mounted there is taken away. The longest prefix wins. A prefix is a scheme ("https://"), or a scheme and a host, and
+/// Has the session's URLs below `prefix` go by this adapter, the first one and those that redirects lead to, in the place
+/// of what was mounted there; NULL: what was mounted there, if anything was, is taken away. The longest prefix wins. A prefix is a scheme ("https://"), or a scheme and a host, and
 /// then a port and the beginning of a path and query where it has them. Scheme and host are compared in any case, and the
 /// host in any way that a URL may write it; what follows them as the URL has it when it is sent. A prefix without a port has
 /// that of its scheme, and one without a path ends where the host and the port end: "https://a.example" is neither for

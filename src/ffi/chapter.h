@@ -38,8 +38,9 @@
  *
  *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
  *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
- *              functions runs, within 50 ms of its return, as these are never interrupted. Closing waits for them. A
- *              file system that does not answer is the one thing that may take longer. A time-out counts from the
+ *              functions runs, within 50 ms of its return, as these are never interrupted; the send function of an
+ *              adapter (rf_adapter_new_custom) is not waited for: the future is over, and the function goes on. Closing
+ *              waits for all of them. A file system that does not answer is the one thing that may take longer. A time-out counts from the
  *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
  *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
  *              more second after the deadline; then its process is killed and the future fails with

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn rf_error_url(error: *const rf_error) -> *const c_char {
     unsafe { read(error, null(), |error| Some(error.url()?.as_ptr().cast())) }
 }
 
-/// The response of an RF_ERROR_HTTP or RF_ERROR_TOO_MANY_REDIRECTS, which lives as long as the error; else NULL.
+/// The response of an RF_ERROR_HTTP, RF_ERROR_TOO_MANY_REDIRECTS or RF_ERROR_RETRY, which lives as long as the error; else NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_response(error: *const rf_error) -> *const rf_response {
     // SAFETY: see read.

@@ -89,8 +89,8 @@ pub unsafe extern "C" fn rf_future_cancelled(future: *const rf_future) -> bool {
     value(false, || Some(unsafe { handle::peek(future) }.ok()?.state() == State::Cancelled))
 }
 
-/// Whether it has begun and is not over. It begins when a worker takes it or, where it has to wait for a connection
-/// (rf_config_set_pool_block), when that is there.
+/// Whether it has begun and is not over. It begins when a worker takes it or, where it has to wait for its turn
+/// (rf_config_set_max_per_host, rf_config_set_rate) or for a connection (rf_config_set_pool_block), when that has come.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_running(future: *const rf_future) -> bool {
     // SAFETY: see rf_future_result.

@@ -369,7 +369,7 @@ pub unsafe extern "C" fn rf_options_set_deadline(options: *mut rf_options, total
 /// frames chunks, but without heads and without TLS. No body takes less time than that, and in no time does more go than
 /// the limit allows, plus what it allows in 50 ms or 256 bytes. Chunks of a request are small then. A stream is slowed down
 /// in its reads. What is held back here is no silence (rf_options_set_timeout) and not slow (rf_options_set_low_speed),
-/// but the deadline goes on. The function sets both: 0, 0 takes the session's limits back.
+/// but the deadline goes on. The function sets both: 0, 0 is no limit, also where the session has one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_speed_limit(
     options: *mut rf_options,
@@ -385,8 +385,8 @@ pub unsafe extern "C" fn rf_options_set_speed_limit(
 /// the server's system takes; from then on what it sends, so `for_ms` has to be longer than the server may think before it
 /// answers. Only the time counts in which the library waits for the network: not that of your functions, nor that between
 /// two reads of a stream, nor what rf_options_set_speed_limit holds back, so that a limit below this speed does no harm.
-/// Connecting does not count either. For each redirect and each try anew. A `bytes_per_s` of 0, or RF_FOREVER: any speed
-/// will do, which is the default; it takes the session's back. RF_E_INVALID: `for_ms` is 0 or another negative number.
+/// Connecting does not count either. For each redirect and each try anew. A `bytes_per_s` of 0, or a `for_ms` of RF_FOREVER: any
+/// speed will do, which is the default, also where the session says otherwise. RF_E_INVALID: `for_ms` is 0 or another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_low_speed(
     options: *mut rf_options,

@@ -46,7 +46,8 @@ pub unsafe extern "C" fn rf_prepared_method(prepared: *const rf_prepared) -> *co
     unsafe { read(prepared, null(), |prepared| Some(prepared.method().as_ptr().cast())) }
 }
 
-/// The URL as it goes out, without fragment and userinfo; NULL for NULL.
+/// The URL as it goes out, without fragment and userinfo: percent-encoded, with its host in lower case, a path ("/" where
+/// none was given), and the port where one was given, also that of the scheme. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_url(prepared: *const rf_prepared) -> *const c_char {
     // SAFETY: see read.
@@ -147,7 +148,7 @@ pub unsafe extern "C" fn rf_prepared_body_length(prepared: *const rf_prepared) -
 }
 
 /// Reads the body as it goes out, wherever it comes from, from its start; `*length` 0: its end. It is rewound by
-/// itself, after the function and for the next one. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a
+/// itself, after the function and for the next one, not within the function. RF_E_STATE: a reader that cannot be rewound. RF_E_INVALID: a
 /// capacity of 0. RF_FAILED: it cannot be read; return that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_read_body(
@@ -181,14 +182,22 @@ pub unsafe extern "C" fn rf_prepared_read_body(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_hop(prepared: *const rf_prepared) -> u32 {
     // SAFETY: see read.
-    unsafe { read(prepared, 0, |prepared| Some(prepared.hop)) }
+    unsafe { read(prepared, 0, |prepared| Some(prepared.numbers.hop)) }
 }
 
-/// How often this hop was sent before, for whatever reason.
+/// How often this hop was sent before, for whatever reason: by the library itself when a kept connection had ended, by
+/// an rf_retry, for a challenge.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_attempt(prepared: *const rf_prepared) -> u32 {
     // SAFETY: see read.
-    unsafe { read(prepared, 0, |prepared| Some(prepared.attempt)) }
+    unsafe { read(prepared, 0, |prepared| Some(prepared.numbers.attempt)) }
+}
+
+/// How often the challenge function had this hop sent again, by RF_AGAIN: for a function that renews something once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_prepared_challenges(prepared: *const rf_prepared) -> u32 {
+    // SAFETY: see read.
+    unsafe { read(prepared, 0, |prepared| Some(prepared.numbers.challenges)) }
 }
 
 /// The session that the request was submitted to, borrowed for the call; NULL for NULL. In another process it is a
@@ -215,8 +224,11 @@ pub unsafe extern "C" fn rf_prepared_fail(prepared: *mut rf_prepared, message: *
     unsafe { fail(prepared, ErrorKind::Hook as c_int, message) }
 }
 
-/// The same with another kind, one of rf_error_kind. RF_E_INVALID: there is no such kind, or it is RF_ERROR_CANCELLED,
-/// RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN.
+/// The same with another kind, one of rf_error_kind. From an adapter's send function, RF_ERROR_CONNECTION, RF_ERROR_PROXY,
+/// RF_ERROR_CONNECT_TIMEOUT and RF_ERROR_READ_TIMEOUT are tried again by an rf_retry, as those of the network are:
+/// RF_ERROR_CONNECT_TIMEOUT and RF_ERROR_PROXY as failures before anything was sent, the others as failures after that.
+/// From other functions nothing is tried again. RF_E_INVALID: there is no such kind, or it is RF_ERROR_CANCELLED,
+/// RF_ERROR_ABORTED or RF_ERROR_SHUTDOWN; a function that returns that fails with RF_ERROR_HOOK and the message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_fail_as(
     prepared: *mut rf_prepared,
@@ -231,18 +243,18 @@ unsafe fn fail(prepared: *mut rf_prepared, error_kind: c_int, message: *const c_
     status(|| {
         // SAFETY: see read.
         let prepared = unsafe { handle::peek_mut(prepared) }?;
-        let kind = ErrorKind::from_code(error_kind).ok_or(rf_status::RF_E_INVALID)?;
-        // Those say what became of the future, and only the library knows that.
-        if matches!(kind, ErrorKind::Cancelled | ErrorKind::Aborted | ErrorKind::Shutdown) {
-            return Err(rf_status::RF_E_INVALID);
-        }
+        // Some say what became of the future, and only the library knows that.
+        let is_fit = |kind: &ErrorKind| {
+            !matches!(kind, ErrorKind::Cancelled | ErrorKind::Aborted | ErrorKind::Shutdown)
+        };
+        let kind = ErrorKind::from_code(error_kind).filter(is_fit);
         // SAFETY: see read.
         let message = unsafe { optional_text(message) };
         let message = match message {
             Ok(message) => message.unwrap_or("A function of the request failed, and gave no message"),
             Err(_) => "A function of the request failed with a message that is not UTF-8",
         };
-        prepared.failure = Some((kind, message.into()));
-        Err(rf_status::RF_FAILED)
+        prepared.failure = Some((kind.unwrap_or(ErrorKind::Hook), message.into()));
+        Err(if kind.is_some() { rf_status::RF_FAILED } else { rf_status::RF_E_INVALID })
     })
 }

@@ -120,8 +120,8 @@ pub unsafe extern "C" fn rf_config_set_rate(
     change(config, check, |config, it| config.rate = Some(it))
 }
 
-/// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection. One more is
-/// refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit. RF_E_INVALID: 0.
+/// How many requests of the session may be pending: waiting for a worker, or for their first turn or connection; one
+/// counts until a worker has taken it, also where one is idle. One more is refused by the call that submits it, with RF_E_BUSY, and nothing of it is kept. Default: no limit. RF_E_INVALID: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_max_queued(config: *mut rf_config, requests: usize) -> rf_status {
     change(config, || positive(requests), |config, it| config.max_queued = Some(it))
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn rf_session_new(config: *const rf_config, out: *mut *mut
 }
 
 /// Merges `defaults` into the session's: headers and params by name (a value of NULL takes one out), hooks replace
-/// those there are. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a progress
+/// those there are, and request hooks those, what is not set stays as it was. RF_E_INVALID, and nothing is changed: `defaults` has a body, user data, an output or a progress
 /// function (json, forms and parts are bodies), or the session has a base session. Requests submitted before are not
 /// affected.
 #[unsafe(no_mangle)]

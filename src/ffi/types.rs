@@ -68,7 +68,7 @@ pub enum rf_error_kind {
     RF_ERROR_TOO_MANY_REDIRECTS = 10,
     /// The URL has no scheme.
     RF_ERROR_MISSING_SCHEMA = 11,
-    /// The URL's scheme is neither http nor https.
+    /// The URL's scheme is neither http nor https, and no adapter is mounted for it.
     RF_ERROR_INVALID_SCHEMA = 12,
     /// The URL makes no sense.
     RF_ERROR_INVALID_URL = 13,
@@ -232,7 +232,7 @@ pub type rf_prepare_fn =
 
 /// Called on the worker when the head of an answer has arrived, whatever its status, before hooks. RF_OK: it is the
 /// response, which hooks see. RF_AGAIN: it is read (64 KB at most; the rest is given up, and its connection with it),
-/// is kept in the history like the 401 that a digest answers, and the hop is composed and sent again, on the same
+/// is kept in the history like the 401 that a digest answers (where no redirect led to it), and the hop is composed and sent again, on the same
 /// connection where that is still open. After 10 times in one hop the answer is the response. A body that cannot be
 /// rewound: RF_ERROR_UNREWINDABLE_BODY. Anything else fails the request. `prepared` is what was sent: to change it is
 /// RF_E_STATE. Both are borrowed for the call.

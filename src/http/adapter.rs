@@ -83,6 +83,16 @@ pub struct Admission {
     pub place: Turn,
 }
 
+impl Admission {
+    /// What it waits for, for messages.
+    pub fn awaited(&self) -> &'static str {
+        match self.standing {
+            Standing::InLine(_) => "its turn",
+            _ => "a connection",
+        }
+    }
+}
+
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
         Adapter {

@@ -76,7 +76,7 @@ impl FirstTurn {
             && let Some(waiting) = adapter.turn(&mut self.standing, url, &self.control)?
         {
             self.patience.begin(Instant::now(), &self.control);
-            self.patience.check(&self.control, url.authority())?;
+            self.patience.check(&self.control, "its turn", url.authority())?;
             return Ok(Some(waiting));
         }
         self.patience.end()?;

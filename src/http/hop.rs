@@ -17,7 +17,7 @@ use crate::message::form;
 use crate::message::head::is_token;
 use crate::message::host::Authority;
 use crate::message::options::{Borrowed, Options, Query};
-use crate::message::prepared::{Body, Prepared, ReadBody};
+use crate::message::prepared::{Body, Numbers, Prepared, ReadBody};
 use crate::message::response::Response;
 use crate::message::retry::REPEATABLE;
 use crate::message::url::{IsMounted, Url};
@@ -35,6 +35,8 @@ pub struct Hop {
     pub redirects: usize,
     /// How often this hop was sent.
     pub attempts: Cell<u32>,
+    /// How often a challenge function had it sent again.
+    pub challenges: Cell<u32>,
     /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this
     /// hop that asked for credentials.
     pub history: Vec<Arc<Response>>,
@@ -141,6 +143,7 @@ impl Hop {
             has_own_cookies: true,
             redirects: 0,
             attempts: Cell::new(0),
+            challenges: Cell::new(0),
             history: Vec::new(),
         })
     }
@@ -183,6 +186,7 @@ impl Hop {
         }
         self.url = url;
         self.attempts.set(0);
+        self.challenges.set(0);
         Ok(())
     }
 
@@ -266,7 +270,11 @@ impl Hop {
         authorizations: &Authorizations,
         forwarded: bool,
     ) -> Prepared<'b> {
-        let numbers = (u32::try_from(self.redirects).unwrap_or(u32::MAX), self.attempts.get());
+        let numbers = Numbers {
+            hop: u32::try_from(self.redirects).unwrap_or(u32::MAX),
+            attempt: self.attempts.get(),
+            challenges: self.challenges.get(),
+        };
         let mut prepared = Prepared::new(&self.method, &self.url, outgoing, outgoing.control, owner, numbers);
         self.fields(cookie, authorizations, forwarded, |name, value| prepared.push(name, value));
         prepared

@@ -74,11 +74,11 @@ impl Patience {
     }
 
     /// While it waits: an error when it has waited for too long.
-    pub fn check(&self, control: &Control, peer: impl fmt::Display) -> Result<(), Error> {
+    pub fn check(&self, control: &Control, what: &str, peer: impl fmt::Display) -> Result<(), Error> {
         let Some(limit) = &self.limit else { return Ok(()) };
         if limit.since.is_some_and(|since| since.elapsed() >= limit.left) {
             control.detach_waiting();
-            return Err(exhausted(limit.all, format_args!("a turn or a connection at {peer}")));
+            return Err(exhausted(limit.all, format_args!("{what} at {peer}")));
         }
         Ok(())
     }

@@ -202,7 +202,7 @@ impl<'a> Limits<'a> {
         let (peer, so_far, time) = (self.peer, self.so_far(), seconds(time));
         let what = match self.step {
             Step::Send => format!("{peer} took only {bytes} bytes in {time} s"),
-            Step::Body => format!("Only {bytes} bytes from {peer} in {time} s{so_far}"),
+            Step::Body => format!("Only {bytes} bytes to and from {peer} in {time} s{so_far}"),
             _ => format!("No answer from {peer}, and only {bytes} bytes in {time} s"),
         };
         let text = format!("{what}: Read timed out. (low speed={bytes_per_s} bytes/s for {time} s)");

@@ -83,6 +83,17 @@ struct Field {
     octets: Option<Vec<u8>>,
 }
 
+/// The how manieth sending it is.
+#[derive(Clone, Copy)]
+pub struct Numbers {
+    /// So many redirects led to it.
+    pub hop: u32,
+    /// So often this hop was sent before.
+    pub attempt: u32,
+    /// So often the challenge function had it sent again.
+    pub challenges: u32,
+}
+
 pub struct Prepared<'a> {
     method: Terminated,
     url: Url,
@@ -96,8 +107,7 @@ pub struct Prepared<'a> {
     control: &'a Control,
     /// Whose request it is, as the C face has it.
     pub owner: Arc<dyn Any + Send + Sync>,
-    pub hop: u32,
-    pub attempt: u32,
+    pub numbers: Numbers,
     is_sent: bool,
     in_hand: Option<InHand<'a>>,
     /// What was lent before it was replaced, and what was joined to be lent.
@@ -121,7 +131,7 @@ impl<'a> Prepared<'a> {
         body: &'a dyn Body,
         control: &'a Control,
         owner: Arc<dyn Any + Send + Sync>,
-        (hop, attempt): (u32, u32),
+        numbers: Numbers,
     ) -> Prepared<'a> {
         Prepared {
             method: Terminated::copy_of(method),
@@ -134,8 +144,7 @@ impl<'a> Prepared<'a> {
             read: 0,
             control,
             owner,
-            hop,
-            attempt,
+            numbers,
             is_sent: false,
             in_hand: None,
             lent: Vec::new(),

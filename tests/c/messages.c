@@ -267,7 +267,7 @@ static void waiting(void) {
             text("No answer from %s, and only 0 bytes in 0.2 s: Read timed out. (low speed=1000 bytes/s for 0.2 s)", peer),
             raw("/silent"), slowest(1000, 200));
   SAYS_WITH(RF_ERROR_READ_TIMEOUT,
-            text("Only 76 bytes from %s in 0.2 s, after 10 of 100 bytes: Read timed out. (low speed=1000 bytes/s for 0.2 s)",
+            text("Only 76 bytes to and from %s in 0.2 s, after 10 of 100 bytes: Read timed out. (low speed=1000 bytes/s for 0.2 s)",
                  peer),
             raw("/stall/body"), slowest(1000, 200));
 

@@ -401,6 +401,7 @@ static void no_prepared(const char *url) {
   NO(rf_prepared_read_body(NULL, buffer, 1, &length));
   CHECK_INT(0, rf_prepared_hop(NULL));
   CHECK_INT(0, rf_prepared_attempt(NULL));
+  CHECK_INT(0, rf_prepared_challenges(NULL));
   CHECK_NULL(rf_prepared_session(NULL));
   CHECK(rf_prepared_is_stopped(NULL));
   NO(rf_prepared_fail(NULL, "message"));

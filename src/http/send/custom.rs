@@ -72,6 +72,8 @@ impl Transfer {
             return Err(Error::forked().into());
         }
         let answer = prepared.take_back();
+        // Who has said why has failed, whatever was returned.
+        let result = if answer.is_none() && prepared.failure.is_some() { Err(Refused) } else { result };
         if result.is_err()
             && prepared.failure.is_none()
             && let Some(failure) = through.failure.take()
@@ -81,7 +83,7 @@ impl Transfer {
             return Err(failure);
         }
         let result = result.map(|()| answer);
-        let (answer, mut prepared) = self.after(prepared, "adapter's send function", result)?;
+        let (answer, mut prepared) = self.after(prepared, "send function of an adapter", result)?;
         prepared.sent();
         let response = through.shape(&prepared, answer.as_ref(), started.elapsed())?;
         let length = response.head().get("content-length").and_then(|length| length.trim().parse().ok());
@@ -212,6 +214,7 @@ impl<'t> Through<'t> {
             mem::forget(answer);
             return Err(Error::forked().into());
         }
+        let result = if answer.is_none() && said.is_some() { Err(Refused) } else { result };
         match (result, said, self.failure.take()) {
             (Ok(()), ..) => {
                 let elapsed = self.started.get().map_or(Duration::ZERO, |started| started.elapsed());
@@ -220,7 +223,7 @@ impl<'t> Through<'t> {
             (Err(Refused), Some((kind, text)), _) => Err(Error::new(kind, text).into()),
             (Err(Refused), None, Some(failure)) => Err(failure),
             (Err(Refused), None, None) => {
-                let text = "An adapter's send function returned other than RF_OK, and set no message with rf_prepared_fail";
+                let text = "A send function of an adapter returned other than RF_OK, and set no message with rf_prepared_fail";
                 Err(Error::new(ErrorKind::Hook, text).into())
             }
         }

@@ -115,13 +115,18 @@ impl Sending {
                 Pausing::Over(None) => {
                     if let Some(waiting) = transfer.turn(hop, plan, planned)? {
                         patience.begin(Instant::now(), &transfer.control);
-                        patience.check(&transfer.control, hop.url.authority())?;
+                        patience.check(
+                            &transfer.control,
+                            planned.admission.awaited(),
+                            hop.url.authority(),
+                        )?;
                         planned.has_waited = true;
                         return Ok(Step::Wait(waiting));
                     }
                     patience.end()?;
                     if mem::take(&mut planned.has_waited) {
                         planned.admission.place.look_again();
+                        planned.started = None;
                     }
                     if !begin() {
                         return Err(Error::cancelled());
@@ -247,13 +252,11 @@ struct Composed<'a> {
     prepared: Option<Box<Prepared<'a>>>,
 }
 
-/// How often who has asked for credentials at one hop. Each is answered once in each attempt, a function of the user's
-/// more often.
+/// How often who has asked for credentials at one hop. Each is answered once in each attempt.
 #[derive(Default)]
 struct Asked {
     by_server: u32,
     by_proxy: u32,
-    again: u32,
 }
 
 /// What says that carrying a request out twice does no harm, whatever its method.
@@ -505,10 +508,10 @@ impl Transfer {
                 asked.by_server += u32::from(is_again);
                 Ok(is_again)
             }
-            Credentials::Custom(custom) if asked.again < MOST_AGAIN => {
-                asked.again += 1;
+            Credentials::Custom(custom) if hop.challenges.get() < MOST_AGAIN => {
                 let is_again = self.is_challenged(custom, prepared, response)?;
                 if is_again {
+                    hop.challenges.set(hop.challenges.get() + 1);
                     response.shorten(LONGEST_CHALLENGE);
                 }
                 Ok(is_again)
