@@ -267,6 +267,37 @@ static void a_failure_is_tried_again(void) {
   }
 }
 
+static rf_status busy_then_asked(rf_prepared *prepared, stub *stub) {
+  static const int statuses[] = {503, 401, 200};
+  int call = LOAD(stub->calls);
+  rf_response *response = made(statuses[call < 3 ? call - 1 : 2], "x");
+  rf_status status = rf_prepared_respond(prepared, response);
+  rf_response_free(response);
+  return status;
+}
+
+static rf_status ask_once(rf_prepared *prepared, const rf_response *response, void *last) {
+  *(int *)last = (int)(10 * rf_prepared_attempt(prepared) + rf_prepared_challenges(prepared));
+  bool is_asked = rf_response_status_code(response) == 401 && rf_prepared_challenges(prepared) == 0;
+  return is_asked ? RF_AGAIN : RF_OK;
+}
+
+/* What was sent again for another reason is no challenge that was answered. */
+static void challenges_are_counted_by_themselves(void) {
+  stub stub = {.act = busy_then_asked};
+  rf_session *session = mocked(&stub);
+  rf_options *options = tried(3);
+  int last = -1;
+  CHECK_OK(rf_options_set_auth_custom(options, NULL, ask_once, false, &last, NULL));
+  rf_future *future = get(session, "mock://a/", options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(21, last);
+  CHECK_INT(3, stub.calls);
+  rf_future_free(future);
+  rf_options_free(options);
+  over(&stub);
+}
+
 /* ---- what goes wrong ---- */
 
 static rf_status go_wrong(rf_prepared *prepared, stub *stub) {
@@ -292,6 +323,7 @@ static void what_goes_wrong(void) {
     rf_future *future = get(session, "mock://a/", options);
     const rf_error *error = ERROR_OF(RF_ERROR_HOOK, future);
     CHECK(rf_error_message(error) != NULL && *rf_error_message(error) != '\0');
+    if (stub.mode == 8) CHECK_STR("no kind", rf_error_message(error));
     if (stub.mode == 1 || stub.mode == 5) CHECK_STR("the reason", rf_error_message(error));
     rf_future_free(future);
   }
@@ -476,6 +508,7 @@ int main(void) {
   a_body_is_decoded_already();
   a_status_is_tried_again();
   a_failure_is_tried_again();
+  challenges_are_counted_by_themselves();
   what_goes_wrong();
   the_last_response_counts();
   inside_send_only();
