@@ -1024,8 +1024,9 @@ rf_status rf_adapter_new_custom(const struct rf_adapter_ops *ops, void *user_dat
 // many requests at once; one whose body comes from a reader (rf_response_new_reader) or is still on its way (from
 // rf_adapter_send) answers one, and its body goes there. Its status, reason and headers count as if they had come
 // over the wire: cookies are stored, redirects followed, statuses tried again; its body is decoded already. URL,
-// request and history are the library's. The answer to HEAD has no body. Of several calls the last counts.
-// RF_E_STATE: outside of send; the body of the response was read in part, closed, or went to another request.
+// request and history are the library's. What another request has left of its body on a connection is read by
+// this call. The answer to HEAD, a 204 and a 304 have no body. Of several calls the last counts. RF_E_STATE:
+// outside of send; the body of the response was read in part, closed, or went to another request.
 rf_status rf_prepared_respond(rf_prepared *prepared, const rf_response *response);
 
 // Sends, from inside of an adapter's send function, what was prepared through another adapter: once, without

@@ -181,7 +181,7 @@ impl Shared {
         ranked.numbers += 1;
         let rank = (Reverse(priority), matches!(item, Item::Begin(_)), ranked.numbers);
         ranked.items.insert(rank, item);
-        self.count(&ranked);
+        if priority > 0 { &self.above } else { &self.below }.fetch_add(1, Ordering::SeqCst);
     }
 
     fn count(&self, ranked: &Ranked) {

@@ -101,7 +101,7 @@ pub unsafe extern "C" fn rf_adapter_new_custom(
 /// requests at once; one whose body comes from a reader (rf_response_new_reader) or is still on its way (from
 /// rf_adapter_send) answers one, and its body goes there. Its status, reason and headers count as if they had come over
 /// the wire: cookies are stored, redirects followed, statuses tried again; its body is decoded already. URL, request and
-/// history are the library's. The answer to HEAD has no body. Of several calls the last counts. RF_E_STATE: outside of
+/// history are the library's. What another request has left of its body on a connection is read by this call. The answer to HEAD, a 204 and a 304 have no body. Of several calls the last counts. RF_E_STATE: outside of
 /// send; the body of the response was read in part, closed, or went to another request.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_prepared_respond(

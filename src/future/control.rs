@@ -79,6 +79,8 @@ enum Attached {
     Signal(Arc<Signal>),
     /// It waits between two steps.
     Waiting(Arc<Waiting>),
+    /// It does what belongs to another request, which is over.
+    Other(Arc<Control>),
 }
 
 impl fmt::Debug for Control {
@@ -162,13 +164,19 @@ impl Control {
             return;
         }
         self.aborted.store(true, Ordering::SeqCst);
-        match &*self.attached.lock() {
+        let attached = self.attached.lock();
+        match &*attached {
             Attached::Nothing | Attached::Waiting(_) => {}
             Attached::Socket(socket) => {
                 // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
             }
             Attached::Signal(signal) => signal.set(),
+            Attached::Other(other) => {
+                let other = other.clone();
+                drop(attached);
+                other.abort();
+            }
         }
     }
 
@@ -190,7 +198,11 @@ impl Control {
 
     /// What has to happen before the request is over, as far as that is known.
     pub fn way(&self) -> Way {
-        self.waiting().map_or_else(|| self.way_by_thread(), |waiting| waiting.way())
+        match self.way_by_thread() {
+            Way::Open => self.waiting().map_or(Way::Open, |waiting| waiting.way()),
+            // What the thread waits for, it says itself.
+            by => by,
+        }
     }
 
     /// The same, of one that does not wait.
@@ -327,6 +339,17 @@ impl Control {
             }
         }
         true
+    }
+
+    /// Does something that belongs to another request, which an abort of this one ends as well.
+    pub fn with<T>(&self, other: &Arc<Control>, act: impl FnOnce() -> T) -> T {
+        self.reach(Attached::Other(other.clone()));
+        let result = act();
+        if !self.origin.is_inherited() {
+            let attached = mem::take(&mut *self.attached.lock());
+            drop(attached);
+        }
+        result
     }
 
     pub fn detach_waiting(&self) {

@@ -41,6 +41,12 @@ pub struct Prefix {
     target: String,
 }
 
+/// None: it is none.
+fn port(digits: &str) -> Option<u16> {
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|port| is_plain && *port > 0)
+}
+
 impl Prefix {
     /// None: it is none.
     pub fn parse(text: &str) -> Option<Prefix> {
@@ -56,9 +62,13 @@ impl Prefix {
             let nothing = Prefix { scheme, authority: None, target: String::new() };
             return target.is_empty().then_some(nothing);
         }
+        if authority.contains('@') {
+            return None;
+        }
         let port_at = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
         let (host, port) = match port_at {
-            Some(at) => (&authority[..at], authority[at + 1..].parse().ok()?),
+            Some(at) if at + 1 < authority.len() => (&authority[..at], port(&authority[at + 1..])?),
+            Some(at) => (&authority[..at], if scheme == "https" { 443 } else { 80 }),
             // As URLs of this scheme have it.
             None => (authority, if scheme == "https" { 443 } else { 80 }),
         };
@@ -203,6 +213,9 @@ mod tests {
             "h/",
             "http:///x",
             "http://h:x",
+            "http://h:+80",
+            "http://h:0",
+            "http://user@h",
             "http://h:99999",
             "a b://h",
         ] {

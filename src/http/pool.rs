@@ -360,12 +360,12 @@ pub struct Lease {
     number: u64,
     returned: bool,
     /// The turn of the request, which is over when the connection has gone back.
-    pub permit: Option<Box<Permit>>,
+    pub permit: Option<Arc<Permit>>,
 }
 
 impl Turn {
     /// The turn of the request, where that has been taken along.
-    pub fn permit(&mut self) -> Option<Box<Permit>> {
+    pub fn permit(&mut self) -> Option<Arc<Permit>> {
         match self {
             Turn::Come(lease) | Turn::Connected(_, lease) => lease.permit.take(),
             Turn::Free | Turn::Waits(_) => None,
@@ -396,6 +396,9 @@ impl Lease {
         if let Some(pool) = self.pool() {
             pool.give_back(&self.route, self.number, Some(connection));
         }
+        if let Some(permit) = self.permit.take() {
+            permit.end();
+        }
     }
 
     fn pool(&self) -> Option<Arc<Pool>> {
@@ -409,6 +412,9 @@ impl Drop for Lease {
             && let Some(pool) = self.pool()
         {
             pool.give_back(&self.route, self.number, None);
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.end();
         }
     }
 }

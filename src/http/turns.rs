@@ -6,6 +6,7 @@
 //! allows are sent in any time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,7 @@ struct State {
 }
 
 /// One in line, and the permit that it has already, where it pays for one more sending.
-type Stander = (Option<Box<Permit>>, Arc<InLine<Box<Permit>>>);
+type Stander = (Option<Arc<Permit>>, Arc<InLine<Arc<Permit>>>);
 
 /// What sendings are paid with.
 #[derive(Debug)]
@@ -89,14 +90,14 @@ pub enum Standing {
     #[default]
     Outside,
     InLine(Box<Ticket>),
-    Come(Box<Permit>),
+    Come(Arc<Permit>),
 }
 
 /// A place in line, which it leaves with this.
 pub struct Ticket {
     host: Arc<Host>,
     rank: Rank,
-    in_line: Arc<InLine<Box<Permit>>>,
+    in_line: Arc<InLine<Arc<Permit>>>,
 }
 
 /// One of those in flight, until this is dropped.
@@ -104,7 +105,8 @@ pub struct Permit {
     host: Arc<Host>,
     number: u64,
     /// It has paid for a sending that has not taken place.
-    is_paid: bool,
+    is_paid: AtomicBool,
+    is_over: AtomicBool,
 }
 
 /// When there will be a token.
@@ -260,24 +262,30 @@ impl Host {
     /// A permit at once, or a place in line. `own` has a permit already, and pays for one more sending.
     fn enter(
         self: Arc<Self>,
-        own: Option<Box<Permit>>,
+        own: Option<Arc<Permit>>,
         control: &Arc<Control>,
-    ) -> Result<Box<Ticket>, Box<Permit>> {
+    ) -> Result<Box<Ticket>, Arc<Permit>> {
         let mut state = self.state.lock();
         state.numbers += 1;
         let number = state.numbers;
         let may_go = own.is_some() || (state.line.is_empty() && self.has_room(&state));
         if may_go && state.pay(Instant::now()) == When::Now {
             return Err(match own {
-                Some(mut permit) => {
-                    permit.is_paid = self.limits.rate.is_some();
+                Some(permit) => {
+                    permit.is_paid.store(self.limits.rate.is_some(), Ordering::Release);
                     permit
                 }
                 None => self.admit(&mut state, number, Arc::downgrade(control)),
             });
         }
         let rank = if own.is_some() { Rank::again(number) } else { Rank::new(control, number) };
-        let in_line = InLine::new(control, NotItsTurn(Arc::downgrade(&self)));
+        let in_line = InLine::new(
+            control,
+            NotItsTurn {
+                host: Arc::downgrade(&self),
+                number: own.as_ref().map_or(number, |permit| permit.number),
+            },
+        );
         state.line.insert(rank, (own, in_line.clone()));
         drop(state);
         control.attach_waiting(&in_line.waiting);
@@ -290,12 +298,17 @@ impl Host {
     }
 
     /// One more in flight.
-    fn admit(self: &Arc<Self>, state: &mut State, number: u64, holder: Weak<Control>) -> Box<Permit> {
+    fn admit(self: &Arc<Self>, state: &mut State, number: u64, holder: Weak<Control>) -> Arc<Permit> {
         state.in_flight += 1;
         if self.limits.most.is_some() {
             state.holders.push((number, holder));
         }
-        Box::new(Permit { host: self.clone(), number, is_paid: self.limits.rate.is_some() })
+        Arc::new(Permit {
+            host: self.clone(),
+            number,
+            is_paid: self.limits.rate.is_some().into(),
+            is_over: false.into(),
+        })
     }
 
     /// Grants what there is to those who are first in line.
@@ -317,8 +330,8 @@ impl Host {
             }
             let Some((own, in_line)) = state.line.remove(&rank) else { break None };
             let permit = match own {
-                Some(mut permit) => {
-                    permit.is_paid = self.limits.rate.is_some();
+                Some(permit) => {
+                    permit.is_paid.store(self.limits.rate.is_some(), Ordering::Release);
                     permit
                 }
                 None => self.admit(&mut state, rank.number(), in_line.control.clone()),
@@ -386,15 +399,21 @@ impl State {
 }
 
 /// Why a request waits: others have all turns, or it is too soon.
-struct NotItsTurn(Weak<Host>);
+struct NotItsTurn {
+    host: Weak<Host>,
+    /// Of its permit, once it has that.
+    number: u64,
+}
 
 impl Reason for NotItsTurn {
     fn ways(&self) -> Vec<Way> {
-        let Some(host) = self.0.upgrade().filter(|host| !fork::is_inherited(host.made_in)) else {
+        let Some(host) = self.host.upgrade().filter(|host| !fork::is_inherited(host.made_in)) else {
             return Vec::new();
         };
         let state = host.state.lock();
-        let holders: Vec<_> = match host.has_room(&state) {
+        // One that has its permit waits for a time, or for nothing any more.
+        let is_in = state.holders.iter().any(|(holder, _)| *holder == self.number);
+        let holders: Vec<_> = match is_in || host.has_room(&state) {
             true => Vec::new(),
             false => state.holders.iter().map(|(_, control)| control.upgrade()).collect(),
         };
@@ -421,12 +440,12 @@ impl Drop for Ticket {
 
 impl Permit {
     fn may_be_sent(&self) -> bool {
-        self.is_paid || self.host.limits.rate.is_none()
+        self.is_paid.load(Ordering::Acquire) || self.host.limits.rate.is_none()
     }
 
     /// The sending that it has paid for takes place.
-    pub fn sent(&mut self) {
-        if !std::mem::take(&mut self.is_paid) || fork::is_inherited(self.host.made_in) {
+    pub fn sent(&self) {
+        if !self.is_paid.swap(false, Ordering::AcqRel) || fork::is_inherited(self.host.made_in) {
             return;
         }
         if let Some(tokens) = &mut self.host.state.lock().tokens {
@@ -434,15 +453,14 @@ impl Permit {
         }
         self.host.go_on();
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if fork::is_inherited(self.host.made_in) {
+    /// It counts no more, whoever still has it.
+    pub fn end(&self) {
+        if fork::is_inherited(self.host.made_in) || self.is_over.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut state = self.host.state.lock();
-        if self.is_paid
+        if self.is_paid.swap(false, Ordering::AcqRel)
             && let Some(tokens) = &mut state.tokens
         {
             tokens.give_back(Instant::now());
@@ -451,6 +469,12 @@ impl Drop for Permit {
         state.holders.retain(|(holder, _)| *holder != self.number);
         drop(state);
         self.host.go_on();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

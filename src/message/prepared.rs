@@ -229,6 +229,7 @@ impl<'a> Prepared<'a> {
     /// be one.
     pub fn respond(&mut self, response: Arc<Response>) -> bool {
         let Some(in_hand) = &mut self.in_hand else { return false };
+        response.read_if_of_another(self.control);
         let again = in_hand.answer.as_ref().is_some_and(|before| Arc::ptr_eq(before, &response));
         if !again && (!response.may_answer() || response.give_away().is_err()) {
             return false;

@@ -248,6 +248,83 @@ static void the_network_is_ended_through_it(void) {
   }
 }
 
+/* The first answer has the turn that the second waits for, and nobody else reads it. */
+static rf_status twice(rf_prepared *prepared, stub *stub) {
+  rf_response *one = NULL, *two = NULL;
+  const rf_error *error = NULL;
+  CHECK_OK(rf_adapter_send(stub->next, prepared, &one, &error));
+  CHECK_STATUS(RF_FAILED, rf_adapter_send(stub->next, prepared, &two, &error));
+  CHECK_HAS("on this very thread", rf_error_message(error));
+  rf_response_free(one);
+  return rf_adapter_send(stub->next, prepared, &two, &error) == RF_OK ? rf_prepared_respond(prepared, two) : RF_FAILED;
+}
+
+static void ones_own_turn(void) {
+  rf_config *config = NULL;
+  stub stub = {.act = twice};
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_per_host(config, 1));
+  CHECK_OK(rf_adapter_new_http(config, &stub.next));
+  rf_config_free(config);
+  rf_session *session = mounted_everywhere(&stub);
+  arrivals *server = arrivals_start(1);
+  rf_future *future = get(session, arrivals_url(server, 'b', 1), NULL);
+  size_t length = 0;
+  rf_response_content(RESPONSE(future), &length);
+  CHECK_INT(200000, length);
+  rf_future_free(future);
+  rf_adapter_free(stub.next);
+  over(&stub);
+  arrivals_stop(server);
+}
+
+/* What is left of another request's response is read when it is given, and what ends this request ends that. */
+static rf_response *kept;
+
+static rf_status keep_or_give(rf_prepared *prepared, stub *stub) {
+  const rf_error *error = NULL;
+  if (kept != NULL) return rf_prepared_respond(prepared, kept);
+  CHECK_OK(rf_adapter_send(stub->next, prepared, &kept, &error));
+  return rf_prepared_respond(prepared, stub->response);
+}
+
+static void stall(wire_connection *connection, void *unused) {
+  (void)unused;
+  while (wire_next(connection)) wire_say(connection, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+}
+
+static void anothers_answer(void) {
+  for (int how = 0; how < 2; how++) {
+    wire *server = wire_start(stall, NULL);
+    stub stub = {.act = keep_or_give, .response = made(200, "first")};
+    CHECK_OK(rf_adapter_new_http(NULL, &stub.next));
+    rf_session *session = mounted_everywhere(&stub);
+    rf_options *options = new_options();
+    CHECK_OK(rf_options_set_deadline(options, how == 0 ? 200 : LONG_MS));
+    rf_future *future = get(session, wire_url(server, "/one"), NULL);
+    CHECK_STR("first", rf_response_text(RESPONSE(future), NULL));
+    rf_future_free(future);
+    int64_t start = now_ms();
+    future = get(session, wire_url(server, "/two"), options);
+    if (how == 1) {
+      EVENTUALLY(LOAD(stub.inside) == 1);
+      sleep_ms(100);
+      start = now_ms();
+      CHECK(rf_future_abort(future));
+    }
+    ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
+    CHECK_RANGE(0, (how == 0 ? 280 : 80) * patience(), now_ms() - start);
+    rf_future_free(future);
+    wire_stop(server);
+    EVENTUALLY(LOAD(stub.inside) == 0);
+    rf_response_free(kept);
+    kept = NULL;
+    rf_options_free(options);
+    rf_adapter_free(stub.next);
+    over(&stub);
+  }
+}
+
 int main(void) {
   by_the_network();
   bodies_go_through();
@@ -256,5 +333,7 @@ int main(void) {
   no_cycles();
   an_error_goes_through();
   the_network_is_ended_through_it();
+  ones_own_turn();
+  anothers_answer();
   return finish();
 }

@@ -4,6 +4,7 @@
      /n1          200 when the server is open, after hold_ms
      /q1          200 at once
      /s1          503, then 200: each number by itself
+     /u1          the same with a 503 of 200,000 bytes
      /r1?URL      a redirect
      /h1          hangs up without a word
      /d1          a challenge (Digest), unless there is an Authorization
@@ -131,11 +132,17 @@ static inline void arrivals_serve_(wire_connection *connection, void *user_data)
           wire_answer(connection, "401 Who", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n", "");
         }
         break;
+      case 'u':
+        if (!first) {
+          wire_answer(connection, "200 OK", "", "again");
+          break;
+        }
+        /* fall through */
       case 'b': {
         char *much = malloc(200001);
         memset(much, 'b', 200000);
         much[200000] = '\0';
-        wire_answer(connection, "200 OK", "", much);
+        wire_answer(connection, arrival.kind == 'u' ? "503 Busy" : "200 OK", "", much);
         free(much);
         break;
       }

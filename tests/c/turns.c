@@ -289,16 +289,17 @@ static void a_challenge_is_answered_within_the_turn(void) {
 }
 
 /* In a pause between two attempts the turn is somebody else's. */
-static void a_pause_has_no_turn(void) {
+static void a_pause_has_no_turn(bool streamed) {
   rf_session *session = limited(2, 1);
-  arrivals *server = arrivals_start(1);
+  arrivals *server = arrivals_start(0);
   rf_options *options = new_options();
   rf_retry *retry = NULL;
   CHECK_OK(rf_retry_new(1, &retry));
   CHECK_OK(rf_retry_add_status(retry, 503, 503));
   CHECK_OK(rf_retry_set_backoff(retry, 30000, RF_FOREVER, 0));
   CHECK_OK(rf_options_set_retry(options, retry));
-  rf_future *pausing = get(session, arrivals_url(server, 's', 1), options);
+  CHECK_OK(rf_options_set_stream(options, streamed));
+  rf_future *pausing = get(session, arrivals_url(server, streamed ? 'u' : 's', 1), options);
   arrivals_wait(server, 1);
   for (int i = 0; i < 3; i++) {
     rf_future *other = get(session, arrivals_url(server, 'n', i), NULL);
@@ -653,6 +654,61 @@ static void worker_processes(void) {
   arrivals_stop(quick);
 }
 
+static rf_future *awaited;
+
+static rf_status wait_for_it(rf_hook_call *call, const rf_response *response, void *status) {
+  const rf_response *of_it = NULL;
+  (void)call, (void)response;
+  *(rf_status *)status = rf_future_result(awaited, RF_FOREVER, &of_it);
+  return RF_OK;
+}
+
+static void nap(rf_future *future, void *ms) {
+  (void)future;
+  sleep_ms(*(int *)ms);
+}
+
+/* One that has got its turn, but no worker yet, is in nobody's way; nor is one that has its turn and waits for the rate. */
+static void who_has_a_turn_is_waited_for(void) {
+  for (int how = 0; how < 2; how++) {
+    rf_config *config = limits(1);
+    if (how == 1) CHECK_OK(rf_config_set_rate(config, 2, 1));
+    CHECK_OK(rf_config_set_max_workers(config, 1));
+    rf_session *session = session_of(config), *other = new_session();
+    arrivals *server = arrivals_start(0);
+    rf_options *options = how == 0 ? streaming() : new_options(), *hooked = new_options();
+    rf_status status = RF_E_PANIC;
+    int ms = 300;
+    if (how == 1) CHECK_OK(rf_options_set_auth_digest(options, "u", "p"));
+    CHECK_OK(rf_options_add_hook(hooked, wait_for_it, &status, NULL));
+    rf_future *first = get(session, arrivals_url(server, how == 0 ? 'b' : 'd', 1), options), *busy = NULL;
+    awaited = first;
+    if (how == 0) {
+      const rf_response *response = RESPONSE(first);
+      awaited = get(session, arrivals_url(server, 'q', 2), NULL);
+      sleep_ms(50);
+      busy = get(session, "http://", NULL); /* its worker has something else to do */
+      rf_future_add_done_callback(busy, nap, &ms, NULL);
+      rf_response_close(response);
+    } else {
+      arrivals_wait(server, 1);
+    }
+    rf_future *waiter = get(other, http("/hello"), hooked);
+    RESPONSE(waiter);
+    CHECK_STATUS(RF_OK, status);
+    CHECK_INT(200, rf_response_status_code(RESPONSE(awaited)));
+    rf_future_free(waiter);
+    rf_future_free(first);
+    if (how == 0) rf_future_free(awaited);
+    if (busy != NULL) rf_future_free(busy);
+    rf_options_free(options);
+    rf_options_free(hooked);
+    rf_session_free(session);
+    rf_session_free(other);
+    arrivals_stop(server);
+  }
+}
+
 int main(void) {
   what_is_refused();
   others_are_not_delayed();
@@ -663,7 +719,8 @@ int main(void) {
   each_hop_waits_for_itself();
   a_stream_has_its_turn();
   a_challenge_is_answered_within_the_turn();
-  a_pause_has_no_turn();
+  a_pause_has_no_turn(false);
+  a_pause_has_no_turn(true);
   sessions_with_a_common_base_share();
   it_is_ended_at_once();
   a_running_one_is_ended_as_well();
@@ -671,6 +728,7 @@ int main(void) {
   shutting_an_executor_down();
   waiting_for_ones_own_turn_is_a_deadlock();
   waiting_for_anothers_turn_is_none();
+  who_has_a_turn_is_waited_for();
   threads_of_ones_own();
   worker_processes();
   return finish();

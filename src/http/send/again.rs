@@ -150,6 +150,10 @@ impl Transfer {
     /// Pauses before the next attempt. Where that cannot be, this is what becomes of the last one.
     fn pause(&self, round: &mut Round, length: Duration, last: Last) -> Result<Option<Arc<Response>>, Error> {
         round.started = None;
+        // Its turn is over, also where its answer is still to be read.
+        if let Some(permit) = round.permit.take() {
+            permit.end();
+        }
         if length.is_zero() {
             last.give_up();
             return Ok(None);

@@ -64,7 +64,11 @@ impl Transfer {
         through.started.set(Some(started));
         prepared.hand_over(through);
         self.control.leave_to_function(through.hop.url.as_str());
-        let result = adapter.send(&mut prepared);
+        // Who ends the request from now on ends its future; one that was ended before nobody sends.
+        let result = match self.control.check() {
+            Ok(()) => adapter.send(&mut prepared),
+            Err(_) => Err(Refused),
+        };
         self.control.take_from_function();
         if self.control.origin().has_left() {
             // What it was given belongs to the process that forked this one.
@@ -136,7 +140,7 @@ impl<'t> Through<'t> {
             source: None,
             control: None,
         };
-        if *hop.method == *"HEAD" {
+        if *hop.method == *"HEAD" || matches!(answer.status(), 204 | 304) {
             return Ok(Arc::new(Response::new(parts).with_content(Vec::new())));
         }
         let control = &self.transfer.control;
@@ -153,7 +157,7 @@ impl<'t> Through<'t> {
             }
             None => Response::answering(parts, answer, control, bound),
         };
-        let partly = "An adapter has read in part the body of the response that it gave";
+        let partly = "An adapter has closed, or read in part, the response that it gave";
         response.map(Arc::new).ok_or_else(|| hook(partly))
     }
 

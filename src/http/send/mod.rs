@@ -33,6 +33,7 @@ use crate::http::retry::{Last, Pause, Tries};
 use crate::http::route::{Route, Via};
 use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
+use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
 use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
@@ -228,6 +229,8 @@ struct Round {
     admission: Admission,
     /// For that.
     has_waited: bool,
+    /// The turn of what was sent last.
+    permit: Option<Arc<Permit>>,
     /// Where the connection is that an answer came by which asked for more.
     kept: Option<Arc<Place>>,
     tries: Tries,
@@ -333,6 +336,7 @@ impl Transfer {
             asked: Asked::default(),
             admission: Admission::default(),
             has_waited: false,
+            permit: None,
             kept: None,
             pause: None,
             length: None,
@@ -401,6 +405,9 @@ impl Transfer {
         let place = self.may_go_on(hop, &plan.course).then(Arc::default);
         hop.attempts.set(hop.attempts.get() + 1);
         let admission = mem::take(&mut round.admission);
+        if let Standing::Come(permit) = &admission.standing {
+            round.permit = Some(permit.clone());
+        }
         let is_keyed = composed.is_keyed;
         let heard = match &means {
             Means::Custom(adapter, through) => self.send_by(adapter, composed, through, started),
@@ -694,7 +701,7 @@ impl Transfer {
         let mut unsent = None;
         // What is short is sent at once: that is the better time.
         let is_long = hop.payload.length().is_none_or(|length| length > LONG_BODY);
-        let has_sent = |lease: &mut Lease| lease.permit.as_mut().map_or((), |permit| permit.sent());
+        let has_sent = |lease: &mut Lease| lease.permit.as_ref().map_or((), |permit| permit.sent());
         if is_long {
             has_sent(&mut lease);
         }

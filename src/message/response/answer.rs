@@ -2,13 +2,22 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{BodyState, Content, Parts, Refusal, Response, Source};
+use super::{BodyState, Content, Parts, Response, Source};
 use crate::future::control::Control;
 
 impl Response {
     /// Whether all of its body is there, or can be read from its beginning.
     pub fn may_answer(&self) -> bool {
         self.free_body().is_ok_and(|body| matches!(body.state, BodyState::Untouched | BodyState::Kept))
+    }
+
+    /// What is left of another request's body on its connection is read now, as nobody else looks after that.
+    pub fn read_if_of_another(&self, control: &Control) {
+        let own = self.control.lock().clone();
+        if let Some(own) = own.filter(|own| !std::ptr::eq(&raw const **own, control)) {
+            // What is broken of it is told to who reads the answer.
+            let _ = control.with(&own, || self.content().map(|_| ()));
+        }
     }
 
     /// The body, where all of it is there.
@@ -25,9 +34,6 @@ impl Response {
         control: &Arc<Control>,
         bound: impl FnOnce(Source) -> Source,
     ) -> Option<Response> {
-        let is_others = given.control.lock().as_ref().is_some_and(|own| !Arc::ptr_eq(own, control));
-        // What ends this request would not reach the connection of another one.
-        let failure = if is_others { given.content().err() } else { None };
         let mut response = Response::new(parts);
         let mut body = given.free_body().ok()?;
         let taken = match body.state {
@@ -40,10 +46,7 @@ impl Response {
             BodyState::Untouched => body.source.take(),
             BodyState::Partial | BodyState::Consumed | BodyState::Closed => return None,
         };
-        let failure = match failure {
-            Some(Refusal::Failed(error)) => Some(error),
-            _ => body.failure.clone(),
-        };
+        let failure = body.failure.clone();
         body.state = BodyState::Closed;
         drop(body);
         given.control.lock().take();
