@@ -1,5 +1,6 @@
 /* What ends while an adapter of one's own sends, how many send at once, and when it is dropped. */
 #include "stub.h"
+#include "threads.h"
 
 /* ---- ends ---- */
 
@@ -49,18 +50,6 @@ static void it_is_ended_while_it_sends(void) {
     rf_options_free(options);
     over(&stub);
   }
-}
-
-typedef struct closer {
-  rf_session *session;
-  int mode, is_closed;
-} closer;
-
-static void *close_it(void *user_data) {
-  closer *closer = user_data;
-  CHECK_OK(rf_session_close(closer->session, closer->mode));
-  __atomic_store_n(&closer->is_closed, 1, __ATOMIC_SEQ_CST);
-  return NULL;
 }
 
 /* A close returns when send has returned, whatever its mode, and whether the future was over before. */

@@ -1,6 +1,7 @@
 /* Rates: in any t seconds at most burst + t * per_second sendings to one host, judged by what arrives there. */
 #include "arrivals.h"
 #include "elsewhere.h"
+#include "threads.h"
 
 #include <math.h>
 
@@ -324,19 +325,6 @@ static void worker_processes(void) {
   arrivals_check_rate(server, 50, 2);
   end_pool(pool);
   arrivals_stop(server);
-}
-
-static void *run_task(void *task) {
-  rf_task_run(task);
-  return NULL;
-}
-
-static rf_status run_on_a_thread(rf_task *task, void *user_data) {
-  (void)user_data;
-  pthread_t thread;
-  CHECK_INT(0, pthread_create(&thread, NULL, run_task, task));
-  CHECK_INT(0, pthread_detach(thread));
-  return RF_OK;
 }
 
 /* On an executor of the program's own its thread waits. */

@@ -1,4 +1,5 @@
 /* Trying again: after failures and after statuses, how often, how long after, and what ends it. */
+#include "threads.h"
 #include "wire.h"
 
 #include <math.h>
@@ -359,17 +360,6 @@ static rf_status count_hook(rf_hook_call *call, const rf_response *response, voi
   return RF_OK;
 }
 
-typedef struct closer {
-  rf_session *session;
-  int mode;
-} closer;
-
-static void *close_it(void *user_data) {
-  closer *closer = user_data;
-  CHECK_OK(rf_session_close(closer->session, closer->mode));
-  return NULL;
-}
-
 static void a_pause_ends(void) {
   for (int failed = 0; failed < 2; failed++) {
     const char *url = failed ? env("RF_TEST_CLOSED") : http("/status/503");
@@ -389,7 +379,7 @@ static void a_pause_ends(void) {
         CHECK(rf_future_abort(future));
         ERROR_OF(RF_ERROR_ABORTED, future);
       } else {
-        closer closer = {own, how == 1 ? RF_CLOSE_ABORT : RF_CLOSE_CANCEL_PENDING};
+        closer closer = {own, how == 1 ? RF_CLOSE_ABORT : RF_CLOSE_CANCEL_PENDING, 0};
         pthread_t thread;
         CHECK_INT(0, pthread_create(&thread, NULL, close_it, &closer));
         if (how == 1) {
@@ -571,7 +561,7 @@ static void a_stream_is_not_cut(void) {
   rf_future *future = get(own, wire_url(server, "/"), options);
   EVENTUALLY(wire_requests(server) == 1);
   sleep_ms(100);
-  closer closer = {own, RF_CLOSE_CANCEL_PENDING};
+  closer closer = {own, RF_CLOSE_CANCEL_PENDING, 0};
   pthread_t thread;
   CHECK_INT(0, pthread_create(&thread, NULL, close_it, &closer));
   const rf_response *response = RESPONSE(future);

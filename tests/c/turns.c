@@ -2,6 +2,7 @@
    it at once. */
 #include "arrivals.h"
 #include "elsewhere.h"
+#include "threads.h"
 
 static rf_config *limits(size_t per_host) {
   rf_config *config = NULL;
@@ -422,18 +423,6 @@ static void a_running_one_is_ended_as_well(void) {
   arrivals_stop(first);
 }
 
-typedef struct closer {
-  rf_session *session;
-  int mode, is_closed;
-} closer;
-
-static void *close_it(void *user_data) {
-  closer *closer = user_data;
-  CHECK_OK(rf_session_close(closer->session, closer->mode));
-  __atomic_store_n(&closer->is_closed, 1, __ATOMIC_SEQ_CST);
-  return NULL;
-}
-
 static void closing_a_session(void) {
   static const int modes[] = {RF_CLOSE_WAIT, RF_CLOSE_CANCEL_PENDING, RF_CLOSE_ABORT};
   for (int i = 0; i < 3; i++) {
@@ -524,19 +513,6 @@ static rf_status ask_before(rf_prepared *prepared, void *user_data) {
 static rf_status ask_at_the_head(rf_prepared *prepared, const rf_response *response, void *user_data) {
   (void)prepared;
   return ask_again(NULL, response, user_data);
-}
-
-static void *run_task(void *task) {
-  rf_task_run(task);
-  return NULL;
-}
-
-static rf_status run_on_a_thread(rf_task *task, void *user_data) {
-  (void)user_data;
-  pthread_t thread;
-  CHECK_INT(0, pthread_create(&thread, NULL, run_task, task));
-  CHECK_INT(0, pthread_detach(thread));
-  return RF_OK;
 }
 
 /* A function that waits for a request whose turn its own request has is told, wherever it runs. */

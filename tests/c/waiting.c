@@ -1,5 +1,6 @@
 /* A request that waits between two of its steps holds no worker. Under pool_block it waits for a place in the pool: it is
    pending meanwhile, others run, and whatever ends it ends it at once. */
+#include "threads.h"
 #include "wire.h"
 
 static rf_session *session_with(size_t workers, size_t size) {
@@ -199,18 +200,6 @@ static void a_running_one_is_aborted_and_late(void) {
   rf_session_free(session);
 }
 
-typedef struct closer {
-  rf_session *session;
-  int mode, is_closed;
-} closer;
-
-static void *close_it(void *user_data) {
-  closer *closer = user_data;
-  CHECK_OK(rf_session_close(closer->session, closer->mode));
-  __atomic_store_n(&closer->is_closed, 1, __ATOMIC_SEQ_CST);
-  return NULL;
-}
-
 static void closing_a_session(void) {
   static const int modes[] = {RF_CLOSE_WAIT, RF_CLOSE_CANCEL_PENDING, RF_CLOSE_ABORT};
   for (int i = 0; i < 3; i++) {
@@ -319,21 +308,6 @@ static rf_status ask_before(rf_prepared *prepared, void *user_data) {
 
 /* A function that waits for a request whose place its own request has is told, on threads of the library's and on the
    program's own. */
-static rf_status run_on_a_thread(rf_task *task, void *user_data);
-
-static void *run_task(void *task) {
-  rf_task_run(task);
-  return NULL;
-}
-
-static rf_status run_on_a_thread(rf_task *task, void *user_data) {
-  (void)user_data;
-  pthread_t thread;
-  CHECK_INT(0, pthread_create(&thread, NULL, run_task, task));
-  CHECK_INT(0, pthread_detach(thread));
-  return RF_OK;
-}
-
 static void waiting_for_ones_own_place_is_a_deadlock(void) {
   for (int own = 0; own < 2; own++) {
     for (int before = 0; before < 2; before++) {
