@@ -644,8 +644,8 @@ rf_status rf_options_set_body_file(rf_options *options, const char *path);
 rf_status rf_options_set_body_reader(rf_options *options, rf_read_fn read, rf_rewind_fn rewind, int64_t length,
     void *user_data, rf_drop_fn drop);
 
-// Sets the body to a JSON text and the Content-Type to application/json. A text that does not parse is the
-// future's RF_ERROR_INVALID_JSON.
+// Sets the body to a copy of a JSON text, and the Content-Type to application/json. A text that does not parse is
+// the future's RF_ERROR_INVALID_JSON. RF_E_RESOURCE: there is no memory for the copy.
 rf_status rf_options_set_json(rf_options *options, const char *json);
 
 // Adds a field to the form, which is the body: urlencoded, or multipart/form-data when there are parts.
@@ -1032,10 +1032,10 @@ rf_status rf_prepared_respond(rf_prepared *prepared, const rf_response *response
 // Sends, from inside of an adapter's send function, what was prepared through another adapter: once, without
 // redirects, retries, hooks or challenges, and returns when the head of the response has arrived. It may be
 // called several times, with changes in between (rf_prepared_set_header). This thread waits for the turn and the
-// connection of that adapter; that is no part of rf_options_set_queue_timeout. `*out` is yours: free it with
-// rf_response_free. RF_FAILED: `*error` says why, and lives until send returns; when send then returns RF_FAILED
-// without having called rf_prepared_fail, that becomes the request's. RF_E_STATE: outside of send; the adapter
-// has this request in hand already.
+// connection of that adapter; that is no part of rf_options_set_queue_timeout. Time-outs, limits of speed and
+// progress apply to it. `*out` is yours: free it with rf_response_free. RF_FAILED: `*error` says why, and lives
+// until send returns; when send then returns RF_FAILED without having called rf_prepared_fail, that becomes the
+// request's. RF_E_STATE: outside of send; the adapter has this request in hand already.
 rf_status rf_adapter_send(rf_adapter *adapter, rf_prepared *prepared, rf_response **out, const rf_error **error);
 
 // Frees an adapter. Sessions that mounted it, and requests on it, keep it. NULL does nothing.

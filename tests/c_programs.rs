@@ -93,7 +93,8 @@ programs! {
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.
-const NO_PROGRAMS: &[&str] = &["header_languages", "hook_library", "set_uid"];
+const NO_PROGRAMS: &[&str] =
+    &["failing", "failing_calls", "failing_memory", "header_languages", "hook_library", "set_uid"];
 
 #[test]
 fn header_is_c() {
@@ -173,6 +174,21 @@ fn a_set_uid_program_does_not_obey_the_environment() {
     let _ = fs::remove_dir_all(&folder);
     assert!(output.status.success(), "{}: {said}", output.status);
     print!("{said}");
+}
+
+/// Calls of the system are caught by a library that is preloaded.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn every_call_fails_once() {
+    if sanitizer().is_some() || valgrind() || runner().is_some() || env::var_os("RF_LIBRARY").is_some() {
+        // They catch the same calls, or are of another C library.
+        return;
+    }
+    let library = library_directory().join("libfailing_calls.so");
+    build("failing_calls.c", "c99", &["-shared", "-fPIC"], &library);
+    for program in ["failing", "failing_memory"] {
+        run(program, &compile(program, "c", "c99"));
+    }
 }
 
 /// Counted, not timed: what else the machine does makes no difference.

@@ -118,10 +118,10 @@ pub unsafe extern "C" fn rf_prepared_respond(
 /// Sends, from inside of an adapter's send function, what was prepared through another adapter: once, without
 /// redirects, retries, hooks or challenges, and returns when the head of the response has arrived. It may be called several
 /// times, with changes in between (rf_prepared_set_header). This thread waits for the turn and the connection of that
-/// adapter; that is no part of rf_options_set_queue_timeout. `*out` is yours: free it with rf_response_free.
-/// RF_FAILED: `*error` says why, and lives until send returns; when send then returns RF_FAILED without having called
-/// rf_prepared_fail, that becomes the request's. RF_E_STATE: outside of send; the adapter has this request in hand
-/// already.
+/// adapter; that is no part of rf_options_set_queue_timeout. Time-outs, limits of speed and progress apply to it. `*out` is
+/// yours: free it with rf_response_free. RF_FAILED: `*error` says why, and lives until send returns; when send then
+/// returns RF_FAILED without having called rf_prepared_fail, that becomes the request's. RF_E_STATE: outside of send; the
+/// adapter has this request in hand already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_adapter_send(
     adapter: *mut rf_adapter,

@@ -28,7 +28,7 @@ use super::types::{
 };
 use crate::message::options::{
     Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, Owned, Part, Query, Resolve,
-    SharedReader, Sink, SpeedLimit, Timeouts,
+    SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
 use crate::system::log::warn_once;
@@ -207,13 +207,16 @@ pub unsafe extern "C" fn rf_options_set_body_reader(
     })
 }
 
-/// Sets the body to a JSON text and the Content-Type to application/json. A text that does not parse is the
-/// future's RF_ERROR_INVALID_JSON.
+/// Sets the body to a copy of a JSON text, and the Content-Type to application/json. A text that does not parse is the
+/// future's RF_ERROR_INVALID_JSON. RF_E_RESOURCE: there is no memory for the copy.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_json(options: *mut rf_options, json: *const c_char) -> rf_status {
     // SAFETY: see rf_options_new.
-    let check = || unsafe { text(json) };
-    change(options, check, |options, json| options.body.replace(BodySource::Json(json.into())))
+    let check = || {
+        let json = unsafe { text(json) }?;
+        SharedText::try_new(json).map_err(|_| rf_status::RF_E_RESOURCE)
+    };
+    change(options, check, |options, json| options.body.replace(BodySource::Json(json)))
 }
 
 /// Adds a field to the form, which is the body: urlencoded, or multipart/form-data when there are parts.

@@ -59,17 +59,17 @@ impl Payload {
             BodySource::Borrowed(bytes) => Ok(Payload::memory(bytes.clone(), None)),
             BodySource::Json(text) => {
                 let go_on = || control.check().is_ok();
-                Document::parse_text_while(text, &go_on).map_err(|failure| match failure {
+                Document::parse_text_while(text.as_str(), &go_on).map_err(|failure| match failure {
                     Failure::Syntax(error) => Error::new(
                         ErrorKind::InvalidJson,
                         format!("The JSON of the request body does not parse: {error}"),
                     ),
                     Failure::OutOfMemory => {
-                        Error::out_of_memory(format_args!("the JSON body of {} bytes", text.len()))
+                        Error::out_of_memory(format_args!("the JSON body of {} bytes", text.as_str().len()))
                     }
                     Failure::Stopped => control.check().map_or_else(Error::from, |()| Error::aborted()),
                 })?;
-                Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some("application/json".into())))
+                Ok(Payload::memory(text.shared(), Some("application/json".into())))
             }
             BodySource::File(path) => {
                 let path = PathBuf::from(path);

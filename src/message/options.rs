@@ -180,6 +180,26 @@ impl Borrowed for Owned {
     }
 }
 
+/// A text of our own, which is there once however often its options are copied.
+#[derive(Clone)]
+pub struct SharedText(Arc<Owned>);
+
+impl SharedText {
+    /// An error when there is no memory for a copy.
+    pub fn try_new(text: &str) -> Result<SharedText, TryReserveError> {
+        Owned::try_new(text.as_bytes()).map(|bytes| SharedText(Arc::new(bytes)))
+    }
+
+    pub fn as_str(&self) -> &str {
+        // It was made of a text.
+        std::str::from_utf8(self.0.bytes()).unwrap_or_default()
+    }
+
+    pub fn shared(&self) -> Arc<Owned> {
+        self.0.clone()
+    }
+}
+
 /// Hands out the bytes of a body. None: the reader refused.
 pub trait Reader: Send {
     /// How many bytes were read, as the user's function says; less than 0: it fails.
@@ -271,7 +291,7 @@ pub enum BodySource {
     Borrowed(Arc<dyn Borrowed>),
     File(String),
     Reader { reader: Arc<SharedReader>, length: Option<u64> },
-    Json(String),
+    Json(SharedText),
     Form(Vec<Part>),
 }
 

@@ -256,7 +256,10 @@ static rf_status twice(rf_prepared *prepared, stub *stub) {
   CHECK_STATUS(RF_FAILED, rf_adapter_send(stub->next, prepared, &two, &error));
   CHECK_HAS("on this very thread", rf_error_message(error));
   rf_response_free(one);
-  return rf_adapter_send(stub->next, prepared, &two, &error) == RF_OK ? rf_prepared_respond(prepared, two) : RF_FAILED;
+  CHECK_OK(rf_adapter_send(stub->next, prepared, &two, &error));
+  rf_status status = rf_prepared_respond(prepared, two);
+  rf_response_free(two);
+  return status;
 }
 
 static void ones_own_turn(void) {

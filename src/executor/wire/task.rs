@@ -15,7 +15,8 @@ use crate::http::mount::{AnyAdapter, Prefix};
 use crate::http::request::Request;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::{
-    BodySource, Borrowed, CustomAuth, Hook, Login, NamedAuth, NamedHook, Options, Owned, Part, Refused, Sink,
+    BodySource, Borrowed, CustomAuth, Hook, Login, NamedAuth, NamedHook, Options, Owned, Part, Refused,
+    SharedText, Sink,
 };
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared};
 use crate::message::response::SentBody;
@@ -101,7 +102,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
             Some(bytes_message(bytes.bytes(), may_attach, || attachment = Some(bytes.clone())))
         }
         Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
-        Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text))),
+        Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text.as_str()))),
         Some(BodySource::Form(parts)) => Some(BodyMessage::Form(Cow::Borrowed(parts))),
         Some(BodySource::Reader { .. }) => {
             return Err(stays_here("The reader of the request body", "it is a function"));
@@ -418,7 +419,10 @@ fn decode_request(
         },
         Some(BodyMessage::Attached) => Some(hold(attachment.ok_or(Malformed)?)),
         Some(BodyMessage::File(path)) => Some(BodySource::File(anchored(&path, directory))),
-        Some(BodyMessage::Json(text)) => Some(BodySource::Json(text.into_owned())),
+        Some(BodyMessage::Json(text)) => match SharedText::try_new(&text) {
+            Ok(text) => Some(BodySource::Json(text)),
+            Err(_) => return Ok(Err(Error::out_of_memory("the request's body"))),
+        },
         Some(BodyMessage::Form(parts)) => {
             let mut parts = parts.into_owned();
             for part in &mut parts {

@@ -21,7 +21,7 @@ use requests_futures::message::error::{Error, ErrorKind};
 use requests_futures::message::head::Head;
 use requests_futures::message::options::{
     Auth, BodySource, Borrowed, Certificate, Hook, HookCall, NamedHook, Options, Owned, Part, Query, Refused,
-    Resolve, Sink, Timeouts,
+    Resolve, SharedText, Sink, Timeouts,
 };
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use requests_futures::message::response::{Parts, Refusal, Response};
@@ -234,7 +234,7 @@ fn describe(task: &ForeignTask) -> String {
             BodySource::Bytes(bytes) => format!("{:?}", bytes.bytes()),
             BodySource::Borrowed(bytes) => format!("{:?}", bytes.bytes()),
             BodySource::File(path) => format!("file {path:?}"),
-            BodySource::Json(json) => format!("json {json:?}"),
+            BodySource::Json(json) => format!("json {:?}", json.as_str()),
             BodySource::Form(parts) => format!("form {parts:?}"),
             BodySource::Reader { .. } => panic!("a reader is a function"),
         });
@@ -391,8 +391,11 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
     };
     let bytes =
         Options { body: Some(BodySource::Bytes(Arc::new(Owned::new(b"sent")))), ..Options::default() };
-    let json =
-        Options { body: Some(BodySource::Json("{}".into())), stream: Some(true), ..Options::default() };
+    let json = Options {
+        body: Some(BodySource::Json(SharedText::try_new("{}").expect("memory"))),
+        stream: Some(true),
+        ..Options::default()
+    };
     let file = Options { body: Some(BodySource::File("f".into())), ..Options::default() };
     let settings = AdapterSettings { pool_block: true, max_retries: 1, ..AdapterSettings::default() };
     let cookie = Cookie {
