@@ -118,7 +118,7 @@ static inline void arrivals_serve_(wire_connection *connection, void *user_data)
     char to[600] = "", authorization[8];
     sscanf(connection->request, "%*s /%c%d?%599[^ ]", &arrival.kind, &arrival.number, to);
     arrivals_enter_(self, connection, arrival);
-    if (arrival.kind == 'n' && self->hold_ms > 0) sleep_ms(self->hold_ms);
+    if (arrival.kind == 'n' && LOAD(self->hold_ms) > 0) sleep_ms(LOAD(self->hold_ms));
     bool first = arrivals_first_(self, arrival.kind, arrival.number);
     arrivals_leave_(self, connection);
     switch (arrival.kind) {
@@ -212,5 +212,16 @@ static inline void arrivals_check_rate(arrivals *self, double per_second, int bu
   }
   pthread_mutex_unlock(&self->lock);
 }
+
+/* What the arrival of this index said it was. */
+static inline arrival arrivals_at(arrivals *self, int index) {
+  pthread_mutex_lock(&self->lock);
+  arrival at = self->all[index];
+  pthread_mutex_unlock(&self->lock);
+  return at;
+}
+
+/* From now on each /n takes so long. */
+static inline void arrivals_hold(arrivals *self, int ms) { __atomic_store_n(&self->hold_ms, ms, __ATOMIC_SEQ_CST); }
 
 #endif

@@ -354,7 +354,7 @@ static void a_shared_adapter(void) {
   CHECK_INT(11, arrivals_count(server));
   other = get(sessions[2], arrivals_url(server, 'n', 99), NULL);
   arrivals_wait(server, 12);
-  CHECK_INT(99, server->all[11].number);
+  CHECK_INT(99, arrivals_at(server, 11).number);
   arrivals_shut(server, false);
   for (int i = 0; i < 6; i++) {
     RESPONSE(futures[i]);
@@ -394,7 +394,7 @@ static void worker_processes(void) {
   rf_adapter *adapter = http_adapter(1, 0);
   CHECK_OK(rf_session_mount(pool.session, "http://", adapter));
   rf_adapter_free(adapter);
-  server->hold_ms = 10;
+  arrivals_hold(server, 10);
   rf_future *futures[12];
   for (int i = 0; i < 12; i++) futures[i] = get(pool.session, arrivals_url(server, 'n', i), NULL);
   for (int i = 0; i < 12; i++) {

@@ -22,12 +22,12 @@ static rf_future *get_at(rf_session *session, const char *url, int priority) {
 #define NUMBER(priority, thread, index) (((priority) + 5) * 10000 + (thread) * 100 + (index))
 
 static void check_order(arrivals *server, int from, int count) {
-  CHECK_INT(from + count, server->count);
+  CHECK_INT(from + count, arrivals_count(server));
   for (int i = from + 1; i < from + count; i++) {
-    int before = server->all[i - 1].number, now = server->all[i].number;
+    int before = arrivals_at(server, i - 1).number, now = arrivals_at(server, i).number;
     if (now / 10000 > before / 10000) FAIL("number %d came before %d", before, now);
     for (int j = from; j < i; j++) {
-      int other = server->all[j].number;
+      int other = arrivals_at(server, j).number;
       if (other / 100 == now / 100 && other > now) FAIL("number %d came before %d", other, now);
     }
   }
@@ -56,7 +56,7 @@ static void *submit_some(void *number) {
 /* All workers are busy while eight threads submit: one worker takes them in order. `sessions` are two, or twice the same. */
 static void submitted_while_all_are_busy(void) {
   server = arrivals_start(0);
-  server->shut = true;
+  arrivals_shut(server, true);
   rf_future *busy = get(sessions[0], arrivals_url(server, 'n', 99), NULL);
   arrivals_wait(server, 1);
   pthread_t all[THREADS];
@@ -114,7 +114,7 @@ static void in_the_line_of_a_host(void) {
     arrivals *at = arrivals_start(line == 2 ? 0 : 1);
     enum { MANY = 24 };
     rf_future *waiting[MANY], *holder;
-    at->shut = line != 2; /* there it is the rate that holds them back */
+    arrivals_shut(at, line != 2); /* there it is the rate that holds them back */
     holder = get_at(session, arrivals_url(at, 'n', 99), 5);
     arrivals_wait(at, 1);
     for (int i = 0; i < MANY; i++) {
@@ -149,7 +149,7 @@ static void a_late_one_overtakes(void) {
   CHECK_OK(rf_config_set_max_workers(config, 2));
   rf_session *session = session_of(config);
   arrivals *at = arrivals_start(1), *other = arrivals_start(1);
-  at->shut = true;
+  arrivals_shut(at, true);
   rf_future *all[8];
   all[0] = get(session, arrivals_url(at, 'n', 0), NULL);
   arrivals_wait(at, 1);
@@ -166,7 +166,7 @@ static void a_late_one_overtakes(void) {
     RESPONSE(all[i]);
     rf_future_free(all[i]);
   }
-  for (int i = 0; i < 8; i++) CHECK_INT(order[i], at->all[i].number);
+  for (int i = 0; i < 8; i++) CHECK_INT(order[i], arrivals_at(at, i).number);
   rf_session_free(session);
   arrivals_stop(at);
   arrivals_stop(other);
@@ -193,7 +193,7 @@ static void after_a_pause(void) {
     arrivals_shut(at, false);
     CHECK_INT(200, rf_response_status_code(RESPONSE(again)));
     for (int i = 0; i < 6; i++) RESPONSE(others[i]);
-    CHECK_INT(50, at->all[low ? 7 : 2].number);
+    CHECK_INT(50, arrivals_at(at, low ? 7 : 2).number);
     for (int i = 0; i < 6; i++) rf_future_free(others[i]);
     rf_future_free(again);
     rf_retry_free(retry);
@@ -210,7 +210,7 @@ static void of_a_session(void) {
   CHECK_OK(rf_session_update(session, defaults));
   rf_options_free(defaults);
   arrivals *at = arrivals_start(0);
-  at->shut = true;
+  arrivals_shut(at, true);
   rf_future *all[5];
   all[0] = get(session, arrivals_url(at, 'n', 0), NULL);
   arrivals_wait(at, 1);
@@ -222,7 +222,7 @@ static void of_a_session(void) {
   static const int order[] = {0, 3, 2, 1, 4};
   for (int i = 0; i < 5; i++) RESPONSE(all[i]);
   for (int i = 0; i < 5; i++) {
-    CHECK_INT(order[i], at->all[i].number);
+    CHECK_INT(order[i], arrivals_at(at, i).number);
     rf_future_free(all[i]);
   }
   rf_session_free(session);
@@ -278,7 +278,7 @@ static void in_every_line(void) {
       if (line == 3) CHECK_OK(rf_config_set_pool_block(config, true));
       rf_session *session = session_of(config);
       arrivals *at = arrivals_start(0);
-      at->shut = true;
+      arrivals_shut(at, true);
       rf_future *holder = get(session, arrivals_url(at, 'n', 0), NULL);
       arrivals_wait(at, 1);
       times_out(session, arrivals_url(at, 'n', 1), patient(150), 150, 250);
@@ -325,7 +325,7 @@ static void all_lines_together(void) {
     arrivals *taken = arrivals_start(0), *at = arrivals_start(0);
     rf_future *stream = get(session, arrivals_url(taken, 'b', 0), streaming);
     RESPONSE(stream);
-    at->shut = true;
+    arrivals_shut(at, true);
     rf_future *busy = get(session, arrivals_url(at, 'n', 0), NULL);
     arrivals_wait(at, 1);
     later later = {at, 400};
@@ -351,7 +351,7 @@ static void all_lines_together(void) {
 static void what_does_not_count(void) {
   rf_session *session = new_session_workers(2);
   arrivals *at = arrivals_start(0);
-  at->hold_ms = 400;
+  arrivals_hold(at, 400);
   rf_options *options = patient(150);
   rf_future *slow = get(session, arrivals_url(at, 'n', 0), options);
   RESPONSE(slow);
@@ -403,7 +403,7 @@ static void whose(void) {
   rf_options *defaults = patient(150);
   CHECK_OK(rf_session_update(session, defaults));
   arrivals *at = arrivals_start(0);
-  at->shut = true;
+  arrivals_shut(at, true);
   rf_future *holder = get(session, arrivals_url(at, 'n', 0), NULL);
   arrivals_wait(at, 1);
   rf_options *none = patient(RF_FOREVER), *longer = patient(LONG_MS);

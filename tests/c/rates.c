@@ -293,7 +293,7 @@ static void together_and_shared(void) {
   CHECK_OK(rf_config_set_base_session(config, all[0]));
   all[1] = session_of(config);
   arrivals *server = arrivals_start(2);
-  server->hold_ms = 5;
+  arrivals_hold(server, 5);
   rf_future *futures[40];
   for (int i = 0; i < 40; i++) futures[i] = get(all[i % 2], arrivals_url(server, 'n', i), NULL);
   for (int i = 0; i < 40; i++) {

@@ -26,7 +26,7 @@ static rf_options *streaming(void) {
 /* A server that is shut, with as many requests before its door as there are turns. */
 static arrivals *occupy(rf_session *session, rf_future **holders, int turns) {
   arrivals *server = arrivals_start(turns);
-  server->shut = true;
+  arrivals_shut(server, true);
   for (int i = 0; i < turns; i++) holders[i] = get(session, arrivals_url(server, 'n', 1000 + i), NULL);
   arrivals_wait(server, turns);
   return server;
@@ -88,7 +88,7 @@ static void one_host_in_any_spelling(void) {
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_proxy(options, "http", text("http://127.0.0.1:%d", server->server->port)));
   CHECK_OK(rf_options_set_trust_env(options, false));
-  server->hold_ms = 20;
+  arrivals_hold(server, 20);
   static const char *const urls[] = {"http://a.example/n1", "http://A.Example/n2", "http://a.example:80/n3",
                                      "HTTP://a.eXample:80/n4"};
   rf_future *futures[4];
@@ -112,7 +112,7 @@ static void hosts_behind_a_proxy(void) {
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_proxy(options, "http", text("http://127.0.0.1:%d", server->server->port)));
   CHECK_OK(rf_options_set_trust_env(options, false));
-  server->shut = true;
+  arrivals_shut(server, true);
   rf_future *futures[4];
   for (int i = 0; i < 4; i++) futures[i] = get(session, text("http://%c.example/", "aabb"[i]), options);
   arrivals_wait(server, 2);
@@ -137,7 +137,7 @@ static void first_in_first_out(void) {
     RESPONSE(futures[i]);
     rf_future_free(futures[i]);
   }
-  for (int i = 0; i < 40; i++) CHECK_INT(i, server->all[i].number);
+  for (int i = 0; i < 40; i++) CHECK_INT(i, arrivals_at(server, i).number);
   rf_session_free(session);
   arrivals_stop(server);
 }
@@ -182,7 +182,7 @@ static void *submit_all_kinds(void *seed) {
 static void never_more_than_so_many(void) {
   crowded = limited(6, 2);
   crowd = arrivals_start(2);
-  crowd->hold_ms = 3;
+  arrivals_hold(crowd, 3);
   over = 0;
   pthread_t all[4];
   for (int i = 0; i < 4; i++) CHECK_INT(0, pthread_create(&all[i], NULL, submit_all_kinds, (void *)(uintptr_t)(i + 1)));
@@ -277,9 +277,9 @@ static void a_challenge_is_answered_within_the_turn(void) {
     RESPONSE(next[i]);
     rf_future_free(next[i]);
   }
-  for (int i = 0; i < server->count; i++) {
-    if (server->all[i].kind != 'd') continue;
-    CHECK(i + 1 < server->count && server->all[i + 1].kind == 'd');
+  for (int i = 0; i < arrivals_count(server); i++) {
+    if (arrivals_at(server, i).kind != 'd') continue;
+    CHECK(i + 1 < arrivals_count(server) && arrivals_at(server, i + 1).kind == 'd');
     break;
   }
   CHECK_INT(1, arrivals_most(server));
@@ -654,7 +654,7 @@ static void who_has_a_turn_is_waited_for(void) {
     arrivals *server = arrivals_start(0);
     rf_options *options = how == 0 ? streaming() : new_options(), *hooked = new_options();
     rf_status status = RF_E_PANIC;
-    int ms = 300;
+    static int ms = 300;
     if (how == 1) CHECK_OK(rf_options_set_auth_digest(options, "u", "p"));
     CHECK_OK(rf_options_add_hook(hooked, wait_for_it, &status, NULL));
     rf_future *first = get(session, arrivals_url(server, how == 0 ? 'b' : 'd', 1), options), *busy = NULL;
