@@ -164,23 +164,18 @@ impl Control {
             return;
         }
         self.aborted.store(true, Ordering::SeqCst);
-        let attached = self.attached.lock();
-        match &*attached {
-            Attached::Nothing | Attached::Waiting(_) => {}
+        match &*self.attached.lock() {
+            Attached::Nothing | Attached::Waiting(_) | Attached::Other(_) => {}
             Attached::Socket(socket) => {
                 // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
             }
             Attached::Signal(signal) => signal.set(),
-            Attached::Other(other) => {
-                let other = other.clone();
-                drop(attached);
-                other.abort();
-            }
         }
     }
 
-    /// A request that waits between two steps finds out that it has to end: its deadline is over, if it was not aborted.
+    /// A request that waits between two steps finds out that it has to end: its deadline is over, if it was not aborted. So
+    /// does what it does for another one.
     pub fn end_waiting(&self) {
         if self.origin.is_inherited() {
             return;
@@ -188,6 +183,13 @@ impl Control {
         // Not under the lock: it may end here and now.
         if let Some(waiting) = self.waiting() {
             waiting.end();
+        }
+        let other = match &*self.attached.lock() {
+            Attached::Other(other) => Some(other.clone()),
+            _ => None,
+        };
+        if let Some(other) = other.filter(|_| self.check().is_err()) {
+            other.abort();
         }
     }
 

@@ -222,6 +222,19 @@ static void an_error_goes_through(void) {
 }
 
 /* Where it sends by the network, the network's ends are its own. */
+/* By its deadline of 200 ms, or by an abort, it is over at once, and the function returns. */
+static void is_ended(stub *stub, rf_future *future, int how, int64_t start) {
+  if (how == 1) {
+    EVENTUALLY(LOAD(stub->inside) == 1);
+    sleep_ms(100);
+    start = now_ms();
+    CHECK(rf_future_abort(future));
+  }
+  ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
+  CHECK_RANGE(0, (how == 0 ? 280 : 80) * patience(), now_ms() - start);
+  EVENTUALLY(LOAD(stub->inside) == 0);
+}
+
 static void the_network_is_ended_through_it(void) {
   for (int how = 0; how < 2; how++) {
     stub stub = {.act = pass_on};
@@ -231,15 +244,7 @@ static void the_network_is_ended_through_it(void) {
     CHECK_OK(rf_options_set_deadline(options, how == 0 ? 200 : LONG_MS));
     int64_t start = now_ms();
     rf_future *future = get(session, raw("/silent"), options);
-    if (how == 1) {
-      EVENTUALLY(LOAD(stub.inside) == 1);
-      sleep_ms(100);
-      start = now_ms();
-      CHECK(rf_future_abort(future));
-    }
-    ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
-    CHECK_RANGE(0, (how == 0 ? 280 : 80) * patience(), now_ms() - start);
-    EVENTUALLY(LOAD(stub.inside) == 0);
+    is_ended(&stub, future, how, start);
     CHECK_STATUS(RF_FAILED, stub.status);
     rf_future_free(future);
     rf_options_free(options);
@@ -309,17 +314,9 @@ static void anothers_answer(void) {
     rf_future_free(future);
     int64_t start = now_ms();
     future = get(session, wire_url(server, "/two"), options);
-    if (how == 1) {
-      EVENTUALLY(LOAD(stub.inside) == 1);
-      sleep_ms(100);
-      start = now_ms();
-      CHECK(rf_future_abort(future));
-    }
-    ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
-    CHECK_RANGE(0, (how == 0 ? 280 : 80) * patience(), now_ms() - start);
+    is_ended(&stub, future, how, start);
     rf_future_free(future);
     wire_stop(server);
-    EVENTUALLY(LOAD(stub.inside) == 0);
     rf_response_free(kept);
     kept = NULL;
     rf_options_free(options);
