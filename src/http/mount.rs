@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::adapter::Adapter;
 use crate::message::host::{Authority, canonical_host};
 use crate::message::prepared::BaseAdapter;
-use crate::message::url::Url;
+use crate::message::url::{Scheme, Url, split_scheme};
 
 /// What sends requests.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct Prefix {
     target: String,
 }
 
-/// None: it is none.
+/// The port of these digits; None: it is none.
 fn port(digits: &str) -> Option<u16> {
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|port| is_plain && *port > 0)
@@ -50,12 +50,8 @@ fn port(digits: &str) -> Option<u16> {
 impl Prefix {
     /// None: it is none.
     pub fn parse(text: &str) -> Option<Prefix> {
-        let (scheme, rest) = text.split_once("://")?;
-        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-        if !is_scheme {
-            return None;
-        }
+        let (scheme, rest) = split_scheme(text, true)?;
+        let rest = rest.strip_prefix("//")?;
         let scheme = scheme.to_ascii_lowercase();
         let (authority, target) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
         if authority.is_empty() {
@@ -66,11 +62,11 @@ impl Prefix {
             return None;
         }
         let port_at = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
-        let (host, port) = match port_at {
-            Some(at) if at + 1 < authority.len() => (&authority[..at], port(&authority[at + 1..])?),
-            Some(at) => (&authority[..at], if scheme == "https" { 443 } else { 80 }),
+        let (host, given) = port_at.map_or((authority, ""), |at| (&authority[..at], &authority[at + 1..]));
+        let port = match given {
             // As URLs of this scheme have it.
-            None => (authority, if scheme == "https" { 443 } else { 80 }),
+            "" => if scheme == "https" { Scheme::Https } else { Scheme::Http }.default_port(),
+            given => port(given)?,
         };
         let host = canonical_host(host)?.into_owned();
         Some(Prefix { scheme, authority: Some((host, port)), target: target.into() })

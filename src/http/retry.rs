@@ -165,7 +165,7 @@ pub struct Pause {
 }
 
 /// A pause ends by itself.
-pub struct Time;
+struct Time;
 
 impl Reason for Time {
     fn ways(&self) -> Vec<Way> {

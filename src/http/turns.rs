@@ -270,13 +270,7 @@ impl Host {
         let number = state.numbers;
         let may_go = own.is_some() || (state.line.is_empty() && self.has_room(&state));
         if may_go && state.pay(Instant::now()) == When::Now {
-            return Err(match own {
-                Some(permit) => {
-                    permit.is_paid.store(self.limits.rate.is_some(), Ordering::Release);
-                    permit
-                }
-                None => self.admit(&mut state, number, Arc::downgrade(control)),
-            });
+            return Err(self.permit(&mut state, own, number, Arc::downgrade(control)));
         }
         let rank = if own.is_some() { Rank::again(number) } else { Rank::new(control, number) };
         let in_line = InLine::new(
@@ -297,18 +291,24 @@ impl Host {
         self.limits.most.is_none_or(|most| state.in_flight < most)
     }
 
-    /// One more in flight.
-    fn admit(self: &Arc<Self>, state: &mut State, number: u64, holder: Weak<Control>) -> Arc<Permit> {
+    /// The right to one sending, which is paid for: with the permit that there is, or as one more in flight.
+    fn permit(
+        self: &Arc<Self>,
+        state: &mut State,
+        own: Option<Arc<Permit>>,
+        number: u64,
+        holder: Weak<Control>,
+    ) -> Arc<Permit> {
+        let is_paid = self.limits.rate.is_some();
+        if let Some(permit) = own {
+            permit.is_paid.store(is_paid, Ordering::Release);
+            return permit;
+        }
         state.in_flight += 1;
         if self.limits.most.is_some() {
             state.holders.push((number, holder));
         }
-        Arc::new(Permit {
-            host: self.clone(),
-            number,
-            is_paid: self.limits.rate.is_some().into(),
-            is_over: false.into(),
-        })
+        Arc::new(Permit { host: self.clone(), number, is_paid: is_paid.into(), is_over: false.into() })
     }
 
     /// Grants what there is to those who are first in line.
@@ -329,13 +329,7 @@ impl Host {
                 When::At(at) => break Some(at),
             }
             let Some((own, in_line)) = state.line.remove(&rank) else { break None };
-            let permit = match own {
-                Some(permit) => {
-                    permit.is_paid.store(self.limits.rate.is_some(), Ordering::Release);
-                    permit
-                }
-                None => self.admit(&mut state, rank.number(), in_line.control.clone()),
-            };
+            let permit = self.permit(&mut state, own, rank.number(), in_line.control.clone());
             in_line.grant(permit);
             woken.push(in_line);
         };

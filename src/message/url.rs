@@ -502,7 +502,7 @@ fn parse_general(input: &str, is_mounted: IsMounted<'_>) -> Result<Url, Error> {
 
 /// The scheme in front of the first colon, and what follows the colon. urllib3 takes no dot into it, so that
 /// `httpbin.org:80` is a host; a `Location` is read by urlsplit, which does.
-fn split_scheme(input: &str, dots: bool) -> Option<(&str, &str)> {
+pub fn split_scheme(input: &str, dots: bool) -> Option<(&str, &str)> {
     let (scheme, rest) = input.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| {

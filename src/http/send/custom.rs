@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::again::Failure;
-use super::{Attempt, Composed, Heard, IDEMPOTENCY_KEY, Transfer, closes};
+use super::{Attempt, Composed, Heard, IDEMPOTENCY_KEY, Transfer, closes, said};
 use crate::http::adapter::{Adapter, Admission};
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
 use crate::http::mount::AnyAdapter;
@@ -31,6 +31,9 @@ pub(super) struct Through<'t> {
     failure: RefCell<Option<Failure>>,
     started: Cell<Option<Instant>>,
 }
+
+/// As messages name it.
+const SEND_FUNCTION: &str = "send function of an adapter";
 
 /// Tells adapters apart.
 fn address(adapter: &AnyAdapter) -> *const () {
@@ -87,7 +90,7 @@ impl Transfer {
             return Err(failure);
         }
         let result = result.map(|()| answer);
-        let (answer, mut prepared) = self.after(prepared, "send function of an adapter", result)?;
+        let (answer, mut prepared) = self.after(prepared, SEND_FUNCTION, result)?;
         prepared.sent();
         let response = through.shape(&prepared, answer.as_ref(), started.elapsed())?;
         let length = response.head().get("content-length").and_then(|length| length.trim().parse().ok());
@@ -213,23 +216,19 @@ impl<'t> Through<'t> {
         let said_before = prepared.failure.take();
         let result = adapter.send(prepared);
         let answer = prepared.exchange_answer(before);
-        let said = mem::replace(&mut prepared.failure, said_before);
+        let failure = mem::replace(&mut prepared.failure, said_before);
         if self.transfer.control.origin().has_left() {
             mem::forget(answer);
             return Err(Error::forked().into());
         }
-        let result = if answer.is_none() && said.is_some() { Err(Refused) } else { result };
-        match (result, said, self.failure.take()) {
+        let result = if answer.is_none() && failure.is_some() { Err(Refused) } else { result };
+        match (result, failure, self.failure.take()) {
             (Ok(()), ..) => {
                 let elapsed = self.started.get().map_or(Duration::ZERO, |started| started.elapsed());
                 Ok(self.shape(prepared, answer.as_ref(), elapsed)?)
             }
-            (Err(Refused), Some((kind, text)), _) => Err(Error::new(kind, text).into()),
             (Err(Refused), None, Some(failure)) => Err(failure),
-            (Err(Refused), None, None) => {
-                let text = "A send function of an adapter returned other than RF_OK, and set no message with rf_prepared_fail";
-                Err(Error::new(ErrorKind::Hook, text).into())
-            }
+            (Err(Refused), failure, _) => Err(said(SEND_FUNCTION, failure).into()),
         }
     }
 }

@@ -227,7 +227,7 @@ struct Plan {
 struct Round {
     asked: Asked,
     admission: Admission,
-    /// For that.
+    /// Whether it has waited for that since the hop was sent last.
     has_waited: bool,
     /// The turn of what was sent last.
     permit: Option<Arc<Permit>>,
@@ -556,13 +556,8 @@ impl Transfer {
         match result {
             Ok(result) => Ok((result, prepared)),
             Err(Refused) => {
-                let (kind, text) = prepared.failure.take().unwrap_or_else(|| {
-                    let text = format!(
-                        "A {what} returned other than RF_OK, and set no message with rf_prepared_fail"
-                    );
-                    (ErrorKind::Hook, text)
-                });
-                Err(Error::new(kind, text).at(prepared.shown_url().as_str()))
+                let error = said(what, prepared.failure.take());
+                Err(error.at(prepared.shown_url().as_str()))
             }
         }
     }
@@ -925,6 +920,15 @@ impl Transfer {
             None => read_whole(response),
         }
     }
+}
+
+/// Why a function of the user's that got the request has refused, as it said itself if it did.
+fn said(what: &str, failure: Option<(ErrorKind, String)>) -> Error {
+    let (kind, text) = failure.unwrap_or_else(|| {
+        let text = format!("A {what} returned other than RF_OK, and set no message with rf_prepared_fail");
+        (ErrorKind::Hook, text)
+    });
+    Error::new(kind, text)
 }
 
 /// Reads the body of a hop that is not the last. What a hook has left of it is given up, and its connection with it:
