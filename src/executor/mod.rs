@@ -1,6 +1,7 @@
 //! Who runs the requests: the trait that the session submits to, and the task that it submits.
 
 pub mod elsewhere;
+pub mod events;
 pub mod processes;
 pub mod threads;
 pub mod wire;
@@ -63,7 +64,14 @@ impl Task {
 
     /// Runs the request, on this thread or wherever the runner does it, until it is over, or has to wait for something:
     /// then it comes back.
-    pub fn begin(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<(Begun, Arc<Waiting>)> {
+    pub fn begin(self, runner: Option<&Arc<dyn Runner>>) -> Option<(Begun, Arc<Waiting>)> {
+        let mut begun = self.take(runner)?;
+        let waiting = begun.go_on()?;
+        Some((begun, waiting))
+    }
+
+    /// The request, which is to be carried out. None where nobody wants that any more.
+    pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
         let future = self.future.take()?;
         let control = Arc::new(Control::with_priority(self.priority, future.id()));
         let mut is_pending = false;
@@ -82,9 +90,7 @@ impl Task {
                 Course::There(Box::new((FirstTurn::new(request, for_request), runner)))
             }
         };
-        let mut begun = Begun { future, control, is_pending, course: Some(course) };
-        let waiting = begun.go_on()?;
-        Some((begun, waiting))
+        Some(Begun { future, control, is_pending, course: Some(course) })
     }
 
     /// Ends the future, which no executor took, with this error.
@@ -155,6 +161,18 @@ pub struct Begun {
     course: Option<Course>,
 }
 
+/// How far a request has come.
+pub enum Stepped {
+    Waiting(Arc<Waiting>),
+    Over(Over),
+}
+
+/// What has become of a request, before its future says so.
+pub struct Over {
+    is_wanted: bool,
+    outcome: Outcome,
+}
+
 /// Where a request is carried out. It is moved once, and is mostly the larger one.
 #[allow(clippy::large_enum_variant)]
 enum Course {
@@ -180,10 +198,52 @@ impl Begun {
         &self.future
     }
 
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
     /// Goes on, on this thread, until it is over or has to wait.
     pub fn go_on(&mut self) -> Option<Arc<Waiting>> {
+        let (future, control) = (self.future.clone(), self.control.clone());
+        let _held = future.hold(&control);
+        match self.step() {
+            Stepped::Waiting(waiting) => return Some(waiting),
+            Stepped::Over(over) => {
+                // What the request had is not held any longer than its future is open.
+                self.course = None;
+                // A stream that is not read yet is in its reader's hands from now on.
+                control.run_by(0);
+                self.end(over);
+            }
+        }
+        None
+    }
+
+    /// Ends the future: whoever waits for it is told, and its callbacks run here.
+    pub fn settle(&mut self, over: Over) {
+        let (future, control) = (self.future.clone(), self.control.clone());
+        let _held = future.hold(&control);
+        self.course = None;
+        control.run_by(0);
+        self.end(over);
+    }
+
+    /// Ends the future with this error.
+    pub fn fail(&mut self, error: Error) {
+        self.course = None;
+        end(&self.future, self.is_pending, Err(error));
+    }
+
+    fn end(&self, over: Over) {
+        // One that nobody wants any more has been cancelled, or is about to be.
+        if over.is_wanted {
+            end(&self.future, self.is_pending, over.outcome);
+        }
+    }
+
+    /// Goes on until it is over, which its future is not before that is settled, or has to wait.
+    pub fn step(&mut self) -> Stepped {
         let Begun { future, control, is_pending, course } = self;
-        let _held = future.hold(control);
         let mut is_wanted = true;
         let mut begin = || {
             if mem::take(is_pending) {
@@ -196,19 +256,11 @@ impl Begun {
             None => Err(Error::cancelled()),
         });
         let outcome = match reached {
-            Ok(Reached::Waiting(waiting)) => return Some(waiting),
+            Ok(Reached::Waiting(waiting)) => return Stepped::Waiting(waiting),
             Ok(Reached::End(outcome)) => outcome,
             Err(error) => Err(error),
         };
-        // What the request had is not held any longer than its future is open.
-        *course = None;
-        // A stream that is not read yet is in its reader's hands from now on.
-        control.run_by(0);
-        // One that nobody wants any more has been cancelled, or is about to be.
-        if is_wanted {
-            end(future, *is_pending, outcome);
-        }
-        None
+        Stepped::Over(Over { is_wanted, outcome })
     }
 
     /// Goes on to the end, on this thread, which waits when the request does.

@@ -23,7 +23,7 @@ use super::{Begun, Executor, Refusal, Runner, Task, next_id};
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::{Monitor, Until};
 use crate::future::waiting::{Aside, Home, Waiting};
-use crate::future::workers::{self, Blocked, Closing, WorkerPool};
+use crate::future::workers::{self, Blocked, Closing, Shortage, WorkerPool};
 use crate::http::recent::Remembering;
 use crate::http::request::RequestFuture;
 use crate::system::fork;
@@ -497,15 +497,17 @@ impl WorkerPool for Shared {
         self.id
     }
 
-    fn capacity(&self) -> usize {
-        match self.short.load(Ordering::Acquire) {
-            true => self.started.load(Ordering::Acquire),
-            false => self.max_workers,
-        }
+    fn blocked(&self, begins: bool) {
+        if begins { self.blocked.fetch_add(1, Ordering::SeqCst) } else { self.blocked.fetch_sub(1, Ordering::SeqCst) };
     }
 
-    fn blocked(&self) -> &AtomicUsize {
-        &self.blocked
+    fn shortage(&self) -> Shortage {
+        let capacity = match self.short.load(Ordering::Acquire) {
+            true => self.started.load(Ordering::Acquire),
+            false => self.max_workers,
+        };
+        // A function is called by whoever runs its request.
+        Shortage { to_begin: self.blocked.load(Ordering::SeqCst) >= capacity, to_call: false }
     }
 
     fn closing(&self, begins: bool) {

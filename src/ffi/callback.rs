@@ -15,6 +15,7 @@ use crate::message::options::{
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use crate::message::response::{Response, UserData};
 use crate::message::terminated::Terminated;
+use crate::system::fiber::outside;
 use crate::system::log::Log;
 use crate::system::symbol::Symbol;
 
@@ -40,7 +41,7 @@ impl Drop for Data {
     fn drop(&mut self) {
         if let Some(function) = self.drop {
             // SAFETY: the caller gave this function for this data.
-            unsafe { function(self.pointer) };
+            outside(|| unsafe { function(self.pointer) });
         }
     }
 }
@@ -156,7 +157,7 @@ impl Hook for HookFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: both handles live for the length of the call, and the data until it is dropped.
-        outcome(unsafe { function(call, response, self.data.pointer()) }.into())
+        outcome(outside(|| unsafe { function(call, response, self.data.pointer()) }).into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -173,8 +174,9 @@ pub(super) struct PrepareFunction {
 impl Prepare for PrepareFunction {
     fn prepare(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
+        let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        outcome(unsafe { function(std::ptr::from_mut(prepared).cast(), self.data.pointer()) }.into())
+        outcome(outside(|| unsafe { function(prepared, self.data.pointer()) }).into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -191,8 +193,9 @@ pub(super) struct SendFunction {
 impl BaseAdapter for SendFunction {
     fn send(&self, prepared: &mut Prepared<'_>) -> Result<(), Refused> {
         let Some(function) = self.function else { return Err(Refused) };
+        let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        outcome(unsafe { function(std::ptr::from_mut(prepared).cast(), self.data.pointer()) }.into())
+        outcome(outside(|| unsafe { function(prepared, self.data.pointer()) }).into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -210,8 +213,9 @@ impl Challenge for ChallengeFunction {
     fn judge(&self, prepared: &mut Prepared<'_>, response: &Arc<Response>) -> Result<Verdict, Refused> {
         let Some(function) = self.function else { return Ok(Verdict::Taken) };
         let response = handle::lend(Arc::as_ptr(response));
+        let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        let status = unsafe { function(std::ptr::from_mut(prepared).cast(), response, self.data.pointer()) };
+        let status = outside(|| unsafe { function(prepared, response, self.data.pointer()) });
         match status.0 {
             0 => Ok(Verdict::Taken),
             again if again == rf_status::RF_AGAIN as i32 => Ok(Verdict::Again),
@@ -237,7 +241,7 @@ impl Hook for BackgroundFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: as above; the call holds the session.
-        outcome(unsafe { function(call, session, response, self.data.pointer) }.into())
+        outcome(outside(|| unsafe { function(call, session, response, self.data.pointer) }).into())
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -254,7 +258,7 @@ impl Output for OutputFunction {
     fn write(&self, data: &[u8]) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
         // SAFETY: the piece is readable for its length during the call.
-        outcome(unsafe { function(data.as_ptr(), data.len(), self.data.pointer) }.into())
+        outcome(outside(|| unsafe { function(data.as_ptr(), data.len(), self.data.pointer) }).into())
     }
 }
 
@@ -277,8 +281,10 @@ impl Progress for ProgressFunction {
         let (send_total, receive_total) = (total(send_total), total(receive_total));
         // SAFETY: the data lives until it is dropped.
         outcome(
-            unsafe { function(count(sent), send_total, count(received), receive_total, self.data.pointer) }
-                .into(),
+            outside(|| unsafe {
+                function(count(sent), send_total, count(received), receive_total, self.data.pointer)
+            })
+            .into(),
         )
     }
 }
@@ -293,7 +299,7 @@ impl Reader for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> i64 {
         let Some(function) = self.read else { return -1 };
         // SAFETY: the buffer is writable for its length during the call.
-        unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) }
+        outside(|| unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) })
     }
 
     fn can_rewind(&self) -> bool {
@@ -303,7 +309,7 @@ impl Reader for BodyReader {
     fn rewind(&mut self) -> bool {
         let Some(function) = self.rewind else { return false };
         // SAFETY: the data lives until it is dropped.
-        outcome(unsafe { function(self.data.pointer) }.into()).is_ok()
+        outcome(outside(|| unsafe { function(self.data.pointer) }).into()).is_ok()
     }
 }
 
@@ -340,7 +346,7 @@ impl Log for LogFunction {
         let message = Terminated::new(message);
         if let Some(function) = self.function {
             // SAFETY: the message lives for the length of the call, and the data until it is dropped.
-            unsafe { function(message.as_ptr().cast(), self.data.pointer) };
+            outside(|| unsafe { function(message.as_ptr().cast(), self.data.pointer) });
         }
     }
 }

@@ -12,6 +12,7 @@ use super::callback::{Data, FINDERS};
 use super::handle::{self, ExecutorBox};
 use super::types::{rf_callback_status, rf_drop_fn, rf_executor, rf_status, rf_task};
 use crate::executor::elsewhere::{self, Host};
+use crate::executor::events::Events;
 use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task, TaskError, next_id};
@@ -38,7 +39,7 @@ pub struct rf_executor_ops {
 unsafe fn new_pool(
     max_workers: usize,
     out: *mut *mut rf_executor,
-    make: impl FnOnce(usize) -> Arc<dyn Executor>,
+    make: impl FnOnce(usize) -> Result<Arc<dyn Executor>, rf_status>,
 ) -> rf_status {
     status(|| {
         // SAFETY: the caller vouches for its pointers.
@@ -46,7 +47,7 @@ unsafe fn new_pool(
         if max_workers == 0 {
             return Err(rf_status::RF_E_INVALID);
         }
-        out.set(handle::give(ExecutorBox(make(max_workers))));
+        out.set(handle::give(ExecutorBox(make(max_workers)?)));
         Ok(())
     })
 }
@@ -59,7 +60,29 @@ pub unsafe extern "C" fn rf_executor_new_threads(
     out: *mut *mut rf_executor,
 ) -> rf_status {
     // SAFETY: the caller vouches for its pointers.
-    unsafe { new_pool(max_workers, out, |count| Arc::new(ThreadPool::new(count))) }
+    unsafe { new_pool(max_workers, out, |count| Ok(Arc::new(ThreadPool::new(count)))) }
+}
+
+/// Makes an event loop that carries out up to `max_requests` requests at once on one thread. What you give a request
+/// (hooks, prepare, challenge, adapter, reader, output, progress and background functions) is called on up to
+/// `max_workers` threads, which start as they are needed; a request without any never leaves the loop. Done callbacks
+/// run on the thread that has the loop. One that waits in a function of this library, or takes longer than 10 ms, has lost
+/// the loop to another thread by then, so that it stops nobody else; as long as more of them do so at a time than there
+/// are threads left (`max_workers` + 2 in all), the loop stands still. rf_executor_max_workers is `max_requests`.
+/// RF_E_INVALID: one of the numbers is 0. RF_E_RESOURCE: no descriptor is left. Free it with rf_executor_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_executor_new_events(
+    max_requests: usize,
+    max_workers: usize,
+    out: *mut *mut rf_executor,
+) -> rf_status {
+    let make = |count| match (max_workers, Events::new(count, max_workers)) {
+        (0, _) => Err(rf_status::RF_E_INVALID),
+        (_, Ok(events)) => Ok(Arc::new(events) as Arc<dyn Executor>),
+        (_, Err(_)) => Err(rf_status::RF_E_RESOURCE),
+    };
+    // SAFETY: the caller vouches for its pointers.
+    unsafe { new_pool(max_requests, out, make) }
 }
 
 /// Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its hooks run
@@ -80,7 +103,7 @@ pub unsafe extern "C" fn rf_executor_new_processes(
     out: *mut *mut rf_executor,
 ) -> rf_status {
     // SAFETY: the caller vouches for its pointers.
-    unsafe { new_pool(max_workers, out, |count| Arc::new(ProcessPool::new(count))) }
+    unsafe { new_pool(max_workers, out, |count| Ok(Arc::new(ProcessPool::new(count)))) }
 }
 
 /// The worker program's main function, which nothing else calls: it serves the process at the other end of the standard

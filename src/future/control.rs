@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::Until;
 use crate::future::waiting::Waiting;
+use crate::system::fiber::Waker;
 use crate::system::fork::Origin;
 use crate::system::lock::Mutex;
 use crate::system::signal::Signal;
@@ -56,6 +57,10 @@ pub struct Control {
     /// It does not pause any more between two attempts.
     hurried: AtomicBool,
     attached: Mutex<Attached>,
+    /// The fiber that the request runs in, where it does: an abort wakes it, whatever it waits for.
+    fiber: OnceLock<Waker>,
+    /// One of its functions is to be called by a thread that has not come yet.
+    calling: AtomicBool,
     /// While a function of the user's runs that is not waited for: whose request it is, by its URL.
     left_to: Mutex<Option<Box<str>>>,
     deadline: OnceLock<Deadline>,
@@ -96,6 +101,8 @@ impl Default for Control {
             aborted: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             attached: Mutex::default(),
+            fiber: OnceLock::new(),
+            calling: AtomicBool::new(false),
             left_to: Mutex::default(),
             deadline: OnceLock::new(),
             priority: 0,
@@ -172,6 +179,23 @@ impl Control {
             }
             Attached::Signal(signal) => signal.set(),
         }
+        if let Some(fiber) = self.fiber.get() {
+            fiber.wake();
+        }
+    }
+
+    /// One of its functions waits for a thread to call it, or does so no more.
+    pub fn calls(&self, waits: bool) {
+        self.calling.store(waits, Ordering::SeqCst);
+    }
+
+    pub fn is_calling(&self) -> bool {
+        self.calling.load(Ordering::SeqCst)
+    }
+
+    /// The request runs in this fiber, from its beginning to its end.
+    pub fn runs_in(&self, fiber: Waker) {
+        let _ = self.fiber.set(fiber);
     }
 
     /// A request that waits between two steps finds out that it has to end: its deadline is over, if it was not aborted. So

@@ -27,6 +27,8 @@ use self::monitor::lock;
 use self::ticket::{Held, Ticket};
 use crate::future::control::{Control, Stopped};
 use crate::future::deadlock::{Running, Way};
+use crate::future::workers::Shortage;
+use crate::system::fiber;
 use crate::system::fork::{self, Origin};
 use crate::system::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
 use crate::system::thread;
@@ -295,14 +297,15 @@ impl<W: Work> Future<W> {
         RunsHere { control, _running: Running::begin(), _held: held }
     }
 
-    /// What has to happen before it is over, as far as that is known. `all_blocked`: nobody is left to run what was
-    /// given to this executor and has not begun.
-    pub fn way(&self, all_blocked: Option<u64>) -> Way {
+    /// What has to happen before it is over, as far as that is known. `short`: what an executor has nobody for.
+    pub fn way(&self, short: Option<(u64, Shortage)>) -> Way {
+        let short = short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage).unwrap_or_default();
         match self.state() {
-            State::Pending if all_blocked == Some(self.home) => Way::Never,
+            State::Pending if short.to_begin => Way::Never,
             State::Pending | State::Running => match self.control() {
                 // What was put aside needs somebody to take it up again.
-                Some(control) if all_blocked == Some(self.home) && control.is_waiting() => Way::Never,
+                Some(control) if short.to_begin && control.is_waiting() => Way::Never,
+                Some(control) if short.to_call && control.is_calling() => Way::Never,
                 Some(control) => control.way(),
                 None => Way::Open,
             },
@@ -492,6 +495,7 @@ impl<W: Work> Future<W> {
         let mut listeners = listeners.into_iter();
         while let Some(listener) = listeners.next() {
             if let Listener::Callback(callback) = listener {
+                fiber::calls_out();
                 callback(self);
                 if origin.has_left() {
                     // The others are called by the process that forked this one, which has the ticket as well.

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use crate::future::control::SLICE;
+use crate::system::fiber::{self, Here, Waker};
 use crate::system::sync::{Condvar, Mutex, MutexGuard};
 
 /// Locks without regard to panics: what we lock is never left half changed.
@@ -25,21 +26,23 @@ struct Inside<T> {
     waiting: usize,
     /// How many have been notified and do not have the lock back yet.
     coming: usize,
+    /// Fibers that wait.
+    fibers: Vec<Waker>,
 }
 
 /// The lock is held while this lives.
 pub struct MonitorGuard<'a, T> {
     inside: MutexGuard<'a, Inside<T>>,
-    changed: &'a Condvar,
+    monitor: &'a Monitor<T>,
 }
 
 impl<T> Monitor<T> {
     pub fn new(value: T) -> Monitor<T> {
-        Monitor { inside: Mutex::new(Inside { value, waiting: 0, coming: 0 }), changed: Condvar::new() }
+        Monitor { inside: Mutex::new(Inside { value, waiting: 0, coming: 0, fibers: Vec::new() }), changed: Condvar::new() }
     }
 
     pub fn lock(&self) -> MonitorGuard<'_, T> {
-        MonitorGuard { inside: lock(&self.inside), changed: &self.changed }
+        MonitorGuard { inside: lock(&self.inside), monitor: self }
     }
 }
 
@@ -52,11 +55,20 @@ impl<T: Default> Default for Monitor<T> {
 impl<'a, T> MonitorGuard<'a, T> {
     /// Lets go of the lock until somebody notifies, or until `until`; or for no reason at all.
     pub fn wait(self, until: Until) -> MonitorGuard<'a, T> {
-        let MonitorGuard { mut inside, changed } = self;
+        if let Some(here) = fiber::here() {
+            return self.wait_in_fiber(here, until);
+        }
+        let MonitorGuard { mut inside, monitor } = self;
+        if fiber::leads() {
+            // Not under the lock. Meanwhile what is waited for may have come.
+            drop(inside);
+            fiber::blocks();
+            return monitor.lock();
+        }
         inside.waiting += 1;
         let result = match until.left() {
-            None => changed.wait(inside),
-            Some(left) => match changed.wait_timeout(inside, left) {
+            None => monitor.changed.wait(inside),
+            Some(left) => match monitor.changed.wait_timeout(inside, left) {
                 Ok((inside, _)) => Ok(inside),
                 Err(poisoned) => Ok(poisoned.into_inner().0),
             },
@@ -68,32 +80,52 @@ impl<'a, T> MonitorGuard<'a, T> {
         } else {
             inside.waiting -= 1;
         }
-        MonitorGuard { inside, changed }
+        MonitorGuard { inside, monitor }
+    }
+
+    fn wait_in_fiber(self, here: Here<'_>, until: Until) -> MonitorGuard<'a, T> {
+        let MonitorGuard { mut inside, monitor } = self;
+        inside.fibers.push(here.waker());
+        drop(inside);
+        here.park(match until {
+            Until::Now => Some(Instant::now()),
+            Until::At(at) => Some(at),
+            Until::Forever => None,
+        });
+        let mut guard = monitor.lock();
+        guard.inside.fibers.retain(|waker| !waker.is_of(here.fiber()));
+        guard
     }
 
     /// Lets go of the lock, then wakes one of those who wait.
     pub fn notify_one(self) {
-        let MonitorGuard { mut inside, changed } = self;
+        let MonitorGuard { mut inside, monitor } = self;
         let heard = inside.waiting > 0;
         if heard {
             inside.waiting -= 1;
             inside.coming += 1;
         }
+        let fiber = if heard { None } else { inside.fibers.pop() };
         drop(inside);
         if heard {
-            changed.notify_one();
+            monitor.changed.notify_one();
+        }
+        if let Some(fiber) = fiber {
+            fiber.wake();
         }
     }
 
     /// Lets go of the lock, then wakes all who wait.
     pub fn notify_all(self) {
-        let MonitorGuard { mut inside, changed } = self;
+        let MonitorGuard { mut inside, monitor } = self;
         let heard = mem::take(&mut inside.waiting);
         inside.coming += heard;
+        let fibers = mem::take(&mut inside.fibers);
         drop(inside);
         if heard > 0 {
-            changed.notify_all();
+            monitor.changed.notify_all();
         }
+        fibers.iter().for_each(Waker::wake);
     }
 }
 

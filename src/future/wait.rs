@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use crate::future::deadlock::{self, Inside, Way};
 use crate::future::monitor::{Monitor, Until};
-use crate::future::workers::Blocked;
+use crate::future::workers::{Blocked, Shortage};
 use crate::future::{Enlisted, Future, State, Waiter, Work};
 use crate::system::descriptor::Flag;
 use crate::system::fork;
@@ -57,11 +57,12 @@ impl Watch {
         until: Until,
         open: impl Iterator<Item = &'a Future<W>>,
     ) -> bool {
-        let all_blocked = self.blocked.as_ref().filter(|blocked| blocked.all()).map(Blocked::home);
-        if self.inside.is_none() && all_blocked.is_none() {
+        let short = self.blocked.as_ref().map(|blocked| (blocked.home(), blocked.shortage()));
+        let short = short.filter(|(_, shortage)| *shortage != Shortage::default());
+        if self.inside.is_none() && short.is_none() {
             return false;
         }
-        let ways: Vec<Way> = open.map(|future| future.way(all_blocked)).collect();
+        let ways: Vec<Way> = open.map(|future| future.way(short)).collect();
         match &mut self.inside {
             Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
             None => deadlock::is_stuck(all, &ways, &|way| *way == Way::Never),

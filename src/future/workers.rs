@@ -3,17 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub trait WorkerPool: Send + Sync {
     /// The executor that it belongs to.
     fn id(&self) -> u64;
-    /// How many workers it can have at most, as things stand.
-    fn capacity(&self) -> usize;
-    /// How many of its workers wait, inside a task, for a future of this very pool.
-    fn blocked(&self) -> &AtomicUsize;
+    /// One of its workers begins to wait, inside a task, for a future of this very pool, or is done with that.
+    fn blocked(&self, begins: bool);
+    /// What there is nobody for, as things stand, because all wait.
+    fn shortage(&self) -> Shortage;
     /// One of its workers begins to close or to shut down something, or is done with that.
     fn closing(&self, begins: bool);
+}
+
+/// What a pool has nobody for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shortage {
+    /// To begin what is pending, and to take up again what was put aside.
+    pub to_begin: bool,
+    /// To call the functions of a request that is under way.
+    pub to_call: bool,
 }
 
 thread_local! {
@@ -80,7 +88,7 @@ impl Blocked {
         HOME.with(|current| {
             let current = current.borrow();
             let pool = current.as_ref().filter(|pool| wanted(pool.id()))?;
-            pool.blocked().fetch_add(1, Ordering::SeqCst);
+            pool.blocked(true);
             Some(Blocked(pool.clone()))
         })
     }
@@ -91,12 +99,17 @@ impl Blocked {
 
     /// Whether no worker of the pool is left that could take a pending task.
     pub fn all(&self) -> bool {
-        self.0.blocked().load(Ordering::SeqCst) >= self.0.capacity()
+        self.0.shortage().to_begin
+    }
+
+    /// What no worker of the pool is left for.
+    pub fn shortage(&self) -> Shortage {
+        self.0.shortage()
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.blocked().fetch_sub(1, Ordering::SeqCst);
+        self.0.blocked(false);
     }
 }

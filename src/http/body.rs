@@ -15,6 +15,7 @@ use crate::message::form::{self, Multipart, Segment};
 use crate::message::json::{Document, Failure};
 use crate::message::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
 use crate::message::prepared::ReadBody;
+use crate::system::fiber;
 
 /// A body that is ready to be sent.
 pub struct Payload {
@@ -404,7 +405,7 @@ fn open_file(path: &Path, control: &Control) -> Result<(File, u64), Error> {
             // Another process has a lease on the file, and has just been told that it is wanted.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 control.check()?;
-                std::thread::sleep(SLICE);
+                fiber::sleep(SLICE);
             }
             Err(error) => return Err(cannot_open(path, &error)),
         }

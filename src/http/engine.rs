@@ -17,6 +17,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, config::Config};
 
+use crate::system::fiber::on_thread_stack;
 use crate::system::fork::PerProcess;
 
 /// Whether the connection can be used again after a response of HTTP/1.`minor` with these values of Connection.
@@ -108,7 +109,7 @@ fn look_up(head: &[u8]) -> bool {
     if let Some(keep) = known {
         return keep;
     }
-    let keep = ask_engine(head.to_vec());
+    let keep = on_thread_stack(|| ask_engine(head.to_vec()));
     if let Some(mut decisions) = DECISIONS.get().try_write() {
         let decision = (head.into(), keep);
         let next = decisions.next;

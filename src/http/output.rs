@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::future::control::{Control, SLICE};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form::random_hex;
-use crate::system::thread;
+use crate::system::{fiber, thread};
 
 /// Dropped before it is complete, it leaves a regular file of that name as it was.
 pub struct OutputFile<'a> {
@@ -64,7 +64,7 @@ impl<'a> OutputFile<'a> {
                     return Err(refused(name, "it leads to a file that is not under its name any more", 0));
                 }
             }
-            std::thread::sleep(SLICE);
+            fiber::sleep(SLICE);
         }
     }
 

@@ -1,8 +1,9 @@
 //! A stream socket whose every wait ends: with data, with a time-out, with the deadline, or with an abort.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::future::control::{Control, Deadline, SLICE, Stopped};
 use crate::future::monitor::Until;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::LowSpeed;
+use crate::system::fiber::{self, Here, READABLE, WRITABLE, Watched};
 
 /// What bounds the waits of one phase of a request.
 #[derive(Clone, Copy)]
@@ -125,7 +127,9 @@ impl<'a> Limits<'a> {
         if self.control.is_aborted() {
             return Err(Error::aborted());
         }
-        Ok(self.wait()?.until.map_or(Until::Forever, Until::At).or_soon())
+        let until = self.wait()?.until.map_or(Until::Forever, Until::At);
+        // An abort wakes a fiber.
+        Ok(if fiber::here().is_some() { until } else { until.or_soon() })
     }
 
     /// What slows a body down.
@@ -157,7 +161,8 @@ impl<'a> Limits<'a> {
             if left.is_zero() {
                 return Ok(());
             }
-            std::thread::sleep(left.min(SLICE));
+            // An abort wakes a fiber.
+            fiber::sleep(if fiber::here().is_some() { left } else { left.min(SLICE) });
         }
     }
 
@@ -277,7 +282,8 @@ fn seconds(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
 }
 
-/// A connected socket. Blocking; receiving is bounded by SO_RCVTIMEO, sending by poll(2).
+/// A connected socket. Blocking; receiving is bounded by SO_RCVTIMEO, sending by poll(2). In a fiber no call blocks: the
+/// fiber waits until it is told that there is something to do.
 #[derive(Debug)]
 pub struct Socket {
     descriptor: OwnedFd,
@@ -287,7 +293,14 @@ pub struct Socket {
     pub written: Cell<u64>,
     /// The wait that began when it was full, until it takes something again.
     full: Cell<Option<Wait>>,
+    /// What tells fibers of it; None until one has used it.
+    watched: RefCell<Option<Watched>>,
+    /// How much has gone and come since the fiber gave way to others.
+    burst: Cell<usize>,
 }
+
+/// A fiber gives way to others after so many bytes.
+const BURST: usize = 256 * 1024;
 
 impl Socket {
     pub fn descriptor(&self) -> RawFd {
@@ -296,7 +309,7 @@ impl Socket {
 
     /// Bytes received; 0 at the end of the stream.
     pub fn receive(&mut self, buffer: &mut [u8], limits: &Limits) -> Result<usize, Error> {
-        self.receive_by(limits, |socket| socket.try_receive(buffer, 0))
+        self.receive_by(buffer.len(), limits, |socket, flags| socket.try_receive(buffer, flags))
     }
 
     /// The same, behind what `content` holds, into memory that it has reserved: at most `most` bytes.
@@ -306,11 +319,12 @@ impl Socket {
         most: usize,
         limits: &Limits,
     ) -> Result<usize, Error> {
-        self.receive_by(limits, |socket| {
+        let most = most.min(content.spare_capacity_mut().len());
+        self.receive_by(most, limits, |socket, flags| {
             let spare = content.spare_capacity_mut();
             let most = most.min(spare.len());
             // SAFETY: the spare capacity is writable for its whole length during the call.
-            let count = unsafe { libc::recv(socket.descriptor(), spare.as_mut_ptr().cast(), most, 0) };
+            let count = unsafe { libc::recv(socket.descriptor(), spare.as_mut_ptr().cast(), most, flags) };
             let received = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
             // SAFETY: so many bytes of the spare capacity, and no more than there are, were just written.
             unsafe { content.set_len(content.len() + received) };
@@ -318,20 +332,29 @@ impl Socket {
         })
     }
 
+    /// By this call, which has so much room and takes flags of recv(2).
     fn receive_by(
         &mut self,
+        room: usize,
         limits: &Limits,
-        mut receive: impl FnMut(&Socket) -> io::Result<usize>,
+        mut receive: impl FnMut(&Socket, i32) -> io::Result<usize>,
     ) -> Result<usize, Error> {
+        let here = fiber::here();
         let mut wait = limits.wait()?;
         loop {
             let stretch = self.stretch(&wait, limits)?;
-            if stretch.left != self.receive_timeout {
-                set_receive_timeout(self.descriptor(), stretch.left)
-                    .map_err(|error| limits.failed("Cannot set the time-out of a socket", &error))?;
-                self.receive_timeout = stretch.left;
-            }
-            let received = receive(self);
+            let received = match here {
+                Some(here) => self.receive_in_fiber(here, room, stretch.left, &mut receive),
+                None => {
+                    fiber::blocks();
+                    if stretch.left != self.receive_timeout {
+                        set_receive_timeout(self.descriptor(), stretch.left)
+                            .map_err(|error| limits.failed("Cannot set the time-out of a socket", &error))?;
+                        self.receive_timeout = stretch.left;
+                    }
+                    receive(self, 0)
+                }
+            };
             self.waited(&stretch, limits, *received.as_ref().unwrap_or(&0));
             match received {
                 // After an abort an end is the shutdown of our own side.
@@ -341,6 +364,79 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => stretch.end(&mut wait, limits)?,
                 Err(error) => return Err(limits.lost(&error)),
             }
+        }
+    }
+
+    /// `WouldBlock` when the time is over, `Interrupted` when there is another reason to look again.
+    fn receive_in_fiber(
+        &self,
+        here: Here<'_>,
+        room: usize,
+        left: Option<Duration>,
+        receive: &mut dyn FnMut(&Socket, i32) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.give_way(here);
+        if !self.await_in_fiber(here, READABLE, left)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let received = receive(self, libc::MSG_DONTWAIT);
+        let watched = self.watch(here)?;
+        match received {
+            Ok(count) => {
+                // What does not fill the room is all there was.
+                if count < room {
+                    watched.readiness.clear(READABLE);
+                }
+                self.burst.set(self.burst.get() + count);
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                watched.readiness.clear(READABLE);
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What tells this fiber, and others, of the socket.
+    fn watch(&self, here: Here<'_>) -> io::Result<Ref<'_, Watched>> {
+        if let Some(watched) = self.watched(&here) {
+            return Ok(watched);
+        }
+        *self.watched.borrow_mut() = Some(here.watch(self.descriptor())?);
+        Ok(Ref::map(self.watched.borrow(), |watched| watched.as_ref().expect("watched from now on")))
+    }
+
+    /// The same, where it is told of already.
+    fn watched(&self, here: &Here<'_>) -> Option<Ref<'_, Watched>> {
+        let of_this = |watched: &'_ Option<Watched>| watched.as_ref().is_some_and(|watched| watched.is_for(here));
+        let watched = self.watched.borrow();
+        of_this(&watched).then(|| Ref::map(watched, |watched| watched.as_ref().expect("looked at above")))
+    }
+
+    /// True when it is ready, false when the time is over; `Interrupted` when there is another reason to look again.
+    fn await_in_fiber(&self, here: Here<'_>, wanted: u8, left: Option<Duration>) -> io::Result<bool> {
+        let watched = self.watch(here)?;
+        if watched.readiness.has(wanted) {
+            return Ok(true);
+        }
+        self.burst.set(0);
+        let until = left.and_then(|left| Instant::now().checked_add(left));
+        here.wait_for(iter::once(&*watched), wanted, until);
+        if watched.readiness.has(wanted) {
+            return Ok(true);
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(false);
+        }
+        Err(io::ErrorKind::Interrupted.into())
+    }
+
+    /// One that never waits must not keep the others from going on.
+    fn give_way(&self, here: Here<'_>) {
+        if self.burst.get() >= BURST {
+            self.burst.set(0);
+            here.give_way();
         }
     }
 
@@ -388,8 +484,16 @@ impl Socket {
 
     /// Whether nothing is there to be read, not even the end.
     pub fn is_silent(&self) -> bool {
-        matches!(self.try_receive(&mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let watched = fiber::here().and_then(|here| self.watched(&here));
+        if watched.as_ref().is_some_and(|watched| !watched.readiness.has(READABLE)) {
+            return true;
+        }
+        let is_silent = matches!(self.try_receive(&mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if let Some(watched) = watched.filter(|_| is_silent) {
+            watched.readiness.clear(READABLE);
+        }
+        is_silent
     }
 
     fn try_receive(&self, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
@@ -400,6 +504,10 @@ impl Socket {
 
     /// Sends from several pieces in one call, without waiting; how many bytes went.
     pub fn send_now(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
+        let here = fiber::here();
+        if let Some(here) = here {
+            self.give_way(here);
+        }
         let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
         let count = if let [piece] = pieces {
             // SAFETY: the piece is readable for its whole length during the call.
@@ -412,7 +520,16 @@ impl Socket {
             // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
             unsafe { libc::sendmsg(self.descriptor(), &message, flags) }
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        let count = usize::try_from(count).map_err(|_| {
+            let error = io::Error::last_os_error();
+            if let Some(here) = here.filter(|_| error.kind() == io::ErrorKind::WouldBlock)
+                && let Some(watched) = self.watched(&here)
+            {
+                watched.readiness.clear(WRITABLE);
+            }
+            error
+        })?;
+        self.burst.set(self.burst.get() + count);
         self.written.set(self.written.get() + count as u64);
         self.full.set(None);
         Ok(count)
@@ -428,6 +545,7 @@ impl Socket {
     /// the socket last took something, however often it was looked at meanwhile.
     pub fn wait_to_send(&self, or_receive: bool, limits: &Limits) -> Result<(), Error> {
         let events = if or_receive { libc::POLLOUT | libc::POLLIN } else { libc::POLLOUT };
+        let wanted = if or_receive { WRITABLE | READABLE } else { WRITABLE };
         let mut wait = match self.full.get() {
             Some(mut wait) => {
                 wait.go_on(limits)?;
@@ -438,7 +556,10 @@ impl Socket {
         self.full.set(Some(wait));
         loop {
             let stretch = self.stretch(&wait, limits)?;
-            let ready = poll(self.descriptor(), events, stretch.left);
+            let ready = match fiber::here() {
+                Some(here) => self.await_in_fiber(here, wanted, stretch.left),
+                None => poll(self.descriptor(), events, stretch.left),
+            };
             self.waited(&stretch, limits, 0);
             match ready {
                 _ if limits.control.is_aborted() => return Err(Error::aborted()),
@@ -453,7 +574,7 @@ impl Socket {
     /// Connects to the first address that answers. An address that keeps silent for a moment has the next one
     /// tried beside it (RFC 8305).
     pub fn connect(addresses: &[SocketAddr], limits: &Limits) -> Result<Socket, Error> {
-        let mut attempts: Vec<(OwnedFd, SocketAddr)> = Vec::new();
+        let mut attempts: Vec<Attempt> = Vec::new();
         let mut untried = interleaved(addresses).into_iter();
         let mut last = None;
         let mut next_at = Instant::now();
@@ -463,9 +584,9 @@ impl Socket {
                 match untried.next() {
                     Some(address) => {
                         next_at = Instant::now() + Duration::from_millis(250);
-                        match begin_connect(&address) {
-                            Ok((descriptor, true)) => return Socket::ready(descriptor, &address),
-                            Ok((descriptor, false)) => attempts.push((descriptor, address)),
+                        match Attempt::begin(address) {
+                            Ok((attempt, true)) => return attempt.ready(),
+                            Ok((attempt, false)) => attempts.push(attempt),
                             Err(error) => last = Some((error, address)),
                         }
                         continue;
@@ -474,15 +595,13 @@ impl Socket {
                     None => next_at = Instant::now() + Duration::from_secs(3600),
                 }
             }
-            // An abort has no socket to shut down here: several may be under way.
-            let wait = limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE));
             // One at a time: the others are still there at the next look.
-            if let Some(index) = poll_all(&attempts, wait) {
-                let (descriptor, address) = attempts.remove(index);
-                match pending_error(descriptor.as_raw_fd()) {
-                    None => return Socket::ready(descriptor, &address),
+            if let Some(index) = await_any(&attempts, next_at, limits)? {
+                let attempt = attempts.remove(index);
+                match pending_error(attempt.descriptor.as_raw_fd()) {
+                    None => return attempt.ready(),
                     Some(error) => {
-                        last = Some((error, address));
+                        last = Some((error, attempt.address));
                         next_at = Instant::now();
                     }
                 }
@@ -494,19 +613,6 @@ impl Socket {
         let address = address.to_string();
         let tried = if peer == address { String::new() } else { format!(" ({address})") };
         Err(limits.failed(format_args!("Failed to establish a new connection to {peer}{tried}"), &error))
-    }
-
-    fn ready(descriptor: OwnedFd, address: &SocketAddr) -> Result<Socket, Error> {
-        let failed = |error| {
-            Error::os(ErrorKind::Connection, format!("Cannot set up the socket to {address}"), &error)
-        };
-        set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        for (level, option) in
-            [(libc::IPPROTO_TCP, libc::TCP_NODELAY), (libc::SOL_SOCKET, libc::SO_KEEPALIVE)]
-        {
-            set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
-        }
-        Ok(descriptor.into())
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -527,7 +633,7 @@ impl Socket {
                 return Err(failed(error));
             }
             Error::check(limits.control, limits)?;
-            std::thread::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
+            fiber::sleep(limits.wait()?.left.map_or(SLICE, |left| left.min(SLICE)));
         }
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
         Ok(descriptor.into())
@@ -537,7 +643,14 @@ impl Socket {
 /// A stream socket that is connected and blocks.
 impl From<OwnedFd> for Socket {
     fn from(descriptor: OwnedFd) -> Socket {
-        Socket { descriptor, receive_timeout: None, written: Cell::new(0), full: Cell::new(None) }
+        Socket {
+            descriptor,
+            receive_timeout: None,
+            written: Cell::new(0),
+            full: Cell::new(None),
+            watched: RefCell::new(None),
+            burst: Cell::new(0),
+        }
     }
 }
 
@@ -585,20 +698,66 @@ fn new_socket(family: i32) -> io::Result<OwnedFd> {
     Ok(descriptor)
 }
 
-/// Starts to connect; true when it is done already.
-fn begin_connect(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
-    let descriptor = new_socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 })?;
-    let (storage, length) = raw_address(address);
-    // SAFETY: the storage is initialised for its length.
-    let result = unsafe { libc::connect(descriptor.as_raw_fd(), (&raw const storage).cast(), length) };
-    if result == 0 {
-        return Ok((descriptor, true));
+/// A socket that connects.
+struct Attempt {
+    descriptor: OwnedFd,
+    address: SocketAddr,
+    /// In a fiber.
+    watched: Option<Watched>,
+}
+
+impl Attempt {
+    /// Starts to connect; true when it is done already.
+    fn begin(address: SocketAddr) -> io::Result<(Attempt, bool)> {
+        let descriptor = new_socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 })?;
+        let (storage, length) = raw_address(&address);
+        // SAFETY: the storage is initialised for its length.
+        let result = unsafe { libc::connect(descriptor.as_raw_fd(), (&raw const storage).cast(), length) };
+        if result == 0 {
+            return Ok((Attempt { descriptor, address, watched: None }, true));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINPROGRESS | libc::EINTR) => {
+                let watched = fiber::here().map(|here| here.watch(descriptor.as_raw_fd())).transpose()?;
+                Ok((Attempt { descriptor, address, watched }, false))
+            }
+            _ => Err(error),
+        }
     }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::EINPROGRESS | libc::EINTR) => Ok((descriptor, false)),
-        _ => Err(error),
+
+    /// It has connected.
+    fn ready(self) -> Result<Socket, Error> {
+        let Attempt { descriptor, address, watched } = self;
+        let failed = |error| {
+            Error::os(ErrorKind::Connection, format!("Cannot set up the socket to {address}"), &error)
+        };
+        set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
+        for (level, option) in
+            [(libc::IPPROTO_TCP, libc::TCP_NODELAY), (libc::SOL_SOCKET, libc::SO_KEEPALIVE)]
+        {
+            set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
+        }
+        let socket = Socket::from(descriptor);
+        *socket.watched.borrow_mut() = watched;
+        Ok(socket)
     }
+}
+
+/// Waits until one of them has connected, or failed: which; None when it is time for the next one, or to look again.
+fn await_any(attempts: &[Attempt], next_at: Instant, limits: &Limits) -> Result<Option<usize>, Error> {
+    let wait = limits.wait()?;
+    let Some(here) = fiber::here() else {
+        // An abort has no socket to shut down here: several may be under way.
+        return Ok(poll_all(attempts, wait.left.map_or(SLICE, |left| left.min(SLICE))));
+    };
+    let until = wait.until.map_or(next_at, |until| until.min(next_at));
+    let watched = attempts.iter().filter_map(|attempt| attempt.watched.as_ref());
+    here.wait_for(watched, WRITABLE, Some(until));
+    let is_ready = |attempt: &Attempt| {
+        attempt.watched.as_ref().is_some_and(|watched| watched.readiness.has(WRITABLE))
+    };
+    Ok(attempts.iter().position(is_ready))
 }
 
 fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
@@ -707,10 +866,14 @@ fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bo
 }
 
 /// The index of a connection that is made or has failed.
-fn poll_all(attempts: &[(OwnedFd, SocketAddr)], wait: Duration) -> Option<usize> {
+fn poll_all(attempts: &[Attempt], wait: Duration) -> Option<usize> {
     let mut entries: Vec<_> = attempts
         .iter()
-        .map(|(descriptor, _)| libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 })
+        .map(|attempt| libc::pollfd {
+            fd: attempt.descriptor.as_raw_fd(),
+            events: libc::POLLOUT,
+            revents: 0,
+        })
         .collect();
     // SAFETY: the entries are alive during the call.
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as _, poll_millis(Some(wait))) };

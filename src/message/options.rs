@@ -20,7 +20,7 @@ use crate::message::host::{canonical_host, same_host};
 use crate::message::prepared::{Challenge, Prepare};
 use crate::message::response::Response;
 use crate::message::retry::Retry;
-use crate::system::lock::{Mutex, MutexGuard};
+use crate::system::lock::Mutex;
 use crate::system::symbol::Symbol;
 
 /// One header as it was set: None takes a default out.
@@ -211,7 +211,8 @@ pub trait Reader: Send {
 
 /// A reader that several requests may share, one after the other: a request that finds it touched rewinds it first.
 pub struct SharedReader {
-    reader: Mutex<Box<dyn Reader>>,
+    /// None while a request uses it.
+    reader: Mutex<Option<Box<dyn Reader>>>,
     /// A wait for this can be ended, other than a wait for the lock.
     in_use: Monitor<bool>,
     touched: AtomicBool,
@@ -222,14 +223,14 @@ pub struct SharedReader {
 pub struct ReaderGuard<'a> {
     shared: &'a SharedReader,
     /// None only while it is dropped.
-    reader: Option<MutexGuard<'a, Box<dyn Reader>>>,
+    reader: Option<Box<dyn Reader>>,
 }
 
 impl SharedReader {
     pub fn new(reader: Box<dyn Reader>) -> SharedReader {
         let can_rewind = reader.can_rewind();
         SharedReader {
-            reader: Mutex::new(reader),
+            reader: Mutex::new(Some(reader)),
             in_use: Monitor::new(false),
             touched: AtomicBool::new(false),
             can_rewind,
@@ -258,7 +259,7 @@ impl SharedReader {
         }
         *in_use = true;
         drop(in_use);
-        Ok(ReaderGuard { shared: self, reader: Some(self.reader.lock()) })
+        Ok(ReaderGuard { shared: self, reader: self.reader.lock().take() })
     }
 }
 
@@ -278,7 +279,7 @@ impl DerefMut for ReaderGuard<'_> {
 
 impl Drop for ReaderGuard<'_> {
     fn drop(&mut self) {
-        self.reader = None;
+        *self.shared.reader.lock() = self.reader.take();
         let mut in_use = self.shared.in_use.lock();
         *in_use = false;
         in_use.notify_one();

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::executor::events::Events;
 use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task};
 use crate::future::control::Control;
@@ -135,11 +136,23 @@ pub enum SubmitError {
     Busy,
 }
 
+/// What a session makes that was given no executor.
+fn own_executor(max_workers: usize) -> Arc<dyn Executor> {
+    // So that the tests run with both.
+    if cfg!(debug_assertions)
+        && std::env::var_os("RF_TEST_EVENTS").is_some()
+        && let Ok(events) = Events::new(max_workers, max_workers)
+    {
+        return Arc::new(events);
+    }
+    Arc::new(ThreadPool::new(max_workers))
+}
+
 impl Session {
     pub fn new(config: &Config) -> Result<Arc<Session>, InvalidConfig> {
         let (executor, owns_executor): (Arc<dyn Executor>, bool) = match &config.executor {
             Some(executor) => (executor.clone(), false),
-            None => (Arc::new(ThreadPool::new(config.max_workers.unwrap_or(MAX_WORKERS))), true),
+            None => (own_executor(config.max_workers.unwrap_or(MAX_WORKERS)), true),
         };
         let (shared, defaults) = match &config.base {
             Some(base) => {

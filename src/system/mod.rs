@@ -2,10 +2,13 @@
 
 pub mod descriptor;
 pub mod environment;
+pub mod fiber;
 pub mod fork;
 pub mod lock;
 pub mod log;
+pub mod poller;
 pub mod signal;
+pub mod stack;
 pub mod symbol;
 pub mod sync;
 pub mod thread;

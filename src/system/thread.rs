@@ -1,18 +1,10 @@
 //! What a thread is to the system: its name for others, and the signals that it takes.
 
-use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::ptr;
 
-/// Tells this thread from every other one that lives. Unlike the standard library's, it can be had in destructors of
-/// thread-locals and in atexit handlers as well.
-pub fn token() -> usize {
-    thread_local! {
-        static HERE: Cell<u8> = const { Cell::new(0) };
-    }
-    HERE.with(|here| ptr::from_ref(here).addr())
-}
+pub use super::fiber::token;
 
 /// What a fault in this very thread raises: POSIX leaves open what happens when one of these is blocked. And the
 /// profiler's clock, which is meant for whichever thread uses the processor.

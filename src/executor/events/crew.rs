@@ -1,0 +1,352 @@
+//! The threads of an event loop: one leads, one has an eye on it while it calls functions of the user's, and the others
+//! call those that belong to requests.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{Core, Led, Shared};
+use crate::future::control::Control;
+use crate::future::deadlock::{Inside, Way};
+use crate::future::monitor::{MonitorGuard, Until};
+use crate::future::workers::{self, Blocked, Closing, Shortage, WorkerPool};
+use crate::http::recent::Remembering;
+use crate::http::request::RequestFuture;
+use crate::system::fiber::Job;
+use crate::system::fork;
+use crate::system::lock::MutexGuard;
+use crate::system::thread::{token, with_signals_blocked};
+
+/// Who leads may be outside for so long.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// What [`Shared::watch`] says: nobody watches the leader; somebody does, who has seen it call nothing lately; it has
+/// called something since.
+const UNWATCHED: usize = 0;
+const QUIET: usize = 1;
+const CALLED: usize = 2;
+
+#[derive(Default)]
+pub struct Crew {
+    handles: HashMap<usize, JoinHandle<()>>,
+    started: usize,
+    live: usize,
+    /// Threads that wait for something to do, and those that were called and have not come yet.
+    idle: usize,
+    coming: usize,
+    /// A thread could not be had when one was wanted last.
+    is_short: bool,
+    is_led: bool,
+    is_watched: bool,
+    /// Functions to be called, and how many are being called.
+    calls: VecDeque<Call>,
+    calling: usize,
+    /// Threads that are inside a close or a shutdown, of whatever executor: see [`Closing`].
+    closing: usize,
+    /// Who runs here: the threads that live, and the requests whose functions are being called, by their [`token`].
+    runners: Vec<usize>,
+    gone: Vec<usize>,
+}
+
+/// The request that a function is called for.
+#[derive(Clone)]
+pub struct Whose {
+    pub future: Arc<RequestFuture>,
+    pub control: Arc<Control>,
+}
+
+/// A function of the user's that a fiber waits for.
+pub struct Call {
+    pub number: u64,
+    pub job: Job,
+    pub whose: Whose,
+}
+
+enum Duty {
+    Lead,
+    Call(Call),
+    Watch,
+    Leave,
+}
+
+thread_local! {
+    /// Whether this thread calls a function that belongs to a request.
+    static CALLING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Shared {
+    /// How many threads there are at most: one that leads, one that watches it, and those that call functions.
+    fn most_threads(&self) -> usize {
+        self.max_workers.saturating_add(2)
+    }
+
+    /// Sees to it that there is a thread; false when there is none to be had.
+    pub(super) fn is_manned(&self) -> bool {
+        let crew = self.crew.lock();
+        if crew.live > 0 {
+            return true;
+        }
+        self.call_threads(crew);
+        self.crew.lock().live > 0
+    }
+
+    /// There is something to do: calls as many threads as that needs.
+    pub(super) fn summon(&self) {
+        self.call_threads(self.crew.lock());
+    }
+
+    fn call_threads(&self, mut crew: MonitorGuard<'_, Crew>) {
+        let calls = crew.calls.len().min(self.max_workers.saturating_sub(crew.calling));
+        let watch = !crew.is_watched && self.watch.load(Ordering::SeqCst) != UNWATCHED;
+        let wanted = calls + usize::from(!crew.is_led) + usize::from(watch);
+        let mut notified = false;
+        while wanted > crew.coming {
+            if crew.idle > crew.coming {
+                crew.coming += 1;
+                notified = true;
+            } else if crew.live >= self.most_threads() || !self.spawn(&mut crew) {
+                break;
+            }
+        }
+        // Who was not meant looks, and sleeps on.
+        if notified { crew.notify_all() } else { drop(crew) }
+    }
+
+    fn spawn(&self, crew: &mut Crew) -> bool {
+        let Some(shared) = self.this.upgrade() else { return false };
+        let number = crew.started;
+        let body = move || work(number, &shared);
+        let started =
+            with_signals_blocked(|| thread::Builder::new().name(format!("rf-events-{number}")).spawn(body));
+        crew.is_short = started.is_err();
+        let Ok(handle) = started else { return false };
+        crew.handles.insert(number, handle);
+        crew.started += 1;
+        crew.live += 1;
+        crew.coming += 1;
+        true
+    }
+
+    fn duty(&self, mut has_come: bool) -> Duty {
+        let mut crew = self.crew.lock();
+        loop {
+            if mem::take(&mut has_come) {
+                crew.coming = crew.coming.saturating_sub(1);
+            }
+            if !crew.is_led && !self.is_over() {
+                crew.is_led = true;
+                return Duty::Lead;
+            }
+            if crew.calling < self.max_workers
+                && let Some(call) = crew.calls.pop_front()
+            {
+                crew.calling += 1;
+                crew.runners.push(call.job.token());
+                return Duty::Call(call);
+            }
+            if self.is_over() {
+                return Duty::Leave;
+            }
+            if !crew.is_watched && self.watch.load(Ordering::SeqCst) != UNWATCHED {
+                crew.is_watched = true;
+                return Duty::Watch;
+            }
+            crew.idle += 1;
+            crew = crew.wait(Until::Forever);
+            crew.idle -= 1;
+            has_come = true;
+        }
+    }
+
+    /// A fiber waits until this function was called.
+    pub(super) fn call<'a>(&'a self, core: MutexGuard<'a, Core>, call: Call) -> Led<'a> {
+        call.whose.control.calls(true);
+        let mut crew = self.crew.lock();
+        crew.calls.push_back(call);
+        self.call_threads(crew);
+        let mut crew = self.crew.lock();
+        if crew.live > 1 {
+            return Ok(core);
+        }
+        // There is no other thread, and none to be had.
+        let Some(call) = crew.calls.pop_back() else { return Ok(core) };
+        crew.calling += 1;
+        crew.runners.push(call.job.token());
+        drop(crew);
+        self.outside(core, || self.make_call(call))
+    }
+
+    fn make_call(&self, call: Call) {
+        let Call { number, job, whose } = call;
+        let Whose { future, control } = whose;
+        let token = job.token();
+        control.calls(false);
+        let before = CALLING.replace(true);
+        job.run(|| future.hold(&control));
+        CALLING.set(before);
+        if fork::is_inherited(self.made_in) {
+            // The function has returned in a forked child, where there is nobody to go on.
+            mem::forget((future, control));
+            return;
+        }
+        drop((future, control));
+        let mut crew = self.crew.lock();
+        crew.calling -= 1;
+        if let Some(at) = crew.runners.iter().position(|runner| *runner == token) {
+            crew.runners.swap_remove(at);
+        }
+        drop(crew);
+        self.mail.lock().called.push(number);
+        self.ring();
+    }
+
+    /// The leader calls a function of the user's: somebody is to have an eye on it.
+    pub(super) fn wants_watch(&self) {
+        let called = |before| self.watch.compare_exchange(before, CALLED, Ordering::SeqCst, Ordering::SeqCst);
+        if self.watch.load(Ordering::SeqCst) == CALLED || called(QUIET).is_ok() {
+            return;
+        }
+        if called(UNWATCHED).is_ok() {
+            self.summon();
+        }
+    }
+
+    /// Takes the role from a leader that is outside, if it still is. Somebody else may have it now.
+    pub(super) fn unseat(&self, beat: u64) -> bool {
+        if self.beat.compare_exchange(beat, 0, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return false;
+        }
+        self.crew.lock().is_led = false;
+        self.watch_ends.lock().notify_all();
+        true
+    }
+
+    /// Has an eye on the leader, until it has called nothing for a while or somebody has to take its place.
+    fn watch_leader(&self) {
+        let mut before = 0;
+        loop {
+            let guard = self.watch_ends.lock();
+            drop(guard.wait(Until::At(Instant::now() + PATIENCE)));
+            let beat = self.beat.load(Ordering::SeqCst);
+            let is_outside = beat % 2 == 1;
+            if (is_outside && beat == before && self.unseat(beat)) || self.is_over() {
+                break;
+            }
+            let mut crew = self.crew.lock();
+            if !crew.is_led {
+                crew.is_watched = false;
+                return;
+            }
+            drop(crew);
+            before = beat;
+            let now = |from, to| self.watch.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+            if !now(CALLED, QUIET) && !is_outside && now(QUIET, UNWATCHED) {
+                break;
+            }
+        }
+        self.crew.lock().is_watched = false;
+    }
+
+    /// Until all is over, but for what waits for this very thread.
+    pub(super) fn wait_for_end(&self) {
+        let _blocked = Blocked::on(self.id);
+        let closing = Closing::here();
+        let mut crew = self.crew.lock();
+        let mut waiting = Inside::here();
+        // Those that close, this executor or another one, do not wait for each other. Everybody else waits for all.
+        while if closing.is_worker() {
+            self.open.load(Ordering::SeqCst) > crew.closing
+        } else {
+            crew.live > 0
+        } {
+            crew = match &mut waiting {
+                None => crew.wait(Until::Forever),
+                Some(waiting) if self.waits_for(waiting, &crew) => break,
+                Some(waiting) => {
+                    waiting.tell_others(crew.runners.iter().map(|runner| Way::By(*runner)).collect());
+                    crew.wait(Until::Forever.or_soon())
+                }
+            };
+        }
+        drop(waiting);
+        let gone = mem::take(&mut crew.gone);
+        let handles: Vec<_> = gone.iter().filter_map(|number| crew.handles.remove(number)).collect();
+        drop(crew);
+        for handle in handles {
+            // It has left its loop; a panic of its own was caught before.
+            let _ = handle.join();
+        }
+    }
+
+    /// Whether all that is left to do waits for what this thread has.
+    fn waits_for(&self, inside: &Inside, crew: &Crew) -> bool {
+        let futures: Vec<_> = self.aside.lock().futures.values().cloned().collect();
+        let ways: Vec<_> = futures.iter().map(|future| future.way(None)).collect();
+        inside.is_in_the_way(&ways) && self.open.load(Ordering::SeqCst) <= crew.closing + futures.len()
+    }
+}
+
+fn work(number: usize, shared: &Arc<Shared>) {
+    workers::work_for(Some(shared.clone()));
+    let own = token();
+    shared.crew.lock().runners.push(own);
+    let remembering = Remembering::begin();
+    let mut has_come = true;
+    loop {
+        match shared.duty(mem::take(&mut has_come)) {
+            Duty::Lead => shared.lead(),
+            Duty::Call(call) => shared.make_call(call),
+            Duty::Watch => shared.watch_leader(),
+            Duty::Leave => break,
+        }
+        // A function of the user's may have forked. In the child there is no crew, only this thread of it.
+        if fork::is_inherited(shared.made_in) {
+            return;
+        }
+    }
+    workers::work_for(None);
+    drop(remembering);
+    let mut crew = shared.crew.lock();
+    crew.live -= 1;
+    crew.runners.retain(|runner| *runner != own);
+    crew.gone.push(number);
+    crew.notify_all();
+}
+
+impl WorkerPool for Shared {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn blocked(&self, begins: bool) {
+        let count = if CALLING.get() { &self.blocked_calls } else { &self.blocked_callbacks };
+        if begins { count.fetch_add(1, Ordering::SeqCst) } else { count.fetch_sub(1, Ordering::SeqCst) };
+    }
+
+    fn shortage(&self) -> Shortage {
+        let crew = self.crew.lock();
+        let threads = if crew.is_short { crew.live } else { self.most_threads() };
+        drop(crew);
+        let calls = self.blocked_calls.load(Ordering::SeqCst);
+        let left = threads.saturating_sub(calls + self.blocked_callbacks.load(Ordering::SeqCst));
+        // One has to lead.
+        Shortage {
+            to_begin: left == 0 || calls >= self.max_requests,
+            to_call: left <= 1 || calls >= self.max_workers,
+        }
+    }
+
+    fn closing(&self, begins: bool) {
+        let mut crew = self.crew.lock();
+        if begins {
+            crew.closing += 1;
+            crew.notify_all();
+        } else {
+            crew.closing -= 1;
+        }
+    }
+}
