@@ -4,6 +4,7 @@
 //! any other the thread waits. Who has what it waits for wakes it, and so does whoever ends it. Only the first finds it
 //! there: however many come, it goes on once.
 
+use std::any::Any;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::future::monitor::{Monitor, Until};
 use crate::future::timer::Expires;
 
 /// A request put aside: all that it needs to go on.
-pub trait Aside: Send {
+pub trait Aside: Any + Send {
     /// Goes on, on this thread, until it is over or put aside again.
     fn go_on(self: Box<Self>);
 }

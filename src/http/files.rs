@@ -5,13 +5,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::iter;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::socket::Limits;
 use crate::future::control::SLICE;
+use crate::future::monitor::Until;
 use crate::message::error::Error;
+use crate::system::fiber::{self, READABLE, Watched};
 
 /// No file of settings is longer.
 const MOST: u64 = 64 * 1024 * 1024;
@@ -43,10 +46,18 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
         content.try_reserve(usize::try_from(about.len()).unwrap_or(0) + 1).map_err(io::Error::other)?;
     }
     let mut buffer = [0; 16 * 1024];
+    let watched = match fiber::here().filter(|_| !about.is_file()) {
+        // What cannot be watched is always ready.
+        Some(here) => here.watch(file.as_raw_fd()).ok(),
+        None => None,
+    };
     loop {
         // A FIFO that nobody has opened for writing yet reads like one at its end, but poll(2) can tell them apart.
         if !about.is_file() {
-            await_input(&file, limits)?;
+            match &watched {
+                Some(watched) => await_in_fiber(watched, limits)?,
+                None => await_input(&file, limits)?,
+            }
         }
         match (&file).read(&mut buffer) {
             Ok(0) => return Ok(content),
@@ -55,7 +66,11 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
                 content.try_reserve(count).map_err(io::Error::other)?;
                 content.extend_from_slice(&buffer[..count]);
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                if let Some(watched) = &watched {
+                    watched.readiness.clear(READABLE);
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -66,6 +81,20 @@ fn too_long() -> io::Error {
 }
 
 /// Returns when there is something to read, or the end.
+fn await_in_fiber(watched: &Watched, limits: &Limits) -> Result<(), ReadError> {
+    while !watched.readiness.has(READABLE) {
+        let until = match limits.next_look().map_err(ReadError::Ended)? {
+            Until::At(at) => Some(at),
+            Until::Now | Until::Forever => None,
+        };
+        if let Some(here) = fiber::here() {
+            here.wait_for(iter::once(watched), READABLE, until);
+        }
+    }
+    Ok(())
+}
+
+/// The same on a thread.
 fn await_input(file: &File, limits: &Limits) -> Result<(), ReadError> {
     loop {
         // No abort wakes this up: it looks for one.

@@ -155,6 +155,7 @@ impl<'a> Limits<'a> {
     #[cold]
     fn wait_for(&self, bucket: &Bucket, count: usize) -> Result<(), Error> {
         let until = bucket.take(count, Instant::now());
+        let end = self.control.ends_at().map_or(until, |end| end.min(until));
         loop {
             Error::check(self.control, self)?;
             let left = until.saturating_duration_since(Instant::now());
@@ -162,6 +163,7 @@ impl<'a> Limits<'a> {
                 return Ok(());
             }
             // An abort wakes a fiber.
+            let left = end.saturating_duration_since(Instant::now()).min(left);
             fiber::sleep(if fiber::here().is_some() { left } else { left.min(SLICE) });
         }
     }

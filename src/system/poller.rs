@@ -55,11 +55,18 @@ mod system {
             // Every write rings the bell anew, so nobody has to read it.
             let mut event = libc::epoll_event { events: (events | libc::EPOLLET) as u32, u64: key };
             let queue = self.queue.as_raw_fd();
-            // SAFETY: the event is readable during the call.
-            match unsafe { libc::epoll_ctl(queue, libc::EPOLL_CTL_ADD, descriptor, &mut event) } {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
+            // One that is known has belonged to another poller in between, under another key.
+            for operation in [libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD] {
+                // SAFETY: the event is readable during the call.
+                if unsafe { libc::epoll_ctl(queue, operation, descriptor, &mut event) } == 0 {
+                    return Ok(());
+                }
+                let error = io::Error::last_os_error();
+                if error.raw_os_error() != Some(libc::EEXIST) {
+                    return Err(error);
+                }
             }
+            Err(io::Error::from_raw_os_error(libc::EEXIST))
         }
 
         pub fn wake(&self) {

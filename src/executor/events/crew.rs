@@ -253,17 +253,26 @@ impl Shared {
 
     /// Until all is over, but for what waits for this very thread.
     pub(super) fn wait_for_end(&self) {
-        let _blocked = Blocked::on(self.id);
+        let blocked = Blocked::on(self.id);
         let closing = Closing::here();
         let mut crew = self.crew.lock();
         let mut waiting = Inside::here();
         // Those that close, this executor or another one, do not wait for each other. Everybody else waits for all.
-        while if closing.is_worker() {
-            self.open.load(Ordering::SeqCst) > crew.closing
-        } else {
-            crew.live > 0
-        } {
+        let goes_on = |crew: &Crew| match closing.is_worker() {
+            true => self.open.load(Ordering::SeqCst) > crew.closing,
+            false => crew.live > 0,
+        };
+        while goes_on(&crew) {
+            // What is queued may have nobody left to begin it.
+            if let Some(blocked) = &blocked {
+                drop(crew);
+                if blocked.all() {
+                    return;
+                }
+                crew = self.crew.lock();
+            }
             crew = match &mut waiting {
+                None if blocked.is_some() => crew.wait(Until::Forever.or_soon()),
                 None => crew.wait(Until::Forever),
                 Some(waiting) if self.waits_for(waiting, &crew) => break,
                 Some(waiting) => {

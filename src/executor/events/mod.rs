@@ -11,6 +11,7 @@
 
 mod crew;
 
+use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::io;
@@ -73,7 +74,9 @@ struct Mail {
     /// Those whose function was called.
     called: Vec<u64>,
     /// Requests that were put aside and may go on.
-    resumed: VecDeque<u64>,
+    resumed: VecDeque<Arc<Waiting>>,
+    /// Those that were put aside and are over.
+    gone: Vec<u64>,
     tasks: VecDeque<Task>,
     /// What has another priority than 0 of both.
     ranked: BTreeMap<Rank, Item>,
@@ -86,14 +89,14 @@ type Rank = (Reverse<i32>, bool, u64);
 
 enum Item {
     Begin(Task),
-    GoOn(u64),
+    GoOn(Arc<Waiting>),
 }
 
 impl Mail {
     fn push(&mut self, priority: i32, item: Item) {
         match (priority, item) {
             (0, Item::Begin(task)) => self.tasks.push_back(task),
-            (0, Item::GoOn(request)) => self.resumed.push_back(request),
+            (0, Item::GoOn(waiting)) => self.resumed.push_back(waiting),
             (_, item) => {
                 self.numbers += 1;
                 let rank = (Reverse(priority), matches!(item, Item::Begin(_)), self.numbers);
@@ -106,8 +109,8 @@ impl Mail {
         if let Some(first) = self.ranked.first_entry().filter(|first| first.key().0.0 > 0) {
             return Some(first.remove());
         }
-        if let Some(request) = self.resumed.pop_front() {
-            return Some(Item::GoOn(request));
+        if let Some(waiting) = self.resumed.pop_front() {
+            return Some(Item::GoOn(waiting));
         }
         let task = self.tasks.pop_front().map(Item::Begin);
         task.or_else(|| self.ranked.pop_first().map(|(_, item)| item))
@@ -176,7 +179,7 @@ enum What {
     /// A thread of the crew calls a function of the user's for it.
     Away(Running),
     /// It waits between two steps, and has no fiber.
-    Aside(Box<Begun>),
+    Aside,
 }
 
 /// So many requests begin in one turn of the loop: what begins is slower than what goes on.
@@ -188,6 +191,10 @@ const SPARE_TIMES: usize = 1024;
 struct Lost;
 
 type Led<'a> = Result<MutexGuard<'a, Core>, Lost>;
+
+fn no_stack(error: &io::Error) -> Error {
+    Error::os(ErrorKind::Connection, "No memory for the stack of a request", error)
+}
 
 fn number(index: usize, generation: u32) -> u64 {
     u64::from(generation) << 32 | index as u64
@@ -371,7 +378,7 @@ impl Shared {
                     let mut mail = self.mail.lock();
                     match item {
                         Item::Begin(task) => mail.tasks.push_front(task),
-                        Item::GoOn(number) => mail.resumed.push_front(number),
+                        Item::GoOn(waiting) => mail.resumed.push_front(waiting),
                     }
                     drop(mail);
                     self.sleep(&mut core, true);
@@ -386,11 +393,12 @@ impl Shared {
     fn read_mail(&self, core: &mut Core) {
         let mut mail = self.mail.lock();
         mem::swap(&mut mail.woken, &mut core.woken);
-        let called = mem::take(&mut mail.called);
+        let (called, gone) = (mem::take(&mut mail.called), mem::take(&mut mail.gone));
         drop(mail);
         let mut woken = mem::take(&mut core.woken);
         woken.drain(..).for_each(|number| core.wake(number));
         core.woken = woken;
+        gone.into_iter().for_each(|number| core.leave(number));
         for number in called {
             let Some(place) = core.place(number) else { continue };
             match mem::take(&mut place.what) {
@@ -412,6 +420,7 @@ impl Shared {
             !core.ready.is_empty()
                 || !mail.woken.is_empty()
                 || !mail.called.is_empty()
+                || !mail.gone.is_empty()
                 || (may_begin && !mail.is_empty())
                 || self.is_over()
         };
@@ -452,15 +461,12 @@ impl Shared {
             Err(error) => return self.give_up(core, item, &error).map(|core| (core, None)),
         };
         match item {
-            Item::GoOn(number) => {
-                let Some(place) = core.place(number) else {
+            Item::GoOn(waiting) => {
+                // It may have been ended meanwhile.
+                let Some(Parked { begun, number, .. }) = self.take_up(&waiting) else {
                     core.stacks.give_back(stack);
                     return Ok((core, None));
                 };
-                let What::Aside(begun) = mem::take(&mut place.what) else {
-                    unreachable!("what was put aside is taken up once")
-                };
-                self.taken_up(begun.future().id());
                 self.run(core, number, stack, begun).map(|core| (core, None))
             }
             Item::Begin(task) => {
@@ -478,26 +484,27 @@ impl Shared {
     }
 
     /// There is no stack, and none will come back.
-    fn give_up<'a>(&'a self, mut core: MutexGuard<'a, Core>, item: Item, error: &io::Error) -> Led<'a> {
-        let error = Error::os(ErrorKind::Connection, "No memory for the stack of a request", error);
+    fn give_up<'a>(&'a self, core: MutexGuard<'a, Core>, item: Item, error: &io::Error) -> Led<'a> {
         match item {
             Item::Begin(task) => self.outside(core, || {
-                task.fail(error);
+                task.fail(no_stack(error));
                 self.left();
             }),
-            Item::GoOn(number) => {
-                let mut begun = match core.place(number).map(|place| mem::take(&mut place.what)) {
-                    Some(What::Aside(begun)) => begun,
-                    _ => return Ok(core),
-                };
-                core.leave(number);
-                self.taken_up(begun.future().id());
-                self.outside(core, || {
-                    begun.fail(error);
-                    self.left();
-                })
+            Item::GoOn(waiting) => {
+                let Some(parked) = self.take_up(&waiting) else { return Ok(core) };
+                self.no_stack(core, parked, error)
             }
         }
+    }
+
+    fn no_stack<'a>(&'a self, mut core: MutexGuard<'a, Core>, parked: Parked, error: &io::Error) -> Led<'a> {
+        core.leave(parked.number);
+        let mut begun = parked.begun;
+        self.outside(core, || {
+            begun.fail(no_stack(error));
+            drop(begun);
+            self.left();
+        })
     }
 
     fn waker(&self, number: u64) -> Waker {
@@ -575,23 +582,44 @@ impl Shared {
         begun: Box<Begun>,
         waiting: &Waiting,
     ) -> Led<'a> {
-        let future = begun.future().clone();
-        let priority = waiting.priority();
         let Some(place) = core.place(number) else { return Ok(core) };
-        place.what = What::Aside(begun);
-        let mut aside = self.aside.lock();
-        aside.futures.insert(future.id(), future.clone());
-        let cancels = aside.cancels;
-        drop(aside);
+        place.what = What::Aside;
         let Some(home) = self.this.upgrade() else { return Ok(core) };
-        let woken = Box::new(Woken { number, priority, home: home.clone() });
-        if let Some(back) = waiting.put_aside(woken, home) {
-            back.go_on();
+        let future = begun.future().clone();
+        let (back, cancels) = self.park(Box::new(Parked { begun, number, home }), waiting);
+        if let Some(back) = back {
+            // What it waits for has come already.
+            return match core.stacks.take() {
+                Ok(stack) => self.run(core, number, stack, back.begun),
+                Err(error) => self.no_stack(core, *back, &error),
+            };
         }
         if cancels { self.outside(core, || _ = future.cancel()) } else { Ok(core) }
     }
 
-    /// One that was put aside has been taken up again.
+    /// A request waits. It comes back when it may go on at once. True when those that are pending are to be cancelled.
+    fn park(&self, parked: Box<Parked>, waiting: &Waiting) -> (Option<Box<Parked>>, bool) {
+        let future = parked.begun.future().clone();
+        let (id, home) = (future.id(), parked.home.clone());
+        let mut aside = self.aside.lock();
+        aside.futures.insert(id, future);
+        let cancels = aside.cancels;
+        drop(aside);
+        let back = waiting.put_aside(parked, home);
+        if back.is_some() {
+            self.taken_up(id);
+        }
+        (back, cancels)
+    }
+
+    /// One that was put aside, if nobody has taken it up before.
+    fn take_up(&self, waiting: &Waiting) -> Option<Parked> {
+        let aside: Box<dyn Any> = waiting.take()?;
+        let parked = aside.downcast::<Parked>().ok()?;
+        self.taken_up(parked.begun.future().id());
+        Some(*parked)
+    }
+
     fn taken_up(&self, future: u64) {
         let gone = self.aside.lock().futures.remove(&future);
         drop(gone);
@@ -634,28 +662,36 @@ impl Leader for Leads {
     }
 }
 
-/// What stands in a wait for a request that was put aside.
-struct Woken {
+/// A request that was put aside.
+struct Parked {
+    begun: Box<Begun>,
     number: u64,
-    priority: i32,
     home: Arc<Shared>,
 }
 
-impl Aside for Woken {
-    fn go_on(self: Box<Self>) {
-        if fork::is_inherited(self.home.made_in) {
+impl Aside for Parked {
+    /// On the thread that ends it.
+    fn go_on(mut self: Box<Self>) {
+        let home = self.home.clone();
+        if fork::is_inherited(home.made_in) {
+            mem::forget(self);
             return;
         }
-        self.home.mail.lock().push(self.priority, Item::GoOn(self.number));
-        self.home.ring();
+        home.taken_up(self.begun.future().id());
+        // Nobody has to stay for it: its functions may shut the executor down.
+        home.mail.lock().gone.push(self.number);
+        home.left();
+        home.ring();
+        if let Some(waiting) = self.begun.go_on() {
+            self.begun.finish(waiting);
+        }
     }
 }
 
 impl Home for Shared {
     fn resume(&self, waiting: Arc<Waiting>) {
-        if let Some(aside) = waiting.take() {
-            aside.go_on();
-        }
+        self.mail.lock().push(waiting.priority(), Item::GoOn(waiting));
+        self.ring();
     }
 }
 
