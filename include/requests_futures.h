@@ -1158,10 +1158,9 @@ rf_status rf_completed_add(rf_completed *completed, rf_future *future);
 
 // Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is
 // over. RF_END: none is left, until rf_completed_add adds one. RF_E_DEADLOCK: as for rf_future_result. `*future`
-// is borrowed. While you hold a handle of your own, that keeps it (and in any case it lives until the next call
-// on this queue). Without one the queue keeps it, and its response, until rf_completed_free: for long lists keep
-// each handle, and free it after its future was delivered. `*index` says which it was, in the order added. Both
-// may be NULL.
+// is borrowed: it lives until this thread's next call on this queue, or the queue's end, and longer while you
+// hold a handle of your own (rf_future_clone makes one). So you may free your handle as soon as the queue has it.
+// `*index` says which it was, in the order added. Both may be NULL.
 rf_status rf_completed_next(rf_completed *completed, int64_t timeout_ms, rf_future **future, size_t *index);
 
 // A descriptor for poll, epoll or any event loop: readable while rf_completed_next would not wait, at the end as

@@ -498,7 +498,11 @@ impl WorkerPool for Shared {
     }
 
     fn blocked(&self, begins: bool) {
-        if begins { self.blocked.fetch_add(1, Ordering::SeqCst) } else { self.blocked.fetch_sub(1, Ordering::SeqCst) };
+        if begins {
+            self.blocked.fetch_add(1, Ordering::SeqCst)
+        } else {
+            self.blocked.fetch_sub(1, Ordering::SeqCst)
+        };
     }
 
     fn shortage(&self) -> Shortage {

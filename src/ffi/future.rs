@@ -13,7 +13,6 @@ use super::handle;
 use super::types::{rf_done_fn, rf_drop_fn, rf_error, rf_future, rf_response, rf_status};
 use crate::future::State;
 use crate::future::wait::wait_one;
-use crate::http::request::RequestFuture;
 
 /// Waits for the response: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_OK: `*out` is borrowed from the
 /// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the wait
@@ -159,7 +158,7 @@ pub unsafe extern "C" fn rf_future_clone(future: *const rf_future, out: *mut *mu
         // SAFETY: see rf_future_result.
         let out = unsafe { Out::required(out, null_mut()) }?;
         // SAFETY: see rf_future_result.
-        out.set(hand_out(unsafe { handle::retain(future) }?));
+        out.set(handle::share(unsafe { handle::retain(future) }?));
         Ok(())
     })
 }
@@ -167,19 +166,6 @@ pub unsafe extern "C" fn rf_future_clone(future: *const rf_future, out: *mut *mu
 /// Frees a handle. It neither cancels nor waits: the request goes on, and an outcome that nobody looks at is dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_free(future: *mut rf_future) {
-    nothing(|| {
-        // SAFETY: see rf_future_result.
-        unsafe {
-            if let Ok(future) = handle::peek(future) {
-                future.handed_back();
-            }
-            handle::release(future);
-        }
-    });
-}
-
-/// Gives a handle of a future to C, and counts it.
-pub(super) fn hand_out(future: Arc<RequestFuture>) -> *mut rf_future {
-    future.handed_out();
-    handle::share(future)
+    // SAFETY: see rf_future_result.
+    nothing(|| unsafe { handle::release(future) });
 }

@@ -8,7 +8,6 @@ use std::ptr::null_mut;
 
 use super::boundary::{Checked, Out, nothing, optional_text, status, text, value};
 use super::cookies::Cookies;
-use super::future::hand_out;
 use super::handle;
 use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
 use crate::http::turns::Rate;
@@ -327,7 +326,7 @@ fn submit(
             SubmitError::Resource => rf_status::RF_E_RESOURCE,
             SubmitError::Busy => rf_status::RF_E_BUSY,
         })?;
-        out.set(hand_out(future));
+        out.set(handle::share(future));
         Ok(())
     })
 }

@@ -97,9 +97,8 @@ pub unsafe extern "C" fn rf_completed_add(completed: *mut rf_completed, future: 
 
 /// Takes the next future that is over: `timeout_ms` milliseconds, 0 to look, or RF_FOREVER. RF_TIMEOUT: none is over.
 /// RF_END: none is left, until rf_completed_add adds one. RF_E_DEADLOCK: as for rf_future_result. `*future` is
-/// borrowed. While you hold a handle of your own, that keeps it (and in any case it lives until the next call on this
-/// queue). Without one the queue keeps it, and its response, until rf_completed_free: for long lists keep each handle,
-/// and free it after its future was delivered. `*index` says which it was, in the order added. Both may be NULL.
+/// borrowed: it lives until this thread's next call on this queue, or the queue's end, and longer while you hold a handle
+/// of your own (rf_future_clone makes one). So you may free your handle as soon as the queue has it. `*index` says which it was, in the order added. Both may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_completed_next(
     completed: *mut rf_completed,
@@ -112,7 +111,7 @@ pub unsafe extern "C" fn rf_completed_next(
         let (out, index) = unsafe { (Out::optional(future, null_mut()), Out::optional(index, 0)) };
         // SAFETY: see rf_wait.
         let completed = unsafe { handle::peek(completed) }?;
-        match completed.next(until(timeout_ms)?, |future| future.handles() == 0)? {
+        match completed.next(until(timeout_ms)?)? {
             None => Err(rf_status::RF_END),
             Some((future, at)) => {
                 out.set(handle::lend::<rf_future>(future).cast_mut());

@@ -28,7 +28,7 @@ use self::ticket::{Held, Ticket};
 use crate::future::control::{Control, Stopped};
 use crate::future::deadlock::{Running, Way};
 use crate::future::workers::Shortage;
-use crate::system::fiber;
+use crate::system::fiber::{self, Wake};
 use crate::system::fork::{self, Origin};
 use crate::system::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
 use crate::system::thread;
@@ -61,9 +61,10 @@ impl State {
 }
 
 /// Told once, without a lock held, when a future is over.
-pub trait Waiter<W: Work>: Send + Sync {
-    /// `index` is what it was registered with.
-    fn finished(&self, future: &Future<W>, index: usize);
+pub trait Waiter<W: Work>: Wake {
+    /// `index` is what it was registered with. Threads that wait are woken at once; or `later`, with a [`Wake::wake`] that
+    /// is due when this is true.
+    fn finished(&self, future: &Future<W>, index: usize, later: bool) -> bool;
 }
 
 type Callback<W> = Box<dyn FnOnce(&Arc<Future<W>>) + Send>;
@@ -118,8 +119,6 @@ pub struct Future<W: Work> {
     user_data: AtomicUsize,
     /// Which executor it was given to, for the detection of deadlocks.
     home: u64,
-    /// How many handles the user has.
-    handles: AtomicUsize,
     /// The generation of processes that it was made in.
     made_in: u32,
     core: Mutex<Core<W>>,
@@ -163,7 +162,6 @@ impl<W: Work> Future<W> {
             outcome: OnceLock::new(),
             user_data: AtomicUsize::new(user_data),
             home,
-            handles: AtomicUsize::new(0),
             made_in: fork::generation(),
             core: Mutex::new(Core {
                 work: Some(work),
@@ -207,18 +205,6 @@ impl<W: Work> Future<W> {
     /// is not here, so nothing locks it.
     pub fn is_inherited(&self) -> bool {
         fork::is_inherited(self.made_in)
-    }
-
-    pub fn handles(&self) -> usize {
-        self.handles.load(Ordering::Acquire)
-    }
-
-    pub fn handed_out(&self) {
-        self.handles.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub fn handed_back(&self) {
-        self.handles.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub fn state(&self) -> State {
@@ -299,7 +285,8 @@ impl<W: Work> Future<W> {
 
     /// What has to happen before it is over, as far as that is known. `short`: what an executor has nobody for.
     pub fn way(&self, short: Option<(u64, Shortage)>) -> Way {
-        let short = short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage).unwrap_or_default();
+        let short =
+            short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage).unwrap_or_default();
         match self.state() {
             State::Pending if short.to_begin => Way::Never,
             State::Pending | State::Running => match self.control() {
@@ -479,14 +466,20 @@ impl<W: Work> Future<W> {
         core.control = core.control.take().filter(|control| Arc::strong_count(control) > 2);
         drop(core);
         drop(work);
+        let later = fiber::leads();
+        let tell = |waiter: Arc<dyn Waiter<W>>, index| {
+            if waiter.finished(self, index, later) {
+                fiber::wake_later(waiter);
+            }
+        };
         for listener in &listeners {
             match listener {
                 Listener::Callback(_) => {}
-                Listener::Waiter(waiter, index) => waiter.finished(self, *index),
+                Listener::Waiter(waiter, index) => tell(waiter.clone(), *index),
                 // One that was freed has nobody to tell.
                 Listener::Queue(queue, index) => {
                     if let Some(queue) = queue.upgrade() {
-                        queue.finished(self, *index);
+                        tell(queue, *index);
                     }
                 }
             }
@@ -720,7 +713,13 @@ mod tests {
     struct Nothing;
 
     impl Waiter<Probe> for Nothing {
-        fn finished(&self, _: &Future<Probe>, _: usize) {}
+        fn finished(&self, _: &Future<Probe>, _: usize, _: bool) -> bool {
+            false
+        }
+    }
+
+    impl Wake for Nothing {
+        fn wake(&self) {}
     }
 
     /// However many queues a future was in, it remembers those that live.

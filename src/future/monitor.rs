@@ -38,7 +38,10 @@ pub struct MonitorGuard<'a, T> {
 
 impl<T> Monitor<T> {
     pub fn new(value: T) -> Monitor<T> {
-        Monitor { inside: Mutex::new(Inside { value, waiting: 0, coming: 0, fibers: Vec::new() }), changed: Condvar::new() }
+        Monitor {
+            inside: Mutex::new(Inside { value, waiting: 0, coming: 0, fibers: Vec::new() }),
+            changed: Condvar::new(),
+        }
     }
 
     pub fn lock(&self) -> MonitorGuard<'_, T> {
@@ -95,6 +98,11 @@ impl<'a, T> MonitorGuard<'a, T> {
         let mut guard = monitor.lock();
         guard.inside.fibers.retain(|waker| !waker.is_of(here.fiber()));
         guard
+    }
+
+    /// Whether somebody waits who is not on the way.
+    pub fn is_awaited(&self) -> bool {
+        self.inside.waiting > 0 || !self.inside.fibers.is_empty()
     }
 
     /// Lets go of the lock, then wakes one of those who wait.

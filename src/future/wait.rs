@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
@@ -11,7 +12,9 @@ use crate::future::monitor::{Monitor, Until};
 use crate::future::workers::{Blocked, Shortage};
 use crate::future::{Enlisted, Future, State, Waiter, Work};
 use crate::system::descriptor::Flag;
+use crate::system::fiber::Wake;
 use crate::system::fork;
+use crate::system::thread;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReturnWhen {
@@ -83,14 +86,24 @@ struct Progress {
 }
 
 impl<W: Work> Waiter<W> for Gate<W> {
-    fn finished(&self, future: &Future<W>, _index: usize) {
+    fn finished(&self, future: &Future<W>, _index: usize, later: bool) -> bool {
         let enough = is_enough(future, self.when, self.failed);
         let mut progress = self.progress.lock();
         progress.open -= 1;
         if !progress.enough && (enough || progress.open == 0) {
             progress.enough = true;
+            if later {
+                return progress.is_awaited();
+            }
             progress.notify_all();
         }
+        false
+    }
+}
+
+impl<W: Work> Wake for Gate<W> {
+    fn wake(&self) {
+        self.progress.lock().notify_all();
     }
 }
 
@@ -147,7 +160,7 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
         // What is over already counts at once, without its lock: after a fork nobody may be there to let go of that. All
         // are looked at, so that the answer is the same in any order.
         if future.is_done() || !future.add_waiter(&waiter, index) {
-            waiter.finished(future, index);
+            waiter.finished(future, index, false);
         }
     }
     let mut watch = Watch::new(futures().find_map(|future| Blocked::on(future.home())));
@@ -197,19 +210,32 @@ struct Queue<W: Work> {
     /// Those that nobody will ever end here.
     orphans: usize,
     added: usize,
-    /// The last one that was delivered: it stays alive until the next.
-    delivered: Option<Arc<Future<W>>>,
-    /// Delivered to somebody who has nothing but the address: they stay alive as long as the queue.
-    kept: Vec<Arc<Future<W>>>,
+    /// The last one that was delivered to each thread: it stays alive until that asks again.
+    delivered: Vec<(usize, Arc<Future<W>>)>,
     flag: Option<Flag>,
 }
 
 impl<W: Work> Waiter<W> for Shared<W> {
-    fn finished(&self, _future: &Future<W>, place: usize) {
+    fn finished(&self, _future: &Future<W>, place: usize, later: bool) -> bool {
         let mut queue = self.queue.lock();
         queue.ready.push_back(place);
         queue.show();
+        if later {
+            return queue.is_awaited();
+        }
         queue.notify_one();
+        false
+    }
+}
+
+impl<W: Work> Wake for Shared<W> {
+    fn wake(&self) {
+        let queue = self.queue.lock();
+        match queue.ready.len() {
+            0 => {}
+            1 => queue.notify_one(),
+            _ => queue.notify_all(),
+        }
     }
 }
 
@@ -245,8 +271,7 @@ impl<W: Work> Default for Completed<W> {
             ready: VecDeque::new(),
             orphans: 0,
             added: 0,
-            delivered: None,
-            kept: Vec::new(),
+            delivered: Vec::new(),
             flag: None,
         };
         Completed { shared: Arc::new(Shared { queue: Monitor::new(queue) }), made_in: fork::generation() }
@@ -286,25 +311,34 @@ impl<W: Work> Completed<W> {
         Ok(())
     }
 
-    /// The next future and its index; None when none is left. The future lives until the next call, or as long as
-    /// the queue, if it is an `orphan`.
-    pub fn next(
-        &self,
-        until: Until,
-        orphan: impl Fn(&Future<W>) -> bool,
-    ) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
+    /// The next future and its index; None when none is left. The future lives until the next call from this thread, or
+    /// the end of the queue.
+    pub fn next(&self, until: Until) -> Result<Option<(*const Future<W>, usize)>, WaitError> {
         let mut watch = None;
         let mut queue = self.usable()?.lock();
+        let thread = thread::token();
+        if let Some(at) = queue.delivered.iter().position(|(to, _)| *to == thread)
+            && queue.ready.is_empty()
+        {
+            // Nobody knows how long it will be until the next one.
+            let (_, before) = queue.delivered.swap_remove(at);
+            drop(queue);
+            drop(before);
+            queue = self.usable()?.lock();
+        }
         loop {
             if let Some(place) = queue.ready.pop_front() {
                 let (future, index) = queue.places[place].take().expect("what is ready has a place");
                 queue.free.push(place);
                 queue.show();
                 let address = Arc::as_ptr(&future);
-                if orphan(&future) {
-                    queue.kept.push(future.clone());
-                }
-                let before = queue.delivered.replace(future);
+                let before = match queue.delivered.iter_mut().find(|(to, _)| *to == thread) {
+                    Some((_, delivered)) => Some(mem::replace(delivered, future)),
+                    None => {
+                        queue.delivered.push((thread, future));
+                        None
+                    }
+                };
                 if queue.is_empty() {
                     // Others who wait here learn that none is left.
                     queue.notify_all();
@@ -417,7 +451,7 @@ mod tests {
     }
 
     fn next(completed: &Completed<Job>) -> Option<usize> {
-        completed.next(Until::Now, |_| false).ok().flatten().map(|(_, index)| index)
+        completed.next(Until::Now).ok().flatten().map(|(_, index)| index)
     }
 
     /// Time and memory per future do not depend on how many went through before.
@@ -434,6 +468,6 @@ mod tests {
         }
         let queue = completed.shared.queue.lock();
         assert_eq!((queue.places.len(), queue.free.len(), queue.ready.len()), (3, 2, 0));
-        assert!(queue.ready.capacity() < 16 && queue.kept.is_empty());
+        assert!(queue.ready.capacity() < 16 && queue.delivered.len() == 1);
     }
 }

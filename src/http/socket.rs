@@ -411,7 +411,8 @@ impl Socket {
 
     /// The same, where it is told of already.
     fn watched(&self, here: &Here<'_>) -> Option<Ref<'_, Watched>> {
-        let of_this = |watched: &'_ Option<Watched>| watched.as_ref().is_some_and(|watched| watched.is_for(here));
+        let of_this =
+            |watched: &'_ Option<Watched>| watched.as_ref().is_some_and(|watched| watched.is_for(here));
         let watched = self.watched.borrow();
         of_this(&watched).then(|| Ref::map(watched, |watched| watched.as_ref().expect("looked at above")))
     }
@@ -756,9 +757,8 @@ fn await_any(attempts: &[Attempt], next_at: Instant, limits: &Limits) -> Result<
     let until = wait.until.map_or(next_at, |until| until.min(next_at));
     let watched = attempts.iter().filter_map(|attempt| attempt.watched.as_ref());
     here.wait_for(watched, WRITABLE, Some(until));
-    let is_ready = |attempt: &Attempt| {
-        attempt.watched.as_ref().is_some_and(|watched| watched.readiness.has(WRITABLE))
-    };
+    let is_ready =
+        |attempt: &Attempt| attempt.watched.as_ref().is_some_and(|watched| watched.readiness.has(WRITABLE));
     Ok(attempts.iter().position(is_ready))
 }
 
@@ -871,11 +871,7 @@ fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bo
 fn poll_all(attempts: &[Attempt], wait: Duration) -> Option<usize> {
     let mut entries: Vec<_> = attempts
         .iter()
-        .map(|attempt| libc::pollfd {
-            fd: attempt.descriptor.as_raw_fd(),
-            events: libc::POLLOUT,
-            revents: 0,
-        })
+        .map(|attempt| libc::pollfd { fd: attempt.descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 })
         .collect();
     // SAFETY: the entries are alive during the call.
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as _, poll_millis(Some(wait))) };

@@ -9,8 +9,9 @@
 //! user's called by another thread while the fiber waits, [`on_thread_stack`] borrows the stack of this thread for
 //! something of ours that does not wait.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
@@ -100,6 +101,11 @@ pub trait Leader {
     fn gives_up(&self);
 }
 
+/// Somebody who is to be woken.
+pub trait Wake: Send + Sync {
+    fn wake(&self);
+}
+
 /// A running fiber, as the code in it sees it.
 struct Context {
     yielder: *const Yielder<(), Pause>,
@@ -114,6 +120,9 @@ thread_local! {
     static THREAD: Cell<u8> = const { Cell::new(0) };
     /// While this thread leads, and is not in a fiber.
     static LEADER: Cell<Option<*const dyn Leader>> = const { Cell::new(None) };
+    /// Whom this thread wakes before it does something else than to lead. Without a destructor: it is empty then.
+    static DROWSY: RefCell<ManuallyDrop<Vec<Arc<dyn Wake>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 // Not inlined: a function that suspends may go on on another thread, and must not know where this one's lie.
@@ -321,9 +330,45 @@ pub fn as_leader<T>(leader: &(dyn Leader + 'static), act: impl FnOnce() -> T) ->
 /// A function of the user's is about to be called on this thread.
 pub fn calls_out() {
     if let Some(leader) = LEADER.get() {
+        wake_all();
         // SAFETY: it is borrowed for as long as it is the leader here.
         unsafe { (*leader).calls_out() };
     }
+}
+
+/// On a thread that leads: has this one woken before the thread sleeps or calls a function of the user's, and once,
+/// however often it is asked for until then.
+pub fn wake_later(who: Arc<dyn Wake>) {
+    DROWSY.with(|drowsy| {
+        let mut drowsy = drowsy.borrow_mut();
+        if !drowsy.iter().any(|one| Arc::ptr_eq(one, &who)) {
+            drowsy.push(who);
+        }
+    });
+}
+
+/// Wakes those who are to be woken.
+pub fn wake_all() {
+    let mut woken = DROWSY.with(|drowsy| mem::take(&mut **drowsy.borrow_mut()));
+    if woken.is_empty() {
+        return;
+    }
+    for who in woken.drain(..) {
+        who.wake();
+    }
+    // The memory is used again.
+    DROWSY.with(|drowsy| {
+        let mut drowsy = drowsy.borrow_mut();
+        if drowsy.is_empty() {
+            **drowsy = woken;
+        }
+    });
+}
+
+/// The memory of that is given back: this thread leads no more.
+pub fn leads_no_more() {
+    wake_all();
+    DROWSY.with(|drowsy| drop(mem::take(&mut **drowsy.borrow_mut())));
 }
 
 /// Whether this thread would do well to say that it [`blocks`].
@@ -336,6 +381,7 @@ pub fn leads() -> bool {
 #[inline]
 pub fn blocks() {
     if let Some(leader) = LEADER.take() {
+        wake_all();
         // SAFETY: as above.
         unsafe { (*leader).gives_up() };
     }

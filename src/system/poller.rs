@@ -153,7 +153,14 @@ mod system {
     }
 
     fn event(ident: usize, filter: i16, flags: u16, fflags: u32, key: u64) -> Event {
-        libc::kevent { ident, filter, flags, fflags, data: 0, udata: ptr::without_provenance_mut(key as usize) }
+        libc::kevent {
+            ident,
+            filter,
+            flags,
+            fflags,
+            data: 0,
+            udata: ptr::without_provenance_mut(key as usize),
+        }
     }
 
     pub fn change(event: &Event) -> Change {

@@ -116,8 +116,10 @@ fn map() -> io::Result<Vec<Stack>> {
     let mut stacks = Vec::with_capacity(IN_SLAB);
     for limit in (0..IN_SLAB).map(|index| slab.address + index * SIZE) {
         guard(limit)?;
-        let valgrind =
-            ValgrindStackRegistration::new(ptr::with_exposed_provenance_mut(limit + page_size()), SIZE - page_size());
+        let valgrind = ValgrindStackRegistration::new(
+            ptr::with_exposed_provenance_mut(limit + page_size()),
+            SIZE - page_size(),
+        );
         stacks.push(Stack { limit, _slab: slab.clone(), _valgrind: valgrind });
     }
     Ok(stacks)

@@ -15,6 +15,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(HERE, "build")
 
 
+EVENTS = [("list", "list"), ("completed", "as completed"), ("callbacks", "callbacks")]
+
+
 class Missing(Exception):
     """Why a client cannot run here."""
 
@@ -120,6 +123,7 @@ def library_clients(library, against):
             client("list", "list"),
             client("completed", "as completed"),
             client("callbacks", "callbacks"),
+            *(client(f"events-{name}", f"{what}, events") for name, what in EVENTS),
             client("processes", "worker processes", kind=Asked),
             client("pending", "pending", pending, Pending),
         ]

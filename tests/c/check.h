@@ -173,6 +173,9 @@ static inline rf_session *session_of(rf_config *config) {
   return session;
 }
 
+/* Whether sessions make an event loop of their own, and not a pool of threads. */
+static inline bool on_events(void) { return getenv("RF_TEST_EVENTS") != NULL; }
+
 static inline rf_session *new_session_workers(size_t max_workers) {
   rf_config *config = NULL;
   CHECK_OK(rf_config_new(&config));

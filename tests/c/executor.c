@@ -215,19 +215,29 @@ static void wait_for_pending(rf_future *future, void *user_data) {
   CHECK_STATUS(RF_TIMEOUT, rf_future_result(pending, 0, &response)); /* asking is no waiting */
 }
 
-static void deadlocks_are_refused(void) {
+static rf_status wait_for_it_in_a_hook(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response;
+  wait_for_pending(NULL, LOAD(*(rf_future **)user_data));
+  return RF_OK;
+}
+
+static void deadlocks_are_refused(bool in_hook) {
   rf_session *session = new_session_workers(1);
   const char *gate = unique("deadlock");
-  rf_future *slow = get(session, gate_url(gate), NULL);
-  rf_future *pending = get(session, http("/hello"), NULL);
+  rf_options *options = new_options();
+  rf_future *pending = NULL;
+  if (in_hook) CHECK_OK(rf_options_add_hook(options, wait_for_it_in_a_hook, &pending, NULL));
+  rf_future *slow = get(session, gate_url(gate), options), *made = get(session, http("/hello"), NULL);
+  __atomic_store_n(&pending, made, __ATOMIC_SEQ_CST);
   gate_wait(gate, 1);
-  CHECK_OK(rf_future_add_done_callback(slow, wait_for_pending, pending, NULL));
+  if (!in_hook) CHECK_OK(rf_future_add_done_callback(slow, wait_for_pending, pending, NULL));
   gate_open(gate);
   RESPONSE(slow);
   RESPONSE(pending);
   rf_session_close(session, RF_CLOSE_WAIT);
   rf_future_free(slow);
   rf_future_free(pending);
+  rf_options_free(options);
   rf_session_free(session);
 }
 
@@ -261,7 +271,9 @@ int main(void) {
   shutdown_that_does_not_wait();
   shutdown_that_cancels();
   shutdown_from_a_worker();
-  deadlocks_are_refused();
+  deadlocks_are_refused(true);
+  /* A callback that waits has lost the loop to another thread. */
+  if (!on_events()) deadlocks_are_refused(false);
   waiting_for_another_worker();
   return finish();
 }

@@ -243,7 +243,8 @@ impl Shared {
             }
             drop(crew);
             before = beat;
-            let now = |from, to| self.watch.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+            let now =
+                |from, to| self.watch.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
             if !now(CALLED, QUIET) && !is_outside && now(QUIET, UNWATCHED) {
                 break;
             }
@@ -333,7 +334,11 @@ impl WorkerPool for Shared {
 
     fn blocked(&self, begins: bool) {
         let count = if CALLING.get() { &self.blocked_calls } else { &self.blocked_callbacks };
-        if begins { count.fetch_add(1, Ordering::SeqCst) } else { count.fetch_sub(1, Ordering::SeqCst) };
+        if begins {
+            count.fetch_add(1, Ordering::SeqCst)
+        } else {
+            count.fetch_sub(1, Ordering::SeqCst)
+        };
     }
 
     fn shortage(&self) -> Shortage {

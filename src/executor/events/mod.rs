@@ -352,10 +352,11 @@ impl Shared {
         while !self.is_over() {
             core = match self.turn(core) {
                 Ok(core) => core,
-                Err(Lost) => return,
+                Err(Lost) => return fiber::leads_no_more(),
             };
         }
         self.beat.store(0, Ordering::SeqCst);
+        fiber::leads_no_more();
     }
 
     /// One turn of the loop.
@@ -413,6 +414,7 @@ impl Shared {
 
     /// Waits until there is something to do, and finds out what. `starved`: what has not begun cannot begin.
     fn sleep(&self, core: &mut Core, starved: bool) {
+        fiber::wake_all();
         let next = core.pass_time();
         let is_due = |core: &Core| {
             let mail = self.mail.lock();

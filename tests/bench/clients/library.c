@@ -2,7 +2,8 @@
    mode=list: everything is submitted, then taken from rf_completed: the queue is never empty.
    mode=completed: as many are submitted as are to be in flight, and one more for each that rf_completed delivers.
    mode=callbacks: the callback of a request that is over submits the next.
-   mode=processes: a list, run by as many worker processes as are to be in flight. */
+   mode=processes: a list, run by as many worker processes as are to be in flight.
+   mode=events-list, events-completed, events-callbacks: the first three on one event loop. */
 #include "client.h"
 
 #include <pthread.h>
@@ -95,6 +96,8 @@ static long run_callbacks(long requests, int window) {
 
 int main(int argc, char **argv) {
   work = work_from(argc, argv);
+  bool events = strncmp(work.mode, "events-", 7) == 0;
+  if (events) work.mode += 7;
   bool callbacks = strcmp(work.mode, "callbacks") == 0, processes = strcmp(work.mode, "processes") == 0;
   bool list = processes || strcmp(work.mode, "list") == 0;
   int workers = work.connections > work.in_flight ? work.connections : work.in_flight;
@@ -103,6 +106,10 @@ int main(int argc, char **argv) {
   ok(rf_config_new(&config));
   if (processes) {
     ok(rf_executor_new_processes((size_t)workers, &executor));
+    ok(rf_config_set_executor(config, executor));
+  }
+  if (events) {
+    ok(rf_executor_new_events((size_t)workers, 1, &executor));
     ok(rf_config_set_executor(config, executor));
   }
   ok(rf_config_set_max_workers(config, (size_t)workers));

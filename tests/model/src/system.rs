@@ -2,6 +2,8 @@
 
 #[path = "../../../src/system/descriptor.rs"]
 pub mod descriptor;
+#[path = "fiber.rs"]
+pub mod fiber;
 #[path = "../../../src/system/fork.rs"]
 pub mod fork;
 #[path = "../../../src/system/lock.rs"]
