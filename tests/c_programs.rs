@@ -9,12 +9,13 @@
 //! For another kind of machine `RF_CC` and `RF_CXX` name the compilers in the place of `CC` and `CXX`, which cargo obeys as
 //! well, `RF_LIBRARY` the library, and `RF_RUNNER` what runs a program: an emulator, with its arguments.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,20 @@ macro_rules! programs {
         const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
         $(#[test]
         fn $name() {
-            let program = compile(stringify!($name), "c", "c99");
-            run(stringify!($name), &program);
+            run(stringify!($name), &compiled(stringify!($name)));
         })*
+    };
+}
+
+/// The same programs once more, with an event loop in the place of each session's own pool of threads.
+macro_rules! programs_on_events {
+    ($($name:ident),* $(,)?) => {
+        mod on_events {
+            $(#[test]
+            fn $name() {
+                super::run_on_events(stringify!($name));
+            })*
+        }
     };
 }
 
@@ -84,6 +96,58 @@ programs! {
     streaming,
     stress,
     task_bytes,
+    timeouts,
+    tls,
+    turns,
+    unix_resolve,
+    wait,
+    waiting,
+}
+
+programs_on_events! {
+    abort,
+    adapters,
+    adapters_ending,
+    adapters_sending,
+    auth,
+    calling_back,
+    closing,
+    cookies,
+    decoding,
+    descriptor,
+    edges,
+    ends,
+    endurance,
+    errors,
+    every_option,
+    executor,
+    forked,
+    forked_busy,
+    forked_slowly,
+    framing,
+    futures,
+    hooks,
+    long_list,
+    made,
+    memory,
+    messages,
+    mounts,
+    options_bodies,
+    output_file,
+    pool,
+    prepared,
+    priorities,
+    proxies,
+    queue,
+    rates,
+    real_proxies,
+    redirects,
+    responses,
+    retries,
+    session,
+    speeds,
+    streaming,
+    stress,
     timeouts,
     tls,
     turns,
@@ -480,11 +544,36 @@ fn sanitizer() -> Option<String> {
     env::var("RF_SANITIZER").ok()
 }
 
+/// A program of C, compiled once.
+fn compiled(name: &'static str) -> PathBuf {
+    static PROGRAMS: Mutex<BTreeMap<&str, Arc<OnceLock<PathBuf>>>> = Mutex::new(BTreeMap::new());
+    let program = PROGRAMS.lock().expect("the programs").entry(name).or_default().clone();
+    program.get_or_init(|| compile(name, "c", "c99")).clone()
+}
+
+/// Whether the library that is tested has its requests run on events where the tests ask for that, and whether what
+/// watches it can follow.
+fn can_run_on_events() -> bool {
+    runner().is_none()
+        && (env::var_os("RF_LIBRARY").is_none() || sanitizer().is_some())
+        && sanitizer().is_none_or(|sanitizer| sanitizer != "thread")
+}
+
+fn run_on_events(name: &'static str) {
+    if can_run_on_events() {
+        run_with(name, &compiled(name), &[("RF_TEST_EVENTS", "1")]);
+    }
+}
+
 /// Runs a program, and fails with what it said when it does not exit with 0 in time.
 fn run(name: &str, program: &Path) {
+    run_with(name, program, &[]);
+}
+
+fn run_with(name: &str, program: &Path, more: &[(&str, &str)]) {
     let home = scratch().join("home");
     fs::create_dir_all(&home).expect("an empty home");
-    let said = program.with_extension("txt");
+    let said = program.with_extension(if more.is_empty() { "txt" } else { "events.txt" });
     let file = File::create(&said).expect("a file for the output");
 
     let mut command = if valgrind() {
@@ -519,6 +608,7 @@ fn run(name: &str, program: &Path) {
     // Cargo's own list comes before what a program says of itself, and has the library that was not sanitized.
     command.env("LD_LIBRARY_PATH", library_directory());
     command.env("RF_TEST_HOOK_LIBRARY", hook_library());
+    command.env_remove("RF_TEST_EVENTS").envs(more.iter().copied());
     // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
     command.env("REQUESTS_FUTURES_WORKER", worker());
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
