@@ -50,6 +50,7 @@ programs! {
     errors,
     every_option,
     executor,
+    faults,
     forked,
     forked_busy,
     forked_slowly,
@@ -90,6 +91,14 @@ programs! {
     unix_resolve,
     wait,
     waiting,
+}
+
+/// The hour of `tests/long/run`, for a moment: worker processes that are killed, connections that are damaged.
+#[test]
+fn a_short_soak() {
+    let program = compile_to("stress", "c", "c99", "soak");
+    let requests = env::var("RF_REQUESTS").unwrap_or_else(|_| "2000".to_owned());
+    run_with("a short soak", &program, &[("RF_SOAK_SECONDS", "1"), ("RF_REQUESTS", &requests)]);
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.
@@ -482,6 +491,11 @@ fn sanitizer() -> Option<String> {
 
 /// Runs a program, and fails with what it said when it does not exit with 0 in time.
 fn run(name: &str, program: &Path) {
+    run_with(name, program, &[]);
+}
+
+/// The same, with variables of its own.
+fn run_with(name: &str, program: &Path, variables: &[(&str, &str)]) {
     let home = scratch().join("home");
     fs::create_dir_all(&home).expect("an empty home");
     let said = program.with_extension("txt");
@@ -521,6 +535,7 @@ fn run(name: &str, program: &Path) {
     command.env("RF_TEST_HOOK_LIBRARY", hook_library());
     // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
     command.env("REQUESTS_FUTURES_WORKER", worker());
+    command.envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
     let limit = if checked { LIMIT_CHECKED } else { LIMIT };
