@@ -288,7 +288,7 @@ static void judge(rf_future *future, const note *about) {
       return;
     }
     INCREMENT(seen.failed);
-    if (about->home->runs_on == PROCESSES && executors[PROCESSES] != NULL) {
+    if (about->home->runs_on == PROCESSES && soaking) {
       if (is == RF_ERROR_BROKEN_POOL) {
         INCREMENT(seen.broken);
         return;
@@ -765,7 +765,7 @@ static void report(int64_t start, state now) {
 
 /* A leak of one future in a thousand is half a byte or more for each request; what the allocator, the locks and the
    threads keep does not grow with the requests. */
-enum { KEPT_HEAP = 48 * 1024, KEPT_RESIDENT = 4 * 1024 * 1024, REQUESTS_A_BYTE = 10 };
+enum { KEPT_HEAP = 48 * 1024, KEPT_RESIDENT = 4 * 1024 * 1024, REQUESTS_A_BYTE = 50 };
 
 static void soak(int64_t seconds, long requests) {
   int64_t start = now_ms(), warm_at = start + seconds * 1000 / 6, end = start + seconds * 1000, line = start + 60000;
