@@ -62,6 +62,7 @@ programs! {
     errors,
     every_option,
     executor,
+    faults,
     forked,
     forked_busy,
     forked_slowly,
@@ -154,6 +155,14 @@ programs_on_events! {
     unix_resolve,
     wait,
     waiting,
+}
+
+/// The hour of `tests/long/run`, for a moment: worker processes that are killed, connections that are damaged.
+#[test]
+fn a_short_soak() {
+    let program = compile_to("stress", "c", "c99", "soak");
+    let requests = env::var("RF_REQUESTS").unwrap_or_else(|_| "2000".to_owned());
+    run_with("a short soak", &program, &[("RF_SOAK_SECONDS", "1"), ("RF_REQUESTS", &requests)]);
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.
@@ -570,10 +579,11 @@ fn run(name: &str, program: &Path) {
     run_with(name, program, &[]);
 }
 
-fn run_with(name: &str, program: &Path, more: &[(&str, &str)]) {
+/// The same, with variables of its own.
+fn run_with(name: &str, program: &Path, variables: &[(&str, &str)]) {
     let home = scratch().join("home");
     fs::create_dir_all(&home).expect("an empty home");
-    let said = program.with_extension(if more.is_empty() { "txt" } else { "events.txt" });
+    let said = program.with_extension(if variables.is_empty() { "txt" } else { "again.txt" });
     let file = File::create(&said).expect("a file for the output");
 
     let mut command = if valgrind() {
@@ -608,9 +618,10 @@ fn run_with(name: &str, program: &Path, more: &[(&str, &str)]) {
     // Cargo's own list comes before what a program says of itself, and has the library that was not sanitized.
     command.env("LD_LIBRARY_PATH", library_directory());
     command.env("RF_TEST_HOOK_LIBRARY", hook_library());
-    command.env_remove("RF_TEST_EVENTS").envs(more.iter().copied());
+    command.env_remove("RF_TEST_EVENTS");
     // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
     command.env("REQUESTS_FUTURES_WORKER", worker());
+    command.envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
     let limit = if checked { LIMIT_CHECKED } else { LIMIT };

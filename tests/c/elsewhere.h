@@ -121,6 +121,23 @@ static inline int children(void) {
   return count;
 }
 
+/* Some child of this process; 0: there is none. Each belongs to the thread that started it. */
+static inline long some_child(unsigned which) {
+  DIR *all = opendir("/proc/self/task");
+  struct dirent *entry;
+  long found[64];
+  unsigned count = 0;
+  if (all == NULL) return 0;
+  while ((entry = readdir(all)) != NULL) {
+    if (entry->d_name[0] == '.') continue;
+    FILE *file = fopen(text("/proc/self/task/%s/children", entry->d_name), "r");
+    while (file != NULL && count < 64 && fscanf(file, "%ld", &found[count]) == 1) count++;
+    if (file != NULL) fclose(file);
+  }
+  closedir(all);
+  return count > 0 ? found[which % count] : 0;
+}
+
 /* Dead, and nobody has waited for it. */
 static inline bool is_zombie(long process) {
   char line[512];

@@ -315,23 +315,6 @@ static void count(rf_future *future, void *user_data) {
   INCREMENT(over);
 }
 
-/* Some child of this process; 0: there is none. Each belongs to the thread that started it. */
-static long some_child(unsigned which) {
-  DIR *all = opendir("/proc/self/task");
-  struct dirent *entry;
-  long found[64];
-  unsigned count = 0;
-  if (all == NULL) return 0;
-  while ((entry = readdir(all)) != NULL) {
-    if (entry->d_name[0] == '.') continue;
-    FILE *file = fopen(text("/proc/self/task/%s/children", entry->d_name), "r");
-    while (file != NULL && count < 64 && fscanf(file, "%ld", &found[count]) == 1) count++;
-    if (file != NULL) fclose(file);
-  }
-  closedir(all);
-  return count > 0 ? found[which % count] : 0;
-}
-
 static void every_future_ends_once_whoever_is_killed(void) {
   pool pool = new_pool(4);
   rf_future *futures[MANY];

@@ -3,13 +3,19 @@
    drop function too, and no descriptor, thread, process or byte is left.
 
    RF_REQUESTS says how many (5,000; CI takes more), RF_SEED where the random numbers begin. The order in which threads
-   run is nobody's to choose: a seed gives the same steps, not the same run. */
-#include "check.h"
+   run is nobody's to choose: a seed gives the same steps, not the same run.
+
+   RF_SOAK_SECONDS makes it a soak: rounds of RF_REQUESTS (20,000) for at least so long, with worker processes, which are
+   killed now and then, and with connections that relays of the local server damage. It prints a line each minute, and in
+   the end neither memory nor descriptors may have grown with the number of requests. */
+#include "elsewhere.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
+
+static bool soaking;
 
 enum { THREADS = 8, HAND = 16, SESSIONS = 4, SHELF = 32 };
 
@@ -31,6 +37,9 @@ static struct {
   long futures, callbacks_added; /* made */
   long callbacks, drops;         /* run */
   long succeeded, failed, aborted, cancelled, refused;
+  long broken;                   /* of those that failed: their worker process was killed */
+  long spoilt, unspoilt;         /* through a relay: failed, succeeded */
+  long kills;                    /* of worker processes */
   long hooks, hook_drops_due, hook_drops;
   long sessions, closed;
 } seen;
@@ -41,12 +50,31 @@ static struct {
 typedef struct home {
   rf_session *session;
   int users;
+  int runs_on;
   bool blocks; /* a request waits for a connection, and may not wait for one whose body nobody reads */
 } home;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two tables below; never held during a call */
 static home *homes[SESSIONS];
-static rf_executor *shared_pool;
+
+/* What a session's requests run on. An executor of another kind is another name here, a line in new_executors, and what
+   its requests may end with in judge. */
+enum { OWN_THREADS, THREAD_POOL, PROCESSES, EXECUTORS };
+static rf_executor *executors[EXECUTORS]; /* shared by the sessions of a round; NULL: each has its own */
+
+static void new_executors(void) {
+  CHECK_OK(rf_executor_new_threads(4, &executors[THREAD_POOL]));
+  if (soaking) CHECK_OK(rf_executor_new_processes(3, &executors[PROCESSES]));
+}
+
+static void end_executors(void) {
+  for (int i = 0; i < EXECUTORS; i++) {
+    if (executors[i] == NULL) continue;
+    CHECK_OK(rf_executor_shutdown(executors[i], true, false));
+    rf_executor_free(executors[i]);
+    executors[i] = NULL;
+  }
+}
 
 static home *new_home(uint64_t *random) {
   home *made = calloc(1, sizeof *made);
@@ -54,7 +82,8 @@ static home *new_home(uint64_t *random) {
   CHECK(made != NULL);
   made->users = 1;
   CHECK_OK(rf_config_new(&config));
-  if (one_in(random, 3)) CHECK_OK(rf_config_set_executor(config, shared_pool));
+  made->runs_on = one_in(random, 3) ? THREAD_POOL : one_in(random, 3) ? PROCESSES : OWN_THREADS;
+  if (executors[made->runs_on] != NULL) CHECK_OK(rf_config_set_executor(config, executors[made->runs_on]));
   else CHECK_OK(rf_config_set_max_workers(config, 1 + below(random, 8)));
   if (one_in(random, 3)) CHECK_OK(rf_config_set_pool_maxsize(config, 1 + below(random, 4)));
   made->blocks = one_in(random, 4);
@@ -98,8 +127,14 @@ static void move_house(uint64_t *random) {
 
 /* ---- requests, and what may come of them ---- */
 
-enum { PLAIN, NUMBERED, STREAMED }; /* how an answer is looked at */
-enum { NONE, SHORT, BRISK, STREAM, STREAM_SHORT, LIMITED, HOOKED, TLS, FORMS };
+/* How an answer is looked at. One that may have been damaged on its way may say anything; it says what was sent where
+   TLS is what looks for damage. */
+enum { PLAIN, NUMBERED, LARGE, STREAMED, DOUBTFUL };
+enum {
+  NONE, SHORT, BRISK, STREAM, STREAM_SHORT, LIMITED, HOOKED, TLS, FORMS,
+  SPOILT, SPOILT_STREAM, SPOILT_TLS, SPOILT_PROXY, SPOILT_PROXY_TLS,
+  OPTIONS
+};
 
 typedef struct kind {
   unsigned weight;
@@ -108,6 +143,9 @@ typedef struct kind {
   bool succeeds;
   int errors[3];
 } kind;
+
+/* Through a relay: a proxy of its own, or in the place of the server. */
+static bool is_spoilt(const kind *kind) { return kind->options >= SPOILT; }
 
 static const kind KINDS[] = {
     {8000, "RF_TEST_HTTP", "/hello", PLAIN, NONE, true, {0}},
@@ -144,21 +182,34 @@ static const kind KINDS[] = {
     {20, "RF_TEST_RAW", "/reason?phrase=n0", STREAMED, FORMS, true, {0}},
     {20, "RF_TEST_HTTP", "/compressed-corrupt?with=gzip", PLAIN, NONE, false, {RF_ERROR_CONTENT_DECODING}},
     {20, "RF_TEST_HTTP", "/bytes/100000", PLAIN, LIMITED, false, {RF_ERROR_BODY_TOO_LARGE}},
+    /* Damaged on its way, in a soak alone. No redirects without TLS: nobody knows where they would lead to. */
+    {1500, "RF_TEST_FAULTS_HTTP", "/hello", DOUBTFUL, SPOILT, true, {0}},
+    {100, "RF_TEST_FAULTS_HTTP", "/encoded?with=gzip&text=Hello,%20world!", DOUBTFUL, SPOILT, true, {0}},
+    {100, "RF_TEST_FAULTS_HTTP", "/stream-bytes/30000", DOUBTFUL, SPOILT, true, {0}},
+    {100, "RF_TEST_FAULTS_HTTP", "/bytes/60000", STREAMED, SPOILT_STREAM, true, {0}},
+    {300, "RF_TEST_FAULTS_HTTPS", "/hello", PLAIN, SPOILT_TLS, true, {0}},
+    {100, "RF_TEST_FAULTS_HTTPS", "/redirect-to?url=/hello", PLAIN, SPOILT_TLS, true, {0}},
+    {200, "RF_TEST_FAULTS_HTTPS", "/bytes/60000", LARGE, SPOILT_TLS, true, {0}},
+    {200, "RF_TEST_HTTP", "/hello", DOUBTFUL, SPOILT_PROXY, true, {0}},
+    {100, "RF_TEST_HTTPS", "/bytes/60000", LARGE, SPOILT_PROXY_TLS, true, {0}},
 };
 enum { KINDS_COUNT = sizeof KINDS / sizeof *KINDS };
 
 static char urls[KINDS_COUNT][256];
 static char tls_names[256]; /* https by name: the name is looked up */
+static uint8_t large[60000]; /* what /bytes/60000 sends */
+
+static unsigned weight(const kind *kind) { return is_spoilt(kind) && !soaking ? 0 : kind->weight; }
 
 static size_t choose(uint64_t *random) {
   static unsigned sum;
   unsigned all = __atomic_load_n(&sum, __ATOMIC_RELAXED), at = 0;
   if (all == 0) {
-    for (size_t i = 0; i < KINDS_COUNT; i++) all += KINDS[i].weight;
+    for (size_t i = 0; i < KINDS_COUNT; i++) all += weight(&KINDS[i]);
     __atomic_store_n(&sum, all, __ATOMIC_RELAXED);
   }
   unsigned wanted = below(random, all);
-  while (wanted >= KINDS[at].weight) wanted -= KINDS[at++].weight;
+  while (wanted >= weight(&KINDS[at])) wanted -= weight(&KINDS[at++]);
   return at;
 }
 
@@ -178,6 +229,10 @@ static __thread int depth; /* of callbacks inside callbacks, on this thread */
 
 static void look_at(const note *about, const rf_response *response) {
   size_t length = 0;
+  if (is_spoilt(about->kind) && (about->kind->look == DOUBTFUL || about->kind->look == STREAMED)) {
+    CHECK_RANGE(100, 999, rf_response_status_code(response));
+    return;
+  }
   if (!about->kind->succeeds) FAIL("%s: %d", about->kind->path, rf_response_status_code(response));
   CHECK_INT(200, rf_response_status_code(response));
   if (about->kind->look == PLAIN) {
@@ -186,6 +241,26 @@ static void look_at(const note *about, const rf_response *response) {
   } else if (about->kind->look == NUMBERED) {
     CHECK_STR(text("n%ld", about->number), rf_response_reason(response));
     CHECK_STR("ok", (const char *)rf_response_content(response, &length));
+  } else if (about->kind->look == LARGE) {
+    const uint8_t *content = rf_response_content(response, &length);
+    CHECK_INT(sizeof large, length);
+    CHECK(memcmp(large, content, sizeof large) == 0);
+  }
+}
+
+/* What may come of a request on a connection that is damaged. With TLS all that is read is what the server sent, or
+   the beginning of that. */
+static bool is_damage(const kind *kind, int error) {
+  switch (error) {
+    case RF_ERROR_CONNECTION:
+    case RF_ERROR_CONNECT_TIMEOUT:
+    case RF_ERROR_READ_TIMEOUT:
+    case RF_ERROR_CHUNKED_ENCODING: return true; /* any body that ends too early */
+    case RF_ERROR_SSL: return kind->options == SPOILT_TLS || kind->options == SPOILT_PROXY_TLS;
+    case RF_ERROR_PROXY: return kind->options == SPOILT_PROXY || kind->options == SPOILT_PROXY_TLS;
+    case RF_ERROR_INVALID_HEADER:
+    case RF_ERROR_CONTENT_DECODING: return kind->look == DOUBTFUL || kind->look == STREAMED;
+    default: return false;
   }
 }
 
@@ -198,6 +273,7 @@ static void judge(rf_future *future, const note *about) {
   CHECK_OK(rf_future_exception(future, 0, &error));
   if (status == RF_OK) {
     INCREMENT(seen.succeeded);
+    if (is_spoilt(about->kind)) INCREMENT(seen.unspoilt);
     CHECK_NULL(error);
     look_at(about, response);
   } else if (status == RF_CANCELLED) {
@@ -212,6 +288,17 @@ static void judge(rf_future *future, const note *about) {
       return;
     }
     INCREMENT(seen.failed);
+    if (about->home->runs_on == PROCESSES && soaking) {
+      if (is == RF_ERROR_BROKEN_POOL) {
+        INCREMENT(seen.broken);
+        return;
+      }
+      if (is == RF_ERROR_NOT_TRANSFERABLE && about->kind->options == HOOKED) return;
+    }
+    if (is_spoilt(about->kind)) {
+      INCREMENT(seen.spoilt);
+      if (is_damage(about->kind, is)) return;
+    }
     for (size_t i = 0; i < 3; i++) {
       if (is == about->kind->errors[i]) return;
     }
@@ -378,7 +465,7 @@ typedef struct player {
   uint64_t random;
   rf_future *hand[HAND];
   size_t kinds[HAND];
-  rf_options *options[FORMS + 1];
+  rf_options *options[OPTIONS];
 } player;
 
 static rf_status count_hook(rf_hook_call *call, const rf_response *response, void *user_data) {
@@ -394,7 +481,14 @@ static void drop_hook(void *user_data) {
 }
 
 static void prepare(player *self) {
-  for (int i = SHORT; i <= FORMS; i++) self->options[i] = new_options();
+  for (int i = SHORT; i < OPTIONS; i++) self->options[i] = new_options();
+  /* What is damaged may be a length, and the rest of that never comes. */
+  for (int i = SPOILT; i < OPTIONS; i++) CHECK_OK(rf_options_set_timeout(self->options[i], 300, 300));
+  CHECK_OK(rf_options_set_stream(self->options[SPOILT_STREAM], true));
+  CHECK_OK(rf_options_set_ca_bundle(self->options[SPOILT_TLS], env("RF_TEST_CA")));
+  CHECK_OK(rf_options_set_proxy(self->options[SPOILT_PROXY], "http", env("RF_TEST_FAULTS_PROXY")));
+  CHECK_OK(rf_options_set_proxy(self->options[SPOILT_PROXY_TLS], "https", env("RF_TEST_FAULTS_PROXY")));
+  CHECK_OK(rf_options_set_ca_bundle(self->options[SPOILT_PROXY_TLS], env("RF_TEST_CA")));
   CHECK_OK(rf_options_set_timeout(self->options[SHORT], 20, 20));
   CHECK_OK(rf_options_set_deadline(self->options[BRISK], 5));
   CHECK_OK(rf_options_set_stream(self->options[STREAM], true));
@@ -553,20 +647,37 @@ static void *play(void *argument) {
     rf_future_free(self->hand[i]);
     self->hand[i] = NULL;
   }
-  for (int i = SHORT; i <= FORMS; i++) rf_options_free(self->options[i]);
+  for (int i = SHORT; i < OPTIONS; i++) rf_options_free(self->options[i]);
   return NULL;
 }
 
 /* ---- one round: from nothing to nothing ---- */
 
 static uint64_t seed;
+static bool killer_stops;
+
+/* Kills one worker process after the other, in whatever it is about. */
+static void *kill_workers(void *argument) {
+  uint64_t random = *(uint64_t *)argument;
+  while (!LOAD(killer_stops)) {
+    sleep_ms(5 + below(&random, 300));
+    long worker = some_child(below(&random, 1000));
+    /* It is not waited for by anybody but the pool: the number is still its own, or that of its zombie. */
+    if (worker > 0 && kill((pid_t)worker, SIGKILL) == 0) INCREMENT(seen.kills);
+  }
+  return NULL;
+}
 
 static void *round_of(void *argument) {
   uint64_t random = seed;
   player *players = calloc(THREADS, sizeof *players);
   CHECK(players != NULL);
+  pthread_t killer;
   (void)argument;
-  CHECK_OK(rf_executor_new_threads(4, &shared_pool));
+  new_executors();
+  uint64_t killing = next_random(&random);
+  killer_stops = false;
+  if (soaking) CHECK_INT(0, pthread_create(&killer, NULL, kill_workers, &killing));
   for (int i = 0; i < SESSIONS; i++) homes[i] = new_home(&random);
   common = new_feed();
   for (int i = 0; i < THREADS; i++) {
@@ -584,8 +695,10 @@ static void *round_of(void *argument) {
     CHECK_OK(rf_session_close(homes[i]->session, (int)below(&random, 3)));
     leave(homes[i]);
   }
-  CHECK_OK(rf_executor_shutdown(shared_pool, true, false));
-  rf_executor_free(shared_pool);
+  end_executors();
+  __atomic_store_n(&killer_stops, true, __ATOMIC_SEQ_CST);
+  if (soaking) CHECK_INT(0, pthread_join(killer, NULL));
+  seed = next_random(&random); /* of the next round */
   return NULL;
 }
 
@@ -593,7 +706,6 @@ static void run_round(long requests) {
   pthread_t thread;
   void *result;
   struct timespec until;
-  memset(&seen, 0, sizeof seen);
   seen.left = requests;
   CHECK_INT(0, pthread_create(&thread, NULL, round_of, NULL));
   /* A hang says where it hung. */
@@ -617,12 +729,100 @@ static void run_round(long requests) {
   CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
 }
 
+/* ---- a soak: rounds, and what is left after each of them ---- */
+
+/* What this process has while nothing is under way. */
+typedef struct state {
+  int64_t heap, resident; /* bytes in use; bytes of memory */
+  int descriptors;
+  long requests;
+} state;
+
+static int64_t resident(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file == NULL) return 0;
+  if (fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+  fclose(file);
+  return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+static state look(void) {
+  state now = {heap(), 0, descriptors(), LOAD(seen.futures)};
+  now.resident = resident(); /* after heap(), which gives back what is free */
+  return now;
+}
+
+static void report(int64_t start, state now) {
+  printf("soak: %4" PRId64 " s: %ld requests: %ld succeeded, %ld failed, %ld aborted, %ld cancelled; %ld callbacks, %ld "
+         "drops; %ld of %ld spoilt, %ld workers killed, %ld broken; %" PRId64 " bytes in use, %" PRId64
+         " KiB resident, %d descriptors, %d threads, %d children\n",
+         (now_ms() - start) / 1000, seen.futures, seen.succeeded, seen.failed, seen.aborted, seen.cancelled,
+         seen.callbacks, seen.drops, seen.spoilt, seen.spoilt + seen.unspoilt, seen.kills, seen.broken, now.heap,
+         now.resident / 1024, now.descriptors, threads(), children());
+  fflush(stdout);
+}
+
+/* A leak of one future in a thousand is half a byte or more for each request; what the allocator, the locks and the
+   threads keep does not grow with the requests. */
+enum { KEPT_HEAP = 48 * 1024, KEPT_RESIDENT = 4 * 1024 * 1024, REQUESTS_A_BYTE = 50 };
+
+static void soak(int64_t seconds, long requests) {
+  int64_t start = now_ms(), warm_at = start + seconds * 1000 / 6, end = start + seconds * 1000, line = start + 60000;
+  state warm = {0, 0, 0, 0}, now;
+  bool is_warm = false;
+  rf_session *session = new_session_workers(1);
+  rf_future *future = get(session, http("/bytes/60000"), NULL);
+  size_t length = 0;
+  const uint8_t *content = rf_response_content(RESPONSE(future), &length);
+  CHECK_INT(sizeof large, length);
+  memcpy(large, content, sizeof large);
+  rf_future_free(future);
+  rf_session_free(session);
+  do {
+    run_round(requests);
+    now = look();
+    CHECK_INT(0, children());
+    if (!is_warm && now_ms() >= warm_at) {
+      warm = now;
+      is_warm = true;
+      printf("soak: warm, compared with the end\n");
+      report(start, now);
+    }
+    if (now_ms() >= line) {
+      report(start, now);
+      line = now_ms() + 60000;
+    }
+    /* Something has to come after what it is compared with. */
+  } while (now_ms() < end || now.requests < warm.requests + requests / 2);
+  report(start, now);
+  int64_t allowed = (now.requests - warm.requests) / REQUESTS_A_BYTE;
+  printf("soak: of %ld requests %" PRId64 " bytes are left, %" PRId64 " KiB of memory; %" PRId64 " + %d bytes are allowed\n",
+         now.requests - warm.requests, now.heap - warm.heap, (now.resident - warm.resident) / 1024, allowed, KEPT_HEAP);
+  fflush(stdout);
+  CHECK_INT(warm.descriptors, now.descriptors);
+  CHECK_RANGE(-100000000, KEPT_HEAP + allowed, now.heap - warm.heap);
+  /* Checkers keep what was freed, and more of it the longer they run. */
+  if (now.heap != 0) CHECK_RANGE(INT64_MIN, KEPT_RESIDENT + allowed, now.resident - warm.resident);
+  /* The relays and the killer did what they are for. */
+  CHECK(seen.unspoilt > 0);
+  if (now.requests < 20000) return;
+  CHECK(seen.spoilt > 0 && seen.kills > 0 && seen.broken > 0);
+  static const char *const faults[] = {"/delay", "/reset", "/cut", "/duplicate", "/flip", "/insert"};
+  for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+    int64_t count = ask(http("/fault-stats"), faults[i]);
+    printf("%s %" PRId64 " times%s", faults[i] + 1, count, i < 5 ? ", " : "\n");
+    CHECK(count > 0);
+  }
+}
+
 /* Bytes that may be left by a round: not a byte for each request, nor one thread's storage for good. */
 enum { KEPT = 4096 };
 
 int main(void) {
-  const char *asked = getenv("RF_REQUESTS"), *given = getenv("RF_SEED");
-  long requests = asked != NULL ? atol(asked) : 5000;
+  const char *asked = getenv("RF_REQUESTS"), *given = getenv("RF_SEED"), *seconds = getenv("RF_SOAK_SECONDS");
+  soaking = seconds != NULL;
+  long requests = asked != NULL ? atol(asked) : soaking ? 20000 : 5000;
 #ifdef __GLIBC__
   mallopt(M_ARENA_MAX, 4); /* each takes memory for itself, and they would go on coming in the second round */
 #endif
@@ -632,6 +832,11 @@ int main(void) {
   for (size_t i = 0; i < KINDS_COUNT; i++) snprintf(urls[i], sizeof urls[i], "%s%s", env(KINDS[i].base), KINDS[i].path);
   snprintf(tls_names, sizeof tls_names, "%s/hello", env("RF_TEST_HTTPS_NAME"));
 
+  if (soaking) {
+    soak(atoll(seconds), requests);
+    return finish();
+  }
+
   /* The first round makes what is made once and kept. What the locks keep grows with the most threads that there ever
      were at once, whenever that was; what leaks grows in every round. */
   run_round(2000);
@@ -640,6 +845,7 @@ int main(void) {
   int rounds = 0;
   do {
     int64_t heap_before = heap(), start = now_ms();
+    memset(&seen, 0, sizeof seen);
     run_round(requests);
     grown = heap() - heap_before;
     printf("stress: %ld futures, %ld succeeded, %ld failed, %ld aborted, %ld cancelled; %ld callbacks; %ld sessions; "

@@ -8,6 +8,7 @@
 //! ```
 
 mod body;
+mod faults;
 mod http;
 mod ports;
 mod proxy;
@@ -22,12 +23,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 
+use faults::{Damage, FaultStats};
 use http::Manner;
 use ports::{Blackhole, Closed, listen, listen_async};
 pub use proxy::ProxyStats;
@@ -78,6 +80,11 @@ pub struct LocalServer {
 impl LocalServer {
     /// Starts everything; several servers may run at once.
     pub fn start() -> io::Result<LocalServer> {
+        Self::start_with(fault_seed())
+    }
+
+    /// The same, with a seed for what the relays of `RF_TEST_FAULTS_*` do.
+    pub fn start_with(fault_seed: u64) -> io::Result<LocalServer> {
         ports::raise_descriptor_limit();
         let directory = Directory::new()?;
         let (configs, files) = tls::prepare(&directory.0)?;
@@ -86,13 +93,14 @@ impl LocalServer {
             .thread_name("local-server")
             .enable_all()
             .build()?;
-        let shared = Arc::new(Shared::new(LISTENERS, proxy::all()));
+        let shared = Arc::new(Shared::new(LISTENERS, proxy::all(), FaultStats::new(fault_seed)));
         let mut start = Start { shared: Arc::clone(&shared), variables: Vec::new() };
         {
             let _inside = runtime.enter();
             start.well_behaved(&configs)?;
             start.unix(&directory.0, &configs)?;
             start.proxies(&configs)?;
+            start.faults()?;
         }
         let mut raw = Raw::default();
         start.raw(&mut raw, &configs)?;
@@ -189,6 +197,11 @@ impl LocalServer {
     /// What a proxy has seen; the names are those of `/proxy-stats`.
     pub fn proxy(&self, name: &str) -> Option<&ProxyStats> {
         self.shared.proxy(name).map(|proxy| &**proxy)
+    }
+
+    /// How often the relays made each fault.
+    pub fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.shared.faults.faults()
     }
 
     /// How many requests came with `key=`.
@@ -345,6 +358,25 @@ impl Start {
         Ok(())
     }
 
+    /// Relays that damage what they carry, each to a listener that was started before.
+    fn faults(&mut self) -> io::Result<()> {
+        self.variable("RF_TEST_FAULTS_SEED", self.shared.faults.seed.to_string());
+        for (variable, to, damage) in [
+            ("RF_TEST_FAULTS_HTTP", "RF_TEST_HTTP", Damage::Both),
+            ("RF_TEST_FAULTS_HTTPS", "RF_TEST_HTTPS", Damage::Both),
+            ("RF_TEST_FAULTS_PROXY", "RF_TEST_PROXY", Damage::Answers),
+        ] {
+            let base = self.variables.iter().find(|(name, _)| name == to).map(|(_, base)| base.as_str());
+            let (start, target) = base.and_then(|base| base.rsplit_once(':')).unwrap_or_default();
+            let (start, target) = (start.to_owned(), target.parse().map_err(io::Error::other)?);
+            let listener = listen_async(LOCALHOST)?;
+            let port = listener.local_addr()?.port();
+            tokio::spawn(faults::serve(listener, target, damage, Arc::clone(&self.shared.faults)));
+            self.variable(variable, format!("{start}:{port}"));
+        }
+        Ok(())
+    }
+
     fn files(&mut self, files: &Files, directory: &Path) {
         for (name, path) in [
             ("RF_TEST_CA", files.ca.as_path()),
@@ -366,6 +398,14 @@ impl Start {
             self.variable(&odd_variable("CERT", name), path.to_string_lossy());
         }
     }
+}
+
+/// What `RF_TEST_FAULTS_SEED` says, or another each time.
+fn fault_seed() -> u64 {
+    let said = std::env::var("RF_TEST_FAULTS_SEED").ok().and_then(|seed| seed.parse().ok());
+    said.unwrap_or_else(|| {
+        UNIX_EPOCH.elapsed().map_or(0, |time| u64::from(time.subsec_nanos()) << 32 | time.as_secs())
+    })
 }
 
 /// `RF_TEST_HTTPS_OWN_EXPIRED` for "HTTPS" and "own-expired".

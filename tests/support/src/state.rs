@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use crate::faults::FaultStats;
 use crate::proxy::ProxyStats;
 use crate::routes::digest::Digests;
 use crate::text::Query;
@@ -186,6 +187,7 @@ impl Drop for Waiting {
 pub struct Shared {
     listeners: Vec<Arc<Listener>>,
     pub proxies: Vec<Arc<ProxyStats>>,
+    pub faults: Arc<FaultStats>,
     pub digests: Digests,
     pub stop: Stop,
     counters: Mutex<HashMap<String, u64>>,
@@ -196,10 +198,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(listeners: &[&'static str], proxies: Vec<Arc<ProxyStats>>) -> Shared {
+    pub fn new(listeners: &[&'static str], proxies: Vec<Arc<ProxyStats>>, faults: FaultStats) -> Shared {
         Shared {
             listeners: listeners.iter().map(|name| Arc::new(Listener::new(name))).collect(),
             proxies,
+            faults: Arc::new(faults),
             digests: Digests::default(),
             stop: Stop::default(),
             counters: Mutex::default(),

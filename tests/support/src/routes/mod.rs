@@ -180,6 +180,7 @@ async fn dispatch(path: &[&str], call: Call) -> Answer {
         ["connection-id"] => Ok(json_reply(&call.peer.connection.to_json())),
         ["tls"] => Ok(control::tls(call)),
         ["proxy-stats"] => control::proxy_stats(call),
+        ["fault-stats"] => Ok(json_reply(&call.peer.shared.faults.to_json())),
         ["close"] => Ok(control::close()),
 
         ["stream", n] => content::stream(call, n),
