@@ -15,10 +15,10 @@
  *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
  *              and for waiting.
  *
- *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
- *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
- *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
+ *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
+ *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
+ *              comes out of a `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object
+ *              that it was asked of. The line of rf_response_read_line is the exception: it lives until the next one is
  *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
@@ -1447,6 +1447,27 @@ const rf_response *rf_error_response(const rf_error *error);
 
 // The operating system's number for what happened (errno); 0: none.
 int rf_error_os_code(const rf_error *error);
+
+// ---- URLs ------------------------------------------------------------------------------------------------
+//
+// As the library understands them. Any thread may call these. A string that comes out of them is yours: free it with
+// rf_string_free.
+
+// Where `reference` leads from `base`: the URL that a redirect with this Location asks for. `reference` may be
+// relative ("../c", "?q", "//host/") or a whole URL. The result is what rf_response_url would show: host in lower
+// case and IDNA-encoded, the rest percent-encoded where it has to be, without user and password. Without a
+// fragment of its own it has that of `base`. RF_E_INVALID: `base` is no URL, or the result would be none; so it
+// is where an http or https one leads to another scheme. Other schemes that stand before "://" are read as
+// http's.
+rf_status rf_url_join(const char *base, const char *reference, char **out);
+
+// Percent-encodes every byte of `text` that is not a letter, a digit, one of "-._~" or an ASCII character of
+// `safe`; a "%" as well, so what is encoded already is encoded twice. `safe` NULL: "/", as for urllib's quote; ""
+// for a piece of a path, or a name or value in a query. RF_E_INVALID: `text` or `safe` is not UTF-8.
+rf_status rf_url_quote(const char *text, const char *safe, char **out);
+
+// Frees a string that rf_url_join or rf_url_quote gave. NULL does nothing.
+void rf_string_free(char *string);
 
 #ifdef __cplusplus
 }

@@ -88,6 +88,7 @@ programs! {
     tls,
     turns,
     unix_resolve,
+    urls,
     wait,
     waiting,
 }

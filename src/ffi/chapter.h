@@ -15,10 +15,10 @@
  *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
  *              and for waiting.
  *
- *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
- *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
- *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
+ *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
+ *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
+ *              comes out of a `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object
+ *              that it was asked of. The line of rf_response_read_line is the exception: it lives until the next one is
  *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and

@@ -38,3 +38,5 @@ pub mod cookies;
 pub mod json;
 
 pub mod error;
+
+pub mod url;

@@ -789,6 +789,20 @@ static void answer(wire_connection *connection, void *unused) {
   }
 }
 
+static void urls(void) {
+  char *string;
+  NO_OUT(string, rf_url_join(NULL, "b", &string));
+  NO_OUT(string, rf_url_join("http://h/", NULL, &string));
+  NO(rf_url_join("http://h/", "b", NULL));
+  BAD_OUT(string, rf_url_join(garbage, "b", &string));
+  BAD_OUT(string, rf_url_join("http://h/", garbage, &string));
+  NO_OUT(string, rf_url_quote(NULL, "", &string));
+  NO(rf_url_quote("text", "", NULL));
+  BAD_OUT(string, rf_url_quote(garbage, "", &string));
+  BAD_OUT(string, rf_url_quote("text", garbage, &string));
+  rf_string_free(NULL);
+}
+
 int main(void) {
   wire *server = wire_start(answer, NULL);
   const char *url = wire_url(server, "/");
@@ -802,6 +816,7 @@ int main(void) {
   no_adapter();
   futures(url);
   no_response();
+  urls();
   responses(url);
   errors();
   wire_stop(server);
