@@ -238,7 +238,8 @@ typedef struct rf_config rf_config;
 // Cookies as they were at one moment.
 typedef struct rf_cookies rf_cookies;
 
-// Why something failed. It lives as long as the future or response that it was asked of.
+// Why something failed. It lives as long as the future or response that it was asked of, but for those that are
+// yours (rf_error_free).
 typedef struct rf_error rf_error;
 
 // Who runs requests. Any thread may use it.
@@ -576,6 +577,20 @@ size_t rf_session_max_workers(const rf_session *session);
 
 // Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
 // is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
+// Writes the session's cookies into a file in the format of Netscape, which curl and Python's MozillaCookieJar
+// read (the latter with ignore_discard and ignore_expires): what has not expired, with the time 0 what ends with
+// the session. The file is written beside and renamed, with the mode 0600; what is no regular file (a device, a
+// pipe) is written to directly. A cookie that holds a tab, which the format cannot say, is left out. RF_FAILED:
+// the file cannot be written; `*error` says why, with rf_error_os_code, and is yours: free it with rf_error_free.
+rf_status rf_session_save_cookies(const rf_session *session, const char *path, rf_error **error);
+
+// Adds the cookies of such a file to the session's, in the place of those of the same name, domain and path.
+// Comments and empty lines are passed over, and so is what has expired, and what the session would not take from
+// a server (see rf_cookies). A time of 0 or an empty one: it ends with the session. RF_FAILED: the file cannot be
+// read, or a line is no cookie, of which the message has the number; no cookie was changed. `*error` is yours:
+// free it with rf_error_free.
+rf_status rf_session_load_cookies(rf_session *session, const char *path, rf_error **error);
+
 // callbacks are closing or shutting down something themselves, nor for what is queued and has no other worker
 // left to run it (on an executor of your own: for nothing that is queued): that runs later. A shared executor
 // goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It may be called
@@ -1423,7 +1438,8 @@ bool rf_json_bool(const rf_json *value);
 
 // ---- Errors ----------------------------------------------------------------------------------------------
 //
-// An error lives as long as the future or response that it was asked of. Any thread may read it.
+// An error lives as long as the future or response that it was asked of. Any thread may read it. Only one that came out of
+// an `rf_error **` is yours to free.
 
 // An rf_error_kind; 0 for NULL.
 int rf_error_kind_of(const rf_error *error);
@@ -1474,3 +1490,7 @@ void rf_string_free(char *string);
 #endif
 
 #endif // REQUESTS_FUTURES_H
+// Frees an error that came out of an `rf_error **`, as that of rf_session_load_cookies does; never one that was
+// lent as a `const rf_error *`. NULL does nothing.
+void rf_error_free(rf_error *error);
+

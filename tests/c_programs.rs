@@ -40,6 +40,7 @@ programs! {
     auth,
     calling_back,
     closing,
+    cookie_files,
     cookies,
     custom_executor,
     decoding,

@@ -58,7 +58,7 @@ handles! {
     rf_response => crate::message::response::Response, Shared;
     rf_json => crate::message::json::Value;
     rf_cookies => Cookies, Owned;
-    rf_error => crate::message::error::Error;
+    rf_error => crate::message::error::Error, Owned;
     rf_task => Task, Owned;
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;

@@ -176,7 +176,8 @@ pub struct rf_cookies {
     _opaque: [u8; 0],
 }
 
-/// Why something failed. It lives as long as the future or response that it was asked of.
+/// Why something failed. It lives as long as the future or response that it was asked of, but for those that are yours
+/// (rf_error_free).
 pub struct rf_error {
     _opaque: [u8; 0],
 }

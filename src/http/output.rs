@@ -17,11 +17,21 @@ use crate::system::thread;
 /// Dropped before it is complete, it leaves a regular file of that name as it was.
 pub struct OutputFile<'a> {
     file: File,
-    /// As the user gave it.
-    name: &'a Path,
+    goal: Goal<'a>,
     /// None: the file is a device or a pipe.
     temporary: Option<Temporary>,
     control: &'a Control,
+}
+
+/// What is written where.
+#[derive(Clone, Copy)]
+pub struct Goal<'a> {
+    /// As the user gave it.
+    pub name: &'a Path,
+    /// For messages.
+    pub what: &'static str,
+    /// Nobody but its owner may read it, whatever was there.
+    pub is_private: bool,
 }
 
 /// A file under another name beside the one that it gets. Dropped before it has that, it is removed.
@@ -53,59 +63,64 @@ const LONG_NAME: usize = 200;
 impl<'a> OutputFile<'a> {
     /// Opens what the body goes to. A pipe is waited for until somebody reads from it.
     pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
+        OutputFile::create_for(Goal { name, what: "output", is_private: false }, control)
+    }
+
+    /// The same for what is no body.
+    pub fn create_for(goal: Goal<'a>, control: &'a Control) -> Result<OutputFile<'a>, Error> {
         let mut changes = 0;
         loop {
-            Error::check(control, " while opening the output")?;
-            match OutputFile::attempt(name, control)? {
+            Error::check(control, format_args!(" while opening the {}", goal.what))?;
+            match OutputFile::attempt(goal, control)? {
                 Attempt::Opened(opened) => return Ok(opened),
                 Attempt::NoReader => {}
                 Attempt::Changed if changes < CHANGES => changes += 1,
                 Attempt::Changed => {
-                    return Err(refused(name, "it leads to a file that is not under its name any more", 0));
+                    return Err(goal.refused("it leads to a file that is not under its name any more", 0));
                 }
             }
             std::thread::sleep(SLICE);
         }
     }
 
-    fn attempt(name: &'a Path, control: &'a Control) -> Result<Attempt<'a>, Error> {
-        let there = match fs::metadata(name) {
+    fn attempt(goal: Goal<'a>, control: &'a Control) -> Result<Attempt<'a>, Error> {
+        let there = match fs::metadata(goal.name) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(name, &error)),
+            Err(error) => return Err(goal.failed(&error)),
         };
         match there {
-            Some(there) if there.is_dir() => Err(is_folder(name)),
-            Some(there) if !there.is_file() => OutputFile::open_directly(name, &there, control),
-            there => OutputFile::open_beside(name, there.as_ref(), control),
+            Some(there) if there.is_dir() => Err(goal.is_folder()),
+            Some(there) if !there.is_file() => OutputFile::open_directly(goal, &there, control),
+            there => OutputFile::open_beside(goal, there.as_ref(), control),
         }
     }
 
     /// Opens a device or a pipe. Without O_NONBLOCK, opening a pipe blocks until it has a reader, and nothing could end
     /// that.
-    fn open_directly(name: &'a Path, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
+    fn open_directly(goal: Goal<'a>, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = match OpenOptions::new().write(true).custom_flags(flags).open(name) {
+        let file = match OpenOptions::new().write(true).custom_flags(flags).open(goal.name) {
             Ok(file) => file,
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) && there.file_type().is_fifo() => {
                 return Ok(Attempt::NoReader);
             }
-            Err(error) => return Err(failed(name, &error)),
+            Err(error) => return Err(goal.failed(&error)),
         };
-        if file.metadata().map_err(|error| failed(name, &error))?.is_file() {
+        if file.metadata().map_err(|error| goal.failed(&error))?.is_file() {
             // Not what was looked at: this one must not be changed before the body is complete.
             return Ok(Attempt::Changed);
         }
-        Ok(Attempt::Opened(OutputFile { file, name, temporary: None, control }))
+        Ok(Attempt::Opened(OutputFile { file, goal, temporary: None, control }))
     }
 
     /// Creates a file beside the one that is `there`, or will be.
     fn open_beside(
-        name: &'a Path,
+        goal: Goal<'a>,
         there: Option<&Metadata>,
         control: &'a Control,
     ) -> Result<Attempt<'a>, Error> {
-        let target = followed(name).map_err(|error| failed(name, &error))?;
+        let target = followed(goal.name).map_err(|error| goal.failed(&error))?;
         if let Some(there) = there
             && !fs::metadata(&target).is_ok_and(|other| is_same(there, &other))
         {
@@ -114,44 +129,44 @@ impl<'a> OutputFile<'a> {
         let bytes = target.as_os_str().as_bytes();
         let last = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if !bytes.is_empty() && matches!(last, b"" | b"." | b"..") {
-            return Err(is_folder(name));
+            return Err(goal.is_folder());
         }
         let mut path = target.clone();
-        let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new("output") };
+        let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new(goal.what) };
         let mut temporary = shown.to_os_string();
         temporary.push(format!(".{}.part", random_hex(1)));
         path.set_file_name(temporary);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        if there.is_some() {
+        if there.is_some() || goal.is_private {
             // Until it has the rights of the file that was there.
             options.mode(0o600);
         }
         let file = options.open(&path).map_err(|error| match (error.raw_os_error(), target.parent()) {
             (Some(libc::ENOENT), Some(folder)) if !bytes.is_empty() && !folder.exists() => {
                 let why = format!("the directory {} does not exist; create it first", folder.display());
-                refused(name, &why, libc::ENOENT)
+                goal.refused(&why, libc::ENOENT)
             }
-            _ => failed(name, &error),
+            _ => goal.failed(&error),
         })?;
         let temporary = Temporary { path, target, is_renamed: false };
-        if let Some(there) = there {
+        if let Some(there) = there.filter(|_| !goal.is_private) {
             keep_owner_and_mode(&file, there);
         }
-        Ok(Attempt::Opened(OutputFile { file, name, temporary: Some(temporary), control }))
+        Ok(Attempt::Opened(OutputFile { file, goal, temporary: Some(temporary), control }))
     }
 
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         let mut left = data;
         while !left.is_empty() {
-            Error::check(self.control, " while writing the output")?;
+            Error::check(self.control, format_args!(" while writing the {}", self.goal.what))?;
             let piece = &left[..left.len().min(PIECE)];
             match thread::without_signals_of_writing(|| self.file.write(piece)) {
-                Ok(0) => return Err(failed(self.name, &io::ErrorKind::WriteZero.into())),
+                Ok(0) => return Err(self.goal.failed(&io::ErrorKind::WriteZero.into())),
                 Ok(count) => left = &left[count..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
-                Err(error) => return Err(failed(self.name, &error)),
+                Err(error) => return Err(self.goal.failed(&error)),
             }
         }
         Ok(())
@@ -167,11 +182,11 @@ impl<'a> OutputFile<'a> {
 
     /// Gives the file its name.
     pub fn complete(self) -> Result<(), Error> {
-        Error::check(self.control, " while writing the output")?;
+        Error::check(self.control, format_args!(" while writing the {}", self.goal.what))?;
         // Some file systems say only now that there was no room for all of it.
-        close(self.file).map_err(|error| failed(self.name, &error))?;
+        close(self.file).map_err(|error| self.goal.failed(&error))?;
         match self.temporary {
-            Some(temporary) => temporary.rename().map_err(|error| failed(self.name, &error)),
+            Some(temporary) => temporary.rename().map_err(|error| self.goal.failed(&error)),
             None => Ok(()),
         }
     }
@@ -194,17 +209,23 @@ impl Drop for Temporary {
     }
 }
 
-fn failed(name: &Path, error: &io::Error) -> Error {
-    Error::os(ErrorKind::Request, format!("Cannot write the output to {}", name.display()), error)
-}
+impl Goal<'_> {
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::os(
+            ErrorKind::Request,
+            format!("Cannot write the {} to {}", self.what, self.name.display()),
+            error,
+        )
+    }
 
-fn refused(name: &Path, why: &str, os_code: i32) -> Error {
-    let text = format!("Cannot write the output to {}: {why}", name.display());
-    Error::new(ErrorKind::Request, text).with_os_code(os_code)
-}
+    fn refused(&self, why: &str, os_code: i32) -> Error {
+        let text = format!("Cannot write the {} to {}: {why}", self.what, self.name.display());
+        Error::new(ErrorKind::Request, text).with_os_code(os_code)
+    }
 
-fn is_folder(name: &Path) -> Error {
-    refused(name, "it is a directory", libc::EISDIR)
+    fn is_folder(&self) -> Error {
+        self.refused("it is a directory", libc::EISDIR)
+    }
 }
 
 /// Where the links of a path lead, also when nothing is there yet.
@@ -416,7 +437,8 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let there = fs::metadata("/dev/null").unwrap();
         let control = Control::new();
-        assert!(matches!(OutputFile::open_directly(&path, &there, &control), Ok(Attempt::Changed)));
+        let goal = Goal { name: &path, what: "output", is_private: false };
+        assert!(matches!(OutputFile::open_directly(goal, &there, &control), Ok(Attempt::Changed)));
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 

@@ -136,6 +136,15 @@ static void sessions(const char *url) {
   CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
   BAD(rf_session_clear_cookies(session, garbage, NULL));
   BAD(rf_session_clear_cookies(session, NULL, garbage));
+  rf_error *error;
+  NO_OUT(error, rf_session_save_cookies(NULL, "file", &error));
+  NO_OUT(error, rf_session_save_cookies(session, NULL, &error));
+  BAD_OUT(error, rf_session_save_cookies(session, garbage, &error));
+  NO_OUT(error, rf_session_load_cookies(NULL, "file", &error));
+  NO_OUT(error, rf_session_load_cookies(session, NULL, &error));
+  BAD_OUT(error, rf_session_load_cookies(session, garbage, &error));
+  CHECK_STATUS(RF_FAILED, rf_session_load_cookies(session, "/no/such/file", NULL));
+  rf_error_free(NULL);
   CHECK_INT(0, rf_session_max_workers(NULL));
   NO(rf_session_close(NULL, RF_CLOSE_WAIT));
   BAD(rf_session_close(session, -1));
