@@ -18,8 +18,9 @@
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
  *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
  *              comes out of a `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object
- *              that it was asked of. The line of rf_response_read_line is the exception: it lives until the next one is
- *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
+ *              that it was asked of. The line of rf_response_read_line and the event of rf_response_read_event are the
+ *              exceptions: they live until the next one is read. `const` on a response says that it is borrowed, not
+ *              that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
  *              are borrowed. Bytes are a pointer and a length.
@@ -67,9 +68,10 @@
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
  *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
- *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of JSON: 128 levels. Of
- *              cookies: 4,096 bytes each, 180 for a domain, 3,000 in all, 8 KB in a Cookie header. Of a proxy's answer
- *              to CONNECT: 64 KB. Names are looked up by 16 threads at most; more wait for their turn.
+ *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of server-sent events:
+ *              16 MB in a line and in an event. Of JSON: 128 levels. Of cookies: 4,096 bytes each, 180 for a domain,
+ *              3,000 in all, 8 KB in a Cookie header. Of a proxy's answer to CONNECT: 64 KB. Names are looked up by 16
+ *              threads at most; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
  *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
@@ -241,6 +243,9 @@ typedef struct rf_cookies rf_cookies;
 // Why something failed. It lives as long as the future or response that it was asked of, but for those that are
 // yours (rf_error_free).
 typedef struct rf_error rf_error;
+
+// A server-sent event. It lives until the next one of its response is read.
+typedef struct rf_event rf_event;
 
 // Who runs requests. Any thread may use it.
 typedef struct rf_executor rf_executor;
@@ -572,11 +577,6 @@ rf_status rf_session_set_cookie(rf_session *session, const char *url, const char
 // may.
 rf_status rf_session_clear_cookies(rf_session *session, const char *name, const char *domain);
 
-// How many requests it runs at once; 0 for NULL, and on an executor of your own.
-size_t rf_session_max_workers(const rf_session *session);
-
-// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
-// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
 // Writes the session's cookies into a file in the format of Netscape, which curl and Python's MozillaCookieJar
 // read (the latter with ignore_discard and ignore_expires): what has not expired, with the time 0 what ends with
 // the session. The file is written beside and renamed, with the mode 0600; what is no regular file (a device, a
@@ -591,6 +591,11 @@ rf_status rf_session_save_cookies(const rf_session *session, const char *path, r
 // free it with rf_error_free.
 rf_status rf_session_load_cookies(rf_session *session, const char *path, rf_error **error);
 
+// How many requests it runs at once; 0 for NULL, and on an executor of your own.
+size_t rf_session_max_workers(const rf_session *session);
+
+// Takes no more requests, and returns when all of this session's are over, their callbacks included. `close_mode`
+// is an rf_close_mode. From inside a hook or a callback it waits neither for the requests whose hooks or
 // callbacks are closing or shutting down something themselves, nor for what is queued and has no other worker
 // left to run it (on an executor of your own: for nothing that is queued): that runs later. A shared executor
 // goes on; the session's own ends. Streamed responses stay readable, but for RF_CLOSE_ABORT. It may be called
@@ -1286,6 +1291,14 @@ rf_status rf_response_read(const rf_response *response, uint8_t *buffer, size_t 
 rf_status rf_response_read_line(const rf_response *response, const char **line, size_t *length,
     const rf_error **error);
 
+// Reads the next server-sent event of the body, as browsers' EventSource does, whatever the Content-Type. It
+// returns as soon as the empty line has come that ends the event. It goes on where rf_response_read or
+// rf_response_read_line stopped, and leaves off behind that empty line, so that all three may be mixed. `*event`
+// lives until the next event is read. RF_END: the body has ended; an event without its empty line is dropped.
+// RF_FAILED, RF_E_STATE: as rf_response_read_line. RF_FAILED with RF_ERROR_BODY_TOO_LARGE as well: a line or the
+// data of an event beyond 16 MB.
+rf_status rf_response_read_event(const rf_response *response, const rf_event **event, const rf_error **error);
+
 // Ends a streamed body: its connection is closed unless it was read to its end. Reading gives RF_E_STATE from now
 // on.
 rf_status rf_response_close(const rf_response *response);
@@ -1333,6 +1346,27 @@ rf_status rf_response_clone(const rf_response *response, rf_response **out);
 // Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was
 // not read to its end is closed with the last handle.
 void rf_response_free(rf_response *response);
+
+// ---- Server-sent events ----------------------------------------------------------------------------------
+//
+// What rf_response_read_event reads: `text/event-stream` of the HTML standard, in which many services send results piece
+// by piece. An event lives until the next one of its response is read.
+//
+// To go on after a stream has ended or broken off, as browsers do by themselves: wait for rf_event_retry_ms, and send
+// the request again with the header Last-Event-ID set to rf_event_id, unless that is empty.
+
+// What the stream calls it; "message" where it gives no name.
+const char *rf_event_type(const rf_event *event);
+
+// Its data, lines separated by LF, with its length: there may be NULs in it. A NUL follows.
+const char *rf_event_data(const rf_event *event, size_t *length);
+
+// The last id that the stream has set, with this event or before it; "": none.
+const char *rf_event_id(const rf_event *event);
+
+// How long to wait before connecting anew, in milliseconds, as the stream has said last, with this event or
+// before it; -1: it has not, or `event` is NULL.
+int64_t rf_event_retry_ms(const rf_event *event);
 
 // ---- Cookies ---------------------------------------------------------------------------------------------
 //
@@ -1464,6 +1498,10 @@ const rf_response *rf_error_response(const rf_error *error);
 // The operating system's number for what happened (errno); 0: none.
 int rf_error_os_code(const rf_error *error);
 
+// Frees an error that came out of an `rf_error **`, as that of rf_session_load_cookies does; never one that was
+// lent as a `const rf_error *`. NULL does nothing.
+void rf_error_free(rf_error *error);
+
 // ---- URLs ------------------------------------------------------------------------------------------------
 //
 // As the library understands them. Any thread may call these. A string that comes out of them is yours: free it with
@@ -1490,7 +1528,3 @@ void rf_string_free(char *string);
 #endif
 
 #endif // REQUESTS_FUTURES_H
-// Frees an error that came out of an `rf_error **`, as that of rf_session_load_cookies does; never one that was
-// lent as a `const rf_error *`. NULL does nothing.
-void rf_error_free(rf_error *error);
-

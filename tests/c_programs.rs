@@ -49,6 +49,7 @@ programs! {
     ends,
     endurance,
     errors,
+    events,
     every_option,
     executor,
     forked,

@@ -33,6 +33,8 @@ pub mod wait;
 
 pub mod response;
 
+pub mod event;
+
 pub mod cookies;
 
 pub mod json;

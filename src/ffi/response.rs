@@ -11,7 +11,7 @@ use super::boundary::{Out, bytes, length_of, nothing, optional_text, status, tex
 use super::callback::{BodyReader, Data};
 use super::cookies::Cookies;
 use super::handle;
-use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_read_fn, rf_response, rf_status};
+use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_event, rf_json, rf_read_fn, rf_response, rf_status};
 use crate::http::cookies::{Jar, cookie_url};
 use crate::message::head::{Head, breaks_lines};
 use crate::message::response::{JsonRefusal, Refusal, Response, Unchanged};
@@ -427,6 +427,30 @@ pub unsafe extern "C" fn rf_response_read_line(
         let (address, count) = next.ok_or(rf_status::RF_END)?;
         line.set(address.cast());
         length.set(count);
+        Ok(())
+    })
+}
+
+/// Reads the next server-sent event of the body, as browsers' EventSource does, whatever the Content-Type. It returns as
+/// soon as the empty line has come that ends the event. It goes on where rf_response_read or rf_response_read_line stopped,
+/// and leaves off behind that empty line, so that all three may be mixed. `*event` lives until the next event is read.
+/// RF_END: the body has ended; an event without its empty line is dropped. RF_FAILED, RF_E_STATE: as
+/// rf_response_read_line. RF_FAILED with RF_ERROR_BODY_TOO_LARGE as well: a line or the data of an event beyond 16 MB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_read_event(
+    response: *const rf_response,
+    event: *mut *const rf_event,
+    error: *mut *const rf_error,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see read.
+        let error = unsafe { Out::optional(error, null()) };
+        // SAFETY: see read.
+        let event = unsafe { Out::required(event, null()) }?;
+        // SAFETY: see read.
+        let response = unsafe { handle::peek(response) }?;
+        let next = response.read_event().map_err(|refusal| refused(response, refusal, &error))?;
+        event.set(handle::lend(next.ok_or(rf_status::RF_END)?));
         Ok(())
     })
 }

@@ -166,6 +166,11 @@ pub struct rf_response {
     _opaque: [u8; 0],
 }
 
+/// A server-sent event. It lives until the next one of its response is read.
+pub struct rf_event {
+    _opaque: [u8; 0],
+}
+
 /// A value in a JSON document. It lives as long as its response.
 pub struct rf_json {
     _opaque: [u8; 0],

@@ -798,6 +798,26 @@ static void answer(wire_connection *connection, void *unused) {
   }
 }
 
+static void no_event(void) {
+  rf_response *response = NULL;
+  const rf_event *event;
+  const rf_error *error = (void *)(uintptr_t)1;
+  size_t length = 9;
+  NO_OUT(event, rf_response_read_event(NULL, &event, &error));
+  CHECK_NULL(error);
+  CHECK_OK(rf_response_new(200, "text/event-stream", "data: x\n\n", 9, &response));
+  NO(rf_response_read_event(response, NULL, &error));
+  CHECK_OK(rf_response_read_event(response, &event, NULL));
+  CHECK_STR("x", rf_event_data(event, NULL));
+  FAILS_OUT(RF_END, event, rf_response_read_event(response, &event, NULL));
+  rf_response_free(response);
+  CHECK_NULL(rf_event_type(NULL));
+  CHECK_NULL(rf_event_data(NULL, &length));
+  CHECK_INT(0, length);
+  CHECK_NULL(rf_event_id(NULL));
+  CHECK_INT(-1, rf_event_retry_ms(NULL));
+}
+
 static void urls(void) {
   char *string;
   NO_OUT(string, rf_url_join(NULL, "b", &string));
@@ -825,6 +845,7 @@ int main(void) {
   no_adapter();
   futures(url);
   no_response();
+  no_event();
   urls();
   responses(url);
   errors();

@@ -48,6 +48,10 @@ struct ResponseMessage<'a> {
     #[serde(borrow, with = "serde_bytes")]
     line: Cow<'a, [u8]>,
     after_return: bool,
+    /// Of events: the last id, and the last time.
+    #[serde(borrow, with = "serde_bytes")]
+    event_id: Cow<'a, [u8]>,
+    event_retry_ms: Option<i64>,
     failure: Option<ErrorMessage>,
     encoding: Option<Option<String>>,
     #[serde(borrow)]
@@ -187,7 +191,7 @@ impl ResponseMessage<'_> {
             SentMessage::Nothing | SentMessage::TheRequests => 0,
         };
         let extras: usize = self.extras.iter().map(|(_, extra)| extra.0.len()).sum();
-        content + sent + extras + self.line.len() + self.head.len()
+        content + sent + extras + self.line.len() + self.event_id.len() + self.head.len()
     }
 }
 
@@ -260,6 +264,8 @@ impl List<'_> {
             delivered: carried.delivered as u64,
             line: Cow::Owned(carried.line),
             after_return: carried.after_return,
+            event_id: Cow::Owned(carried.last_event.0),
+            event_retry_ms: carried.last_event.1,
             failure: carried.failure.as_ref().map(ErrorMessage::of),
             encoding: carried.encoding,
             extras: carried.extras.into_iter().map(|(name, data)| (name, Extra(Cow::Owned(data)))).collect(),
@@ -403,6 +409,7 @@ impl<'a> Reply<'a> {
                 delivered: usize::try_from(response.delivered).unwrap_or(usize::MAX),
                 line: owned(response.line)?,
                 after_return: response.after_return,
+                last_event: (owned(response.event_id)?, response.event_retry_ms),
                 failure: response.failure.map(|failure| failure.error()).transpose()?,
                 open,
                 encoding: response.encoding,
@@ -489,6 +496,8 @@ mod tests {
             delivered: 0,
             line: Cow::Borrowed(b""),
             after_return: false,
+            event_id: Cow::Borrowed(b""),
+            event_retry_ms: None,
             failure: None,
             encoding: None,
             extras: Vec::new(),
