@@ -675,9 +675,22 @@ rf_status rf_options_add_form(rf_options *options, const char *name, const char 
 rf_status rf_options_add_part(rf_options *options, const char *name, const char *filename,
     const char *content_type, const void *data, size_t length);
 
+// Adds a part to the form whose content is what `read` returns, on the worker, when its turn comes. `filename`
+// and `content_type` may be NULL. `length` is -1 where it is not known: the body then goes in chunks. A reader
+// that ends before `length` bytes fails the request; beyond them it is not called. `rewind` as for
+// rf_options_set_body_reader: without it a request whose reader was called cannot be sent again. The same reader
+// serves one request at a time. RF_E_INVALID: any other negative length.
+rf_status rf_options_add_part_reader(rf_options *options, const char *name, const char *filename,
+    const char *content_type, rf_read_fn read, rf_rewind_fn rewind, int64_t length, void *user_data,
+    rf_drop_fn drop);
+
 // Adds a file to the form, under the last part of its path. It is opened when the request runs. `content_type`
 // may be NULL.
 rf_status rf_options_add_file(rf_options *options, const char *name, const char *path, const char *content_type);
+
+// The same under another name: `filename`, as it is given, whatever the path. NULL: the last part of the path.
+rf_status rf_options_add_file_as(rf_options *options, const char *name, const char *path, const char *filename,
+    const char *content_type);
 
 // Sets a cookie for this request and its redirects on the same host. It goes out whatever the limits of the
 // session's cookies, wins over the session's of that name and is not stored.
@@ -786,6 +799,21 @@ rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const 
 // Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
 // that calls it. With an output it makes no difference: that takes the body. Default: false.
 rf_status rf_options_set_stream(rf_options *options, bool stream);
+
+// Whether a Content-Encoding (gzip, deflate, br, zstd) is undone. false: content, text, pieces, lines, events and
+// outputs have the body as it came, and rf_options_set_max_body counts that. What is asked for stays the same:
+// set Accept-Encoding to ask for something else. Transfer codings are undone in any case. Default: true.
+//
+// A piece of what is coded cannot be decoded: a request with a Range header of yours accepts identity alone,
+// unless you give it an Accept-Encoding as well, or your session one other than the default.
+rf_status rf_options_set_decode(rf_options *options, bool decode);
+
+// Whether a response with 4xx or 5xx fails the future with RF_ERROR_HTTP, as rf_response_raise_for_status would
+// say. It is looked at when hooks have run: what they put in its place counts, and they see it in any case.
+// rf_error_response has it, with its body in memory, also where the request streams or has an output, which is
+// not touched; a background callback is not called. What rf_options_set_retry or a challenge tries again has not
+// come so far. A body that breaks off or is too long fails the future with that. Default: false.
+rf_status rf_options_set_raise_for_status(rf_options *options, bool raise);
 
 // Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
 // but an empty one. Default: no limit.

@@ -216,6 +216,20 @@ static void options(void) {
   BAD(rf_options_add_file(options, garbage, "file", NULL));
   BAD(rf_options_add_file(options, "a", garbage, NULL));
   BAD(rf_options_add_file(options, "a", "file", garbage));
+  NO(rf_options_add_file_as(NULL, "a", "file", "name", NULL));
+  NO(rf_options_add_file_as(options, NULL, "file", "name", NULL));
+  NO(rf_options_add_file_as(options, "a", NULL, "name", NULL));
+  BAD(rf_options_add_file_as(options, garbage, "file", "name", NULL));
+  BAD(rf_options_add_file_as(options, "a", garbage, "name", NULL));
+  BAD(rf_options_add_file_as(options, "a", "file", garbage, NULL));
+  BAD(rf_options_add_file_as(options, "a", "file", "name", garbage));
+  NO(rf_options_add_part_reader(NULL, "a", NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  NO(rf_options_add_part_reader(options, NULL, NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  NO(rf_options_add_part_reader(options, "a", NULL, NULL, NULL, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", NULL, NULL, never_read, NULL, -2, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, garbage, NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", garbage, NULL, never_read, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", NULL, garbage, never_read, NULL, -1, NULL, count_drop));
 
   NO(rf_options_set_cookie(NULL, "a", "b"));
   NO(rf_options_set_cookie(options, NULL, "b"));
@@ -265,6 +279,8 @@ static void options(void) {
   BAD(rf_options_set_cert(options, garbage, NULL));
   BAD(rf_options_set_cert(options, "cert", garbage));
   NO(rf_options_set_stream(NULL, true));
+  NO(rf_options_set_decode(NULL, true));
+  NO(rf_options_set_raise_for_status(NULL, true));
   NO(rf_options_set_max_body(NULL, 1));
   NO(rf_options_set_speed_limit(NULL, 1, 1));
   CHECK_OK(rf_options_set_speed_limit(options, 0, 0));

@@ -181,7 +181,12 @@ mod tests {
             body: Some(BodySource::Form(vec![
                 Part::Field { name: "name".into(), value: "value".into() },
                 part,
-                Part::File { name: "file".into(), path: "relative".into(), content_type: None },
+                Part::File {
+                    name: "file".into(),
+                    path: "relative".into(),
+                    filename: None,
+                    content_type: None,
+                },
             ])),
             deadline: Some(Some(Duration::from_secs(60))),
             sink: Some(Sink::File("out".into())),

@@ -139,6 +139,7 @@ impl Sending {
             };
             *round = None;
             let response = transfer.call_hooks(response)?;
+            transfer.raise_for_status(&response)?;
             if !transfer.redirect(hop, &response)? {
                 return transfer.finish(response, &hop.method).map(Step::Over);
             }
@@ -453,6 +454,16 @@ impl Transfer {
         Ok(response)
     }
 
+    /// Where the user wants that, what hooks have left of a 4xx or 5xx is no outcome but an error.
+    fn raise_for_status(&self, response: &Arc<Response>) -> Result<(), Error> {
+        if self.settings.raise_for_status != Some(true) {
+            return Ok(());
+        }
+        let Some(error) = response.bad_status() else { return Ok(()) };
+        read_whole(response)?;
+        Err(error.clone().with_response(response.clone()))
+    }
+
     /// Turns the hop into the one that the response leads to. False: it is the last.
     fn redirect(&self, hop: &mut Hop, response: &Arc<Response>) -> Result<bool, Error> {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
@@ -750,6 +761,7 @@ impl Transfer {
         let head = answer.head;
         let coding = match (&*hop.method, answer.status) {
             ("HEAD", _) | (_, 204 | 304) => None,
+            _ if self.settings.decode == Some(false) => None,
             _ => head.joined("content-encoding"),
         };
         let mut body = answer.body;

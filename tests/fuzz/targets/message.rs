@@ -366,7 +366,12 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
             content_type: None,
             data: [1, 2][..].into(),
         },
-        Part::File { name: "p".into(), path: "rel".into(), content_type: Some("a/b".into()) },
+        Part::File {
+            name: "p".into(),
+            path: "rel".into(),
+            filename: Some("f".into()),
+            content_type: Some("a/b".into()),
+        },
     ];
     let rich = Options {
         query: Some(Query::Pairs(vec![("q".into(), Some("v".into())), ("gone".into(), None)])),
