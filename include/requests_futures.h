@@ -218,6 +218,16 @@ typedef enum rf_return_when {
   RF_ALL_COMPLETED = 3,
 } rf_return_when;
 
+// What becomes of what an output file holds already.
+typedef enum rf_output_mode {
+  // The body takes its place when it is complete.
+  RF_OUTPUT_REPLACE = 0,
+  // The body goes behind it.
+  RF_OUTPUT_APPEND = 1,
+  // Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+  RF_OUTPUT_RESUME = 2,
+} rf_output_mode;
+
 // What rf_session_close does with what is not over.
 typedef enum rf_close_mode {
   // Runs what is queued.
@@ -430,12 +440,12 @@ void rf_task_free(rf_task *task);
 // cancelled meanwhile, though the request may be carried out elsewhere, where nobody hears of that. What is left
 // of a deadline counts on from rf_task_execute.
 //
-// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook
-// that no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
-// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
-// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
-// cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is NULL (`length` may be).
-// RF_E_RESOURCE: no memory.
+// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, a
+// descriptor to write to, or a hook that no exported symbol of a shared object names, or whose user_data is
+// neither NULL nor bytes (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused
+// instead, its future fails with RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the
+// future is over, as when it was cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is
+// NULL (`length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
@@ -829,9 +839,24 @@ rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 // response hook fails the future. An answer to HEAD and a 304 have none, and leave what was there.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
+// What becomes of what the file of rf_options_set_output_file holds already: an rf_output_mode. Without such a
+// file it says nothing. RF_OUTPUT_APPEND: the body is written behind what is there, as it comes, and the file is
+// created where there is none; a failure takes out again what was added, unless somebody else has written to the
+// file since. Default: RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode, or RF_OUTPUT_RESUME, which this version
+// does not have.
+rf_status rf_options_set_output_mode(rf_options *options, int mode);
+
+// Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever
+// the status. It is yours: keep it open until the future is over; it is not closed, and stays blocking or not as
+// it is. Who reads slowly is waited for until the deadline; a reader that has gone away fails the future (EPIPE)
+// without SIGPIPE. What was written before a failure stays. Of this, rf_options_set_output_file and
+// rf_options_set_output the one that was called last counts. Content and text of the response are then empty.
+// RF_E_INVALID: a negative number; one that is not open for writing fails the future.
+rf_status rf_options_set_output_fd(rf_options *options, int fd);
+
 // Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker.
-// A body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the
-// one that was called last counts. Content and text of the response are then empty.
+// A body that breaks off fails the future after the pieces that came. Of this, rf_options_set_output_file and
+// rf_options_set_output_fd the one that was called last counts. Content and text of the response are then empty.
 rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *user_data, rf_drop_fn drop);
 
 // Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
@@ -1241,6 +1266,15 @@ size_t rf_response_header_count(const rf_response *response);
 
 // Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
+
+// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read,
+// which for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A
+// section that breaks off, or that is longer than a head may be, is dropped.
+size_t rf_response_trailer_count(const rf_response *response);
+
+// Name and value of a trailer as they came, in order. RF_E_INVALID: `index` is too large.
+rf_status rf_response_trailer_at(const rf_response *response, size_t index, const char **name,
+    const char **value);
 
 // The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its
 // end, from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or

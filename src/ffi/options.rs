@@ -27,8 +27,8 @@ use super::types::{
     rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
-    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, Owned, Part, Query, Resolve,
-    SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
+    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, OutputMode, Owned, Part, Query,
+    Resolve, SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
 use crate::system::log::warn_once;
@@ -629,9 +629,35 @@ pub unsafe extern "C" fn rf_options_set_output_file(
     change(options, check, |options, path| options.sink.replace(Sink::File(path.into())))
 }
 
+/// What becomes of what the file of rf_options_set_output_file holds already: an rf_output_mode. Without such a file it
+/// says nothing. RF_OUTPUT_APPEND: the body is written behind what is there, as it comes, and the file is created where
+/// there is none; a failure takes out again what was added, unless somebody else has written to the file since. Default:
+/// RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode, or RF_OUTPUT_RESUME, which this version does not have.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output_mode(options: *mut rf_options, mode: c_int) -> rf_status {
+    let check = || match mode {
+        0 => Ok(OutputMode::Replace),
+        1 => Ok(OutputMode::Append),
+        _ => Err(rf_status::RF_E_INVALID),
+    };
+    change(options, check, |options, mode| options.output_mode = Some(mode))
+}
+
+/// Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever the
+/// status. It is yours: keep it open until the future is over; it is not closed, and stays blocking or not as it is. Who
+/// reads slowly is waited for until the deadline; a reader that has gone away fails the future (EPIPE) without SIGPIPE.
+/// What was written before a failure stays. Of this, rf_options_set_output_file and rf_options_set_output the one that was
+/// called last counts. Content and text of the response are then empty. RF_E_INVALID: a negative number; one that is not
+/// open for writing fails the future.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output_fd(options: *mut rf_options, fd: c_int) -> rf_status {
+    let check = || if fd < 0 { Err(rf_status::RF_E_INVALID) } else { Ok(fd) };
+    change(options, check, |options, fd| options.sink.replace(Sink::Descriptor(fd)))
+}
+
 /// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker. A
-/// body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the one
-/// that was called last counts. Content and text of the response are then empty.
+/// body that breaks off fails the future after the pieces that came. Of this, rf_options_set_output_file and
+/// rf_options_set_output_fd the one that was called last counts. Content and text of the response are then empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output(
     options: *mut rf_options,

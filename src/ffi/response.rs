@@ -105,12 +105,33 @@ pub unsafe extern "C" fn rf_response_header_at(
     value: *mut *const c_char,
 ) -> rf_status {
     // SAFETY: see read.
-    unsafe { header_at(response, Response::head, index, name, value) }
+    unsafe { header_at(response, |response| Some(response.head()), index, name, value) }
+}
+
+/// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read, which
+/// for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A section that
+/// breaks off, or that is longer than a head may be, is dropped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_trailer_count(response: *const rf_response) -> usize {
+    // SAFETY: see read.
+    unsafe { read(response, 0, |response| Some(response.trailers()?.count())) }
+}
+
+/// Name and value of a trailer as they came, in order. RF_E_INVALID: `index` is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_trailer_at(
+    response: *const rf_response,
+    index: usize,
+    name: *mut *const c_char,
+    value: *mut *const c_char,
+) -> rf_status {
+    // SAFETY: see read.
+    unsafe { header_at(response, Response::trailers, index, name, value) }
 }
 
 unsafe fn header_at(
     response: *const rf_response,
-    head: impl FnOnce(&Response) -> &Head,
+    head: impl FnOnce(&Response) -> Option<&Head>,
     index: usize,
     name: *mut *const c_char,
     value: *mut *const c_char,
@@ -121,7 +142,8 @@ unsafe fn header_at(
         let (name, value) = (name?, value?);
         // SAFETY: see read.
         let response = unsafe { handle::peek(response) }?;
-        let (found_name, found_value) = head(response).at(index).ok_or(rf_status::RF_E_INVALID)?;
+        let found = head(response).and_then(|head| head.at(index));
+        let (found_name, found_value) = found.ok_or(rf_status::RF_E_INVALID)?;
         name.set(found_name.as_ptr().cast());
         value.set(found_value.as_ptr().cast());
         Ok(())
@@ -343,7 +365,7 @@ pub unsafe extern "C" fn rf_response_request_header_at(
     value: *mut *const c_char,
 ) -> rf_status {
     // SAFETY: see read.
-    unsafe { header_at(response, Response::request_head, index, name, value) }
+    unsafe { header_at(response, |response| Some(response.request_head()), index, name, value) }
 }
 
 /// The body that this hop sent; NULL: none, or it came from a file or a reader.

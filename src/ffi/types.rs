@@ -119,6 +119,18 @@ pub enum rf_return_when {
     RF_ALL_COMPLETED = 3,
 }
 
+/// What becomes of what an output file holds already.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_output_mode {
+    /// The body takes its place when it is complete.
+    RF_OUTPUT_REPLACE = 0,
+    /// The body goes behind it.
+    RF_OUTPUT_APPEND = 1,
+    /// Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+    RF_OUTPUT_RESUME = 2,
+}
+
 /// What rf_session_close does with what is not over.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

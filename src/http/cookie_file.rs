@@ -142,7 +142,8 @@ fn time(field: &[u8]) -> Option<i64> {
 /// Writes what has not expired into a file that nobody but its owner may read.
 pub fn save(jar: &Jar, path: &str) -> Result<(), Error> {
     let (control, name) = (Control::new(), Path::new(path));
-    let mut file = OutputFile::create_for(Goal { name, what: "cookies", is_private: true }, &control)?;
+    let mut file =
+        OutputFile::create_for(Goal { name, what: "cookies", is_private: true, appends: false }, &control)?;
     file.write(&write(&jar.snapshot()))?;
     file.complete()
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -364,6 +365,15 @@ pub trait Progress: Send + Sync {
 pub enum Sink {
     File(String),
     Function(Arc<dyn Output>),
+    /// A descriptor of the user's, which stays open as long as somebody may write to it.
+    Descriptor(RawFd),
+}
+
+/// What becomes of what an output file holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputMode {
+    Replace,
+    Append,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -413,6 +423,8 @@ pub struct Options {
     pub max_body: Option<u64>,
     #[serde(skip)]
     pub sink: Option<Sink>,
+    /// Of a file.
+    pub output_mode: Option<OutputMode>,
     #[serde(skip)]
     pub progress: Option<Arc<dyn Progress>>,
     #[serde(skip)]
@@ -603,6 +615,7 @@ impl Options {
             raise_for_status: self.raise_for_status.or(base.raise_for_status),
             max_body: self.max_body.or(base.max_body),
             sink: either(&self.sink, &base.sink),
+            output_mode: self.output_mode.or(base.output_mode),
             progress: either(&self.progress, &base.progress),
             hooks: if self.hooks.is_empty() { base.hooks.clone() } else { self.hooks.clone() },
             request_hooks: either(&self.request_hooks, &base.request_hooks),
@@ -639,7 +652,8 @@ impl Options {
 
     /// Whether it holds what belongs to one request only.
     pub fn is_for_one_request(&self) -> bool {
-        self.body.is_some() || self.user_data.is_some() || self.sink.is_some() || self.progress.is_some()
+        let has_output = self.sink.is_some() || self.output_mode.is_some();
+        self.body.is_some() || self.user_data.is_some() || has_output || self.progress.is_some()
     }
 }
 

@@ -374,7 +374,8 @@ static void floods(void) {
       {"unknown: 0123456789012345678901\n", "data: x\n\n", 17, NULL},
       {"data\n", "\n", 85, "An event from (no host) is longer than 16 MB"},
   };
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+  /* A checker that makes everything slow sees the same in the first three. */
+  for (size_t i = 0; i < (patience() > 1 ? 3 : sizeof all / sizeof *all); i++) {
     for (int in_memory = 0; in_memory < 2; in_memory++) {
       flood flood = {all[i].text, all[i].last, strlen(all[i].text), all[i].megabytes * MEGABYTE, 0};
       rf_response *response = NULL;

@@ -225,6 +225,13 @@ static void in_turn(void) {
   CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
   CHECK_STR("Hello, world!", line);
   rf_future_free(future);
+  CHECK_OK(rf_options_set_output_mode(options, RF_OUTPUT_APPEND));
+  future = get(session, http("/hello"), options);
+  RESPONSE(future);
+  file = fopen(output, "r");
+  CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
+  CHECK_STR("Hello, world!Hello, world!", line);
+  rf_future_free(future);
   rf_options_free(options);
   unlink(output);
   unlink(path);
@@ -301,13 +308,14 @@ static int64_t read_nothing(uint8_t *buffer, size_t capacity, void *user_data) {
 
 /* What is a function of this very program stays here, and the error names it. */
 static void what_stays(void) {
-  for (int which = 0; which < 4; which++) {
-    static const char *const named[] = {"output", "progress", "reader", "reader of a part"};
+  for (int which = 0; which < 5; which++) {
+    static const char *const named[] = {"output", "progress", "reader", "reader of a part", "descriptor"};
     rf_options *options = new_options();
     if (which == 0) CHECK_OK(rf_options_set_output(options, take_nothing, NULL, NULL));
     if (which == 1) CHECK_OK(rf_options_set_progress(options, report_nothing, NULL, NULL));
     if (which == 2) CHECK_OK(rf_options_set_body_reader(options, read_nothing, NULL, 0, NULL, NULL));
     if (which == 3) CHECK_OK(rf_options_add_part_reader(options, "a", NULL, NULL, read_nothing, NULL, 0, NULL, NULL));
+    if (which == 4) CHECK_OK(rf_options_set_output_fd(options, 1));
     rf_future *future = request(session, "POST", http("/anything"), options);
     CHECK_HAS(named[which], rf_error_message(ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future)));
     rf_future_free(future);

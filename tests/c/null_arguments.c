@@ -292,6 +292,11 @@ static void options(void) {
   NO(rf_options_set_output_file(NULL, "file"));
   NO(rf_options_set_output_file(options, NULL));
   BAD(rf_options_set_output_file(options, garbage));
+  NO(rf_options_set_output_fd(NULL, 1));
+  BAD(rf_options_set_output_fd(options, -1));
+  NO(rf_options_set_output_mode(NULL, RF_OUTPUT_APPEND));
+  BAD(rf_options_set_output_mode(options, -1));
+  BAD(rf_options_set_output_mode(options, 3));
   NO(rf_options_set_output(NULL, never_write, NULL, count_drop));
   NO(rf_options_set_output(options, NULL, NULL, count_drop));
   NO(rf_options_set_progress(NULL, never_progress, NULL, count_drop));
@@ -828,6 +833,11 @@ static void no_event(void) {
   FAILS_OUT(RF_END, event, rf_response_read_event(response, &event, NULL));
   rf_response_free(response);
   CHECK_NULL(rf_event_type(NULL));
+  const char *name = "?", *value = "?";
+  CHECK_INT(0, rf_response_trailer_count(NULL));
+  NO(rf_response_trailer_at(NULL, 0, &name, &value));
+  CHECK_NULL(name);
+  CHECK_NULL(value);
   CHECK_NULL(rf_event_data(NULL, &length));
   CHECK_INT(0, length);
   CHECK_NULL(rf_event_id(NULL));

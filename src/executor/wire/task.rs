@@ -115,6 +115,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         None => None,
         Some(Sink::File(path)) => Some(Cow::Borrowed(path.as_str())),
         Some(Sink::Function(_)) => return Err(stays_here("The output", "it is a function")),
+        Some(Sink::Descriptor(_)) => {
+            return Err(stays_here("The output", "it is a descriptor of this process"));
+        }
     };
     if own.progress.is_some() {
         return Err(stays_here("The progress function", "it is a function"));

@@ -20,7 +20,7 @@ use crate::http::decode;
 use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
 use crate::http::mount::AnyAdapter;
-use crate::http::output::OutputFile;
+use crate::http::output::{Goal, OutputFile};
 use crate::http::pace::Pace;
 use crate::http::patience::Patience;
 use crate::http::pool::{Lease, Place};
@@ -36,7 +36,9 @@ use crate::http::tls::TlsSettings;
 use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
-use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
+use crate::message::options::{
+    Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
+};
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::retry::Retry;
@@ -765,6 +767,7 @@ impl Transfer {
             _ => head.joined("content-encoding"),
         };
         let mut body = answer.body;
+        let trailers = body.trailers();
         let transfer_codings = answer.transfer_codings.join(",");
         let untouched = !meter.is_on()
             && self.settings.max_body.is_none()
@@ -797,6 +800,9 @@ impl Transfer {
             control: source.is_some().then(|| self.control.clone()),
             source,
         });
+        if let Some(trailers) = trailers {
+            response.expect_trailers(trailers);
+        }
         match whole {
             Some(content) => response.with_content(content),
             None => response,
@@ -916,7 +922,16 @@ impl Transfer {
             // There is nothing to write, and what the file has may be what was asked about.
             Some(Sink::File(_)) if method == "HEAD" || response.status() == 304 => read_whole(response),
             Some(Sink::File(path)) => {
-                let mut file = OutputFile::create(path.as_ref(), &self.control)?;
+                let appends = self.settings.output_mode == Some(OutputMode::Append);
+                let goal = Goal { appends, ..Goal::output(path.as_ref()) };
+                let mut file = OutputFile::create_for(goal, &self.control)?;
+                response.drain(&mut |piece| file.write(piece))?;
+                file.complete()
+            }
+            Some(Sink::Descriptor(descriptor)) => {
+                let name = format!("descriptor {descriptor}");
+                let goal = Goal::output(name.as_ref());
+                let mut file = OutputFile::of_descriptor(*descriptor, goal, &self.control)?;
                 response.drain(&mut |piece| file.write(piece))?;
                 file.complete()
             }

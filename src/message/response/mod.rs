@@ -65,7 +65,12 @@ pub struct Response {
     lines: Mutex<Vec<Vec<u8>>>,
     /// None until an event was asked for.
     events: Mutex<Option<Box<Events>>>,
+    /// Where the trailers appear that follow the body; None: none can follow.
+    trailers: OnceLock<Trailers>,
 }
+
+/// The fields that came behind a body, once they have.
+pub type Trailers = Arc<OnceLock<Head>>;
 
 /// A whole body.
 enum Content {
@@ -266,6 +271,7 @@ impl Response {
             extras: Mutex::default(),
             lines: Mutex::default(),
             events: Mutex::default(),
+            trailers: OnceLock::new(),
         }
     }
 
@@ -338,6 +344,23 @@ impl Response {
             return Some(first.as_ptr());
         }
         head.joined(name).map(|joined| owner.lend(&joined))
+    }
+
+    /// Where its trailers will appear.
+    pub fn expect_trailers(&self, trailers: Trailers) {
+        let _ = self.trailers.set(trailers);
+    }
+
+    /// The trailers that are there, whether or not somebody has read so far.
+    pub fn received_trailers(&self) -> Option<&Head> {
+        self.trailers.get()?.get()
+    }
+
+    /// What came behind the body. None: nothing, or the body has not been read.
+    pub fn trailers(&self) -> Option<&Head> {
+        let trailers = self.received_trailers()?;
+        let is_read = matches!(self.body.lock().state, BodyState::Kept | BodyState::Consumed);
+        is_read.then_some(trailers)
     }
 
     pub fn lend_link(&self, rel: &str) -> Option<*const u8> {
