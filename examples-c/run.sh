@@ -17,9 +17,9 @@ for program in "$@"; do
     many) set -- "$URL/get" "$URL/delay/1" "$URL/bytes/1000" ;;
     *) set -- "$URL" ;;
   esac
-  # Only the local server has tokens that expire, checks signatures, and is busy for ten hosts.
+  # Only the local server has tokens that expire, checks signatures, says what it is asked to, and is busy for ten hosts.
   case $program in
-    oauth | sigv4 | polite)
+    oauth | sigv4 | events | polite)
       if [ -n "${OTHER_SERVER:-}" ]; then
         echo "skipped: $program (it needs the local server)"
         continue

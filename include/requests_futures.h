@@ -15,11 +15,12 @@
  *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
  *              and for waiting.
  *
- *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
- *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
- *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
- *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
+ *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
+ *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
+ *              comes out of a `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object
+ *              that it was asked of. The line of rf_response_read_line and the event of rf_response_read_event are the
+ *              exceptions: they live until the next one is read. `const` on a response says that it is borrowed, not
+ *              that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
  *              are borrowed. Bytes are a pointer and a length.
@@ -67,9 +68,10 @@
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
  *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
- *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of JSON: 128 levels. Of
- *              cookies: 4,096 bytes each, 180 for a domain, 3,000 in all, 8 KB in a Cookie header. Of a proxy's answer
- *              to CONNECT: 64 KB. Names are looked up by 16 threads at most; more wait for their turn.
+ *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of server-sent events:
+ *              16 MB in a line and in an event. Of JSON: 128 levels. Of cookies: 4,096 bytes each, 180 for a domain,
+ *              3,000 in all, 8 KB in a Cookie header. Of a proxy's answer to CONNECT: 64 KB. Names are looked up by 16
+ *              threads at most; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
  *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
@@ -216,6 +218,16 @@ typedef enum rf_return_when {
   RF_ALL_COMPLETED = 3,
 } rf_return_when;
 
+// What becomes of what an output file holds already.
+typedef enum rf_output_mode {
+  // The body takes its place when it is complete.
+  RF_OUTPUT_REPLACE = 0,
+  // The body goes behind it.
+  RF_OUTPUT_APPEND = 1,
+  // Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+  RF_OUTPUT_RESUME = 2,
+} rf_output_mode;
+
 // What rf_session_close does with what is not over.
 typedef enum rf_close_mode {
   // Runs what is queued.
@@ -238,8 +250,12 @@ typedef struct rf_config rf_config;
 // Cookies as they were at one moment.
 typedef struct rf_cookies rf_cookies;
 
-// Why something failed. It lives as long as the future or response that it was asked of.
+// Why something failed. It lives as long as the future or response that it was asked of, but for those that are
+// yours (rf_error_free).
 typedef struct rf_error rf_error;
+
+// A server-sent event. It lives until the next one of its response is read.
+typedef struct rf_event rf_event;
 
 // Who runs requests. Any thread may use it.
 typedef struct rf_executor rf_executor;
@@ -434,12 +450,12 @@ void rf_task_free(rf_task *task);
 // cancelled meanwhile, though the request may be carried out elsewhere, where nobody hears of that. What is left
 // of a deadline counts on from rf_task_execute.
 //
-// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook
-// that no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
-// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
-// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was
-// cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is NULL (`length` may be).
-// RF_E_RESOURCE: no memory.
+// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, a
+// descriptor to write to, or a hook that no exported symbol of a shared object names, or whose user_data is
+// neither NULL nor bytes (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused
+// instead, its future fails with RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the
+// future is over, as when it was cancelled or its deadline has passed: free the task. RF_E_NULL: an argument is
+// NULL (`length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
@@ -581,6 +597,20 @@ rf_status rf_session_set_cookie(rf_session *session, const char *url, const char
 // may.
 rf_status rf_session_clear_cookies(rf_session *session, const char *name, const char *domain);
 
+// Writes the session's cookies into a file in the format of Netscape, which curl and Python's MozillaCookieJar
+// read (the latter with ignore_discard and ignore_expires): what has not expired, with the time 0 what ends with
+// the session. The file is written beside and renamed, with the mode 0600; what is no regular file (a device, a
+// pipe) is written to directly. A cookie that holds a tab, which the format cannot say, is left out. RF_FAILED:
+// the file cannot be written; `*error` says why, with rf_error_os_code, and is yours: free it with rf_error_free.
+rf_status rf_session_save_cookies(const rf_session *session, const char *path, rf_error **error);
+
+// Adds the cookies of such a file to the session's, in the place of those of the same name, domain and path.
+// Comments and empty lines are passed over, and so is what has expired, and what the session would not take from
+// a server (see rf_cookies). A time of 0 or an empty one: it ends with the session. RF_FAILED: the file cannot be
+// read, or a line is no cookie, of which the message has the number; no cookie was changed. `*error` is yours:
+// free it with rf_error_free.
+rf_status rf_session_load_cookies(rf_session *session, const char *path, rf_error **error);
+
 // How many requests it runs at once; 0 for NULL, and on an executor of your own.
 size_t rf_session_max_workers(const rf_session *session);
 
@@ -665,9 +695,22 @@ rf_status rf_options_add_form(rf_options *options, const char *name, const char 
 rf_status rf_options_add_part(rf_options *options, const char *name, const char *filename,
     const char *content_type, const void *data, size_t length);
 
+// Adds a part to the form whose content is what `read` returns, on the worker, when its turn comes. `filename`
+// and `content_type` may be NULL. `length` is -1 where it is not known: the body then goes in chunks. A reader
+// that ends before `length` bytes fails the request; beyond them it is not called. `rewind` as for
+// rf_options_set_body_reader: without it a request whose reader was called cannot be sent again. The same reader
+// serves one request at a time. RF_E_INVALID: any other negative length.
+rf_status rf_options_add_part_reader(rf_options *options, const char *name, const char *filename,
+    const char *content_type, rf_read_fn read, rf_rewind_fn rewind, int64_t length, void *user_data,
+    rf_drop_fn drop);
+
 // Adds a file to the form, under the last part of its path. It is opened when the request runs. `content_type`
 // may be NULL.
 rf_status rf_options_add_file(rf_options *options, const char *name, const char *path, const char *content_type);
+
+// The same under another name: `filename`, as it is given, whatever the path. NULL: the last part of the path.
+rf_status rf_options_add_file_as(rf_options *options, const char *name, const char *path, const char *filename,
+    const char *content_type);
 
 // Sets a cookie for this request and its redirects on the same host. It goes out whatever the limits of the
 // session's cookies, wins over the session's of that name and is not stored.
@@ -777,6 +820,21 @@ rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const 
 // that calls it. With an output it makes no difference: that takes the body. Default: false.
 rf_status rf_options_set_stream(rf_options *options, bool stream);
 
+// Whether a Content-Encoding (gzip, deflate, br, zstd) is undone. false: content, text, pieces, lines, events and
+// outputs have the body as it came, and rf_options_set_max_body counts that. What is asked for stays the same:
+// set Accept-Encoding to ask for something else. Transfer codings are undone in any case. Default: true.
+//
+// A piece of what is coded cannot be decoded: a request with a Range header of yours accepts identity alone,
+// unless you give it an Accept-Encoding as well, or your session one other than the default.
+rf_status rf_options_set_decode(rf_options *options, bool decode);
+
+// Whether a response with 4xx or 5xx fails the future with RF_ERROR_HTTP, as rf_response_raise_for_status would
+// say. It is looked at when hooks have run: what they put in its place counts, and they see it in any case.
+// rf_error_response has it, with its body in memory, also where the request streams or has an output, which is
+// not touched; a background callback is not called. What rf_options_set_retry or a challenge tries again has not
+// come so far. A body that breaks off or is too long fails the future with that. Default: false.
+rf_status rf_options_set_raise_for_status(rf_options *options, bool raise);
+
 // Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
 // but an empty one. Default: no limit.
 rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
@@ -791,9 +849,24 @@ rf_status rf_options_set_max_body(rf_options *options, uint64_t bytes);
 // response hook fails the future. An answer to HEAD and a 304 have none, and leave what was there.
 rf_status rf_options_set_output_file(rf_options *options, const char *path);
 
+// What becomes of what the file of rf_options_set_output_file holds already: an rf_output_mode. Without such a
+// file it says nothing. RF_OUTPUT_APPEND: the body is written behind what is there, as it comes, and the file is
+// created where there is none; a failure takes out again what was added, unless somebody else has written to the
+// file since. Default: RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode, or RF_OUTPUT_RESUME, which this version
+// does not have.
+rf_status rf_options_set_output_mode(rf_options *options, int mode);
+
+// Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever
+// the status. It is yours: keep it open until the future is over; it is not closed, and stays blocking or not as
+// it is. Who reads slowly is waited for until the deadline; a reader that has gone away fails the future (EPIPE)
+// without SIGPIPE. What was written before a failure stays. Of this, rf_options_set_output_file and
+// rf_options_set_output the one that was called last counts. Content and text of the response are then empty.
+// RF_E_INVALID: a negative number; one that is not open for writing fails the future.
+rf_status rf_options_set_output_fd(rf_options *options, int fd);
+
 // Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker.
-// A body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the
-// one that was called last counts. Content and text of the response are then empty.
+// A body that breaks off fails the future after the pieces that came. Of this, rf_options_set_output_file and
+// rf_options_set_output_fd the one that was called last counts. Content and text of the response are then empty.
 rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *user_data, rf_drop_fn drop);
 
 // Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
@@ -1203,6 +1276,15 @@ size_t rf_response_header_count(const rf_response *response);
 // Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
 
+// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read,
+// which for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A
+// section that breaks off, or that is longer than a head may be, is dropped.
+size_t rf_response_trailer_count(const rf_response *response);
+
+// Name and value of a trailer as they came, in order. RF_E_INVALID: `index` is too large.
+rf_status rf_response_trailer_at(const rf_response *response, size_t index, const char **name,
+    const char **value);
+
 // The decoded body, with its length in bytes. A NUL follows the last byte. A streamed body is first read to its
 // end, from the network, on this thread. NULL: it was read by rf_response_read or rf_response_read_line, or
 // closed, or it broke off or does not fit in memory, of which rf_response_read then gives the error. A body that
@@ -1280,6 +1362,14 @@ rf_status rf_response_read(const rf_response *response, uint8_t *buffer, size_t 
 rf_status rf_response_read_line(const rf_response *response, const char **line, size_t *length,
     const rf_error **error);
 
+// Reads the next server-sent event of the body, as browsers' EventSource does, whatever the Content-Type. It
+// returns as soon as the empty line has come that ends the event. It goes on where rf_response_read or
+// rf_response_read_line stopped, and leaves off behind that empty line, so that all three may be mixed. `*event`
+// lives until the next event is read. RF_END: the body has ended; an event without its empty line is dropped.
+// RF_FAILED, RF_E_STATE: as rf_response_read_line. RF_FAILED with RF_ERROR_BODY_TOO_LARGE as well: a line or the
+// data of an event beyond 16 MB.
+rf_status rf_response_read_event(const rf_response *response, const rf_event **event, const rf_error **error);
+
 // Ends a streamed body: its connection is closed unless it was read to its end. Reading gives RF_E_STATE from now
 // on.
 rf_status rf_response_close(const rf_response *response);
@@ -1327,6 +1417,27 @@ rf_status rf_response_clone(const rf_response *response, rf_response **out);
 // Frees a handle that rf_response_new, rf_response_new_reader or rf_response_clone made. A streamed body that was
 // not read to its end is closed with the last handle.
 void rf_response_free(rf_response *response);
+
+// ---- Server-sent events ----------------------------------------------------------------------------------
+//
+// What rf_response_read_event reads: `text/event-stream` of the HTML standard, in which many services send results piece
+// by piece. An event lives until the next one of its response is read.
+//
+// To go on after a stream has ended or broken off, as browsers do by themselves: wait for rf_event_retry_ms, and send
+// the request again with the header Last-Event-ID set to rf_event_id, unless that is empty.
+
+// What the stream calls it; "message" where it gives no name.
+const char *rf_event_type(const rf_event *event);
+
+// Its data, lines separated by LF, with its length: there may be NULs in it. A NUL follows.
+const char *rf_event_data(const rf_event *event, size_t *length);
+
+// The last id that the stream has set, with this event or before it; "": none.
+const char *rf_event_id(const rf_event *event);
+
+// How long to wait before connecting anew, in milliseconds, as the stream has said last, with this event or
+// before it; -1: it has not, or `event` is NULL.
+int64_t rf_event_retry_ms(const rf_event *event);
 
 // ---- Cookies ---------------------------------------------------------------------------------------------
 //
@@ -1432,7 +1543,8 @@ bool rf_json_bool(const rf_json *value);
 
 // ---- Errors ----------------------------------------------------------------------------------------------
 //
-// An error lives as long as the future or response that it was asked of. Any thread may read it.
+// An error lives as long as the future or response that it was asked of. Any thread may read it. Only one that came out of
+// an `rf_error **` is yours to free.
 
 // An rf_error_kind; 0 for NULL.
 int rf_error_kind_of(const rf_error *error);
@@ -1456,6 +1568,31 @@ const rf_response *rf_error_response(const rf_error *error);
 
 // The operating system's number for what happened (errno); 0: none.
 int rf_error_os_code(const rf_error *error);
+
+// Frees an error that came out of an `rf_error **`, as that of rf_session_load_cookies does; never one that was
+// lent as a `const rf_error *`. NULL does nothing.
+void rf_error_free(rf_error *error);
+
+// ---- URLs ------------------------------------------------------------------------------------------------
+//
+// As the library understands them. Any thread may call these. A string that comes out of them is yours: free it with
+// rf_string_free.
+
+// Where `reference` leads from `base`: the URL that a redirect with this Location asks for. `reference` may be
+// relative ("../c", "?q", "//host/") or a whole URL. The result is what rf_response_url would show: host in lower
+// case and IDNA-encoded, the rest percent-encoded where it has to be, without user and password. Without a
+// fragment of its own it has that of `base`. RF_E_INVALID: `base` is no URL, or the result would be none; so it
+// is where an http or https one leads to another scheme. Other schemes that stand before "://" are read as
+// http's.
+rf_status rf_url_join(const char *base, const char *reference, char **out);
+
+// Percent-encodes every byte of `text` that is not a letter, a digit, one of "-._~" or an ASCII character of
+// `safe`; a "%" as well, so what is encoded already is encoded twice. `safe` NULL: "/", as for urllib's quote; ""
+// for a piece of a path, or a name or value in a query. RF_E_INVALID: `text` or `safe` is not UTF-8.
+rf_status rf_url_quote(const char *text, const char *safe, char **out);
+
+// Frees a string that rf_url_join or rf_url_quote gave. NULL does nothing.
+void rf_string_free(char *string);
 
 #ifdef __cplusplus
 }

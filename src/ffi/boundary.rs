@@ -57,9 +57,14 @@ impl<T> Out<T> {
     }
 
     pub(super) fn set(&self, value: T) {
+        self.set_with(|| value);
+    }
+
+    /// The same with what somebody has to free: it is only made for who asked for it.
+    pub(super) fn set_with(&self, value: impl FnOnce() -> T) {
         if !self.0.is_null() {
             // SAFETY: checked when it was made, and the caller vouches for the length of the call.
-            unsafe { self.0.write(value) };
+            unsafe { self.0.write(value()) };
         }
     }
 }

@@ -15,11 +15,12 @@
  *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
  *              and for waiting.
  *
- *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free. These take NULL, never block, and
- *              may be called inside callbacks. Handles may be freed in any order. What comes out of a
- *              `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object that it was
- *              asked of. The line of rf_response_read_line is the exception: it lives until the next one is
- *              read. `const` on a response says that it is borrowed, not that nothing about it changes.
+ *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
+ *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
+ *              comes out of a `const T **out`, or is returned by a getter, is borrowed: it lives as long as the object
+ *              that it was asked of. The line of rf_response_read_line and the event of rf_response_read_event are the
+ *              exceptions: they live until the next one is read. `const` on a response says that it is borrowed, not
+ *              that nothing about it changes.
  *
  *   Strings    Those you pass are UTF-8, end with a NUL and are copied. Those you get are UTF-8, end with a NUL and
  *              are borrowed. Bytes are a pointer and a length.
@@ -67,9 +68,10 @@
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
  *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
- *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of JSON: 128 levels. Of
- *              cookies: 4,096 bytes each, 180 for a domain, 3,000 in all, 8 KB in a Cookie header. Of a proxy's answer
- *              to CONNECT: 64 KB. Names are looked up by 16 threads at most; more wait for their turn.
+ *              16 MB (br) and 8 MB (zstd). Of its body: what rf_options_set_max_body says. Of server-sent events:
+ *              16 MB in a line and in an event. Of JSON: 128 levels. Of cookies: 4,096 bytes each, 180 for a domain,
+ *              3,000 in all, 8 KB in a Cookie header. Of a proxy's answer to CONNECT: 64 KB. Names are looked up by 16
+ *              threads at most; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
  *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are

@@ -1,11 +1,12 @@
 //! ## Errors
 //!
-//! An error lives as long as the future or response that it was asked of. Any thread may read it.
+//! An error lives as long as the future or response that it was asked of. Any thread may read it. Only one that came out of
+//! an `rf_error **` is yours to free.
 
 use std::ffi::{c_char, c_int};
 use std::ptr::null;
 
-use super::boundary::value;
+use super::boundary::{nothing, value};
 use super::handle;
 use super::types::{rf_error, rf_response};
 use crate::message::error::{Error, ErrorKind};
@@ -59,4 +60,12 @@ pub unsafe extern "C" fn rf_error_response(error: *const rf_error) -> *const rf_
 pub unsafe extern "C" fn rf_error_os_code(error: *const rf_error) -> c_int {
     // SAFETY: see read.
     unsafe { read(error, 0, |error| Some(error.os_code())) }
+}
+
+/// Frees an error that came out of an `rf_error **`, as that of rf_session_load_cookies does; never one that was lent as a
+/// `const rf_error *`. NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_free(error: *mut rf_error) {
+    // SAFETY: see read.
+    nothing(|| drop(unsafe { handle::take(error) }));
 }

@@ -255,7 +255,7 @@ pub unsafe extern "C" fn rf_task_free(task: *mut rf_task) {
 /// request may be carried out elsewhere, where nobody hears of that. What is left of a deadline counts on from
 /// rf_task_execute.
 ///
-/// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, or a hook that
+/// RF_FAILED: the request cannot be sent elsewhere: it has a reader, an output or a progress function, a descriptor to write to, or a hook that
 /// no exported symbol of a shared object names, or whose user_data is neither NULL nor bytes
 /// (rf_options_add_hook_bytes). It can still be run here; if it is freed or refused instead, its future fails with
 /// RF_ERROR_NOT_TRANSFERABLE, which says what stood in the way. RF_E_STATE: the future is over, as when it was

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::cookies::Cookies;
 use super::types::{
-    rf_adapter, rf_completed, rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_hook_call, rf_json,
-    rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status, rf_task,
+    rf_adapter, rf_completed, rf_config, rf_cookies, rf_error, rf_event, rf_executor, rf_future,
+    rf_hook_call, rf_json, rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status, rf_task,
 };
 use crate::executor::{Executor, Task};
 use crate::http::mount::AnyAdapter;
@@ -56,9 +56,10 @@ handles! {
     rf_future => RequestFuture, Shared;
     rf_completed => crate::future::wait::Completed<Request>, Owned;
     rf_response => crate::message::response::Response, Shared;
+    rf_event => crate::message::events::Event;
     rf_json => crate::message::json::Value;
     rf_cookies => Cookies, Owned;
-    rf_error => crate::message::error::Error;
+    rf_error => crate::message::error::Error, Owned;
     rf_task => Task, Owned;
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;

@@ -33,8 +33,12 @@ pub mod wait;
 
 pub mod response;
 
+pub mod event;
+
 pub mod cookies;
 
 pub mod json;
 
 pub mod error;
+
+pub mod url;

@@ -27,8 +27,8 @@ use super::types::{
     rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
-    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, Owned, Part, Query, Resolve,
-    SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
+    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, OutputMode, Owned, Part, Query,
+    Resolve, SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
 use crate::system::log::warn_once;
@@ -264,6 +264,43 @@ pub unsafe extern "C" fn rf_options_add_part(
     })
 }
 
+/// Adds a part to the form whose content is what `read` returns, on the worker, when its turn comes. `filename` and
+/// `content_type` may be NULL. `length` is -1 where it is not known: the body then goes in chunks. A reader that ends before
+/// `length` bytes fails the request; beyond them it is not called. `rewind` as for rf_options_set_body_reader: without it a
+/// request whose reader was called cannot be sent again. The same reader serves one request at a time. RF_E_INVALID: any
+/// other negative length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_part_reader(
+    options: *mut rf_options,
+    name: *const c_char,
+    filename: *const c_char,
+    content_type: *const c_char,
+    read: rf_read_fn,
+    rewind: rf_rewind_fn,
+    length: i64,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    let check = || {
+        // SAFETY: see rf_options_new.
+        let texts = unsafe { (text(name)?, optional_text(filename)?, optional_text(content_type)?) };
+        if read.is_none() {
+            return Err(rf_status::RF_E_NULL);
+        }
+        Ok((texts, length_of(length)?))
+    };
+    change(options, check, |options, ((name, filename, content_type), length)| {
+        let reader = Box::new(BodyReader { read, rewind, data: Data::new(user_data, drop) });
+        options.add_part(Part::Reader {
+            name: name.into(),
+            filename: filename.map(Into::into),
+            content_type: content_type.map(Into::into),
+            reader: Arc::new(SharedReader::new(reader)),
+            length,
+        })
+    })
+}
+
 /// Adds a file to the form, under the last part of its path. It is opened when the request runs. `content_type`
 /// may be NULL.
 #[unsafe(no_mangle)]
@@ -279,6 +316,30 @@ pub unsafe extern "C" fn rf_options_add_file(
         options.add_part(Part::File {
             name: name.into(),
             path: path.into(),
+            filename: None,
+            content_type: content_type.map(Into::into),
+        })
+    })
+}
+
+/// The same under another name: `filename`, as it is given, whatever the path. NULL: the last part of the path.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_add_file_as(
+    options: *mut rf_options,
+    name: *const c_char,
+    path: *const c_char,
+    filename: *const c_char,
+    content_type: *const c_char,
+) -> rf_status {
+    let check = || {
+        // SAFETY: see rf_options_new.
+        unsafe { Ok((text(name)?, text(path)?, optional_text(filename)?, optional_text(content_type)?)) }
+    };
+    change(options, check, |options, (name, path, filename, content_type)| {
+        options.add_part(Part::File {
+            name: name.into(),
+            path: path.into(),
+            filename: filename.map(Into::into),
             content_type: content_type.map(Into::into),
         })
     })
@@ -522,6 +583,27 @@ pub unsafe extern "C" fn rf_options_set_stream(options: *mut rf_options, stream:
     change(options, || Ok(()), |options, ()| options.stream = Some(stream))
 }
 
+/// Whether a Content-Encoding (gzip, deflate, br, zstd) is undone. false: content, text, pieces, lines, events and outputs
+/// have the body as it came, and rf_options_set_max_body counts that. What is asked for stays the same: set
+/// Accept-Encoding to ask for something else. Transfer codings are undone in any case. Default: true.
+///
+/// A piece of what is coded cannot be decoded: a request with a Range header of yours accepts identity alone, unless you
+/// give it an Accept-Encoding as well, or your session one other than the default.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_decode(options: *mut rf_options, decode: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.decode = Some(decode))
+}
+
+/// Whether a response with 4xx or 5xx fails the future with RF_ERROR_HTTP, as rf_response_raise_for_status would say. It is
+/// looked at when hooks have run: what they put in its place counts, and they see it in any case. rf_error_response has it,
+/// with its body in memory, also where the request streams or has an output, which is not touched; a background callback
+/// is not called. What rf_options_set_retry or a challenge tries again has not come so far. A body that breaks off or is
+/// too long fails the future with that. Default: false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_raise_for_status(options: *mut rf_options, raise: bool) -> rf_status {
+    change(options, || Ok(()), |options, ()| options.raise_for_status = Some(raise))
+}
+
 /// Fails a response whose decoded body is longer than this many bytes with RF_ERROR_BODY_TOO_LARGE; 0 allows none
 /// but an empty one. Default: no limit.
 #[unsafe(no_mangle)]
@@ -547,9 +629,35 @@ pub unsafe extern "C" fn rf_options_set_output_file(
     change(options, check, |options, path| options.sink.replace(Sink::File(path.into())))
 }
 
+/// What becomes of what the file of rf_options_set_output_file holds already: an rf_output_mode. Without such a file it
+/// says nothing. RF_OUTPUT_APPEND: the body is written behind what is there, as it comes, and the file is created where
+/// there is none; a failure takes out again what was added, unless somebody else has written to the file since. Default:
+/// RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode, or RF_OUTPUT_RESUME, which this version does not have.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output_mode(options: *mut rf_options, mode: c_int) -> rf_status {
+    let check = || match mode {
+        0 => Ok(OutputMode::Replace),
+        1 => Ok(OutputMode::Append),
+        _ => Err(rf_status::RF_E_INVALID),
+    };
+    change(options, check, |options, mode| options.output_mode = Some(mode))
+}
+
+/// Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever the
+/// status. It is yours: keep it open until the future is over; it is not closed, and stays blocking or not as it is. Who
+/// reads slowly is waited for until the deadline; a reader that has gone away fails the future (EPIPE) without SIGPIPE.
+/// What was written before a failure stays. Of this, rf_options_set_output_file and rf_options_set_output the one that was
+/// called last counts. Content and text of the response are then empty. RF_E_INVALID: a negative number; one that is not
+/// open for writing fails the future.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_output_fd(options: *mut rf_options, fd: c_int) -> rf_status {
+    let check = || if fd < 0 { Err(rf_status::RF_E_INVALID) } else { Ok(fd) };
+    change(options, check, |options, fd| options.sink.replace(Sink::Descriptor(fd)))
+}
+
 /// Gives the decoded body of the last response, whatever its status, to a function, piece by piece, on the worker. A
-/// body that breaks off fails the future after the pieces that came. Of this and rf_options_set_output_file the one
-/// that was called last counts. Content and text of the response are then empty.
+/// body that breaks off fails the future after the pieces that came. Of this, rf_options_set_output_file and
+/// rf_options_set_output_fd the one that was called last counts. Content and text of the response are then empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output(
     options: *mut rf_options,

@@ -11,7 +11,7 @@ use super::boundary::{Out, bytes, length_of, nothing, optional_text, status, tex
 use super::callback::{BodyReader, Data};
 use super::cookies::Cookies;
 use super::handle;
-use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_json, rf_read_fn, rf_response, rf_status};
+use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_event, rf_json, rf_read_fn, rf_response, rf_status};
 use crate::http::cookies::{Jar, cookie_url};
 use crate::message::head::{Head, breaks_lines};
 use crate::message::response::{JsonRefusal, Refusal, Response, Unchanged};
@@ -105,12 +105,33 @@ pub unsafe extern "C" fn rf_response_header_at(
     value: *mut *const c_char,
 ) -> rf_status {
     // SAFETY: see read.
-    unsafe { header_at(response, Response::head, index, name, value) }
+    unsafe { header_at(response, |response| Some(response.head()), index, name, value) }
+}
+
+/// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read, which
+/// for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A section that
+/// breaks off, or that is longer than a head may be, is dropped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_trailer_count(response: *const rf_response) -> usize {
+    // SAFETY: see read.
+    unsafe { read(response, 0, |response| Some(response.trailers()?.count())) }
+}
+
+/// Name and value of a trailer as they came, in order. RF_E_INVALID: `index` is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_trailer_at(
+    response: *const rf_response,
+    index: usize,
+    name: *mut *const c_char,
+    value: *mut *const c_char,
+) -> rf_status {
+    // SAFETY: see read.
+    unsafe { header_at(response, Response::trailers, index, name, value) }
 }
 
 unsafe fn header_at(
     response: *const rf_response,
-    head: impl FnOnce(&Response) -> &Head,
+    head: impl FnOnce(&Response) -> Option<&Head>,
     index: usize,
     name: *mut *const c_char,
     value: *mut *const c_char,
@@ -121,7 +142,8 @@ unsafe fn header_at(
         let (name, value) = (name?, value?);
         // SAFETY: see read.
         let response = unsafe { handle::peek(response) }?;
-        let (found_name, found_value) = head(response).at(index).ok_or(rf_status::RF_E_INVALID)?;
+        let found = head(response).and_then(|head| head.at(index));
+        let (found_name, found_value) = found.ok_or(rf_status::RF_E_INVALID)?;
         name.set(found_name.as_ptr().cast());
         value.set(found_value.as_ptr().cast());
         Ok(())
@@ -343,7 +365,7 @@ pub unsafe extern "C" fn rf_response_request_header_at(
     value: *mut *const c_char,
 ) -> rf_status {
     // SAFETY: see read.
-    unsafe { header_at(response, Response::request_head, index, name, value) }
+    unsafe { header_at(response, |response| Some(response.request_head()), index, name, value) }
 }
 
 /// The body that this hop sent; NULL: none, or it came from a file or a reader.
@@ -427,6 +449,30 @@ pub unsafe extern "C" fn rf_response_read_line(
         let (address, count) = next.ok_or(rf_status::RF_END)?;
         line.set(address.cast());
         length.set(count);
+        Ok(())
+    })
+}
+
+/// Reads the next server-sent event of the body, as browsers' EventSource does, whatever the Content-Type. It returns as
+/// soon as the empty line has come that ends the event. It goes on where rf_response_read or rf_response_read_line stopped,
+/// and leaves off behind that empty line, so that all three may be mixed. `*event` lives until the next event is read.
+/// RF_END: the body has ended; an event without its empty line is dropped. RF_FAILED, RF_E_STATE: as
+/// rf_response_read_line. RF_FAILED with RF_ERROR_BODY_TOO_LARGE as well: a line or the data of an event beyond 16 MB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_read_event(
+    response: *const rf_response,
+    event: *mut *const rf_event,
+    error: *mut *const rf_error,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see read.
+        let error = unsafe { Out::optional(error, null()) };
+        // SAFETY: see read.
+        let event = unsafe { Out::required(event, null()) }?;
+        // SAFETY: see read.
+        let response = unsafe { handle::peek(response) }?;
+        let next = response.read_event().map_err(|refusal| refused(response, refusal, &error))?;
+        event.set(handle::lend(next.ok_or(rf_status::RF_END)?));
         Ok(())
     })
 }

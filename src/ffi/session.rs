@@ -9,8 +9,13 @@ use std::ptr::null_mut;
 use super::boundary::{Checked, Out, nothing, optional_text, status, text, value};
 use super::cookies::Cookies;
 use super::handle;
-use super::types::{rf_config, rf_cookies, rf_executor, rf_future, rf_options, rf_session, rf_status};
+use super::types::{
+    rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_options, rf_session, rf_status,
+};
+use crate::http::cookie_file;
+use crate::http::cookies::Jar;
 use crate::http::turns::Rate;
+use crate::message::error::Error;
 use crate::message::url::Url;
 use crate::session::{CloseMode, Config, Session, SubmitError};
 
@@ -376,6 +381,54 @@ pub unsafe extern "C" fn rf_session_clear_cookies(
             unsafe { (handle::peek(session)?, optional_text(name)?, optional_text(domain)?) };
         session.jar().clear(name, domain);
         Ok(())
+    })
+}
+
+/// Writes the session's cookies into a file in the format of Netscape, which curl and Python's MozillaCookieJar read
+/// (the latter with ignore_discard and ignore_expires): what has not expired, with the time 0 what ends with the session.
+/// The file is written beside and renamed, with the mode 0600; what is no regular file (a device, a pipe) is written to
+/// directly. A cookie that holds a tab, which the format cannot say, is left out. RF_FAILED: the file cannot be written;
+/// `*error` says why, with rf_error_os_code, and is yours: free it with rf_error_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_save_cookies(
+    session: *const rf_session,
+    path: *const c_char,
+    error: *mut *mut rf_error,
+) -> rf_status {
+    // SAFETY: see rf_config_new.
+    unsafe { with_file(session, path, error, cookie_file::save) }
+}
+
+/// Adds the cookies of such a file to the session's, in the place of those of the same name, domain and path. Comments
+/// and empty lines are passed over, and so is what has expired, and what the session would not take from a server (see
+/// rf_cookies). A time of 0 or an empty one: it ends with the session. RF_FAILED: the file cannot be read, or a line is no
+/// cookie, of which the message has the number; no cookie was changed. `*error` is yours: free it with rf_error_free.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_session_load_cookies(
+    session: *mut rf_session,
+    path: *const c_char,
+    error: *mut *mut rf_error,
+) -> rf_status {
+    // SAFETY: see rf_config_new.
+    unsafe { with_file(session, path, error, cookie_file::load) }
+}
+
+unsafe fn with_file(
+    session: *const rf_session,
+    path: *const c_char,
+    error: *mut *mut rf_error,
+    run: fn(&Jar, &str) -> Result<(), Error>,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let error = unsafe { Out::optional(error, null_mut()) };
+        // SAFETY: see rf_config_new.
+        let (session, path) = unsafe { (handle::peek(session)?, text(path)?) };
+        run(session.jar(), path).map_err(|why| {
+            // Nobody would free one that was not asked for.
+            error.set_with(|| handle::give(why));
+            rf_status::RF_FAILED
+        })
     })
 }
 

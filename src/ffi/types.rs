@@ -119,6 +119,18 @@ pub enum rf_return_when {
     RF_ALL_COMPLETED = 3,
 }
 
+/// What becomes of what an output file holds already.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_output_mode {
+    /// The body takes its place when it is complete.
+    RF_OUTPUT_REPLACE = 0,
+    /// The body goes behind it.
+    RF_OUTPUT_APPEND = 1,
+    /// Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+    RF_OUTPUT_RESUME = 2,
+}
+
 /// What rf_session_close does with what is not over.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +178,11 @@ pub struct rf_response {
     _opaque: [u8; 0],
 }
 
+/// A server-sent event. It lives until the next one of its response is read.
+pub struct rf_event {
+    _opaque: [u8; 0],
+}
+
 /// A value in a JSON document. It lives as long as its response.
 pub struct rf_json {
     _opaque: [u8; 0],
@@ -176,7 +193,8 @@ pub struct rf_cookies {
     _opaque: [u8; 0],
 }
 
-/// Why something failed. It lives as long as the future or response that it was asked of.
+/// Why something failed. It lives as long as the future or response that it was asked of, but for those that are yours
+/// (rf_error_free).
 pub struct rf_error {
     _opaque: [u8; 0],
 }

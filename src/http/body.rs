@@ -13,7 +13,7 @@ use crate::future::control::{Control, SLICE};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form::{self, Multipart, Segment};
 use crate::message::json::{Document, Failure};
-use crate::message::options::{BodySource, Borrowed, Owned, Part, Reader, SharedReader};
+use crate::message::options::{BodySource, Borrowed, Owned, Part, Reader, ReaderGuard, SharedReader};
 use crate::message::prepared::ReadBody;
 use crate::system::fiber;
 
@@ -36,6 +36,8 @@ enum Piece {
     Bytes(Vec<u8>),
     /// And its length when it was looked at.
     File(PathBuf, u64),
+    /// And its length, if that is known.
+    Reader(Arc<SharedReader>, Option<u64>),
 }
 
 /// How much of a body that does not lie in memory is read at a time.
@@ -98,35 +100,51 @@ impl Payload {
             return Ok(Payload::memory(Arc::new(Owned::new(text.as_bytes())), Some(form::URLENCODED.into())));
         }
         let mut multipart = Multipart::new();
+        let mut readers = Vec::new();
         for part in parts {
             match part {
                 Part::Field { name, value } => multipart.field(name, value),
                 Part::Data { name, filename, content_type, data } => {
                     multipart.part(name, filename.as_deref(), content_type.as_deref(), data)?;
                 }
-                Part::File { name, path, content_type } => {
-                    multipart.file(name, path.as_ref(), content_type.as_deref())?;
+                Part::File { name, path, filename, content_type } => {
+                    multipart.file(name, path.as_ref(), filename.as_deref(), content_type.as_deref())?;
+                }
+                Part::Reader { name, filename, content_type, reader, length } => {
+                    multipart.other(name, filename.as_deref(), content_type.as_deref())?;
+                    readers.push(Piece::Reader(reader.clone(), *length));
                 }
             }
         }
         let content_type = Some(multipart.content_type());
-        let mut length = 0;
         let mut pieces = Vec::new();
+        let mut readers = readers.into_iter();
         for segment in multipart.finish() {
-            let (piece, size) = match segment {
-                Segment::Bytes(bytes) => {
-                    let size = bytes.len() as u64;
-                    (Piece::Bytes(bytes), size)
-                }
+            pieces.push(match segment {
+                Segment::Bytes(bytes) => Piece::Bytes(bytes),
                 Segment::File { path } => {
-                    let size = file_length(&path, control)?;
-                    (Piece::File(path, size), size)
+                    let length = file_length(&path, control)?;
+                    Piece::File(path, length)
                 }
-            };
-            length += size;
-            pieces.push(piece);
+                Segment::Other => readers.next().expect("there is a reader for each"),
+            });
         }
-        Ok(Payload { source: Source::Pieces(pieces), length: Some(length), content_type })
+        // One piece of unknown length is enough for the whole to be.
+        let length = pieces.iter().try_fold(0_u64, |sum, piece| sum.checked_add(piece.length()?));
+        Ok(Payload { source: Source::Pieces(pieces), length, content_type })
+    }
+
+    /// What functions of the user's have of the body.
+    fn readers(&self) -> impl Iterator<Item = &SharedReader> {
+        let (whole, pieces) = match &self.source {
+            Source::Reader(reader) => (Some(&**reader), &[][..]),
+            Source::Pieces(pieces) => (None, &pieces[..]),
+            Source::Nothing | Source::Memory(_) => (None, &[][..]),
+        };
+        whole.into_iter().chain(pieces.iter().filter_map(|piece| match piece {
+            Piece::Reader(reader, _) => Some(&**reader),
+            Piece::Bytes(_) | Piece::File(..) => None,
+        }))
     }
 
     pub fn is_nothing(&self) -> bool {
@@ -147,7 +165,7 @@ impl Payload {
                 for piece in pieces {
                     match piece {
                         Piece::Bytes(bytes) => all.extend_from_slice(bytes),
-                        Piece::File(..) => return None,
+                        Piece::File(..) | Piece::Reader(..) => return None,
                     }
                 }
                 Some(Arc::new(Owned::new(&all)))
@@ -158,18 +176,12 @@ impl Payload {
 
     /// Whether it could be sent once more.
     pub fn can_rewind(&self) -> bool {
-        match &self.source {
-            Source::Reader(reader) => !reader.is_touched() || reader.can_rewind(),
-            _ => true,
-        }
+        self.readers().all(|reader| !reader.is_touched() || reader.can_rewind())
     }
 
     /// Whether [`Payload::feed`] can read it and leave it as it was.
     pub fn is_hashable(&self) -> bool {
-        match &self.source {
-            Source::Reader(reader) => reader.can_rewind(),
-            _ => true,
-        }
+        self.readers().all(SharedReader::can_rewind)
     }
 
     /// Hands out all of the body, before it is sent: for a hash of it.
@@ -199,7 +211,10 @@ impl Payload {
                 let mut left = bytes.bytes();
                 Box::new(move |buffer| Ok(left.read(buffer).unwrap_or(0)))
             }
-            Source::Pieces(pieces) => Box::new(read_pieces(pieces, control)),
+            Source::Pieces(pieces) => {
+                self.rewind(control)?;
+                Box::new(read_pieces(pieces, control))
+            }
             Source::Reader(shared) => {
                 self.rewind(control)?;
                 let mut reader = shared.lock(|| control.check())?;
@@ -232,25 +247,7 @@ impl Payload {
 
     /// Back to the first byte, if anything was taken.
     pub fn rewind(&self, control: &Control) -> Result<(), Error> {
-        let Source::Reader(shared) = &self.source else { return Ok(()) };
-        if !shared.is_touched() {
-            return Ok(());
-        }
-        if !shared.can_rewind() {
-            return Err(Error::new(
-                ErrorKind::UnrewindableBody,
-                "Unable to rewind the request body to send it again: its reader cannot be rewound",
-            ));
-        }
-        if !shared.lock(|| control.check())?.rewind() {
-            return Err(Error::new(
-                ErrorKind::Hook,
-                "The reader of the request body failed to rewind: its rewind function returned other than RF_OK",
-            ));
-        }
-        shared.set_touched(false);
-        // It may have forked, and returned in the child as well.
-        Ok(control.check()?)
+        self.readers().filter(|reader| reader.is_touched()).try_for_each(|reader| rewind(reader, control))
     }
 
     /// Sends head and body. False when the server answered before it had all.
@@ -337,6 +334,25 @@ impl Payload {
     }
 }
 
+/// Has a reader go back to its first byte.
+fn rewind(shared: &SharedReader, control: &Control) -> Result<(), Error> {
+    if !shared.can_rewind() {
+        return Err(Error::new(
+            ErrorKind::UnrewindableBody,
+            "Unable to rewind the request body to send it again: its reader cannot be rewound",
+        ));
+    }
+    if !shared.lock(|| control.check())?.rewind() {
+        return Err(Error::new(
+            ErrorKind::Hook,
+            "The reader of the request body failed to rewind: its rewind function returned other than RF_OK",
+        ));
+    }
+    shared.set_touched(false);
+    // It may have forked, and returned in the child as well.
+    Ok(control.check()?)
+}
+
 /// Sends the head, or nothing in its place, and what comes next of the body, when its limit allows that. False when the
 /// server has answered before.
 fn send(connection: &mut Connection, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
@@ -351,25 +367,79 @@ fn send(connection: &mut Connection, pieces: &[&[u8]], limits: &Limits) -> Resul
     Ok(!connection.is_turned_away() && connection.send(body, limits)?)
 }
 
+impl Piece {
+    fn length(&self) -> Option<u64> {
+        match self {
+            Piece::Bytes(bytes) => Some(bytes.len() as u64),
+            Piece::File(_, length) => Some(*length),
+            Piece::Reader(_, length) => *length,
+        }
+    }
+}
+
+/// The piece that is read.
+enum Open<'a> {
+    Plain(Box<dyn Read + 'a>),
+    Reader(PartReader<'a>),
+}
+
+/// A part that a function of the user's has.
+struct PartReader<'a> {
+    reader: ReaderGuard<'a>,
+    length: Option<u64>,
+    given: u64,
+}
+
+impl PartReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let left = self.length.map_or(u64::MAX, |length| length - self.given);
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = read_reader(&mut **self.reader, &mut buffer[..most])?;
+        if let Some(length) = self.length.filter(|_| count == 0) {
+            let text = format!(
+                "The reader of a part of the request body ended after {} of the {length} bytes that were announced",
+                self.given
+            );
+            return Err(Error::new(ErrorKind::Request, text));
+        }
+        self.given += count as u64;
+        Ok(count)
+    }
+}
+
 /// Reads one piece after the other; 0 at the end of the last.
 fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> Result<usize, Error> {
     let mut pieces = pieces.iter();
-    let mut open: Option<Box<dyn Read + '_>> = None;
+    let mut open: Option<Open<'_>> = None;
     move |buffer| {
         loop {
-            if let Some(reader) = &mut open {
-                let count = reader.read(buffer).map_err(|error| {
+            let count = match &mut open {
+                None => 0,
+                Some(Open::Reader(part)) => part.read(buffer)?,
+                Some(Open::Plain(piece)) => piece.read(buffer).map_err(|error| {
                     Error::os(ErrorKind::Request, "Cannot read a file of the request body", &error)
-                })?;
-                if count > 0 {
-                    return Ok(count);
-                }
+                })?,
+            };
+            if count > 0 {
+                return Ok(count);
             }
+            // The reader before is free for others.
+            open = None;
             open = match pieces.next() {
                 None => return Ok(0),
-                Some(Piece::Bytes(bytes)) => Some(Box::new(&bytes[..])),
+                Some(Piece::Bytes(bytes)) => Some(Open::Plain(Box::new(&bytes[..]))),
                 // One that has grown since would push the rest out of the length announced.
-                Some(Piece::File(path, length)) => Some(Box::new(open_file(path, control)?.0.take(*length))),
+                Some(Piece::File(path, length)) => {
+                    Some(Open::Plain(Box::new(open_file(path, control)?.0.take(*length))))
+                }
+                Some(Piece::Reader(shared, length)) => {
+                    let reader = shared.lock(|| control.check())?;
+                    shared.set_touched(true);
+                    Some(Open::Reader(PartReader { reader, length: *length, given: 0 }))
+                }
             };
         }
     }

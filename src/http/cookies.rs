@@ -34,7 +34,7 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    fn is_expired(&self, now: i64) -> bool {
+    pub(super) fn is_expired(&self, now: i64) -> bool {
         self.expires_s != SESSION && self.expires_s <= now
     }
 
@@ -67,7 +67,7 @@ pub(super) fn octets_as_text(octets: &[u8]) -> String {
 }
 
 /// The octets of such a text.
-fn octets_of(text: &str) -> Cow<'_, [u8]> {
+pub(super) fn octets_of(text: &str) -> Cow<'_, [u8]> {
     if text.is_ascii() {
         return Cow::Borrowed(text.as_bytes());
     }
@@ -374,7 +374,7 @@ fn path_matches(cookie: &str, request: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 

@@ -15,6 +15,8 @@ use super::route::Route;
 use super::socket::{Limits, Progress, Step, Total};
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
+use crate::message::head::Head;
+use crate::message::response::Trailers;
 
 /// A connection that carries a request. Dropped, it is closed.
 pub struct InUse {
@@ -96,7 +98,7 @@ pub enum Framing {
 
 impl Framing {
     pub fn chunked() -> Framing {
-        Framing::Chunked(Chunks { state: ChunkState::Size { size: 0, digits: 0, line: 0 } })
+        Framing::Chunked(Chunks::new(ChunkState::Size { size: 0, digits: 0, line: 0 }))
     }
 
     /// Whether the connection can go on after the body.
@@ -109,6 +111,8 @@ impl Framing {
 #[derive(Debug)]
 pub struct Chunks {
     state: ChunkState,
+    /// The lines behind the last chunk, as far as they have come.
+    trailers: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,10 @@ struct Malformed(&'static str);
 const CHUNK_LINE: usize = 16 * 1024;
 
 impl Chunks {
+    fn new(state: ChunkState) -> Chunks {
+        Chunks { state, trailers: Vec::new() }
+    }
+
     /// Takes what frames the data from the front of `input`: up to the next byte of data, to the end, or all of it. The
     /// number of bytes taken.
     fn take_framing(&mut self, input: &[u8]) -> Result<usize, Malformed> {
@@ -188,6 +196,9 @@ impl Chunks {
                 }
             };
             taken += 1;
+            if let Trailer { bytes: 1.., .. } = self.state {
+                self.trailers.push(byte);
+            }
             if let Size { line, .. } | AfterSize { line, .. } = self.state
                 && line > CHUNK_LINE
             {
@@ -195,6 +206,12 @@ impl Chunks {
             }
         }
         Ok(taken)
+    }
+
+    /// The fields behind the last chunk, if there are any.
+    fn trailers(&self) -> Option<Head> {
+        let lines = &self.trailers[..];
+        lines.contains(&b'\n').then(|| Head::of_response([b"HTTP/1.1 200\r\n", lines].concat()))
     }
 
     fn after_size(size: u64) -> ChunkState {
@@ -217,6 +234,8 @@ pub struct RawBody {
     /// The connection can be used again after the body.
     keep: bool,
     failure: Option<Error>,
+    /// Of chunks.
+    trailers: Option<Trailers>,
 }
 
 /// A body is never given more memory than this before its bytes arrive.
@@ -232,7 +251,8 @@ impl RawBody {
             Framing::UntilClose => Total::Unknown,
         };
         in_use.progress = Some(Progress { received: 0, total });
-        let mut body = RawBody { in_use, framing, keep, failure: None };
+        let trailers = matches!(framing, Framing::Chunked(_)).then(Trailers::default);
+        let mut body = RawBody { in_use, framing, keep, failure: None, trailers };
         if let Framing::Length(0) = body.framing {
             body.in_use.end(keep);
         }
@@ -251,6 +271,11 @@ impl RawBody {
         }
         let mut content = Vec::with_capacity(left + 1);
         self.read_to_end(&mut content).ok().map(|_| content)
+    }
+
+    /// Where its trailers appear; None: there can be none.
+    pub fn trailers(&self) -> Option<Trailers> {
+        self.trailers.clone()
     }
 
     fn fail(&mut self, error: Error) -> io::Error {
@@ -303,7 +328,7 @@ impl RawBody {
     }
 
     fn end_without_trailers(&mut self) {
-        self.framing = Framing::Chunked(Chunks { state: ChunkState::Done { clean: false } });
+        self.framing = Framing::Chunked(Chunks::new(ChunkState::Done { clean: false }));
         self.in_use.end(false);
     }
 
@@ -326,6 +351,10 @@ impl RawBody {
             bucket.take(taken, Instant::now());
         }
         if let ChunkState::Done { clean } = chunks.state {
+            // A section that was cut, or is beyond a head's bounds, is dropped.
+            if clean && let (Some(place), Some(trailers)) = (&self.trailers, chunks.trailers()) {
+                let _ = place.set(trailers);
+            }
             self.in_use.end(clean && self.keep);
         }
         Ok(())
@@ -368,7 +397,7 @@ impl RawBody {
                     self.in_use.end(self.keep);
                 }
             }
-            Framing::Chunked(Chunks { state: ChunkState::Data { left } }) => {
+            Framing::Chunked(Chunks { state: ChunkState::Data { left }, .. }) => {
                 *left -= count as u64;
                 // What came before something malformed is delivered, whatever arrived along with it.
                 if *left == 0

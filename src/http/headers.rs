@@ -83,6 +83,14 @@ impl Given {
         self.get(name).is_some()
     }
 
+    /// Another value in the place of that of the first of this name.
+    pub fn replace(&mut self, name: &str, value: &str) {
+        let is_one = |header: &&mut Header| header.name.eq_ignore_ascii_case(name);
+        if let Some(header) = Arc::make_mut(&mut self.all).iter_mut().find(is_one) {
+            header.value = Some(value.into());
+        }
+    }
+
     /// Those of these names count no more.
     pub fn drop(&mut self, names: &[&str]) {
         let is_one = |header: &Header| names.iter().any(|name| header.name.eq_ignore_ascii_case(name));
@@ -95,8 +103,8 @@ impl Given {
 /// their headers are looked at once only.
 #[inline]
 pub fn is_special(name: &str) -> bool {
-    // By their lengths alone: Host, Authorization, Content-Length, Transfer-Encoding.
-    matches!(name.len(), 4 | 13 | 14 | 17)
+    // By their lengths alone: Host, Range, Authorization, Content-Length, Transfer-Encoding.
+    matches!(name.len(), 4 | 5 | 13 | 14 | 17)
 }
 
 /// Checks what decides where the request ends and whom it is for: a length or coding given by hand is that of the body,
@@ -204,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_at_closely_is_special() {
-        for name in ["host", "Authorization", "Content-Length", "Transfer-Encoding"] {
+        for name in ["host", "range", "Authorization", "Content-Length", "Transfer-Encoding"] {
             assert!(is_special(name));
         }
     }

@@ -332,6 +332,10 @@ fn special_headers(
     headers: &mut Given,
 ) -> Result<Credentials, Error> {
     headers::check_framing_and_routing(headers, payload)?;
+    // A piece of what is coded cannot be decoded.
+    if headers.has("Range") && Options::accepts_by_default(request.options.as_deref(), &request.defaults) {
+        headers.replace("Accept-Encoding", "identity");
+    }
     Ok(if headers.has(credentials::AUTHORIZATION) {
         credentials::choose_over_header(request, settings, url, headers)
     } else {

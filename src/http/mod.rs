@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod channel;
 pub mod connection;
+pub mod cookie_file;
 pub mod cookies;
 pub mod credentials;
 pub mod decode;

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -16,12 +16,46 @@ use crate::system::{fiber, thread};
 
 /// Dropped before it is complete, it leaves a regular file of that name as it was.
 pub struct OutputFile<'a> {
-    file: File,
-    /// As the user gave it.
-    name: &'a Path,
+    /// None only at its end.
+    file: Option<File>,
+    goal: Goal<'a>,
+    way: Way,
+    /// Of one that is added to.
+    grown: Option<Grown>,
     /// None: the file is a device or a pipe.
     temporary: Option<Temporary>,
     control: &'a Control,
+}
+
+/// What has become of a file that is added to.
+struct Grown {
+    start: u64,
+    written: u64,
+    is_new: bool,
+}
+
+/// What a write may do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It does not wait, or for the file system alone.
+    Free,
+    /// It might wait for whoever is to take it: it is only made when there is room, and for so much.
+    Pipe,
+    /// The same of a socket, which can be told not to wait.
+    Socket,
+}
+
+/// What is written where.
+#[derive(Clone, Copy)]
+pub struct Goal<'a> {
+    /// As the user gave it.
+    pub name: &'a Path,
+    /// For messages.
+    pub what: &'static str,
+    /// Nobody but its owner may read it, whatever was there.
+    pub is_private: bool,
+    /// It goes behind what is there, and not in its place.
+    pub appends: bool,
 }
 
 /// A file under another name beside the one that it gets. Dropped before it has that, it is removed.
@@ -53,59 +87,114 @@ const LONG_NAME: usize = 200;
 impl<'a> OutputFile<'a> {
     /// Opens what the body goes to. A pipe is waited for until somebody reads from it.
     pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
+        OutputFile::create_for(Goal::output(name), control)
+    }
+
+    /// What a descriptor of the user's leads to, from where it stands. It is not closed, and its mode stays.
+    pub fn of_descriptor(
+        descriptor: RawFd,
+        goal: Goal<'a>,
+        control: &'a Control,
+    ) -> Result<OutputFile<'a>, Error> {
+        // SAFETY: a number; that it stays open is the user's promise, and a wrong one is an error.
+        let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
+        if copy < 0 {
+            return Err(goal.failed(&io::Error::last_os_error()));
+        }
+        // SAFETY: it was made just now, and is nobody else's.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(copy) });
+        let kind = file.metadata().map_err(|error| goal.failed(&error))?.file_type();
+        // SAFETY: an open descriptor.
+        let flags = unsafe { libc::fcntl(copy, libc::F_GETFL) };
+        let way = match flags & libc::O_NONBLOCK == 0 && !kind.is_file() {
+            false => Way::Free,
+            true if kind.is_socket() => Way::Socket,
+            true => Way::Pipe,
+        };
+        Ok(OutputFile { file: Some(file), goal, way, grown: None, temporary: None, control })
+    }
+
+    /// The same for what is no body.
+    pub fn create_for(goal: Goal<'a>, control: &'a Control) -> Result<OutputFile<'a>, Error> {
         let mut changes = 0;
         loop {
-            Error::check(control, " while opening the output")?;
-            match OutputFile::attempt(name, control)? {
+            Error::check(control, format_args!(" while opening the {}", goal.what))?;
+            match OutputFile::attempt(goal, control)? {
                 Attempt::Opened(opened) => return Ok(opened),
                 Attempt::NoReader => {}
                 Attempt::Changed if changes < CHANGES => changes += 1,
                 Attempt::Changed => {
-                    return Err(refused(name, "it leads to a file that is not under its name any more", 0));
+                    return Err(goal.refused("it leads to a file that is not under its name any more", 0));
                 }
             }
             fiber::sleep(SLICE);
         }
     }
 
-    fn attempt(name: &'a Path, control: &'a Control) -> Result<Attempt<'a>, Error> {
-        let there = match fs::metadata(name) {
+    fn attempt(goal: Goal<'a>, control: &'a Control) -> Result<Attempt<'a>, Error> {
+        let there = match fs::metadata(goal.name) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(name, &error)),
+            Err(error) => return Err(goal.failed(&error)),
         };
         match there {
-            Some(there) if there.is_dir() => Err(is_folder(name)),
-            Some(there) if !there.is_file() => OutputFile::open_directly(name, &there, control),
-            there => OutputFile::open_beside(name, there.as_ref(), control),
+            Some(there) if there.is_dir() => Err(goal.is_folder()),
+            Some(there) if !there.is_file() => OutputFile::open_directly(goal, &there, control),
+            there if goal.appends => OutputFile::open_behind(goal, there.is_none(), control),
+            there => OutputFile::open_beside(goal, there.as_ref(), control),
         }
     }
 
     /// Opens a device or a pipe. Without O_NONBLOCK, opening a pipe blocks until it has a reader, and nothing could end
     /// that.
-    fn open_directly(name: &'a Path, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
+    fn open_directly(goal: Goal<'a>, there: &Metadata, control: &'a Control) -> Result<Attempt<'a>, Error> {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = match OpenOptions::new().write(true).custom_flags(flags).open(name) {
+        let file = match OpenOptions::new().write(true).custom_flags(flags).open(goal.name) {
             Ok(file) => file,
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) && there.file_type().is_fifo() => {
                 return Ok(Attempt::NoReader);
             }
-            Err(error) => return Err(failed(name, &error)),
+            Err(error) => return Err(goal.failed(&error)),
         };
-        if file.metadata().map_err(|error| failed(name, &error))?.is_file() {
+        if file.metadata().map_err(|error| goal.failed(&error))?.is_file() {
             // Not what was looked at: this one must not be changed before the body is complete.
             return Ok(Attempt::Changed);
         }
-        Ok(Attempt::Opened(OutputFile { file, name, temporary: None, control }))
+        let file = Some(file);
+        Ok(Attempt::Opened(OutputFile { file, goal, way: Way::Free, grown: None, temporary: None, control }))
+    }
+
+    /// Opens a file to add to it; there need not be one yet.
+    fn open_behind(goal: Goal<'a>, is_new: bool, control: &'a Control) -> Result<Attempt<'a>, Error> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = match OpenOptions::new().append(true).create(true).custom_flags(flags).open(goal.name) {
+            Ok(file) => file,
+            // Another process has a lease on the file, and has just been told that it is wanted.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Attempt::NoReader),
+            Err(error) => return Err(goal.cannot_create(goal.name, &error)),
+        };
+        let there = file.metadata().map_err(|error| goal.failed(&error))?;
+        if !there.is_file() {
+            return Ok(Attempt::Changed);
+        }
+        let grown = Some(Grown { start: there.len(), written: 0, is_new });
+        Ok(Attempt::Opened(OutputFile {
+            file: Some(file),
+            goal,
+            way: Way::Free,
+            grown,
+            temporary: None,
+            control,
+        }))
     }
 
     /// Creates a file beside the one that is `there`, or will be.
     fn open_beside(
-        name: &'a Path,
+        goal: Goal<'a>,
         there: Option<&Metadata>,
         control: &'a Control,
     ) -> Result<Attempt<'a>, Error> {
-        let target = followed(name).map_err(|error| failed(name, &error))?;
+        let target = followed(goal.name).map_err(|error| goal.failed(&error))?;
         if let Some(there) = there
             && !fs::metadata(&target).is_ok_and(|other| is_same(there, &other))
         {
@@ -114,65 +203,106 @@ impl<'a> OutputFile<'a> {
         let bytes = target.as_os_str().as_bytes();
         let last = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if !bytes.is_empty() && matches!(last, b"" | b"." | b"..") {
-            return Err(is_folder(name));
+            return Err(goal.is_folder());
         }
         let mut path = target.clone();
-        let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new("output") };
+        let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new(goal.what) };
         let mut temporary = shown.to_os_string();
         temporary.push(format!(".{}.part", random_hex(1)));
         path.set_file_name(temporary);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        if there.is_some() {
+        if there.is_some() || goal.is_private {
             // Until it has the rights of the file that was there.
             options.mode(0o600);
         }
-        let file = options.open(&path).map_err(|error| match (error.raw_os_error(), target.parent()) {
-            (Some(libc::ENOENT), Some(folder)) if !bytes.is_empty() && !folder.exists() => {
-                let why = format!("the directory {} does not exist; create it first", folder.display());
-                refused(name, &why, libc::ENOENT)
-            }
-            _ => failed(name, &error),
-        })?;
+        let file = options.open(&path).map_err(|error| goal.cannot_create(&target, &error))?;
         let temporary = Temporary { path, target, is_renamed: false };
-        if let Some(there) = there {
+        if let Some(there) = there.filter(|_| !goal.is_private) {
             keep_owner_and_mode(&file, there);
         }
-        Ok(Attempt::Opened(OutputFile { file, name, temporary: Some(temporary), control }))
+        Ok(Attempt::Opened(OutputFile {
+            file: Some(file),
+            goal,
+            way: Way::Free,
+            grown: None,
+            temporary: Some(temporary),
+            control,
+        }))
     }
 
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         let mut left = data;
         while !left.is_empty() {
-            Error::check(self.control, " while writing the output")?;
-            let piece = &left[..left.len().min(PIECE)];
-            match thread::without_signals_of_writing(|| self.file.write(piece)) {
-                Ok(0) => return Err(failed(self.name, &io::ErrorKind::WriteZero.into())),
-                Ok(count) => left = &left[count..],
+            Error::check(self.control, format_args!(" while writing the {}", self.goal.what))?;
+            let most = if self.way == Way::Pipe { libc::PIPE_BUF } else { PIECE };
+            let piece = &left[..left.len().min(most)];
+            if self.way != Way::Free && !self.wait_for_room() {
+                continue;
+            }
+            match thread::without_signals_of_writing(|| self.write_some(piece)) {
+                Ok(0) => return Err(self.goal.failed(&io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    left = &left[count..];
+                    if let Some(grown) = &mut self.grown {
+                        grown.written += count as u64;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room(),
-                Err(error) => return Err(failed(self.name, &error)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => _ = self.wait_for_room(),
+                Err(error) => return Err(self.goal.failed(&error)),
             }
         }
         Ok(())
     }
 
-    /// Waits until a full pipe has room, or for a moment.
-    fn wait_for_room(&self) {
-        let mut entry = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    fn write_some(&self, piece: &[u8]) -> io::Result<usize> {
+        if self.way != Way::Socket {
+            return self.file().write(piece);
+        }
+        let descriptor = self.file().as_raw_fd();
+        // SAFETY: `piece` has so many bytes.
+        let sent = unsafe { libc::send(descriptor, piece.as_ptr().cast(), piece.len(), libc::MSG_DONTWAIT) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Waits until a full pipe has room, or for a moment. Whether it has, or will never have.
+    fn wait_for_room(&self) -> bool {
+        let mut entry = libc::pollfd { fd: self.file().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
         let millis = SLICE.as_millis().try_into().unwrap_or(1);
         // SAFETY: one entry, which lives until the call returns.
-        unsafe { libc::poll(&mut entry, 1, millis) };
+        unsafe { libc::poll(&mut entry, 1, millis) > 0 }
+    }
+
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("there until it is complete")
     }
 
     /// Gives the file its name.
-    pub fn complete(self) -> Result<(), Error> {
-        Error::check(self.control, " while writing the output")?;
-        // Some file systems say only now that there was no room for all of it.
-        close(self.file).map_err(|error| failed(self.name, &error))?;
-        match self.temporary {
-            Some(temporary) => temporary.rename().map_err(|error| failed(self.name, &error)),
+    pub fn complete(mut self) -> Result<(), Error> {
+        Error::check(self.control, format_args!(" while writing the {}", self.goal.what))?;
+        let goal = self.goal;
+        if let Some(file) = self.file.take() {
+            // Some file systems say only now that there was no room for all of it.
+            close(file).map_err(|error| goal.failed(&error))?;
+        }
+        match self.temporary.take() {
+            Some(temporary) => temporary.rename().map_err(|error| goal.failed(&error)),
             None => Ok(()),
+        }
+    }
+}
+
+impl Drop for OutputFile<'_> {
+    /// What was added to a file is taken out again when it is not all, unless somebody else has added more.
+    fn drop(&mut self) {
+        let (Some(file), Some(Grown { start, written, is_new })) = (&self.file, &self.grown) else { return };
+        if file.metadata().is_ok_and(|now| now.len() == start + written) {
+            // If it cannot be done there is nobody to tell.
+            let _ = match is_new {
+                true => fs::remove_file(self.goal.name),
+                false => file.set_len(*start),
+            };
         }
     }
 }
@@ -194,17 +324,40 @@ impl Drop for Temporary {
     }
 }
 
-fn failed(name: &Path, error: &io::Error) -> Error {
-    Error::os(ErrorKind::Request, format!("Cannot write the output to {}", name.display()), error)
-}
+impl Goal<'_> {
+    /// Of the body, in the place of what is there.
+    pub fn output(name: &Path) -> Goal<'_> {
+        Goal { name, what: "output", is_private: false, appends: false }
+    }
 
-fn refused(name: &Path, why: &str, os_code: i32) -> Error {
-    let text = format!("Cannot write the output to {}: {why}", name.display());
-    Error::new(ErrorKind::Request, text).with_os_code(os_code)
-}
+    /// A file that cannot be created at this path.
+    fn cannot_create(&self, path: &Path, error: &io::Error) -> Error {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match (error.raw_os_error(), folder) {
+            (Some(libc::ENOENT), Some(folder)) if !folder.exists() => {
+                let why = format!("the directory {} does not exist; create it first", folder.display());
+                self.refused(&why, libc::ENOENT)
+            }
+            _ => self.failed(error),
+        }
+    }
 
-fn is_folder(name: &Path) -> Error {
-    refused(name, "it is a directory", libc::EISDIR)
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::os(
+            ErrorKind::Request,
+            format!("Cannot write the {} to {}", self.what, self.name.display()),
+            error,
+        )
+    }
+
+    fn refused(&self, why: &str, os_code: i32) -> Error {
+        let text = format!("Cannot write the {} to {}: {why}", self.what, self.name.display());
+        Error::new(ErrorKind::Request, text).with_os_code(os_code)
+    }
+
+    fn is_folder(&self) -> Error {
+        self.refused("it is a directory", libc::EISDIR)
+    }
 }
 
 /// Where the links of a path lead, also when nothing is there yet.
@@ -416,7 +569,8 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let there = fs::metadata("/dev/null").unwrap();
         let control = Control::new();
-        assert!(matches!(OutputFile::open_directly(&path, &there, &control), Ok(Attempt::Changed)));
+        let goal = Goal::output(&path);
+        assert!(matches!(OutputFile::open_directly(goal, &there, &control), Ok(Attempt::Changed)));
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 

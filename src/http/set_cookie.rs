@@ -9,12 +9,11 @@ const MAX_COOKIE: usize = 4096;
 const MAX_ATTRIBUTE: usize = 1024;
 
 /// The last second of the year 9999.
-const LATEST: i64 = 253_402_300_799;
+pub(super) const LATEST: i64 = 253_402_300_799;
 
 /// The cookie that this line sets when it comes from `url`. None: it is malformed, or not `url`'s to set.
 pub(super) fn parse(url: &Url, line: &[u8], now: i64) -> Option<Cookie> {
-    // Nothing that could end a header line, or hide in one, is kept to be sent later.
-    if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if line.iter().any(|byte| hides(*byte)) {
         return None;
     }
     let mut parts = line.split(|byte| *byte == b';');
@@ -62,6 +61,30 @@ pub(super) fn parse(url: &Url, line: &[u8], now: i64) -> Option<Cookie> {
     }
     let allowed = (!cookie.secure || url.scheme() == Scheme::Https) && keeps_its_promise(&cookie);
     allowed.then_some(cookie)
+}
+
+/// Nothing that could end a header line, or hide in one, is kept to be sent later.
+fn hides(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\t'
+}
+
+/// Whether a cookie that came by another way could have come by this one.
+pub(super) fn is_sound(cookie: &Cookie) -> bool {
+    let octets = |text: &str| text.chars().count();
+    let hides = |text: &str| text.chars().any(|c| u8::try_from(c).is_ok_and(hides));
+    !cookie.name.is_empty()
+        && !cookie.name.contains(['=', ';'])
+        && !cookie.value.contains(';')
+        && !cookie.path.contains(';')
+        && octets(&cookie.name) + octets(&cookie.value) <= MAX_COOKIE
+        && octets(&cookie.path) <= MAX_ATTRIBUTE
+        && ![&cookie.name, &cookie.value, &cookie.path].iter().any(|text| hides(text))
+        && keeps_its_promise(cookie)
+}
+
+/// Whether nobody but the host of this name gets its cookies.
+pub(super) fn stays_on_host(host: &str) -> bool {
+    is_address(host) || is_public_suffix(host)
 }
 
 /// Name and value, without the white space around them.

@@ -49,7 +49,11 @@ pub fn requote_query(raw: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
     Bytes(Vec<u8>),
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
+    /// What somebody else has, who counts them.
+    Other,
 }
 
 /// A multipart/form-data body, its fields and parts in the order in which they were added.
@@ -102,14 +106,41 @@ impl Multipart {
         Ok(())
     }
 
-    /// A part from a file, under the last component of its path. The file is opened when the body is read, by the
+    /// A part from a file, under the last component of its path or a name of its own. The file is opened when the body is read, by the
     /// reader of the segments.
-    pub fn file(&mut self, name: &str, path: &Path, content_type: Option<&str>) -> Result<(), Error> {
+    pub fn file(
+        &mut self,
+        name: &str,
+        path: &Path,
+        filename: Option<&str>,
+        content_type: Option<&str>,
+    ) -> Result<(), Error> {
+        let last = || path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let filename = filename.map_or_else(last, Into::into);
+        self.segment(name, Some(&filename), content_type, Segment::File { path: path.to_owned() })
+    }
+
+    /// A part whose content is read from elsewhere, when the body is.
+    pub fn other(
+        &mut self,
+        name: &str,
+        filename: Option<&str>,
+        content_type: Option<&str>,
+    ) -> Result<(), Error> {
+        self.segment(name, filename, content_type, Segment::Other)
+    }
+
+    fn segment(
+        &mut self,
+        name: &str,
+        filename: Option<&str>,
+        content_type: Option<&str>,
+        segment: Segment,
+    ) -> Result<(), Error> {
         check_content_type(content_type)?;
-        let filename = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let head = self.head(name, Some(&filename), content_type);
+        let head = self.head(name, filename, content_type);
         self.bytes(head.as_bytes());
-        self.segments.push(Segment::File { path: path.to_owned() });
+        self.segments.push(segment);
         self.bytes(b"\r\n");
         Ok(())
     }
@@ -190,6 +221,7 @@ mod tests {
             .map(|segment| match segment {
                 Segment::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                 Segment::File { path } => format!("<{}>", path.display()),
+                Segment::Other => "<>".into(),
             })
             .collect()
     }
@@ -231,8 +263,8 @@ mod tests {
     #[test]
     fn a_file_is_a_segment_of_its_own() {
         let mut body = Multipart::with_boundary("B");
-        body.file("f", Path::new("/tmp/a \"b\".txt"), Some("text/x")).unwrap();
-        body.file("g", Path::new("h"), None).unwrap();
+        body.file("f", Path::new("/tmp/a \"b\".txt"), None, Some("text/x")).unwrap();
+        body.file("g", Path::new("h"), Some("x"), None).unwrap();
         let segments = body.finish();
         assert_eq!(segments.len(), 5);
         assert_eq!(segments[1], Segment::File { path: PathBuf::from("/tmp/a \"b\".txt") });
@@ -240,7 +272,7 @@ mod tests {
             text(&segments),
             "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a %22b%22.txt\"\r\nContent-Type: text/x\r\n\r\n\
              </tmp/a \"b\".txt>\r\n\
-             --B\r\nContent-Disposition: form-data; name=\"g\"; filename=\"h\"\r\n\r\n<h>\r\n--B--\r\n"
+             --B\r\nContent-Disposition: form-data; name=\"g\"; filename=\"x\"\r\n\r\n<h>\r\n--B--\r\n"
         );
     }
 
@@ -257,7 +289,7 @@ mod tests {
         let mut body = Multipart::new();
         let error = body.part("p", None, Some("a/b\r\nX: y"), b"").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidHeader);
-        assert!(body.file("p", Path::new("x"), Some("a\n")).is_err());
+        assert!(body.file("p", Path::new("x"), None, Some("a\n")).is_err());
     }
 
     #[test]

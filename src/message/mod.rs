@@ -1,6 +1,7 @@
 //! What is said: what a request is asked for with, what comes back, and the texts in which that is written.
 
 pub mod error;
+pub mod events;
 pub mod form;
 pub mod head;
 pub mod host;

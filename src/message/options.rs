@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -128,7 +129,18 @@ pub enum Part {
     File {
         name: String,
         path: String,
+        /// None: the last part of its path.
+        filename: Option<String>,
         content_type: Option<String>,
+    },
+    /// It is a function, and stays here.
+    #[serde(skip)]
+    Reader {
+        name: String,
+        filename: Option<String>,
+        content_type: Option<String>,
+        reader: Arc<SharedReader>,
+        length: Option<u64>,
     },
 }
 
@@ -224,6 +236,19 @@ pub struct ReaderGuard<'a> {
     shared: &'a SharedReader,
     /// None only while it is dropped.
     reader: Option<Box<dyn Reader>>,
+}
+
+impl fmt::Debug for SharedReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedReader")
+    }
+}
+
+/// Each is its own.
+impl PartialEq for SharedReader {
+    fn eq(&self, other: &SharedReader) -> bool {
+        std::ptr::eq(self, other)
+    }
 }
 
 impl SharedReader {
@@ -341,6 +366,15 @@ pub trait Progress: Send + Sync {
 pub enum Sink {
     File(String),
     Function(Arc<dyn Output>),
+    /// A descriptor of the user's, which stays open as long as somebody may write to it.
+    Descriptor(RawFd),
+}
+
+/// What becomes of what an output file holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputMode {
+    Replace,
+    Append,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -383,9 +417,15 @@ pub struct Options {
     pub ca_bundle: Option<Option<String>>,
     pub certificate: Option<Option<Certificate>>,
     pub stream: Option<bool>,
+    /// Whether a Content-Encoding is undone.
+    pub decode: Option<bool>,
+    /// Whether a 4xx or 5xx fails the request.
+    pub raise_for_status: Option<bool>,
     pub max_body: Option<u64>,
     #[serde(skip)]
     pub sink: Option<Sink>,
+    /// Of a file.
+    pub output_mode: Option<OutputMode>,
     #[serde(skip)]
     pub progress: Option<Arc<dyn Progress>>,
     #[serde(skip)]
@@ -408,6 +448,9 @@ pub struct Options {
 }
 
 pub const MAX_REDIRECTS: u32 = 30;
+/// What a new session accepts: all that can be decoded.
+const ACCEPTED: &str = "gzip, deflate, br, zstd";
+const ACCEPT_ENCODING: &str = "Accept-Encoding";
 
 impl Options {
     /// What a new session says of itself.
@@ -416,12 +459,21 @@ impl Options {
         Options {
             headers: Arc::new(vec![
                 header("User-Agent", concat!("requests-futures-c/", env!("CARGO_PKG_VERSION"))),
-                header("Accept-Encoding", "gzip, deflate, br, zstd"),
+                header(ACCEPT_ENCODING, ACCEPTED),
                 header("Accept", "*/*"),
                 header("Connection", "keep-alive"),
             ]),
             ..Options::default()
         }
+    }
+
+    /// Whether a request accepts what it does because nobody has said anything: neither it itself nor, as far as its
+    /// defaults tell, its session.
+    pub fn accepts_by_default(own: Option<&Options>, defaults: &Options) -> bool {
+        let is_of_name = |header: &&Header| header.name.eq_ignore_ascii_case(ACCEPT_ENCODING);
+        let by_session: Vec<&Header> = defaults.headers.iter().filter(is_of_name).collect();
+        let is_default = matches!(by_session[..], [header] if header.value.as_deref() == Some(ACCEPTED));
+        is_default && own.is_none_or(|own| !own.headers.iter().any(|header| is_of_name(&header)))
     }
 
     /// Sets a header, in the place of the first of that name.
@@ -560,8 +612,11 @@ impl Options {
             ca_bundle: either(&self.ca_bundle, &base.ca_bundle),
             certificate: either(&self.certificate, &base.certificate),
             stream: self.stream.or(base.stream),
+            decode: self.decode.or(base.decode),
+            raise_for_status: self.raise_for_status.or(base.raise_for_status),
             max_body: self.max_body.or(base.max_body),
             sink: either(&self.sink, &base.sink),
+            output_mode: self.output_mode.or(base.output_mode),
             progress: either(&self.progress, &base.progress),
             hooks: if self.hooks.is_empty() { base.hooks.clone() } else { self.hooks.clone() },
             request_hooks: either(&self.request_hooks, &base.request_hooks),
@@ -598,7 +653,8 @@ impl Options {
 
     /// Whether it holds what belongs to one request only.
     pub fn is_for_one_request(&self) -> bool {
-        self.body.is_some() || self.user_data.is_some() || self.sink.is_some() || self.progress.is_some()
+        let has_output = self.sink.is_some() || self.output_mode.is_some();
+        self.body.is_some() || self.user_data.is_some() || has_output || self.progress.is_some()
     }
 }
 

@@ -107,6 +107,19 @@ pub fn encode_query(raw: &str) -> String {
     out
 }
 
+/// urllib's `quote`: each byte that is neither unreserved nor among the ASCII characters of `safe` is encoded, a `%` too.
+pub fn quote(text: &str, safe: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is(byte, UNRESERVED) || (byte.is_ascii() && safe.as_bytes().contains(&byte)) {
+            out.push(char::from(byte));
+        } else {
+            push_escape(&mut out, byte);
+        }
+    }
+    out
+}
+
 /// Percent-decodes; a lone `%` stays as it is. What is no UTF-8 is taken for ISO-8859-1, so that it is sent as it was
 /// given.
 pub fn percent_decode(text: &str) -> String {
@@ -150,4 +163,26 @@ pub(super) fn unquote_unreserved(text: &str) -> Cow<'_, str> {
     }
     out.push_str(rest);
     Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_but_unreserved_and_safe_characters_are_quoted() {
+        for (text, safe, quoted) in [
+            ("", "/", ""),
+            ("azAZ09-._~", "", "azAZ09-._~"),
+            ("a b/c", "/", "a%20b/c"),
+            ("a b/c", "", "a%20b%2Fc"),
+            ("100%25", "/", "100%2525"),
+            ("100%25", "%", "100%25"),
+            ("\u{fc}\u{1F600}", "/", "%C3%BC%F0%9F%98%80"),
+            ("\u{fc}", "\u{fc}\u{c3}", "%C3%BC"),
+            ("\n\x7f\"<>", "/", "%0A%7F%22%3C%3E"),
+        ] {
+            assert_eq!(quote(text, safe), quoted, "{text:?} {safe:?}");
+        }
+    }
 }

@@ -298,6 +298,12 @@ impl Url {
         }
     }
 
+    /// Where a reference leads from a base, both in text, as [`Url::join`] has it. Schemes other than http and https are
+    /// those that adapters might be mounted for.
+    pub fn join_text(base: &str, reference: &str) -> Result<Url, Error> {
+        Url::parse_mounted(base, &|_| true)?.join(reference.as_bytes(), &|_| true)
+    }
+
     fn host_start(&self) -> usize {
         self.scheme.len() + "://".len()
     }

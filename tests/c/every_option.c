@@ -161,6 +161,9 @@ static void in_turn(void) {
   options = direct();
   CHECK_OK(rf_options_add_file(options, "file", path, NULL));
   CHECK_STR("of a file", shown(options, url, "/files/file"));
+  options = direct();
+  CHECK_OK(rf_options_add_file_as(options, "file", path, "another.txt", "text/x-odd"));
+  CHECK_STR("another.txt", shown(options, http("/parts"), "/parts/0/filename"));
 
   options = direct();
   CHECK_OK(rf_options_set_auth_bearer(options, "token"));
@@ -201,6 +204,18 @@ static void in_turn(void) {
   rf_future_free(future);
   rf_options_free(options);
   options = direct();
+  CHECK_OK(rf_options_set_decode(options, false));
+  future = get(session, http("/encoded?with=gzip&text=words"), options);
+  CHECK(rf_response_content(RESPONSE(future), NULL)[0] == 0x1f);
+  rf_future_free(future);
+  rf_options_free(options);
+  options = direct();
+  CHECK_OK(rf_options_set_raise_for_status(options, true));
+  future = get(session, http("/status/418"), options);
+  CHECK_INT(418, rf_response_status_code(rf_error_response(ERROR_OF(RF_ERROR_HTTP, future))));
+  rf_future_free(future);
+  rf_options_free(options);
+  options = direct();
   const char *output = text("%s/%s", env("RF_TEST_DIR"), unique("output"));
   CHECK_OK(rf_options_set_output_file(options, output));
   future = get(session, http("/hello"), options);
@@ -209,6 +224,13 @@ static void in_turn(void) {
   file = fopen(output, "r");
   CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
   CHECK_STR("Hello, world!", line);
+  rf_future_free(future);
+  CHECK_OK(rf_options_set_output_mode(options, RF_OUTPUT_APPEND));
+  future = get(session, http("/hello"), options);
+  RESPONSE(future);
+  file = fopen(output, "r");
+  CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
+  CHECK_STR("Hello, world!Hello, world!", line);
   rf_future_free(future);
   rf_options_free(options);
   unlink(output);
@@ -286,12 +308,14 @@ static int64_t read_nothing(uint8_t *buffer, size_t capacity, void *user_data) {
 
 /* What is a function of this very program stays here, and the error names it. */
 static void what_stays(void) {
-  for (int which = 0; which < 3; which++) {
-    static const char *const named[] = {"output", "progress", "reader"};
+  for (int which = 0; which < 5; which++) {
+    static const char *const named[] = {"output", "progress", "reader", "reader of a part", "descriptor"};
     rf_options *options = new_options();
     if (which == 0) CHECK_OK(rf_options_set_output(options, take_nothing, NULL, NULL));
     if (which == 1) CHECK_OK(rf_options_set_progress(options, report_nothing, NULL, NULL));
     if (which == 2) CHECK_OK(rf_options_set_body_reader(options, read_nothing, NULL, 0, NULL, NULL));
+    if (which == 3) CHECK_OK(rf_options_add_part_reader(options, "a", NULL, NULL, read_nothing, NULL, 0, NULL, NULL));
+    if (which == 4) CHECK_OK(rf_options_set_output_fd(options, 1));
     rf_future *future = request(session, "POST", http("/anything"), options);
     CHECK_HAS(named[which], rf_error_message(ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future)));
     rf_future_free(future);

@@ -58,6 +58,15 @@ EXPORTED rf_status parse(rf_hook_call *call, const rf_response *response, void *
   return note(response, "members", members);
 }
 
+/* Reads an event of the body, and keeps its data. */
+EXPORTED rf_status read_event(rf_hook_call *call, const rf_response *response, void *user_data) {
+  const rf_event *event = NULL;
+  const rf_error *error = NULL;
+  (void)user_data;
+  if (rf_response_read_event(response, &event, &error) != RF_OK) return rf_hook_fail(call, rf_error_message(error));
+  return note(response, "event", rf_event_data(event, NULL));
+}
+
 /* Keeps a lot of bytes. */
 EXPORTED rf_status keep_much(rf_hook_call *call, const rf_response *response, void *user_data) {
   const size_t size = 192 * 1024 * 1024;

@@ -136,6 +136,15 @@ static void sessions(const char *url) {
   CHECK_OK(rf_session_clear_cookies(session, NULL, NULL));
   BAD(rf_session_clear_cookies(session, garbage, NULL));
   BAD(rf_session_clear_cookies(session, NULL, garbage));
+  rf_error *error;
+  NO_OUT(error, rf_session_save_cookies(NULL, "file", &error));
+  NO_OUT(error, rf_session_save_cookies(session, NULL, &error));
+  BAD_OUT(error, rf_session_save_cookies(session, garbage, &error));
+  NO_OUT(error, rf_session_load_cookies(NULL, "file", &error));
+  NO_OUT(error, rf_session_load_cookies(session, NULL, &error));
+  BAD_OUT(error, rf_session_load_cookies(session, garbage, &error));
+  CHECK_STATUS(RF_FAILED, rf_session_load_cookies(session, "/no/such/file", NULL));
+  rf_error_free(NULL);
   CHECK_INT(0, rf_session_max_workers(NULL));
   NO(rf_session_close(NULL, RF_CLOSE_WAIT));
   BAD(rf_session_close(session, -1));
@@ -207,6 +216,20 @@ static void options(void) {
   BAD(rf_options_add_file(options, garbage, "file", NULL));
   BAD(rf_options_add_file(options, "a", garbage, NULL));
   BAD(rf_options_add_file(options, "a", "file", garbage));
+  NO(rf_options_add_file_as(NULL, "a", "file", "name", NULL));
+  NO(rf_options_add_file_as(options, NULL, "file", "name", NULL));
+  NO(rf_options_add_file_as(options, "a", NULL, "name", NULL));
+  BAD(rf_options_add_file_as(options, garbage, "file", "name", NULL));
+  BAD(rf_options_add_file_as(options, "a", garbage, "name", NULL));
+  BAD(rf_options_add_file_as(options, "a", "file", garbage, NULL));
+  BAD(rf_options_add_file_as(options, "a", "file", "name", garbage));
+  NO(rf_options_add_part_reader(NULL, "a", NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  NO(rf_options_add_part_reader(options, NULL, NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  NO(rf_options_add_part_reader(options, "a", NULL, NULL, NULL, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", NULL, NULL, never_read, NULL, -2, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, garbage, NULL, NULL, never_read, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", garbage, NULL, never_read, NULL, -1, NULL, count_drop));
+  BAD(rf_options_add_part_reader(options, "a", NULL, garbage, never_read, NULL, -1, NULL, count_drop));
 
   NO(rf_options_set_cookie(NULL, "a", "b"));
   NO(rf_options_set_cookie(options, NULL, "b"));
@@ -256,6 +279,8 @@ static void options(void) {
   BAD(rf_options_set_cert(options, garbage, NULL));
   BAD(rf_options_set_cert(options, "cert", garbage));
   NO(rf_options_set_stream(NULL, true));
+  NO(rf_options_set_decode(NULL, true));
+  NO(rf_options_set_raise_for_status(NULL, true));
   NO(rf_options_set_max_body(NULL, 1));
   NO(rf_options_set_speed_limit(NULL, 1, 1));
   CHECK_OK(rf_options_set_speed_limit(options, 0, 0));
@@ -267,6 +292,11 @@ static void options(void) {
   NO(rf_options_set_output_file(NULL, "file"));
   NO(rf_options_set_output_file(options, NULL));
   BAD(rf_options_set_output_file(options, garbage));
+  NO(rf_options_set_output_fd(NULL, 1));
+  BAD(rf_options_set_output_fd(options, -1));
+  NO(rf_options_set_output_mode(NULL, RF_OUTPUT_APPEND));
+  BAD(rf_options_set_output_mode(options, -1));
+  BAD(rf_options_set_output_mode(options, 3));
   NO(rf_options_set_output(NULL, never_write, NULL, count_drop));
   NO(rf_options_set_output(options, NULL, NULL, count_drop));
   NO(rf_options_set_progress(NULL, never_progress, NULL, count_drop));
@@ -789,6 +819,45 @@ static void answer(wire_connection *connection, void *unused) {
   }
 }
 
+static void no_event(void) {
+  rf_response *response = NULL;
+  const rf_event *event;
+  const rf_error *error = (void *)(uintptr_t)1;
+  size_t length = 9;
+  NO_OUT(event, rf_response_read_event(NULL, &event, &error));
+  CHECK_NULL(error);
+  CHECK_OK(rf_response_new(200, "text/event-stream", "data: x\n\n", 9, &response));
+  NO(rf_response_read_event(response, NULL, &error));
+  CHECK_OK(rf_response_read_event(response, &event, NULL));
+  CHECK_STR("x", rf_event_data(event, NULL));
+  FAILS_OUT(RF_END, event, rf_response_read_event(response, &event, NULL));
+  rf_response_free(response);
+  CHECK_NULL(rf_event_type(NULL));
+  const char *name = "?", *value = "?";
+  CHECK_INT(0, rf_response_trailer_count(NULL));
+  NO(rf_response_trailer_at(NULL, 0, &name, &value));
+  CHECK_NULL(name);
+  CHECK_NULL(value);
+  CHECK_NULL(rf_event_data(NULL, &length));
+  CHECK_INT(0, length);
+  CHECK_NULL(rf_event_id(NULL));
+  CHECK_INT(-1, rf_event_retry_ms(NULL));
+}
+
+static void urls(void) {
+  char *string;
+  NO_OUT(string, rf_url_join(NULL, "b", &string));
+  NO_OUT(string, rf_url_join("http://h/", NULL, &string));
+  NO(rf_url_join("http://h/", "b", NULL));
+  BAD_OUT(string, rf_url_join(garbage, "b", &string));
+  BAD_OUT(string, rf_url_join("http://h/", garbage, &string));
+  NO_OUT(string, rf_url_quote(NULL, "", &string));
+  NO(rf_url_quote("text", "", NULL));
+  BAD_OUT(string, rf_url_quote(garbage, "", &string));
+  BAD_OUT(string, rf_url_quote("text", garbage, &string));
+  rf_string_free(NULL);
+}
+
 int main(void) {
   wire *server = wire_start(answer, NULL);
   const char *url = wire_url(server, "/");
@@ -802,6 +871,8 @@ int main(void) {
   no_adapter();
   futures(url);
   no_response();
+  no_event();
+  urls();
   responses(url);
   errors();
   wire_stop(server);

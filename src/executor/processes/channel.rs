@@ -25,11 +25,13 @@ pub enum Kind {
     Piece,
     /// The end of a body, and how it ended.
     End,
+    /// Before that: what came behind the body.
+    Trailers,
 }
 
 impl Kind {
     fn of(number: u32) -> Option<Kind> {
-        [Kind::Hello, Kind::Ready, Kind::Task, Kind::Reply, Kind::Piece, Kind::End]
+        [Kind::Hello, Kind::Ready, Kind::Task, Kind::Reply, Kind::Piece, Kind::End, Kind::Trailers]
             .into_iter()
             .find(|kind| *kind as u32 == number)
     }

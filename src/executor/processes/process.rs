@@ -15,7 +15,7 @@ use crate::executor::wire::{self, EncodedTask, ErrorMessage, Follows, Reply, Tas
 use crate::future::control::{Control, SLICE, Stopped};
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind, os_text};
-use crate::message::response::Source;
+use crate::message::response::{Source, Trailers};
 use crate::system::fork;
 use crate::system::lock::Mutex;
 use crate::system::signal::Signal;
@@ -286,16 +286,23 @@ impl Process {
                 jar.merge(reply.take_cookies());
                 let message = wire::owned(Cow::Borrowed(message))?;
                 let descriptor = self.channel.take_descriptor().ok_or_else(rubbish)?;
-                let source: Source = Box::new(Remote::new(descriptor, control, &self.child));
+                let trailers = Trailers::default();
+                let source: Source =
+                    Box::new(Remote::new(descriptor, control, &self.child, trailers.clone()));
                 request.owner.remember_stream(control);
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
-                Ok(reply.outcome(&body, None, Some(source), control)?)
+                let outcome = reply.outcome(&body, None, Some(source), control)?;
+                if let Ok(response) = &outcome {
+                    response.expect_trailers(trailers);
+                }
+                Ok(outcome)
             }
             Follows::Whole => {
                 let announced = reply.announced();
                 let cookies = reply.take_cookies();
                 let message = wire::owned(Cow::Borrowed(message))?;
                 let mut whole = Vec::new();
+                let mut trailers = None;
                 let failure = loop {
                     match self.channel.receive(watch)?.ok_or_else(ended)? {
                         (Kind::Piece, piece) => {
@@ -307,6 +314,7 @@ impl Process {
                             whole.try_reserve(piece.len() + 1)?;
                             whole.extend_from_slice(piece);
                         }
+                        (Kind::Trailers, lines) => trailers = Some(wire::trailers_of(lines)),
                         (Kind::End, end) => break failure_of(end).map_err(|_| rubbish())?,
                         _ => return Err(rubbish()),
                     }
@@ -316,7 +324,11 @@ impl Process {
                     return Ok(Err(failure));
                 }
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
-                Ok(reply.outcome(&body, Some(whole), None, control)?)
+                let outcome = reply.outcome(&body, Some(whole), None, control)?;
+                if let (Ok(response), Some(trailers)) = (&outcome, trailers) {
+                    response.expect_trailers(trailers);
+                }
+                Ok(outcome)
             }
         }
     }
@@ -534,10 +546,12 @@ struct Remote {
     piece: Vec<u8>,
     read: usize,
     is_over: bool,
+    /// Where they appear.
+    trailers: Trailers,
 }
 
 impl Remote {
-    fn new(descriptor: OwnedFd, control: &Arc<Control>, child: &Arc<Child>) -> Remote {
+    fn new(descriptor: OwnedFd, control: &Arc<Control>, child: &Arc<Child>, trailers: Trailers) -> Remote {
         control.attach(descriptor.as_raw_fd());
         Remote {
             channel: Channel::patient(descriptor),
@@ -546,6 +560,7 @@ impl Remote {
             piece: Vec::new(),
             read: 0,
             is_over: false,
+            trailers,
         }
     }
 
@@ -611,6 +626,11 @@ impl Read for Remote {
                     Ok(()) => self.piece.extend_from_slice(piece),
                     Err(error) => return Err(self.failure(Some(error.into()))),
                 },
+                Ok(Some((Kind::Trailers, lines))) => {
+                    if let Some(trailers) = wire::trailers_of(lines).get() {
+                        let _ = self.trailers.set(trailers.clone());
+                    }
+                }
                 Ok(Some((Kind::End, end))) => {
                     self.is_over = true;
                     match failure_of(end) {

@@ -299,7 +299,12 @@ fn pass_on(data: &Channel, done: &Done, response: &Response, buffer: &mut [u8]) 
 fn send_pieces(to: &Channel, response: &Response, buffer: &mut [u8]) -> std::io::Result<()> {
     loop {
         match response.read(buffer) {
-            Ok(0) => return to.send(Kind::End, b"", None, &mut Endless),
+            Ok(0) => {
+                if let Some(trailers) = response.trailers() {
+                    to.send(Kind::Trailers, &wire::trailer_lines(trailers), None, &mut Endless)?;
+                }
+                return to.send(Kind::End, b"", None, &mut Endless);
+            }
             Ok(count) => to.send(Kind::Piece, &buffer[..count], None, &mut Endless)?,
             Err(refusal) => {
                 let message = ErrorMessage::of(&failure_of(refusal));

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::system::fork;
 
-pub use reply::{ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned};
+pub use reply::{
+    ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned, trailer_lines, trailers_of,
+};
 pub use task::{EncodedTask, Finders, ForeignAdapter, ForeignTask, decode_task, encode_task, name_of_task};
 
 /// Bytes that are no message of ours, or not a whole one.
@@ -53,7 +55,7 @@ impl From<Unusable> for io::Error {
 }
 
 const MARK: [u8; 3] = *b"\x93rf";
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 const HEADER: usize = MARK.len() + 2;
 const CHECK_SUM: usize = 4;
 /// What a message says in 32 bits must have room there.
@@ -181,7 +183,12 @@ mod tests {
             body: Some(BodySource::Form(vec![
                 Part::Field { name: "name".into(), value: "value".into() },
                 part,
-                Part::File { name: "file".into(), path: "relative".into(), content_type: None },
+                Part::File {
+                    name: "file".into(),
+                    path: "relative".into(),
+                    filename: None,
+                    content_type: None,
+                },
             ])),
             deadline: Some(Some(Duration::from_secs(60))),
             sink: Some(Sink::File("out".into())),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::TryReserveError;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::options::{BodySource, Borrowed, Owned};
-use crate::message::response::{BodyState, Carried, Parts, Response, SentBody, Source};
+use crate::message::response::{BodyState, Carried, Parts, Response, SentBody, Source, Trailers};
 
 #[derive(Serialize, Deserialize)]
 struct ReplyMessage<'a> {
@@ -48,7 +48,14 @@ struct ResponseMessage<'a> {
     #[serde(borrow, with = "serde_bytes")]
     line: Cow<'a, [u8]>,
     after_return: bool,
+    /// Of events: the last id, and the last time.
+    #[serde(borrow, with = "serde_bytes")]
+    event_id: Cow<'a, [u8]>,
+    event_retry_ms: Option<i64>,
     failure: Option<ErrorMessage>,
+    /// What came behind the body, if it has.
+    #[serde(borrow, with = "serde_bytes")]
+    trailers: Cow<'a, [u8]>,
     encoding: Option<Option<String>>,
     #[serde(borrow)]
     extras: Vec<(String, Extra<'a>)>,
@@ -187,7 +194,13 @@ impl ResponseMessage<'_> {
             SentMessage::Nothing | SentMessage::TheRequests => 0,
         };
         let extras: usize = self.extras.iter().map(|(_, extra)| extra.0.len()).sum();
-        content + sent + extras + self.line.len() + self.head.len()
+        content
+            + sent
+            + extras
+            + self.line.len()
+            + self.event_id.len()
+            + self.trailers.len()
+            + self.head.len()
     }
 }
 
@@ -245,6 +258,8 @@ impl List<'_> {
             }
             Some(sent) => SentMessage::Bytes(Cow::Borrowed(sent.bytes())),
         };
+        // Behind what may have been read just now.
+        let trailers = response.received_trailers().map_or_else(Vec::new, trailer_lines);
         let start = format!("HTTP/1.1 {} {}", response.status(), response.head().word().as_str());
         let place = |hop: &Arc<Response>| self.place(hop);
         ResponseMessage {
@@ -260,7 +275,10 @@ impl List<'_> {
             delivered: carried.delivered as u64,
             line: Cow::Owned(carried.line),
             after_return: carried.after_return,
+            event_id: Cow::Owned(carried.last_event.0),
+            event_retry_ms: carried.last_event.1,
             failure: carried.failure.as_ref().map(ErrorMessage::of),
+            trailers: Cow::Owned(trailers),
             encoding: carried.encoding,
             extras: carried.extras.into_iter().map(|(name, data)| (name, Extra(Cow::Owned(data)))).collect(),
         }
@@ -403,6 +421,7 @@ impl<'a> Reply<'a> {
                 delivered: usize::try_from(response.delivered).unwrap_or(usize::MAX),
                 line: owned(response.line)?,
                 after_return: response.after_return,
+                last_event: (owned(response.event_id)?, response.event_retry_ms),
                 failure: response.failure.map(|failure| failure.error()).transpose()?,
                 open,
                 encoding: response.encoding,
@@ -412,7 +431,11 @@ impl<'a> Reply<'a> {
                     .map(|(name, extra)| Ok((name, owned(extra.0)?)))
                     .collect::<Result<_, TryReserveError>>()?,
             };
-            made.push(Arc::new(Response::carried(parts, carried)));
+            let whole = Response::carried(parts, carried);
+            if !response.trailers.is_empty() {
+                whole.expect_trailers(trailers_of(&response.trailers));
+            }
+            made.push(Arc::new(whole));
         }
         Ok(match self.message.outcome {
             Ok(last) => Ok(made[last as usize].clone()),
@@ -425,6 +448,16 @@ impl<'a> Reply<'a> {
             }
         })
     }
+}
+
+/// Trailers for another process.
+pub fn trailer_lines(trailers: &Head) -> Vec<u8> {
+    trailers.lines("HTTP/1.1 200")
+}
+
+/// Trailers that came from another process.
+pub fn trailers_of(lines: &[u8]) -> Trailers {
+    Arc::new(OnceLock::from(Head::of_response(lines)))
 }
 
 /// A copy with room for a NUL behind it.
@@ -489,7 +522,10 @@ mod tests {
             delivered: 0,
             line: Cow::Borrowed(b""),
             after_return: false,
+            event_id: Cow::Borrowed(b""),
+            event_retry_ms: None,
             failure: None,
+            trailers: Cow::Borrowed(b""),
             encoding: None,
             extras: Vec::new(),
         };

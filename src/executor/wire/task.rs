@@ -103,6 +103,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         }
         Some(BodySource::File(path)) => Some(BodyMessage::File(Cow::Borrowed(path))),
         Some(BodySource::Json(text)) => Some(BodyMessage::Json(Cow::Borrowed(text.as_str()))),
+        Some(BodySource::Form(parts)) if parts.iter().any(|part| matches!(part, Part::Reader { .. })) => {
+            return Err(stays_here("The reader of a part of the request body", "it is a function"));
+        }
         Some(BodySource::Form(parts)) => Some(BodyMessage::Form(Cow::Borrowed(parts))),
         Some(BodySource::Reader { .. }) => {
             return Err(stays_here("The reader of the request body", "it is a function"));
@@ -112,6 +115,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
         None => None,
         Some(Sink::File(path)) => Some(Cow::Borrowed(path.as_str())),
         Some(Sink::Function(_)) => return Err(stays_here("The output", "it is a function")),
+        Some(Sink::Descriptor(_)) => {
+            return Err(stays_here("The output", "it is a descriptor of this process"));
+        }
     };
     if own.progress.is_some() {
         return Err(stays_here("The progress function", "it is a function"));

@@ -20,7 +20,7 @@ use crate::http::decode;
 use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
 use crate::http::mount::AnyAdapter;
-use crate::http::output::OutputFile;
+use crate::http::output::{Goal, OutputFile};
 use crate::http::pace::Pace;
 use crate::http::patience::Patience;
 use crate::http::pool::{Lease, Place};
@@ -36,7 +36,9 @@ use crate::http::tls::TlsSettings;
 use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::same_host;
-use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
+use crate::message::options::{
+    Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
+};
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::retry::Retry;
@@ -139,6 +141,7 @@ impl Sending {
             };
             *round = None;
             let response = transfer.call_hooks(response)?;
+            transfer.raise_for_status(&response)?;
             if !transfer.redirect(hop, &response)? {
                 return transfer.finish(response, &hop.method).map(Step::Over);
             }
@@ -453,6 +456,16 @@ impl Transfer {
         Ok(response)
     }
 
+    /// Where the user wants that, what hooks have left of a 4xx or 5xx is no outcome but an error.
+    fn raise_for_status(&self, response: &Arc<Response>) -> Result<(), Error> {
+        if self.settings.raise_for_status != Some(true) {
+            return Ok(());
+        }
+        let Some(error) = response.bad_status() else { return Ok(()) };
+        read_whole(response)?;
+        Err(error.clone().with_response(response.clone()))
+    }
+
     /// Turns the hop into the one that the response leads to. False: it is the last.
     fn redirect(&self, hop: &mut Hop, response: &Arc<Response>) -> Result<bool, Error> {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
@@ -750,9 +763,11 @@ impl Transfer {
         let head = answer.head;
         let coding = match (&*hop.method, answer.status) {
             ("HEAD", _) | (_, 204 | 304) => None,
+            _ if self.settings.decode == Some(false) => None,
             _ => head.joined("content-encoding"),
         };
         let mut body = answer.body;
+        let trailers = body.trailers();
         let transfer_codings = answer.transfer_codings.join(",");
         let untouched = !meter.is_on()
             && self.settings.max_body.is_none()
@@ -785,6 +800,9 @@ impl Transfer {
             control: source.is_some().then(|| self.control.clone()),
             source,
         });
+        if let Some(trailers) = trailers {
+            response.expect_trailers(trailers);
+        }
         match whole {
             Some(content) => response.with_content(content),
             None => response,
@@ -904,7 +922,16 @@ impl Transfer {
             // There is nothing to write, and what the file has may be what was asked about.
             Some(Sink::File(_)) if method == "HEAD" || response.status() == 304 => read_whole(response),
             Some(Sink::File(path)) => {
-                let mut file = OutputFile::create(path.as_ref(), &self.control)?;
+                let appends = self.settings.output_mode == Some(OutputMode::Append);
+                let goal = Goal { appends, ..Goal::output(path.as_ref()) };
+                let mut file = OutputFile::create_for(goal, &self.control)?;
+                response.drain(&mut |piece| file.write(piece))?;
+                file.complete()
+            }
+            Some(Sink::Descriptor(descriptor)) => {
+                let name = format!("descriptor {descriptor}");
+                let goal = Goal::output(name.as_ref());
+                let mut file = OutputFile::of_descriptor(*descriptor, goal, &self.control)?;
                 response.drain(&mut |piece| file.write(piece))?;
                 file.complete()
             }

@@ -35,6 +35,9 @@ impl Response {
         bound: impl FnOnce(Source) -> Source,
     ) -> Option<Response> {
         let mut response = Response::new(parts);
+        if let Some(trailers) = given.trailers.get() {
+            response.expect_trailers(trailers.clone());
+        }
         let mut body = given.free_body().ok()?;
         let taken = match body.state {
             BodyState::Kept => {

@@ -6,10 +6,11 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Body, BodyState, Content, PIECE, Progress, Refusal, Response, Source, server_of};
+use super::{Body, BodyState, Content, PIECE, Pending, Progress, Refusal, Response, Source, server_of};
 use crate::future::control::Control;
 use crate::future::monitor::{MonitorGuard, Until};
 use crate::message::error::{DecodeError, Error, ErrorKind};
+use crate::message::events::{self, Event, Unreadable};
 use crate::system::thread;
 
 impl Response {
@@ -151,7 +152,7 @@ impl Response {
             let mut body = self.body.lock();
             self.given_away.store(true, Ordering::Release);
             body.delivered = 0;
-            body.line.clear();
+            body.line = Pending::default();
             return Ok(());
         }
         // Somebody has read a part of it: what is left is not the body.
@@ -183,12 +184,27 @@ impl Response {
 
     /// Reads a piece into `buffer`; 0 at the end.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        loop {
+            let count = self.read_piece(buffer)?;
+            let mut body = self.body.lock();
+            if count == 0 || !mem::take(&mut body.after_return) || buffer[0] != b'\n' {
+                return Ok(count);
+            }
+            // It is the end of the line that was read before.
+            buffer.copy_within(1..count, 0);
+            if count > 1 {
+                return Ok(count - 1);
+            }
+        }
+    }
+
+    fn read_piece(&self, buffer: &mut [u8]) -> Result<usize, Refusal> {
         let mut body = self.free_body()?;
         // What a line did not need comes first.
         if !body.line.is_empty() && body.state != BodyState::Closed {
-            let count = body.line.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&body.line[..count]);
-            body.line.drain(..count);
+            let count = body.line.left().len().min(buffer.len());
+            buffer[..count].copy_from_slice(&body.line.left()[..count]);
+            body.line.skip(count);
             return Ok(count);
         }
         match body.state {
@@ -221,60 +237,118 @@ impl Response {
 
     /// The next line without its end; None after the last. It lives until the next line is read.
     pub fn read_line(&self) -> Result<Option<(*const u8, usize)>, Refusal> {
-        let (mut pending, mut after_return) = {
+        Ok(self.next_line(usize::MAX)?.map(|line| self.lend_line(line)))
+    }
+
+    /// The next event; None after the last. It lives until the next event is read.
+    pub fn read_event(&self) -> Result<Option<*const Event>, Refusal> {
+        loop {
+            let is_first = {
+                let body = self.free_body()?;
+                let is_kept = body.state == BodyState::Kept && body.delivered == 0 && body.line.is_empty();
+                body.state == BodyState::Untouched || is_kept
+            };
+            let line = match self.next_line(events::LONGEST) {
+                Ok(Some(line)) => line,
+                ended => {
+                    if let Some(events) = &mut *self.events.lock() {
+                        events.forget();
+                    }
+                    return ended.map(|_| None);
+                }
+            };
+            let mut events = self.events.lock();
+            let why = match events.get_or_insert_default().line(&line, is_first) {
+                Ok(Some(event)) => return Ok(Some(std::ptr::from_ref(event))),
+                Ok(None) => continue,
+                Err(why) => why,
+            };
+            drop(events);
+            let error = match why {
+                Unreadable::TooLong => self.too_long("An event"),
+                Unreadable::OutOfMemory(bytes) => {
+                    Error::out_of_memory(format_args!("an event of more than {bytes} bytes"))
+                }
+            };
+            return Err(self.break_off(Pending::default(), error));
+        }
+    }
+
+    /// The next line of at most so many bytes, with room for a NUL behind it.
+    fn next_line(&self, most: usize) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut pending = {
             let mut body = self.free_body()?;
             if body.state == BodyState::Closed {
                 return Err(Refusal::State);
             }
-            (mem::take(&mut body.line), body.after_return)
+            if !body.line.is_empty() && mem::take(&mut body.after_return) && body.line.left()[0] == b'\n' {
+                body.line.skip(1);
+            }
+            mem::take(&mut body.line)
         };
         let mut searched = 0;
         loop {
-            if after_return && !pending.is_empty() {
-                after_return = false;
-                if pending[0] == b'\n' {
-                    pending.remove(0);
-                }
-            }
-            let end = pending[searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            if let Some(end) = end.map(|end| searched + end) {
+            let left = pending.left();
+            let end = left[searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            if let Some(end) = end.map(|end| searched + end).filter(|end| *end <= most) {
+                let after_return = left[end] == b'\r';
+                let line = if end < PIECE {
+                    let mut line = Vec::with_capacity(end + 1);
+                    line.extend_from_slice(&left[..end]);
+                    pending.skip(end + 1);
+                    line
+                } else {
+                    let line = pending.grow();
+                    let rest = line.split_off(end + 1);
+                    line.truncate(end);
+                    mem::replace(&mut pending, Pending::of(rest)).bytes
+                };
                 let mut body = self.body.lock();
-                body.after_return = pending[end] == b'\r';
-                body.line = pending.split_off(end + 1);
-                drop(body);
-                pending.pop();
-                return Ok(Some(self.lend_line(pending)));
+                body.after_return = after_return;
+                body.line = pending;
+                return Ok(Some(line));
             }
-            searched = pending.len();
+            if end.is_some() || left.len() > most {
+                let error = self.too_long("A line of the events");
+                return Err(self.break_off(pending, error));
+            }
+            searched = left.len();
             let mut piece = [0; 8 * 1024];
             // Before they are read: what has been read must not be lost.
-            if pending.try_reserve(piece.len()).is_err() {
-                return Err(self.line_too_long(pending, after_return));
+            let bytes = pending.grow();
+            if bytes.try_reserve(piece.len()).is_err() {
+                let what = format!("a line of more than {} bytes", bytes.len());
+                return Err(self.break_off(pending, Error::out_of_memory(what)));
             }
             match self.read(&mut piece) {
-                Ok(0) => {
-                    self.body.lock().after_return = after_return;
-                    return Ok(if pending.is_empty() { None } else { Some(self.lend_line(pending)) });
-                }
-                Ok(count) => pending.extend_from_slice(&piece[..count]),
+                Ok(0) if bytes.is_empty() => return Ok(None),
+                Ok(0) => return Ok(Some(pending.bytes)),
+                Ok(count) => bytes.extend_from_slice(&piece[..count]),
                 // A line that a failure cut is not delivered.
                 Err(refusal) => return Err(refusal),
             }
         }
     }
 
-    /// There is no memory for more of a line. What is left of a body that comes from a connection begins in the
-    /// middle of it, so it fails from now on; a body that lies in memory can still be read in pieces.
-    fn line_too_long(&self, pending: Vec<u8>, after_return: bool) -> Refusal {
-        let error = Error::out_of_memory(format_args!("a line of more than {} bytes", pending.len()))
-            .at(self.url.as_str());
+    fn too_long(&self, what: &str) -> Error {
+        let most = events::LONGEST / (1024 * 1024);
+        let text = format!("{what} from {} is longer than {most} MB", server_of(self.url.as_str()));
+        Error::new(ErrorKind::BodyTooLarge, text)
+    }
+
+    /// A line cannot be read to its end. What is left of a body that comes from a connection begins in the middle of it, so
+    /// it fails from now on; a body that lies in memory can still be read in pieces.
+    fn break_off(&self, pending: Pending, error: Error) -> Refusal {
+        let error = error.at(self.url.as_str());
         let mut body = self.body.lock();
-        body.after_return = after_return;
         if matches!(body.state, BodyState::Kept | BodyState::Consumed) {
-            body.line = pending;
+            if !pending.is_empty() {
+                body.line = pending;
+            }
             return Refusal::Failed(error);
         }
         body.failure = Some(error.clone());
+        body.line = Pending::default();
         let source = body.source.take();
         drop(body);
         // The connection is closed with the source: not under the lock.

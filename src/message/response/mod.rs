@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::future::control::Control;
 use crate::future::monitor::Monitor;
 use crate::message::error::Error;
+use crate::message::events::Events;
 use crate::message::head::Head;
 use crate::message::host::Authority;
 use crate::message::json::Document;
@@ -62,7 +63,14 @@ pub struct Response {
     data: Mutex<Option<Data>>,
     extras: Mutex<Vec<(String, Box<[u8]>)>>,
     lines: Mutex<Vec<Vec<u8>>>,
+    /// None until an event was asked for.
+    events: Mutex<Option<Box<Events>>>,
+    /// Where the trailers appear that follow the body; None: none can follow.
+    trailers: OnceLock<Trailers>,
 }
+
+/// The fields that came behind a body, once they have.
+pub type Trailers = Arc<OnceLock<Head>>;
 
 /// A whole body.
 enum Content {
@@ -125,9 +133,45 @@ struct Body {
     /// How much of the content `read` has delivered.
     delivered: usize,
     /// Received, but not yet a whole line.
-    line: Vec<u8>,
+    line: Pending,
     /// The last line ended with CR: an LF that follows belongs to it.
     after_return: bool,
+}
+
+/// Bytes of which the first are gone.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    gone: usize,
+}
+
+impl Pending {
+    fn of(bytes: Vec<u8>) -> Pending {
+        Pending { bytes, gone: 0 }
+    }
+
+    fn left(&self) -> &[u8] {
+        &self.bytes[self.gone..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.left().is_empty()
+    }
+
+    /// Takes so many off the front.
+    fn skip(&mut self, count: usize) {
+        self.gone += count;
+        if self.is_empty() {
+            *self = Pending::default();
+        }
+    }
+
+    /// All that is left, to be added to.
+    fn grow(&mut self) -> &mut Vec<u8> {
+        self.bytes.drain(..self.gone);
+        self.gone = 0;
+        &mut self.bytes
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -179,6 +223,8 @@ pub struct Carried<'a> {
     /// Received, but not yet a whole line.
     pub line: Vec<u8>,
     pub after_return: bool,
+    /// Of events that were read: the last id, and the last time before one connects anew.
+    pub last_event: (Vec<u8>, Option<i64>),
     pub failure: Option<Error>,
     /// There is more to read.
     pub open: bool,
@@ -198,7 +244,7 @@ impl Response {
             state: BodyState::Untouched,
             failure: None,
             delivered: 0,
-            line: Vec::new(),
+            line: Pending::default(),
             after_return: false,
         };
         Response {
@@ -224,6 +270,8 @@ impl Response {
             data: Mutex::default(),
             extras: Mutex::default(),
             lines: Mutex::default(),
+            events: Mutex::default(),
+            trailers: OnceLock::new(),
         }
     }
 
@@ -298,6 +346,23 @@ impl Response {
         head.joined(name).map(|joined| owner.lend(&joined))
     }
 
+    /// Where its trailers will appear.
+    pub fn expect_trailers(&self, trailers: Trailers) {
+        let _ = self.trailers.set(trailers);
+    }
+
+    /// The trailers that are there, whether or not somebody has read so far.
+    pub fn received_trailers(&self) -> Option<&Head> {
+        self.trailers.get()?.get()
+    }
+
+    /// What came behind the body. None: nothing, or the body has not been read.
+    pub fn trailers(&self) -> Option<&Head> {
+        let trailers = self.received_trailers()?;
+        let is_read = matches!(self.body.lock().state, BodyState::Kept | BodyState::Consumed);
+        is_read.then_some(trailers)
+    }
+
     pub fn lend_link(&self, rel: &str) -> Option<*const u8> {
         let header = self.head().joined("link")?;
         crate::message::link::find(&header, rel).map(|url| self.lend(&url))
@@ -316,15 +381,22 @@ impl Response {
 
     /// What is there now. While more of the body is `open`, what was received of a line is still to be read.
     pub fn carry(&self) -> Carried<'_> {
-        let body = self.body.lock();
+        let mut body = self.body.lock();
         let open = body.source.is_some();
+        // An LF in front of what is still to be read is passed over where that is read.
+        let after_return = if open { mem::take(&mut body.after_return) } else { body.after_return };
+        let last_event = self.events.lock().as_ref().map(|events| {
+            let (id, retry_ms) = events.last();
+            (id.to_vec(), retry_ms)
+        });
         let extras = self.extras.lock();
         Carried {
             state: body.state,
             content: self.kept().map(Cow::Borrowed),
             delivered: body.delivered,
-            line: if open { Vec::new() } else { body.line.clone() },
-            after_return: body.after_return,
+            line: if open { Vec::new() } else { body.line.left().to_vec() },
+            after_return,
+            last_event: last_event.unwrap_or_default(),
             failure: body.failure.clone(),
             open,
             encoding: self.encoding.lock().clone(),
@@ -342,7 +414,7 @@ impl Response {
             let mut body = response.body.lock();
             body.state = carried.state;
             body.failure = carried.failure;
-            body.line = carried.line;
+            body.line = Pending::of(carried.line);
             body.after_return = carried.after_return;
             if let Some(content) = carried.content {
                 let length = content.len();
@@ -360,6 +432,10 @@ impl Response {
                 // The sender is not this library.
                 body.state = BodyState::Consumed;
             }
+        }
+        if carried.last_event != (Vec::new(), None) {
+            let (id, retry_ms) = carried.last_event;
+            *response.events.lock() = Some(Box::new(Events::going_on(id, retry_ms)));
         }
         *response.encoding.lock() = carried.encoding;
         let extras = carried.extras.into_iter().map(|(name, mut data)| {

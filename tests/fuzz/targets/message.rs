@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use requests_futures::executor::wire::{
@@ -20,8 +20,8 @@ use requests_futures::http::request::{Outcome, Owner, Request, Seldom, Shared};
 use requests_futures::message::error::{Error, ErrorKind};
 use requests_futures::message::head::Head;
 use requests_futures::message::options::{
-    Auth, BodySource, Borrowed, Certificate, Hook, HookCall, NamedHook, Options, Owned, Part, Query, Refused,
-    Resolve, SharedText, Sink, Timeouts,
+    Auth, BodySource, Borrowed, Certificate, Hook, HookCall, NamedHook, Options, OutputMode, Owned, Part,
+    Query, Refused, Resolve, SharedText, Sink, Timeouts,
 };
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use requests_futures::message::response::{Parts, Refusal, Response};
@@ -223,6 +223,8 @@ fn describe(task: &ForeignTask) -> String {
         let _ = writeln!(text, "{:?} {:?} {:?}", options.resolve, options.max_body, options.stream);
         let _ = writeln!(text, "{:?} {:?} {:?}", options.repeatable, options.verify, options.trust_env);
         let _ = writeln!(text, "{:?} {:?}", options.allow_redirects, options.max_redirects);
+        let Options { decode, raise_for_status, output_mode, .. } = options;
+        let _ = writeln!(text, "{decode:?} {raise_for_status:?} {output_mode:?}");
         let _ = match auth {
             None => writeln!(text, "no auth"),
             Some(Auth::Nothing) => writeln!(text, "nothing"),
@@ -241,6 +243,7 @@ fn describe(task: &ForeignTask) -> String {
         let sink = options.sink.as_ref().map(|sink| match sink {
             Sink::File(path) => path.as_str(),
             Sink::Function(_) => panic!("it is a function"),
+            Sink::Descriptor(_) => panic!("it is of another process"),
         });
         let _ = writeln!(text, "{body:?} {sink:?}");
         let names = |hooks: &[Arc<dyn Hook>]| hooks.iter().map(|hook| hook.named()).collect::<Vec<_>>();
@@ -350,7 +353,8 @@ fn show_response(response: &Arc<Response>, known: &mut HashMap<*const Response, 
             Err(Refusal::Failed(error)) => break Some(format!("{:?} {}", error.kind(), error.message())),
         }
     };
-    let _ = writeln!(text, "{body:?} {end:?}");
+    let trailers: Vec<_> = response.trailers().iter().flat_map(|trailers| trailers.iter()).collect();
+    let _ = writeln!(text, "{body:?} {end:?} {trailers:?}");
     let _ = (response.content(), response.text(), response.is_redirect());
 }
 
@@ -366,7 +370,12 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
             content_type: None,
             data: [1, 2][..].into(),
         },
-        Part::File { name: "p".into(), path: "rel".into(), content_type: Some("a/b".into()) },
+        Part::File {
+            name: "p".into(),
+            path: "rel".into(),
+            filename: Some("f".into()),
+            content_type: Some("a/b".into()),
+        },
     ];
     let rich = Options {
         query: Some(Query::Pairs(vec![("q".into(), Some("v".into())), ("gone".into(), None)])),
@@ -382,6 +391,9 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         certificate: Some(Some(Certificate { cert: "c.pem".into(), key: Some("k.pem".into()) })),
         max_body: Some(1 << 40),
         sink: Some(Sink::File("out".into())),
+        output_mode: Some(OutputMode::Append),
+        decode: Some(false),
+        raise_for_status: Some(true),
         hooks: vec![Arc::new(found())],
         request_hooks: Some(vec![Arc::new(found())]),
         background: Some(Arc::new(found())),
@@ -445,6 +457,8 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
             control: None,
         });
         response.set_extra("extra", b"bytes");
+        let trailers = Head::of_response("HTTP/1.1 200\r\nX-Trailer: t\r\n");
+        response.expect_trailers(Arc::new(OnceLock::from(trailers)));
         response.set_encoding(Some("utf-8"));
         Arc::new(response)
     };
@@ -455,8 +469,8 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let second = response(302, vec![first.clone()], None);
     let read = response(200, Vec::new(), Some(b"body"));
     let _ = read.content();
-    let partly = response(200, Vec::new(), Some(b"one\r\ntwo"));
-    let _ = partly.read(&mut [0; 2]);
+    let partly = response(200, Vec::new(), Some(b"id: 1\r\nretry: 2\r\ndata: one\r\n\r\ntwo"));
+    let _ = partly.read_event();
     let error = Error::new(ErrorKind::TooManyRedirects, "too many").at("http://h/").with_os_code(5);
     let error = error.with_response(second.clone());
     vec![

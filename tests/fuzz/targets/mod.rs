@@ -6,6 +6,7 @@
 
 mod challenge;
 mod cookies;
+mod events;
 mod handshake;
 mod json;
 mod link;
@@ -20,6 +21,7 @@ mod wire;
 
 pub use challenge::challenge;
 pub use cookies::cookies;
+pub use events::events;
 pub use handshake::handshake;
 pub use json::json;
 pub use link::link;
@@ -33,9 +35,10 @@ pub use url::url;
 type Target = fn(&[u8]);
 
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("challenge", challenge),
     ("cookies", cookies),
+    ("events", events),
     ("handshake", handshake),
     ("json", json),
     ("link", link),
