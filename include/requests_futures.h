@@ -206,6 +206,14 @@ typedef enum rf_error_kind {
   RF_ERROR_BODY_TOO_LARGE = 106,
 } rf_error_kind;
 
+// A version of TLS, for rf_options_set_tls_versions.
+typedef enum rf_tls_version {
+  // RFC 5246.
+  RF_TLS_1_2 = 12,
+  // RFC 8446.
+  RF_TLS_1_3 = 13,
+} rf_tls_version;
+
 // When rf_wait returns.
 typedef enum rf_return_when {
   // When any future is over.
@@ -745,8 +753,11 @@ rf_status rf_options_set_queue_timeout(rf_options *options, int64_t ms);
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it
-// is sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
+// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSLKEYLOGFILE. Default: true. They are read when a request is submitted,
+// the files when it is sent. To the file of SSLKEYLOGFILE the secrets of all TLS connections are added, for
+// programs that show what goes over the wire; one that cannot be written is no error, and a program with rights
+// that its caller lacks (set-uid) does not obey it. With hundreds of requests in a second, a ~/.netrc that has
+// just been made may be noticed 10 ms late.
 rf_status rf_options_set_trust_env(rf_options *options, bool trust);
 
 // Whether the server's certificate is verified. Default: true. Without, any certificate is taken, even one that
@@ -759,9 +770,53 @@ rf_status rf_options_set_verify(rf_options *options, bool verify);
 // noticed within a second.
 rf_status rf_options_set_ca_bundle(rf_options *options, const char *path);
 
+// Trusts the certificates in a PEM text, of which a copy is made, as rf_options_set_ca_bundle does those in a
+// file: instead of the system's, and beside those of rf_options_set_ca_bundle where both are set. A `length` of
+// 0: none. A text without a certificate is the future's RF_ERROR_SSL.
+rf_status rf_options_set_ca_pem(rf_options *options, const void *pem, size_t length);
+
 // Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
-// NULL: the key is in the same file. Changes are noticed as those of a bundle are.
+// NULL: the key is in the same file. Changes are noticed as those of a bundle are. Of this,
+// rf_options_set_cert_pem and rf_options_set_cert_pkcs12 the last one called counts. An https proxy that asks is
+// shown it as well.
 rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const char *key_path);
+
+// Shows the server a client certificate that is not in files: PEM texts with the chain and the key, of which
+// copies are made. A `cert_length` of 0: none. `key` NULL, or a `key_length` of 0: the key is in `cert`. In the
+// bytes of a task (rf_task_encode) the key goes along.
+rf_status rf_options_set_cert_pem(rf_options *options, const void *cert, size_t cert_length, const void *key,
+    size_t key_length);
+
+// Shows the server a client certificate in a PKCS#12 file (.p12, .pfx), which holds the chain and the key. `path`
+// NULL: none. `password` NULL: the empty one. Read are files as openssl pkcs12 -export writes them, those of
+// before (RC2 and Triple DES) included, as long as they are in DER. Changes are noticed as those of a bundle are.
+// A wrong password is the future's RF_ERROR_SSL.
+rf_status rf_options_set_cert_pkcs12(rf_options *options, const char *path, const char *password);
+
+// Sets the password of the private key of rf_options_set_cert or rf_options_set_cert_pem, where that is
+// encrypted: in PKCS#8 ("BEGIN ENCRYPTED PRIVATE KEY"), as openssl pkcs8 -topk8 and openssl genpkey write it.
+// NULL: none. For a key that is not encrypted it does not matter. A wrong one, or none where there has to be one,
+// is the future's RF_ERROR_SSL.
+rf_status rf_options_set_key_password(rf_options *options, const char *password);
+
+// Sets which versions of TLS are spoken, as numbers of rf_tls_version: from `lowest` to `highest`, with proxies
+// as well. 0: that of the library, which speaks 1.2 and 1.3. A server that speaks none of them is RF_ERROR_SSL.
+// RF_E_INVALID: no such version, or `lowest` is above `highest`.
+rf_status rf_options_set_tls_versions(rf_options *options, int lowest, int highest);
+
+// Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what
+// stands in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All
+// else that is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds
+// for every https hop, also after a redirect to another host, and not for an https proxy. NULL: any key. Another
+// one is RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of this
+// form, or empty.
+rf_status rf_options_set_pinned_keys(rf_options *options, const char *pins);
+
+// Sets the name that is sent to the server in the TLS handshake (SNI) and that its certificate has to be for, in
+// the place of the host of the request's URL; an address is not sent, but the certificate has to be for it. It
+// does not change where the request goes (rf_options_set_resolve does), nor its Host header. A redirect to
+// another host goes by that one's name. NULL: the URL's host. What is no name is the future's RF_ERROR_SSL.
+rf_status rf_options_set_server_name(rf_options *options, const char *name);
 
 // Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
 // that calls it. With an output it makes no difference: that takes the body. Default: false.

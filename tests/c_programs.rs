@@ -86,6 +86,7 @@ programs! {
     task_bytes,
     timeouts,
     tls,
+    tls_options,
     turns,
     unix_resolve,
     wait,
@@ -168,9 +169,15 @@ fn a_set_uid_program_does_not_obey_the_environment() {
     command.uid(SOMEBODY_ELSE).gid(SOMEBODY_ELSE).current_dir("/");
     command.envs(server().iter().map(|(name, value)| (name, value)));
     command.env("REQUESTS_FUTURES_WORKER", "/nonexistent");
+    // Where the secrets of its connections would be told to whoever started it.
+    let secrets = folder.join("secrets");
+    File::create(&secrets).expect("a file");
+    open_to_all(&secrets, 0o666);
+    command.env("SSLKEYLOGFILE", &secrets);
     let output = command.output().expect("the program");
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(fs::read(&secrets).expect("the file"), b"", "secrets of a set-uid program");
     let _ = fs::remove_dir_all(&folder);
     assert!(output.status.success(), "{}: {said}", output.status);
     print!("{said}");
@@ -438,6 +445,7 @@ const PRIVATE: &[&str] = &[
     "NETRC",
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
+    "SSLKEYLOGFILE",
 ];
 
 /// The server's variables. It serves until this process ends.

@@ -107,6 +107,16 @@ pub enum rf_error_kind {
     RF_ERROR_BODY_TOO_LARGE = 106,
 }
 
+/// A version of TLS, for rf_options_set_tls_versions.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_tls_version {
+    /// RFC 5246.
+    RF_TLS_1_2 = 12,
+    /// RFC 8446.
+    RF_TLS_1_3 = 13,
+}
+
 /// When rf_wait returns.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -209,7 +209,7 @@ impl Adapter {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
             let outcome = self.tls.get(settings, limits).and_then(|config| {
                 let limits = limits.to(Step::Handshake, limits.peer);
-                channel.add_tls(&config, &route.host, &limits)
+                channel.add_tls(&config, route.name_for_tls(), &limits)
             });
             if let Err(error) = outcome {
                 channel.detach(limits.control);
@@ -274,7 +274,7 @@ impl Adapter {
             let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
-                let config = self.tls.get(settings, limits);
+                let config = self.tls.get(&settings.of_proxy(), limits);
                 let added = config.and_then(|config| {
                     let limits = limits.to(Step::Handshake, limits.peer);
                     channel.add_tls(&config, &proxy.host, &limits).map_err(blame)

@@ -538,6 +538,7 @@ mod tests {
             port: 80,
             via: Via::Direct,
             tls: None,
+            server_name: None,
             login: None,
         });
         let (_, lease) = Pool::new(settings).take(Turn::Free, &route, true);

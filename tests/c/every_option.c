@@ -233,6 +233,45 @@ static void speeds(void) {
   rf_options_free(options);
 }
 
+/* What is said of TLS: by what the server is shown, or shows. */
+static void tls_options(void) {
+  size_t lengths[3];
+  char *pems[3];
+  const char *const files[] = {env("RF_TEST_CA"), text("%s/chain.pem", env("RF_TEST_CLIENT_DIR")),
+                               text("%s/key-aes256.pem", env("RF_TEST_CLIENT_DIR"))};
+  for (int i = 0; i < 3; i++) {
+    FILE *file = fopen(files[i], "r");
+    pems[i] = calloc(1, 16384);
+    CHECK(file != NULL && pems[i] != NULL);
+    lengths[i] = fread(pems[i], 1, 16384, file);
+    fclose(file);
+  }
+  const char *url = text("%s/tls", env("RF_TEST_HTTPS_CLIENT_CERT"));
+  for (int which = 0; which < 3; which++) {
+    rf_options *options = direct();
+    CHECK_OK(rf_options_set_verify(options, true));
+    CHECK_OK(rf_options_set_ca_pem(options, pems[0], lengths[0]));
+    CHECK_OK(rf_options_set_key_password(options, "secret"));
+    CHECK_OK(rf_options_set_cert_pem(options, pems[1], lengths[1], pems[2], lengths[2]));
+    CHECK_OK(rf_options_set_server_name(options, "example.test"));
+    CHECK_OK(rf_options_set_tls_versions(options, RF_TLS_1_2, RF_TLS_1_2));
+    if (which == 1) {
+      CHECK_OK(rf_options_set_cert_pkcs12(options, text("%s/aes.p12", env("RF_TEST_CLIENT_DIR")), "secret"));
+    }
+    if (which == 2) {
+      CHECK_OK(rf_options_set_pinned_keys(options, "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+      rf_future *future = get(session, url, options);
+      CHECK_HAS("none of those that are pinned", rf_error_message(ERROR_OF(RF_ERROR_SSL, future)));
+      rf_future_free(future);
+      rf_options_free(options);
+      continue;
+    }
+    CHECK_STR("TLSv1.2", shown(options, url, "/version"));
+    CHECK_STR("example.test", json_string(RESPONSE(shown_by), "/sni"));
+  }
+  for (int i = 0; i < 3; i++) free(pems[i]);
+}
+
 /* How often it is tried again, and whether it may be: by how often it comes. */
 static void retries(void) {
   for (int repeatable = 0; repeatable < 2; repeatable++) {
@@ -304,6 +343,7 @@ int main(void) {
   all_at_once();
   in_turn();
   speeds();
+  tls_options();
   retries();
   trust();
   what_stays();

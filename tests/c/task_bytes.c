@@ -3,7 +3,7 @@
 #include "wire.h"
 
 /* The version of the format. */
-#define FORMAT 3
+#define FORMAT 4
 
 #include <pthread.h>
 

@@ -73,6 +73,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         port: 80,
         via: Via::Direct,
         tls: None,
+        server_name: None,
         login: None,
     })
 });

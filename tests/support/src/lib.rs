@@ -358,6 +358,7 @@ impl Start {
             ("RF_TEST_BAD_PEM", &files.bad_pem),
             ("RF_TEST_TRUSTED_CA", &files.trusted_ca),
             ("RF_TEST_DISTRUSTED_CA", &files.distrusted_ca),
+            ("RF_TEST_CLIENT_DIR", Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/certificates/client"))),
             ("RF_TEST_DIR", directory),
         ] {
             self.variable(name, path.to_string_lossy());

@@ -113,6 +113,10 @@ fn config(
         Some(authority) => {
             let mut roots = RootCertStore::empty();
             roots.add(authority.der.clone())?;
+            roots.add(
+                CertificateDer::from_pem_slice(CLIENT_ROOT.as_bytes())
+                    .map_err(|error| rustls::Error::General(error.to_string()))?,
+            )?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
                 .build()
                 .map_err(|error| rustls::Error::General(error.to_string()))?;
@@ -132,6 +136,8 @@ const RSA_1024: &str = include_str!("../certificates/rsa-1024.pem");
 const P521_PEM: &str = include_str!("../certificates/p521.pem");
 const P521_CA: &str = include_str!("../certificates/p521-ca.pem");
 const RSA_PSS: &str = include_str!("../certificates/rsa-pss.pem");
+/// Signs the client certificates of `../certificates/client`.
+const CLIENT_ROOT: &str = include_str!("../certificates/client/ca.pem");
 
 /// A key under the name of another kind of signature.
 #[derive(Debug)]
