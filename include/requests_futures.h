@@ -214,6 +214,16 @@ typedef enum rf_tls_version {
   RF_TLS_1_3 = 13,
 } rf_tls_version;
 
+// A version of IP, for rf_options_set_ip_version.
+typedef enum rf_ip_version {
+  // Either.
+  RF_IP_ANY = 0,
+  // IPv4 alone.
+  RF_IP_4 = 4,
+  // IPv6 alone.
+  RF_IP_6 = 6,
+} rf_ip_version;
+
 // When rf_wait returns.
 typedef enum rf_return_when {
   // When any future is over.
@@ -897,6 +907,33 @@ rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
 // Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port.
 // Host header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
+
+// Sets which version of IP connections are made over, as a number of rf_ip_version; also those to a proxy. It is
+// about names that are looked up here, about addresses in URLs, and about those of rf_options_set_resolve: a host
+// without a fitting one is RF_ERROR_CONNECTION, a proxy without one RF_ERROR_PROXY. What a proxy connects to is
+// the proxy's affair. RF_IP_ANY is the default. RF_E_INVALID: no such version.
+rf_status rf_options_set_ip_version(rf_options *options, int version);
+
+// Makes connections from this address, or over this network interface ("eth0"), of the machine that the request
+// runs on; also those to a proxy, but not those to a Unix socket. From an address only servers of its version of
+// IP are reached. NULL: as the system decides. An interface or an address that is not there, or that nothing of
+// the server's can be reached from, is the future's RF_ERROR_CONNECTION (RF_ERROR_PROXY on the way to one). Where
+// the system does not let a program bind to an interface, an address of the interface is taken.
+rf_status rf_options_set_local_address(rf_options *options, const char *address_or_interface);
+
+// Sets how TCP finds out that the other side of a connection is gone: when nothing has come for `idle_ms`, it is
+// asked, again every `interval_ms`, and given up after `count` questions without an answer, in a pause between
+// two requests as well as while one waits. Times are in whole seconds, rounded up, of 32,767 at most; `count` is
+// at most 127. An `interval_ms` or a `count` of 0: the system's. RF_FOREVER, 0, 0: never. Default: all as the
+// system has it, mostly after two hours. RF_E_INVALID: another negative number, an `idle_ms` of 0, or more than
+// that.
+rf_status rf_options_set_keepalive(rf_options *options, int64_t idle_ms, int64_t interval_ms, int count);
+
+// Sets which hosts are reached without a proxy, whoever names that: rf_options_set_proxy, here or in the session,
+// or the environment. The list is like that of the environment's no_proxy, and stands in its place: names and
+// domains, each perhaps with a port, addresses and networks, with commas between them; "*" alone: all. An empty
+// one: none, whatever the environment says. NULL: the environment's again.
+rf_status rf_options_set_no_proxy(rf_options *options, const char *list);
 
 // ---- Retries ---------------------------------------------------------------------------------------------
 //

@@ -44,6 +44,7 @@ programs! {
     custom_executor,
     decoding,
     descriptor,
+    dialing,
     edges,
     ends,
     endurance,

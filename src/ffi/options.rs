@@ -34,7 +34,7 @@ use crate::message::options::{
     SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
-use crate::message::reach::{Certificate, Hidden, Pin, TlsVersion, TlsVersions};
+use crate::message::reach::{Certificate, Hidden, IpVersion, KeepAlive, Pin, TlsVersion, TlsVersions};
 use crate::system::log::warn_once;
 
 /// Makes empty options. Free them with rf_options_free.
@@ -946,6 +946,78 @@ pub unsafe extern "C" fn rf_options_set_resolve(
         Ok(Resolve { host: host.into(), port, address })
     };
     change(options, check, |options, resolve| options.set_resolve(resolve))
+}
+
+/// Sets which version of IP connections are made over, as a number of rf_ip_version; also those to a proxy. It is about
+/// names that are looked up here, about addresses in URLs, and about those of rf_options_set_resolve: a host without a fitting one
+/// is RF_ERROR_CONNECTION, a proxy without one RF_ERROR_PROXY. What a proxy connects to is the proxy's affair. RF_IP_ANY is
+/// the default. RF_E_INVALID: no such version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_ip_version(options: *mut rf_options, version: c_int) -> rf_status {
+    let check = || match version {
+        0 => Ok(IpVersion::Any),
+        4 => Ok(IpVersion::V4),
+        6 => Ok(IpVersion::V6),
+        _ => Err(rf_status::RF_E_INVALID),
+    };
+    change(options, check, |options, version| options.reach_mut().ip_version = Some(version))
+}
+
+/// Makes connections from this address, or over this network interface ("eth0"), of the machine that the request runs on;
+/// also those to a proxy, but not those to a Unix socket. From an address only servers of its version of IP are reached. NULL:
+/// as the system decides. An interface or an address that is not there, or that nothing of the server's can be reached from,
+/// is the future's RF_ERROR_CONNECTION (RF_ERROR_PROXY on the way to one). Where the system does not let a program bind to an
+/// interface, an address of the interface is taken.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_local_address(
+    options: *mut rf_options,
+    address_or_interface: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(address_or_interface) };
+    change(options, check, |options, place| options.reach_mut().local_address = Some(place.map(Into::into)))
+}
+
+/// Sets how TCP finds out that the other side of a connection is gone: when nothing has come for `idle_ms`, it is asked, again
+/// every `interval_ms`, and given up after `count` questions without an answer, in a pause between two requests as well as while
+/// one waits. Times are in whole seconds, rounded up, of 32,767 at most; `count` is at most 127. An `interval_ms` or a `count` of 0:
+/// the system's. RF_FOREVER, 0, 0: never. Default: all as the system has it, mostly after two hours. RF_E_INVALID: another
+/// negative number, an `idle_ms` of 0, or more than that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_keepalive(
+    options: *mut rf_options,
+    idle_ms: i64,
+    interval_ms: i64,
+    count: c_int,
+) -> rf_status {
+    let check = || {
+        let seconds = |ms: i64| match u64::try_from(ms).map(|ms| ms.div_ceil(1000)) {
+            Ok(seconds @ 0..=32_767) => Ok(u16::try_from(seconds).ok().filter(|seconds| *seconds > 0)),
+            _ => Err(rf_status::RF_E_INVALID),
+        };
+        let interval = seconds(interval_ms)?;
+        let count = match count {
+            0..=127 => u8::try_from(count).ok().filter(|count| *count > 0),
+            _ => return Err(rf_status::RF_E_INVALID),
+        };
+        if idle_ms == -1 {
+            return Ok(None);
+        }
+        let idle = seconds(idle_ms)?.ok_or(rf_status::RF_E_INVALID)?;
+        Ok(Some(KeepAlive { idle, interval, count }))
+    };
+    change(options, check, |options, keepalive| options.reach_mut().keepalive = Some(keepalive))
+}
+
+/// Sets which hosts are reached without a proxy, whoever names that: rf_options_set_proxy, here or in the session, or the
+/// environment. The list is like that of the environment's no_proxy, and stands in its place: names and domains, each perhaps with a port,
+/// addresses and networks, with commas between them; "*" alone: all. An empty one: none, whatever the environment says. NULL:
+/// the environment's again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_no_proxy(options: *mut rf_options, list: *const c_char) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(list) };
+    change(options, check, |options, list| options.reach_mut().no_proxy = Some(list.map(Into::into)))
 }
 
 fn present(is: bool) -> Checked<()> {

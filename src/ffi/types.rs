@@ -117,6 +117,18 @@ pub enum rf_tls_version {
     RF_TLS_1_3 = 13,
 }
 
+/// A version of IP, for rf_options_set_ip_version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_ip_version {
+    /// Either.
+    RF_IP_ANY = 0,
+    /// IPv4 alone.
+    RF_IP_4 = 4,
+    /// IPv6 alone.
+    RF_IP_6 = 6,
+}
+
 /// When rf_wait returns.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The adapter: where connections come from.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounded, Channel};
 use super::connection::Connection;
+use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
 use super::dns;
 use super::pool::{Lease, Pool, Turn};
@@ -226,12 +228,17 @@ impl Adapter {
             channel.attach(limits.control);
             channel
         };
+        let connect = |addresses: Vec<SocketAddr>| {
+            let origin = Origin::of(&route.dialing)?;
+            let addresses = dialing::from(addresses, &origin, &route.host)?;
+            Socket::connect(&addresses, &origin, route.dialing.keepalive, limits).map(open)
+        };
         match &route.via {
-            Via::Direct => {
-                let addresses = dns::resolve(&route.host, route.port, limits)?;
-                Socket::connect(&addresses, limits).map(open)
+            Via::Direct => connect(resolve(&route.host, route.port, route, limits)?),
+            Via::Address(address) => {
+                let address = vec![(*address, route.port).into()];
+                connect(dialing::of_version(address, route.dialing.ip_version, &route.host)?)
             }
-            Via::Address(address) => Socket::connect(&[(*address, route.port).into()], limits).map(open),
             Via::Unix(path) => Socket::connect_unix(path, limits).map(open),
             Via::Proxy(proxy) => self.reach_by_proxy(route, proxy, limits, open),
         }
@@ -259,19 +266,23 @@ impl Adapter {
                 )
             }
         };
-        let addresses =
-            dns::resolve(&proxy.host, proxy.port, limits).map_err(|error| match error.kind() {
-                ErrorKind::Connection => Error::new(
-                    ErrorKind::Proxy,
-                    format!("Unable to connect to proxy {}: {error}", proxy.shown()),
-                ),
-                _ => error,
-            })?;
+        let unreachable = |error: Error| match error.kind() {
+            ErrorKind::Connection => {
+                let text = format!("Unable to connect to proxy {}: {error}", proxy.shown());
+                let code = error.os_code();
+                Error::new(ErrorKind::Proxy, text).with_os_code(code)
+            }
+            _ => error,
+        };
+        let addresses = resolve(&proxy.host, proxy.port, route, limits).map_err(unreachable)?;
+        let origin = Origin::of(&route.dialing).map_err(unreachable)?;
+        let addresses = dialing::from(addresses, &origin, &proxy.host).map_err(unreachable)?;
         let to_server = limits;
         let peer = format!("proxy {}", proxy.shown());
         let limits = &limits.to(Step::Connect, &peer);
         let connect = || -> Result<Channel, Error> {
-            let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
+            let socket = Socket::connect(&addresses, &origin, route.dialing.keepalive, limits);
+            let mut channel = open(socket.map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
                 let config = self.tls.get(&settings.of_proxy(), limits);
@@ -305,7 +316,7 @@ impl Adapter {
                     let target = if by_name {
                         socks::Target::Name(&route.host, route.port)
                     } else {
-                        let found = dns::resolve(&route.host, route.port, to_server)?;
+                        let found = resolve(&route.host, route.port, route, to_server)?;
                         let fits =
                             |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
                         address = *found.iter().find(fits).ok_or_else(|| {
@@ -365,4 +376,9 @@ impl Adapter {
             }
         }
     }
+}
+
+/// The addresses of a host on the way that may be used.
+fn resolve(host: &str, port: u16, route: &Route, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
+    dialing::of_version(dns::resolve(host, port, limits)?, route.dialing.ip_version, host)
 }

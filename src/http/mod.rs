@@ -8,6 +8,7 @@ pub mod connection;
 pub mod cookies;
 pub mod credentials;
 pub mod decode;
+pub mod dialing;
 pub mod digest;
 pub mod dns;
 pub mod engine;

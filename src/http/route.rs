@@ -9,6 +9,7 @@ use super::proxy::Proxy;
 use super::tls::TlsSettings;
 use crate::message::host::Authority;
 use crate::message::options::Login;
+use crate::message::reach::Dialing;
 
 /// How the server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,7 @@ pub struct Route {
     pub tls: Option<TlsSettings>,
     /// What the server's certificate is for, where that is not the host.
     pub server_name: Option<Arc<str>>,
+    pub dialing: Dialing,
     /// Whose connections they are, where one may have been logged in.
     pub login: Option<Login>,
 }

@@ -90,6 +90,35 @@ impl TlsVersions {
 /// The SHA-256 of a public key, as it stands in a certificate.
 pub type Pin = [u8; 32];
 
+/// Of which kind the addresses are that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IpVersion {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// How TCP finds out that the other side is gone, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepAlive {
+    /// So long nothing has come.
+    pub idle: u16,
+    /// None: as the system has it.
+    pub interval: Option<u16>,
+    pub count: Option<u8>,
+}
+
+/// How connections are made: what sockets are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dialing {
+    pub ip_version: IpVersion,
+    /// An address of this machine, or the name of an interface.
+    pub local_address: Option<Arc<str>>,
+    /// None: as the system has it. An inner None: not at all.
+    pub keepalive: Option<Option<KeepAlive>>,
+}
+
 /// Every field is unset until somebody sets it. An inner None takes back what the set below says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reach {
@@ -98,6 +127,11 @@ pub struct Reach {
     pub key_password: Option<Option<Hidden>>,
     pub pinned_keys: Option<Option<Arc<[Pin]>>>,
     pub server_name: Option<Option<Arc<str>>>,
+    pub ip_version: Option<IpVersion>,
+    pub local_address: Option<Option<Arc<str>>>,
+    /// Here an inner None is what it says.
+    pub keepalive: Option<Option<KeepAlive>>,
+    pub no_proxy: Option<Option<Arc<str>>>,
 }
 
 impl Reach {
@@ -112,6 +146,18 @@ impl Reach {
             key_password: either(&self.key_password, &base.key_password),
             pinned_keys: either(&self.pinned_keys, &base.pinned_keys),
             server_name: either(&self.server_name, &base.server_name),
+            ip_version: self.ip_version.or(base.ip_version),
+            local_address: either(&self.local_address, &base.local_address),
+            keepalive: self.keepalive.or(base.keepalive),
+            no_proxy: either(&self.no_proxy, &base.no_proxy),
+        }
+    }
+
+    pub fn dialing(&self) -> Dialing {
+        Dialing {
+            ip_version: self.ip_version.unwrap_or_default(),
+            local_address: self.local_address.clone().flatten(),
+            keepalive: self.keepalive,
         }
     }
 
@@ -123,6 +169,10 @@ impl Reach {
             key_password: self.key_password.filter(Option::is_some),
             pinned_keys: self.pinned_keys.filter(Option::is_some),
             server_name: self.server_name.filter(Option::is_some),
+            ip_version: self.ip_version.filter(|version| *version != IpVersion::Any),
+            local_address: self.local_address.filter(Option::is_some),
+            keepalive: self.keepalive,
+            no_proxy: self.no_proxy.filter(Option::is_some),
         };
         (settled != Reach::default()).then_some(settled)
     }

@@ -2,6 +2,10 @@
    server, the hooks or the outcome show of it. All that go together are set at once. */
 #include "elsewhere.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 static rf_session *session;
 static int mark; /* user_data of the futures */
 
@@ -272,6 +276,30 @@ static void tls_options(void) {
   for (int i = 0; i < 3; i++) free(pems[i]);
 }
 
+/* How the connection is made: by where it comes from, or that there is none. */
+static void connections(void) {
+  rf_options *options = direct();
+  CHECK_OK(rf_options_set_local_address(options, "127.0.0.3"));
+  CHECK_OK(rf_options_set_ip_version(options, RF_IP_4));
+  CHECK_OK(rf_options_set_keepalive(options, 61000, 0, 0));
+  CHECK_STR("127.0.0.3", shown(options, http("/anything"), "/origin"));
+  int idle = 0; /* the connection is kept in this very process */
+  for (int fd = 3; fd < 1024 && idle != 61; fd++) {
+    socklen_t length = sizeof idle;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &length) != 0) idle = 0;
+  }
+  CHECK_INT(61, idle);
+  options = direct();
+  CHECK_OK(rf_options_set_ip_version(options, RF_IP_6));
+  rf_future *future = get(session, http("/hello"), options);
+  CHECK_HAS("has no IPv6 address", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+  rf_future_free(future);
+  rf_options_free(options);
+  options = new_options(); /* the session's proxy takes no connections */
+  CHECK_OK(rf_options_set_no_proxy(options, "127.0.0.1"));
+  CHECK_STR("POST", shown(options, http("/anything"), "/method"));
+}
+
 /* How often it is tried again, and whether it may be: by how often it comes. */
 static void retries(void) {
   for (int repeatable = 0; repeatable < 2; repeatable++) {
@@ -344,6 +372,7 @@ int main(void) {
   in_turn();
   speeds();
   tls_options();
+  connections();
   retries();
   trust();
   what_stays();

@@ -279,6 +279,18 @@ static void options(void) {
   NO(rf_options_set_server_name(NULL, "name"));
   BAD(rf_options_set_server_name(options, garbage));
   CHECK_OK(rf_options_set_server_name(options, NULL));
+  NO(rf_options_set_ip_version(NULL, RF_IP_4));
+  BAD(rf_options_set_ip_version(options, 5));
+  CHECK_OK(rf_options_set_ip_version(options, RF_IP_ANY));
+  NO(rf_options_set_local_address(NULL, "lo"));
+  BAD(rf_options_set_local_address(options, garbage));
+  CHECK_OK(rf_options_set_local_address(options, NULL));
+  NO(rf_options_set_keepalive(NULL, 1, 1, 1));
+  BAD(rf_options_set_keepalive(options, 0, 1, 1));
+  CHECK_OK(rf_options_set_keepalive(options, RF_FOREVER, 0, 0));
+  NO(rf_options_set_no_proxy(NULL, "*"));
+  BAD(rf_options_set_no_proxy(options, garbage));
+  CHECK_OK(rf_options_set_no_proxy(options, NULL));
   NO(rf_options_set_stream(NULL, true));
   NO(rf_options_set_max_body(NULL, 1));
   NO(rf_options_set_speed_limit(NULL, 1, 1));

@@ -38,6 +38,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::host::{canonical_host, same_host};
 use crate::message::options::{Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, Refused, Sink, Timeouts};
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
+use crate::message::reach::{Dialing, Reach};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url};
@@ -805,10 +806,13 @@ impl Transfer {
         let empty = Vec::new();
         let own = self.request.options.as_ref().map_or(&empty, |options| &options.proxies);
         let session = &self.request.defaults.proxies;
+        let reach = self.settings.reach.as_deref();
         let via = if let Some(path) = &self.settings.unix_socket {
             Via::Unix(path.clone())
         } else {
-            match choice::select(url.scheme_name(), url.host(), url.port(), own, trusted, session)? {
+            let no_proxy = reach.and_then(|reach| reach.no_proxy.as_ref()?.as_deref());
+            match choice::select(url.scheme_name(), url.host(), url.port(), own, trusted, session, no_proxy)?
+            {
                 Some(proxy) => Via::Proxy(proxy),
                 None => match self
                     .settings
@@ -824,6 +828,10 @@ impl Transfer {
         let tls_to_proxy = matches!(&via, Via::Proxy(proxy) if proxy.scheme == ProxyScheme::Https);
         let tls = (secure || tls_to_proxy).then(|| TlsSettings::of(&self.settings, trusted));
         let server_name = if secure { self.server_name(url)? } else { None };
+        let dialing = match &via {
+            Via::Unix(_) => Dialing::default(),
+            _ => reach.map(Reach::dialing).unwrap_or_default(),
+        };
         let (host, port) = match &via {
             // What a proxy forwards shares its connections, whatever the target.
             Via::Proxy(proxy) if !secure && !proxy.scheme.is_socks() => (proxy.host.as_str(), proxy.port),
@@ -837,13 +845,14 @@ impl Transfer {
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls, last.login.as_ref()) == (host, &via, &tls, login)
-                && last.server_name == server_name
+                && (&last.server_name, &last.dialing) == (&server_name, &dialing)
         };
         if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
-        let route = Arc::new(Route { secure, host, port, via, tls, server_name, login: login.cloned() });
+        let route =
+            Arc::new(Route { secure, host, port, via, tls, server_name, dialing, login: login.cloned() });
         recent::remember_route(&route);
         Ok(route)
     }

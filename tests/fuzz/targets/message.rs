@@ -24,7 +24,7 @@ use requests_futures::message::options::{
     SharedText, Sink, Timeouts,
 };
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
-use requests_futures::message::reach::{Certificate, Reach, TlsVersion, TlsVersions};
+use requests_futures::message::reach::{Certificate, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions};
 use requests_futures::message::response::{Parts, Refusal, Response};
 use requests_futures::message::retry::Retry;
 use requests_futures::system::environment::Environment;
@@ -376,6 +376,10 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         key_password: Some(None),
         pinned_keys: Some(Some([[1; 32], [2; 32]].into())),
         server_name: Some(Some("n".into())),
+        ip_version: Some(IpVersion::V6),
+        local_address: Some(Some("lo".into())),
+        keepalive: Some(Some(KeepAlive { idle: 1, interval: None, count: Some(3) })),
+        no_proxy: Some(Some("h".into())),
     };
     let rich = Options {
         query: Some(Query::Pairs(vec![("q".into(), Some("v".into())), ("gone".into(), None)])),
