@@ -453,10 +453,10 @@ rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
 // rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read
 // first. Requests of one session that are executed in one process share connections; of those that rest, the
-// process keeps 256 in all, none for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID:
-// the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as
-// well, and this is the child; the reply is its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be).
-// RF_E_RESOURCE: no memory.
+// process keeps 256 in all, each for as long as rf_config_set_idle_timeout says. Free the reply with
+// rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked
+// and returned in the child as well, and this is the child; the reply is its parent's. RF_E_NULL: an argument is
+// NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
 
 // Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
@@ -503,6 +503,12 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // yours that waits for a request whose connection its own request has: RF_E_DEADLOCK. Each worker process has a
 // pool of its own, in which a request waits where it runs.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
+
+// Sets how long a connection may rest between two requests, in milliseconds. One that has rested for longer is
+// closed, in time and by itself: while connections rest, the process has one thread for all of them, which sleeps
+// until then. RF_FOREVER: it is kept until the server closes it, or the pool has no place for it. Default: 118
+// seconds. RF_E_INVALID: 0 or another negative number.
+rf_status rf_config_set_idle_timeout(rf_config *config, int64_t ms);
 
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
 // from before a request is sent until its response is read; a streamed response counts until it is read, closed

@@ -57,6 +57,7 @@ programs! {
     framing,
     futures,
     hooks,
+    idle_timeout,
     json,
     long_list,
     made,

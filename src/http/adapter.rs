@@ -36,6 +36,8 @@ pub struct AdapterSettings {
     /// Whether a request waits when a host has that many in use.
     pub pool_block: bool,
     pub max_retries: u32,
+    /// How long a connection rests before it is closed; None: for ever.
+    pub idle_timeout: Option<Duration>,
     /// They are kept where a request was submitted, wherever it is carried out.
     #[serde(skip)]
     pub turns: TurnLimits,
@@ -48,6 +50,7 @@ impl Default for AdapterSettings {
             pool_maxsize: POOL_SIZE,
             pool_block: false,
             max_retries: 0,
+            idle_timeout: Some(IDLE_TIMEOUT),
             turns: TurnLimits::default(),
         }
     }
@@ -55,6 +58,10 @@ impl Default for AdapterSettings {
 
 /// The size of a pool of which nobody said anything.
 pub const POOL_SIZE: usize = 10;
+
+/// How long a connection rests of which nobody said anything: about the time after which servers, and what stands before
+/// them, close.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(118);
 
 /// Names a session, or an adapter, among those of all processes.
 pub type Identity = u128;
