@@ -510,6 +510,12 @@ rf_status rf_config_set_pool_block(rf_config *config, bool block);
 // seconds. RF_E_INVALID: 0 or another negative number.
 rf_status rf_config_set_idle_timeout(rf_config *config, int64_t ms);
 
+// Sets how long the addresses of a name that was looked up are used again, in milliseconds, for servers and for
+// proxies. 0: not at all. RF_FOREVER: until none of them takes a connection; such addresses are always looked up
+// anew, and a look-up that has failed is not remembered. Default: 60 seconds. The last 1,024 names are
+// remembered. RF_E_INVALID: another negative number.
+rf_status rf_config_set_dns_cache(rf_config *config, int64_t ttl_ms);
+
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
 // from before a request is sent until its response is read; a streamed response counts until it is read, closed
 // or freed, and what is between two attempts does not. The others wait for their turn, by their priority

@@ -45,6 +45,7 @@ programs! {
     decoding,
     descriptor,
     dialing,
+    dns_cache,
     edges,
     ends,
     endurance,

@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
 use super::dns;
+use super::name_cache::NameCache;
 use super::pool::{Lease, Pool, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
 use super::proxy::{Proxy, ProxyScheme, socks};
@@ -38,6 +39,8 @@ pub struct AdapterSettings {
     pub max_retries: u32,
     /// How long a connection rests before it is closed; None: for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a name that was looked up is known; None: for ever.
+    pub dns_cache: Option<Duration>,
     /// They are kept where a request was submitted, wherever it is carried out.
     #[serde(skip)]
     pub turns: TurnLimits,
@@ -51,6 +54,7 @@ impl Default for AdapterSettings {
             pool_block: false,
             max_retries: 0,
             idle_timeout: Some(IDLE_TIMEOUT),
+            dns_cache: Some(DNS_CACHE),
             turns: TurnLimits::default(),
         }
     }
@@ -62,6 +66,9 @@ pub const POOL_SIZE: usize = 10;
 /// How long a connection rests of which nobody said anything: about the time after which servers, and what stands before
 /// them, close.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(118);
+
+/// How long a name is known of which nobody said anything.
+pub const DNS_CACHE: Duration = Duration::from_secs(60);
 
 /// Names a session, or an adapter, among those of all processes.
 pub type Identity = u128;
@@ -79,6 +86,7 @@ pub struct Adapter {
     /// What proxies have asked for.
     pub proxy_digest: DigestCache,
     tls: TlsConfigs,
+    names: NameCache,
     turns: Option<Turns>,
     pool: Arc<Pool>,
     /// Tells it from every other one, for those who run requests elsewhere.
@@ -109,6 +117,7 @@ impl Adapter {
             retry: (settings.max_retries > 0).then(|| Arc::new(Retry::new(settings.max_retries))),
             proxy_digest: DigestCache::new(),
             tls: TlsConfigs::default(),
+            names: NameCache::new(settings.dns_cache),
             turns: Turns::new(settings.turns),
             pool: Pool::new(settings),
             identity: OnceLock::new(),
@@ -228,6 +237,41 @@ impl Adapter {
         Ok(channel)
     }
 
+    /// The addresses of a host on the way that may be used.
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        route: &Route,
+        limits: &Limits,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let addresses = match self.names.get(host, port) {
+            Some(known) => known,
+            None => {
+                let found = dns::resolve(host, port, limits)?;
+                self.names.put(host, &found);
+                found
+            }
+        };
+        dialing::of_version(addresses, route.dialing.ip_version, host)
+    }
+
+    /// A connection to one of a host's addresses.
+    fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        origin: &Origin,
+        route: &Route,
+        host: &str,
+        limits: &Limits,
+    ) -> Result<Socket, Error> {
+        let made = Socket::connect(addresses, origin, route.dialing.keepalive, limits);
+        if made.is_err() {
+            self.names.forget(host);
+        }
+        made
+    }
+
     /// A channel to the server, on which TLS or HTTP is spoken next.
     fn reach(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
         let open = |socket: Socket| {
@@ -238,10 +282,10 @@ impl Adapter {
         let connect = |addresses: Vec<SocketAddr>| {
             let origin = Origin::of(&route.dialing)?;
             let addresses = dialing::from(addresses, &origin, &route.host)?;
-            Socket::connect(&addresses, &origin, route.dialing.keepalive, limits).map(open)
+            self.connect(&addresses, &origin, route, &route.host, limits).map(open)
         };
         match &route.via {
-            Via::Direct => connect(resolve(&route.host, route.port, route, limits)?),
+            Via::Direct => connect(self.resolve(&route.host, route.port, route, limits)?),
             Via::Address(address) => {
                 let address = vec![(*address, route.port).into()];
                 connect(dialing::of_version(address, route.dialing.ip_version, &route.host)?)
@@ -281,14 +325,14 @@ impl Adapter {
             }
             _ => error,
         };
-        let addresses = resolve(&proxy.host, proxy.port, route, limits).map_err(unreachable)?;
+        let addresses = self.resolve(&proxy.host, proxy.port, route, limits).map_err(unreachable)?;
         let origin = Origin::of(&route.dialing).map_err(unreachable)?;
         let addresses = dialing::from(addresses, &origin, &proxy.host).map_err(unreachable)?;
         let to_server = limits;
         let peer = format!("proxy {}", proxy.shown());
         let limits = &limits.to(Step::Connect, &peer);
         let connect = || -> Result<Channel, Error> {
-            let socket = Socket::connect(&addresses, &origin, route.dialing.keepalive, limits);
+            let socket = self.connect(&addresses, &origin, route, &proxy.host, limits);
             let mut channel = open(socket.map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
@@ -323,7 +367,7 @@ impl Adapter {
                     let target = if by_name {
                         socks::Target::Name(&route.host, route.port)
                     } else {
-                        let found = resolve(&route.host, route.port, route, to_server)?;
+                        let found = self.resolve(&route.host, route.port, route, to_server)?;
                         let fits =
                             |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
                         address = *found.iter().find(fits).ok_or_else(|| {
@@ -383,9 +427,4 @@ impl Adapter {
             }
         }
     }
-}
-
-/// The addresses of a host on the way that may be used.
-fn resolve(host: &str, port: u16, route: &Route, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
-    dialing::of_version(dns::resolve(host, port, limits)?, route.dialing.ip_version, host)
 }

@@ -19,6 +19,7 @@ pub mod headers;
 pub mod hop;
 pub mod line;
 pub mod mount;
+pub mod name_cache;
 pub mod netrc;
 pub mod output;
 pub mod pace;

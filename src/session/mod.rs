@@ -15,7 +15,7 @@ use crate::future::monitor::{Monitor, Until};
 use crate::future::ticket::{Holder, Ticket, announce_closing};
 use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
-use crate::http::adapter::{Adapter, AdapterSettings, IDLE_TIMEOUT, POOL_SIZE};
+use crate::http::adapter::{Adapter, AdapterSettings, DNS_CACHE, IDLE_TIMEOUT, POOL_SIZE};
 use crate::http::cookies::Jar;
 use crate::http::mount::{AnyAdapter, Mounts, Prefix};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Seldom, Shared};
@@ -38,6 +38,8 @@ pub struct Config {
     pub max_retries: Option<u32>,
     /// An inner None: for ever.
     pub idle_timeout: Option<Option<Duration>>,
+    /// The same.
+    pub dns_cache: Option<Option<Duration>>,
     pub max_per_host: Option<usize>,
     pub rate: Option<Rate>,
     pub max_queued: Option<usize>,
@@ -53,6 +55,7 @@ impl Config {
             pool_block: self.pool_block.unwrap_or(false),
             max_retries: self.max_retries.unwrap_or(0),
             idle_timeout: self.idle_timeout.unwrap_or(Some(IDLE_TIMEOUT)),
+            dns_cache: self.dns_cache.unwrap_or(Some(DNS_CACHE)),
             turns: TurnLimits { most: self.max_per_host, rate: self.rate },
         }
     }
@@ -150,6 +153,7 @@ impl Session {
                     || config.pool_maxsize.is_some()
                     || config.pool_block.is_some()
                     || config.idle_timeout.is_some()
+                    || config.dns_cache.is_some()
                     || config.max_retries.is_some()
                     || config.max_per_host.is_some()
                     || config.rate.is_some();

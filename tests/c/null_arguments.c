@@ -91,6 +91,8 @@ static void configs(void) {
   BAD(rf_config_set_rate(config, INFINITY, 1));
   BAD(rf_config_set_rate(config, 1, 0));
   NO(rf_config_set_max_retries(NULL, 1));
+  NO(rf_config_set_dns_cache(NULL, 1));
+  BAD(rf_config_set_dns_cache(config, -2));
   NO(rf_config_set_idle_timeout(NULL, 1));
   BAD(rf_config_set_idle_timeout(config, 0));
   BAD(rf_config_set_idle_timeout(config, -2));
