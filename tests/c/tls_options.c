@@ -52,9 +52,11 @@ static int64_t connection_of(rf_session *session, const char *server, const rf_o
 /* A file, with a NUL behind it; to be freed. */
 static char *content_of(const char *path, size_t *length) {
   FILE *file = fopen(path, "rb");
-  char *content = calloc(1, 65536);
-  if (file == NULL || content == NULL) FAIL("%s cannot be read", path);
-  *length = fread(content, 1, 65535, file);
+  if (file == NULL || fseek(file, 0, SEEK_END) != 0) FAIL("%s cannot be read", path);
+  size_t size = (size_t)ftell(file);
+  char *content = calloc(1, size + 1);
+  if (content == NULL || fseek(file, 0, SEEK_SET) != 0) FAIL("%s cannot be read", path);
+  *length = fread(content, 1, size, file);
   fclose(file);
   return content;
 }
@@ -533,13 +535,12 @@ static void *pass_back(void *connections) {
   return NULL;
 }
 
-/* Passes on what it hears, to the https listener and back, and keeps the client's random number. */
-static void relay(wire_connection *connection, void *unused) {
-  (void)unused;
+/* Passes on what it hears, to the listener at this port and back, and keeps the client's random number. */
+static void relay(wire_connection *connection, void *port) {
   struct sockaddr_in address;
   memset(&address, 0, sizeof address);
   address.sin_family = AF_INET;
-  address.sin_port = htons((uint16_t)atoi(env("RF_TEST_HTTPS_PORT")));
+  address.sin_port = htons((uint16_t)LOAD(*(int *)port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int both[2] = {connection->fd, socket(AF_INET, SOCK_STREAM, 0)};
   CHECK(connect(both[1], (struct sockaddr *)&address, sizeof address) == 0);
@@ -565,10 +566,12 @@ static const char *const LABELS_1_3[] = {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SER
                                          "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0", "EXPORTER_SECRET", NULL};
 static const char *const LABELS_1_2[] = {"CLIENT_RANDOM", NULL};
 
-/* The file has one line for each label, and no others: the label, the random number of the client, a secret. */
+/* The file has one line for each label, and no others: the label, the random number of the client, a secret, which is the
+   one that the server has. */
 static void check_lines(const char *path, const char *const *labels) {
-  size_t length;
+  size_t length, server_length;
   char *content = content_of(path, &length), *line = content;
+  char *of_server = content_of(env("RF_TEST_SERVER_SECRETS"), &server_length);
   int count = 0, expected = 0;
   while (labels[expected] != NULL) expected++;
   while (*line != '\0') {
@@ -582,21 +585,26 @@ static void check_lines(const char *path, const char *const *labels) {
     for (int i = 0; i < expected; i++) is_known |= strcmp(labels[i], label) == 0;
     if (!is_known) FAIL("a line with %s", label);
     CHECK(strlen(secret) == 64 || strlen(secret) == 96);
+    CHECK_HAS(text("%.*s", end + 1, line), of_server);
     line += end + 1;
     count++;
   }
   CHECK_INT(expected, count);
+  free(of_server);
   free(content);
 }
 
 static void key_log(void) {
-  wire *server = wire_start(relay, NULL);
+  int port = 0;
+  wire *server = wire_start(relay, &port);
   const char *url = text("https://127.0.0.1:%d/close", server->port);
   rf_session *session = new_session();
   rf_options *options = trusting(env("RF_TEST_CA"));
   for (int version = RF_TLS_1_2; version <= RF_TLS_1_3; version++) {
     const char *path = text("%s/%s", env("RF_TEST_DIR"), unique("secrets"));
     CHECK(setenv("SSLKEYLOGFILE", path, 1) == 0);
+    const char *listener = env(version == RF_TLS_1_2 ? "RF_TEST_HTTPS_TLS12" : "RF_TEST_HTTPS_TLS13");
+    __atomic_store_n(&port, atoi(strrchr(listener, ':') + 1), __ATOMIC_SEQ_CST);
     CHECK_OK(rf_options_set_tls_versions(options, version, version));
     SUCCEEDS(session, url, options);
     check_lines(path, version == RF_TLS_1_2 ? LABELS_1_2 : LABELS_1_3);

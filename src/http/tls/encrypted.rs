@@ -95,7 +95,7 @@ pub fn decrypt(algorithm: &[u8], data: &[u8], password: &Password) -> Result<Vec
 fn decrypt_by<C: BlockCipherDecrypt>(cipher: Option<C>, iv: &[u8], data: &[u8]) -> Result<Vec<u8>, Failure> {
     let mode = cipher.and_then(|cipher| cbc::Decryptor::inner_iv_slice_init(cipher, iv).ok());
     let mode = mode.ok_or(Failure::Malformed)?;
-    if data.is_empty() || data.len() % C::block_size() != 0 {
+    if data.is_empty() || !data.len().is_multiple_of(C::block_size()) {
         return Err(Failure::Malformed);
     }
     let mut plain = data.to_vec();

@@ -99,12 +99,16 @@ pub struct TlsConfig {
     verifier: Arc<Verifier>,
 }
 
-/// Configurations made so far. Each keeps the sessions that its connections can resume.
+/// Configurations made so far. Each keeps the sessions that its connections can resume. Of those that programs make out of
+/// certificates that they renew the ones used last are kept.
 #[derive(Default)]
 pub struct TlsConfigs {
     /// Notified when one has been made, or was not.
     known: Monitor<HashMap<TlsSettings, Known>>,
 }
+
+/// So many configurations are kept.
+const MOST: usize = 64;
 
 #[derive(Default)]
 struct Known {
@@ -113,6 +117,7 @@ struct Known {
     looked_at: Option<Instant>,
     /// Somebody makes it, or looks at its files.
     busy: bool,
+    used_at: Option<Instant>,
 }
 
 struct Made {
@@ -130,15 +135,19 @@ impl TlsConfigs {
     pub fn get(&self, settings: &TlsSettings, limits: &Limits) -> Result<Arc<TlsConfig>, Error> {
         let mut known = self.known.lock();
         let before = loop {
-            let Some(entry) = known.get(settings) else { break None };
+            let Some(entry) = known.get_mut(settings) else { break None };
+            entry.used_at = Some(Instant::now());
             match &entry.made {
                 Some(made) if entry.busy || !entry.is_due(settings) => return Ok(made.config.clone()),
                 made if !entry.busy => break made.clone(),
                 _ => known = known.wait(limits.next_look()?),
             }
         };
-        known.entry(settings.clone()).or_default().busy = true;
+        let gone = if known.contains_key(settings) { None } else { make_room(&mut known) };
+        let entry = known.entry(settings.clone()).or_default();
+        (entry.busy, entry.used_at) = (true, Some(Instant::now()));
         drop(known);
+        drop(gone);
         let mut turn = Turn { configs: self, settings, made: before };
         let stamps = settings.files().map(|path| Stamp::of(Path::new(path))).collect();
         if let Some(made) = turn.made.as_ref().filter(|made| made.stamps == stamps) {
@@ -157,6 +166,16 @@ impl TlsConfigs {
             }
         }
     }
+}
+
+/// Where there are as many as may be, the one that was not used for longest goes.
+fn make_room(known: &mut HashMap<TlsSettings, Known>) -> Option<Known> {
+    if known.len() < MOST {
+        return None;
+    }
+    let unused = known.iter().filter(|(_, entry)| !entry.busy);
+    let oldest = unused.min_by_key(|(_, entry)| entry.used_at).map(|(settings, _)| settings.clone())?;
+    known.remove(&oldest)
 }
 
 impl Known {
@@ -179,7 +198,8 @@ impl Drop for Turn<'_> {
             None => drop(known.remove(self.settings)),
             made => {
                 if let Some(entry) = known.get_mut(self.settings) {
-                    *entry = Known { made, looked_at: Some(Instant::now()), busy: false };
+                    *entry =
+                        Known { made, looked_at: Some(Instant::now()), busy: false, used_at: entry.used_at };
                 }
             }
         }
@@ -286,6 +306,24 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configuration_that_was_used_last_stays() {
+        let mut known = HashMap::new();
+        let settings = |name: usize| {
+            let options = Options { ca_bundle: Some(Some(name.to_string())), ..Options::default() };
+            TlsSettings::of(&options, None)
+        };
+        let begin = Instant::now();
+        for name in 0..MOST {
+            assert!(make_room(&mut known).is_none());
+            let used_at = Some(begin + Duration::from_secs(((name + 5) % MOST) as u64));
+            known.insert(settings(name), Known { used_at, busy: name == MOST - 5, ..Known::default() });
+        }
+        assert!(make_room(&mut known).is_some());
+        // The oldest one is being made.
+        assert!(known.contains_key(&settings(MOST - 5)) && !known.contains_key(&settings(MOST - 4)));
+    }
 
     #[test]
     fn a_certificate_is_checked_for_an_address_without_its_zone() {
