@@ -89,18 +89,19 @@ pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block:
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
 }
 
-/// Sets how long a connection may rest between two requests, in milliseconds. One that has rested for longer is closed, in
-/// time and by itself: while connections rest, the process has one thread for all of them, which sleeps until then. RF_FOREVER:
-/// it is kept until the server closes it, or the pool has no place for it. Default: 118 seconds. RF_E_INVALID: 0 or another negative
-/// number.
+/// Sets how long a connection may rest between two requests, in milliseconds. One that has rested for longer is
+/// closed, in time and by itself: while connections rest, the process has one thread for all of them, which sleeps
+/// until then. RF_FOREVER: it is kept until the server closes it, or the pool has no place for it. Default: 118
+/// seconds. RF_E_INVALID: 0 or another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_idle_timeout(config: *mut rf_config, ms: i64) -> rf_status {
     change(config, || limit(ms), |config, it| config.idle_timeout = Some(it))
 }
 
-/// Sets how long the addresses of a name that was looked up are used again, in milliseconds, for servers and for proxies. 0:
-/// not at all. RF_FOREVER: until none of them takes a connection; such addresses are always looked up anew, and a look-up that
-/// has failed is not remembered. Default: 60 seconds. The last 1,024 names are remembered. RF_E_INVALID: another negative number.
+/// Sets how long the addresses of a name that was looked up are used again, in milliseconds, for servers and for
+/// proxies. 0: not at all. RF_FOREVER: until none of them takes a connection; such addresses are always looked up
+/// anew, and a look-up that has failed is not remembered. Default: 60 seconds. The last 1,024 names are remembered.
+/// RF_E_INVALID: another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_dns_cache(config: *mut rf_config, ttl_ms: i64) -> rf_status {
     let check = || if ttl_ms == 0 { Ok(Some(Duration::ZERO)) } else { limit(ttl_ms) };

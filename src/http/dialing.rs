@@ -159,8 +159,8 @@ fn address_of(interface: &CStr, target: &SocketAddr) -> io::Result<SocketAddr> {
     let mut found = None;
     let mut next = list;
     while !next.is_null() {
-        // SAFETY: the list is the system's, whole, and freed behind the loop. Names are C strings, and an address is one of
-        // its family.
+        // SAFETY: the list is the system's, whole, and freed behind the loop. Names are C strings, and an address is
+        // one of its family.
         unsafe {
             let entry = &*next;
             next = entry.ifa_next;

@@ -35,8 +35,8 @@ struct Hosts {
     watch: Watch,
 }
 
-/// Whether the timer knows when the first connection will have rested for too long. It stays so while connections come and
-/// go: when that time has come, the timer is told of the next one, and of none when nothing rests.
+/// Whether the timer knows when the first connection will have rested for too long. It stays so while connections come
+/// and go: when that time has come, the timer is told of the next one, and of none when nothing rests.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Watch {
     #[default]
