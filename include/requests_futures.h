@@ -74,9 +74,10 @@
  *              threads at most; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
- *              hosts, or as many of both as the executor runs requests at once, if that is more; certificates are
- *              verified. Sent are User-Agent (requests-futures-c/0.2.0), Accept-Encoding (gzip, deflate, br, zstd),
- *              Accept (every type) and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
+ *              hosts, or as many of both as the executor runs requests at once, if that is more, which rest for 118
+ *              seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
+ *              User-Agent (requests-futures-c/0.2.0), Accept-Encoding (gzip, deflate, br, zstd), Accept (every type)
+ *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
 #ifndef REQUESTS_FUTURES_H
 #define REQUESTS_FUTURES_H
@@ -207,6 +208,24 @@ typedef enum rf_error_kind {
   // The body is longer than rf_options_set_max_body allows.
   RF_ERROR_BODY_TOO_LARGE = 106,
 } rf_error_kind;
+
+// A version of TLS, for rf_options_set_tls_versions.
+typedef enum rf_tls_version {
+  // RFC 5246.
+  RF_TLS_1_2 = 12,
+  // RFC 8446.
+  RF_TLS_1_3 = 13,
+} rf_tls_version;
+
+// A version of IP, for rf_options_set_ip_version.
+typedef enum rf_ip_version {
+  // Either.
+  RF_IP_ANY = 0,
+  // IPv4 alone.
+  RF_IP_4 = 4,
+  // IPv6 alone.
+  RF_IP_6 = 6,
+} rf_ip_version;
 
 // When rf_wait returns.
 typedef enum rf_return_when {
@@ -461,10 +480,10 @@ rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
 // rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read
 // first. Requests of one session that are executed in one process share connections; of those that rest, the
-// process keeps 256 in all, none for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID:
-// the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as
-// well, and this is the child; the reply is its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be).
-// RF_E_RESOURCE: no memory.
+// process keeps 256 in all, each for as long as rf_config_set_idle_timeout says. Free the reply with
+// rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked
+// and returned in the child as well, and this is the child; the reply is its parent's. RF_E_NULL: an argument is
+// NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
 
 // Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
@@ -511,6 +530,18 @@ rf_status rf_config_set_pool_maxsize(rf_config *config, size_t connections_per_h
 // yours that waits for a request whose connection its own request has: RF_E_DEADLOCK. Each worker process has a
 // pool of its own, in which a request waits where it runs.
 rf_status rf_config_set_pool_block(rf_config *config, bool block);
+
+// Sets how long a connection may rest between two requests, in milliseconds. One that has rested for longer is
+// closed, in time and by itself: while connections rest, the process has one thread for all of them, which sleeps
+// until then. RF_FOREVER: it is kept until the server closes it, or the pool has no place for it. Default: 118
+// seconds. RF_E_INVALID: 0 or another negative number.
+rf_status rf_config_set_idle_timeout(rf_config *config, int64_t ms);
+
+// Sets how long the addresses of a name that was looked up are used again, in milliseconds, for servers and for
+// proxies. 0: not at all. RF_FOREVER: until none of them takes a connection; such addresses are always looked up
+// anew, and a look-up that has failed is not remembered. Default: 60 seconds. The last 1,024 names are
+// remembered. RF_E_INVALID: another negative number.
+rf_status rf_config_set_dns_cache(rf_config *config, int64_t ttl_ms);
 
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
 // from before a request is sent until its response is read; a streamed response counts until it is read, closed
@@ -632,6 +663,9 @@ void rf_session_free(rf_session *session);
 // A setter reports NULL, range and UTF-8 only: what else is wrong is the outcome of the future. Options may be
 // changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 // form, part and file together) the last kind called counts; so it does of set_query and add_param.
+//
+// Connections are kept apart by all that is said of TLS and of how they are made: one that was made under other
+// settings never serves a request.
 //
 // Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth,
 // the session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with
@@ -798,8 +832,11 @@ rf_status rf_options_set_queue_timeout(rf_options *options, int64_t ms);
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it
-// is sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
+// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSLKEYLOGFILE. Default: true. They are read when a request is submitted,
+// the files when it is sent. To the file of SSLKEYLOGFILE the secrets of all TLS connections are added, for
+// programs that show what goes over the wire; one that cannot be written is no error, and a program with rights
+// that its caller lacks (set-uid) does not obey it. With hundreds of requests in a second, a ~/.netrc that has
+// just been made may be noticed 10 ms late.
 rf_status rf_options_set_trust_env(rf_options *options, bool trust);
 
 // Whether the server's certificate is verified. Default: true. Without, any certificate is taken, even one that
@@ -812,9 +849,53 @@ rf_status rf_options_set_verify(rf_options *options, bool verify);
 // noticed within a second.
 rf_status rf_options_set_ca_bundle(rf_options *options, const char *path);
 
+// Trusts the certificates in a PEM text, of which a copy is made, as rf_options_set_ca_bundle does those in a
+// file: instead of the system's, and beside those of rf_options_set_ca_bundle where both are set. A `length` of
+// 0: none. A text without a certificate is the future's RF_ERROR_SSL.
+rf_status rf_options_set_ca_pem(rf_options *options, const void *pem, size_t length);
+
 // Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
-// NULL: the key is in the same file. Changes are noticed as those of a bundle are.
+// NULL: the key is in the same file. Changes are noticed as those of a bundle are. Of this,
+// rf_options_set_cert_pem and rf_options_set_cert_pkcs12 the last one called counts. An https proxy that asks is
+// shown it as well.
 rf_status rf_options_set_cert(rf_options *options, const char *cert_path, const char *key_path);
+
+// Shows the server a client certificate that is not in files: PEM texts with the chain and the key, of which
+// copies are made. A `cert_length` of 0: none. `key` NULL, or a `key_length` of 0: the key is in `cert`. In the
+// bytes of a task (rf_task_encode) the key goes along.
+rf_status rf_options_set_cert_pem(rf_options *options, const void *cert, size_t cert_length, const void *key,
+    size_t key_length);
+
+// Shows the server a client certificate in a PKCS#12 file (.p12, .pfx), which holds the chain and the key. `path`
+// NULL: none. `password` NULL: the empty one. Read are files as openssl pkcs12 -export writes them, those of
+// before (RC2 and Triple DES) included, as long as they are in DER. Changes are noticed as those of a bundle are.
+// A wrong password is the future's RF_ERROR_SSL.
+rf_status rf_options_set_cert_pkcs12(rf_options *options, const char *path, const char *password);
+
+// Sets the password of the private key of rf_options_set_cert or rf_options_set_cert_pem, where that is
+// encrypted: in PKCS#8 ("BEGIN ENCRYPTED PRIVATE KEY"), as openssl pkcs8 -topk8 and openssl genpkey write it.
+// NULL: none. For a key that is not encrypted it does not matter. A wrong one, or none where there has to be one,
+// is the future's RF_ERROR_SSL.
+rf_status rf_options_set_key_password(rf_options *options, const char *password);
+
+// Sets which versions of TLS are spoken, as numbers of rf_tls_version: from `lowest` to `highest`, with proxies
+// as well. 0: that of the library, which speaks 1.2 and 1.3. A server that speaks none of them is RF_ERROR_SSL.
+// RF_E_INVALID: no such version, or `lowest` is above `highest`.
+rf_status rf_options_set_tls_versions(rf_options *options, int lowest, int highest);
+
+// Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what
+// stands in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All
+// else that is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds
+// for every https hop, also after a redirect to another host, and not for an https proxy. NULL: any key. Another
+// one is RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of this
+// form, or empty.
+rf_status rf_options_set_pinned_keys(rf_options *options, const char *pins);
+
+// Sets the name that is sent to the server in the TLS handshake (SNI) and that its certificate has to be for, in
+// the place of the host of the request's URL; an address is not sent, but the certificate has to be for it. It
+// does not change where the request goes (rf_options_set_resolve does), nor its Host header. A redirect to
+// another host goes by that one's name. NULL: the URL's host. What is no name is the future's RF_ERROR_SSL.
+rf_status rf_options_set_server_name(rf_options *options, const char *name);
 
 // Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
 // that calls it. With an output it makes no difference: that takes the body. Default: false.
@@ -925,6 +1006,33 @@ rf_status rf_options_set_unix_socket(rf_options *options, const char *path);
 // Connects to `address`, an IPv4 or IPv6 address, for this host, written in any way that a URL may, and port.
 // Host header and certificate stay the name's. RF_E_INVALID: it is no address, or the port is 0.
 rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t port, const char *address);
+
+// Sets which version of IP connections are made over, as a number of rf_ip_version; also those to a proxy. It is
+// about names that are looked up here, about addresses in URLs, and about those of rf_options_set_resolve: a host
+// without a fitting one is RF_ERROR_CONNECTION, a proxy without one RF_ERROR_PROXY. What a proxy connects to is
+// the proxy's affair. RF_IP_ANY is the default. RF_E_INVALID: no such version.
+rf_status rf_options_set_ip_version(rf_options *options, int version);
+
+// Makes connections from this address, or over this network interface ("eth0"), of the machine that the request
+// runs on; also those to a proxy, but not those to a Unix socket. From an address only servers of its version of
+// IP are reached. NULL: as the system decides. An interface or an address that is not there, or that nothing of
+// the server's can be reached from, is the future's RF_ERROR_CONNECTION (RF_ERROR_PROXY on the way to one). Where
+// the system does not let a program bind to an interface, an address of the interface is taken.
+rf_status rf_options_set_local_address(rf_options *options, const char *address_or_interface);
+
+// Sets how TCP finds out that the other side of a connection is gone: when nothing has come for `idle_ms`, it is
+// asked, again every `interval_ms`, and given up after `count` questions without an answer, in a pause between
+// two requests as well as while one waits. Times are in whole seconds, rounded up, of 32,767 at most; `count` is
+// at most 127. An `interval_ms` or a `count` of 0: the system's. RF_FOREVER, 0, 0: never. Default: all as the
+// system has it, mostly after two hours. RF_E_INVALID: another negative number, an `idle_ms` of 0, or more than
+// that.
+rf_status rf_options_set_keepalive(rf_options *options, int64_t idle_ms, int64_t interval_ms, int count);
+
+// Sets which hosts are reached without a proxy, whoever names that: rf_options_set_proxy, here or in the session,
+// or the environment. The list is like that of the environment's no_proxy, and stands in its place: names and
+// domains, each perhaps with a port, addresses and networks, with commas between them; "*" alone: all. An empty
+// one: none, whatever the environment says. NULL: the environment's again.
+rf_status rf_options_set_no_proxy(rf_options *options, const char *list);
 
 // ---- Retries ---------------------------------------------------------------------------------------------
 //

@@ -57,6 +57,8 @@ programs! {
     custom_executor,
     decoding,
     descriptor,
+    dialing,
+    dns_cache,
     edges,
     ends,
     endurance,
@@ -71,6 +73,7 @@ programs! {
     framing,
     futures,
     hooks,
+    idle_timeout,
     json,
     long_list,
     made,
@@ -105,6 +108,7 @@ programs! {
     task_bytes,
     timeouts,
     tls,
+    tls_options,
     trailers,
     turns,
     unix_resolve,
@@ -114,6 +118,15 @@ programs! {
 }
 
 programs_on_events! {
+    events,
+    idle_timeout,
+    dns_cache,
+    dialing,
+    trailers,
+    raw_bodies,
+    raising,
+    part_readers,
+    outputs,
     abort,
     adapters,
     adapters_ending,
@@ -159,6 +172,7 @@ programs_on_events! {
     stress,
     timeouts,
     tls,
+    tls_options,
     turns,
     unix_resolve,
     wait,
@@ -249,9 +263,15 @@ fn a_set_uid_program_does_not_obey_the_environment() {
     command.uid(SOMEBODY_ELSE).gid(SOMEBODY_ELSE).current_dir("/");
     command.envs(server().iter().map(|(name, value)| (name, value)));
     command.env("REQUESTS_FUTURES_WORKER", "/nonexistent");
+    // Where the secrets of its connections would be told to whoever started it.
+    let secrets = folder.join("secrets");
+    File::create(&secrets).expect("a file");
+    open_to_all(&secrets, 0o666);
+    command.env("SSLKEYLOGFILE", &secrets);
     let output = command.output().expect("the program");
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(fs::read(&secrets).expect("the file"), b"", "secrets of a set-uid program");
     let _ = fs::remove_dir_all(&folder);
     assert!(output.status.success(), "{}: {said}", output.status);
     print!("{said}");
@@ -519,6 +539,7 @@ const PRIVATE: &[&str] = &[
     "NETRC",
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
+    "SSLKEYLOGFILE",
 ];
 
 /// The server's variables. It serves until this process ends.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::TaskError;
 use super::wire::{self, EncodedTask, Finders, ForeignAdapter, ForeignTask, LastBody, Malformed, TaskName};
 use crate::future::control::Control;
-use crate::http::adapter::{Adapter, AdapterSettings, Identity};
+use crate::http::adapter::{Adapter, AdapterSettings, IDLE_TIMEOUT, Identity};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
 use crate::http::mount::{AnyAdapter, Mounts};
@@ -22,8 +22,8 @@ use crate::system::lock::Mutex;
 
 /// So many connections rest for sessions of other processes, those used last.
 const MOST_IDLE: usize = 256;
-/// None of them rests for longer: about the time after which servers and what stands before them close.
-const IDLE_TIME: Duration = Duration::from_secs(118);
+/// A session without connections that was not used for so long is forgotten.
+const UNUSED: Duration = IDLE_TIMEOUT;
 /// So many sessions of other processes are remembered. A session without connections is little more than its name.
 const MOST_SESSIONS: usize = 4096;
 /// How often the ages of connections are looked at.
@@ -173,10 +173,10 @@ fn tidy(now: Instant) {
     table.looked_at = Some(now);
     let adapters = table.adapters();
     drop(table);
-    let before = now.checked_sub(IDLE_TIME);
     let mut times = Vec::new();
     for (_, adapter) in &adapters {
-        if let Some(before) = before {
+        // They close by themselves, unless there is no thread for that.
+        if let Some(before) = adapter.settings.idle_timeout.and_then(|longest| now.checked_sub(longest)) {
             adapter.close_idle_before(before);
         }
         times.append(&mut adapter.idle_since());
@@ -191,7 +191,7 @@ fn tidy(now: Instant) {
     for ((session, adapter), idle) in adapters.into_iter().zip(counts) {
         table.count(session, &adapter, idle);
     }
-    let gone = table.take_unused(before);
+    let gone = table.take_unused(now.checked_sub(UNUSED));
     drop(table);
     drop(gone);
 }
@@ -511,12 +511,12 @@ mod tests {
         let tasks: Vec<_> = (0..5).map(|_| server.task()).collect();
         tasks.iter().for_each(|task| run(task));
         let before = known();
-        tidy(Instant::now() + IDLE_TIME - Duration::from_secs(30));
+        tidy(Instant::now() + UNUSED - Duration::from_secs(30));
         assert_eq!(known(), before);
         server.becomes_open(5);
         // One of them is in use.
         let job = Job::open(&tasks[0], None, HOST).unwrap_or_else(|_| panic!("no job"));
-        tidy(Instant::now() + IDLE_TIME + Duration::from_secs(1));
+        tidy(Instant::now() + UNUSED + Duration::from_secs(1));
         server.becomes_open(0);
         assert_eq!(known(), before - 4);
         drop(job);

@@ -278,12 +278,13 @@ pub unsafe extern "C" fn rf_task_encode(
     })
 }
 
-/// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for rf_task_complete.
-/// What goes wrong with the request is in the outcome. A body that is to be streamed is read first. Requests of one
-/// session that are executed in one process share connections; of those that rest, the process keeps 256 in all, none
-/// for longer than 118 seconds. Free the reply with rf_bytes_free. RF_E_INVALID: the bytes are not a whole task of this
-/// version. RF_E_SHUTDOWN: a hook has forked and returned in the child as well, and this is the child; the reply is its
-/// parent's. RF_E_NULL: an argument is NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
+/// Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
+/// rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read first.
+/// Requests of one session that are executed in one process share connections; of those that rest, the process keeps
+/// 256 in all, each for as long as rf_config_set_idle_timeout says. Free the reply with rf_bytes_free. RF_E_INVALID:
+/// the bytes are not a whole task of this version. RF_E_SHUTDOWN: a hook has forked and returned in the child as well,
+/// and this is the child; the reply is its parent's. RF_E_NULL: an argument is NULL (`reply_length` may be).
+/// RF_E_RESOURCE: no memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_execute(
     bytes: *const u8,

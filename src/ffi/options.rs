@@ -5,6 +5,9 @@
 //! changed, used again and freed as soon as a request is submitted. Of the setters of a body (body, body_*, json, and
 //! form, part and file together) the last kind called counts; so it does of set_query and add_param.
 //!
+//! Connections are kept apart by all that is said of TLS and of how they are made: one that was made under other
+//! settings never serves a request.
+//!
 //! Of credentials the first of these is sent, alone: the request's auth, its Authorization header, the session's auth,
 //! the session's Authorization header, the netrc entry for the host, user and password in the URL. They go on with
 //! redirects to the same scheme, host and port, and from http on port 80 to https on port 443 of the same host.
@@ -15,6 +18,9 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::boundary::{Checked, Out, bytes, length_of, limit, nothing, optional_text, status, text};
 use super::callback::{
@@ -27,10 +33,11 @@ use super::types::{
     rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::message::options::{
-    Auth, BodySource, Certificate, CustomAuth, Login, LowSpeed, Options, OutputMode, Owned, Part, Query,
-    Resolve, SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
+    Auth, BodySource, CustomAuth, Login, LowSpeed, Options, OutputMode, Owned, Part, Query, Resolve,
+    SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
+use crate::message::reach::{Certificate, Hidden, IpVersion, KeepAlive, Pin, TlsVersion, TlsVersions};
 use crate::system::log::warn_once;
 
 /// Makes empty options. Free them with rf_options_free.
@@ -532,8 +539,11 @@ pub unsafe extern "C" fn rf_options_set_proxy(
 }
 
 /// Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
-/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE. Default: true. They are read when a request is submitted, the files when it is
-/// sent; with hundreds of requests in a second, a ~/.netrc that has just been made may be noticed 10 ms late.
+/// REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSLKEYLOGFILE. Default: true. They are read when a request is submitted, the
+/// files when it is sent. To the file of SSLKEYLOGFILE the secrets of all TLS connections are added, for programs that
+/// show what goes over the wire; one that cannot be written is no error, and a program with rights that its caller
+/// lacks (set-uid) does not obey it. With hundreds of requests in a second, a ~/.netrc that has just been made may be
+/// noticed 10 ms late.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_trust_env(options: *mut rf_options, trust: bool) -> rf_status {
     change(options, || Ok(()), |options, ()| options.trust_env = Some(trust))
@@ -560,8 +570,23 @@ pub unsafe extern "C" fn rf_options_set_ca_bundle(
     change(options, check, |options, path| options.ca_bundle = Some(path.map(Into::into)))
 }
 
+/// Trusts the certificates in a PEM text, of which a copy is made, as rf_options_set_ca_bundle does those in a file:
+/// instead of the system's, and beside those of rf_options_set_ca_bundle where both are set. A `length` of 0: none. A
+/// text without a certificate is the future's RF_ERROR_SSL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_ca_pem(
+    options: *mut rf_options,
+    pem: *const c_void,
+    length: usize,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { hidden(pem, length) };
+    change(options, check, |options, pem| options.reach_mut().ca_pem = Some(pem))
+}
+
 /// Shows the server a client certificate: PEM files with the chain and the key. `cert_path` NULL: none. `key_path`
-/// NULL: the key is in the same file. Changes are noticed as those of a bundle are.
+/// NULL: the key is in the same file. Changes are noticed as those of a bundle are. Of this, rf_options_set_cert_pem
+/// and rf_options_set_cert_pkcs12 the last one called counts. An https proxy that asks is shown it as well.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_cert(
     options: *mut rf_options,
@@ -571,9 +596,132 @@ pub unsafe extern "C" fn rf_options_set_cert(
     // SAFETY: see rf_options_new.
     let check = || unsafe { Ok((optional_text(cert_path)?, optional_text(key_path)?)) };
     change(options, check, |options, (cert, key)| {
-        options.certificate =
-            Some(cert.map(|cert| Certificate { cert: cert.into(), key: key.map(Into::into) }));
+        let files = |cert: &str| Certificate::Files { cert: cert.into(), key: key.map(Into::into) };
+        options.certificate = Some(cert.map(files));
     })
+}
+
+/// Shows the server a client certificate that is not in files: PEM texts with the chain and the key, of which copies
+/// are made. A `cert_length` of 0: none. `key` NULL, or a `key_length` of 0: the key is in `cert`. In the bytes of a
+/// task (rf_task_encode) the key goes along.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_cert_pem(
+    options: *mut rf_options,
+    cert: *const c_void,
+    cert_length: usize,
+    key: *const c_void,
+    key_length: usize,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe {
+        let key = if key.is_null() { None } else { hidden(key, key_length)? };
+        Ok((hidden(cert, cert_length)?, key))
+    };
+    change(options, check, |options, (cert, key)| {
+        options.certificate = Some(cert.map(|cert| Certificate::Pem { cert, key }));
+    })
+}
+
+/// Shows the server a client certificate in a PKCS#12 file (.p12, .pfx), which holds the chain and the key. `path`
+/// NULL: none. `password` NULL: the empty one. Read are files as openssl pkcs12 -export writes them, those of before
+/// (RC2 and Triple DES) included, as long as they are in DER. Changes are noticed as those of a bundle are. A wrong
+/// password is the future's RF_ERROR_SSL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_cert_pkcs12(
+    options: *mut rf_options,
+    path: *const c_char,
+    password: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { Ok((optional_text(path)?, optional_text(password)?)) };
+    change(options, check, |options, (path, password)| {
+        let file = |path: &str| Certificate::Pkcs12 { path: path.into(), password: password.map(Into::into) };
+        options.certificate = Some(path.map(file));
+    })
+}
+
+/// Sets the password of the private key of rf_options_set_cert or rf_options_set_cert_pem, where that is encrypted: in
+/// PKCS#8 ("BEGIN ENCRYPTED PRIVATE KEY"), as openssl pkcs8 -topk8 and openssl genpkey write it. NULL: none. For a key
+/// that is not encrypted it does not matter. A wrong one, or none where there has to be one, is the future's
+/// RF_ERROR_SSL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_key_password(
+    options: *mut rf_options,
+    password: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(password) };
+    change(options, check, |options, password| {
+        options.reach_mut().key_password = Some(password.map(Into::into));
+    })
+}
+
+/// Sets which versions of TLS are spoken, as numbers of rf_tls_version: from `lowest` to `highest`, with proxies as
+/// well. 0: that of the library, which speaks 1.2 and 1.3. A server that speaks none of them is RF_ERROR_SSL.
+/// RF_E_INVALID: no such version, or `lowest` is above `highest`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_tls_versions(
+    options: *mut rf_options,
+    lowest: c_int,
+    highest: c_int,
+) -> rf_status {
+    let check = || {
+        let version = |number| match number {
+            0 => Ok(None),
+            12 => Ok(Some(TlsVersion::Tls12)),
+            13 => Ok(Some(TlsVersion::Tls13)),
+            _ => Err(rf_status::RF_E_INVALID),
+        };
+        match (version(lowest)?, version(highest)?) {
+            (Some(lowest), Some(highest)) if lowest > highest => Err(rf_status::RF_E_INVALID),
+            (lowest, highest) => Ok(TlsVersions { lowest, highest }),
+        }
+    };
+    change(options, check, |options, versions| options.reach_mut().tls_versions = Some(versions))
+}
+
+/// Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what
+/// stands in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All
+/// else that is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds for
+/// every https hop, also after a redirect to another host, and not for an https proxy. NULL: any key. Another one is
+/// RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of this form, or empty.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_pinned_keys(
+    options: *mut rf_options,
+    pins: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(pins) }?.map(pinned).transpose();
+    change(options, check, |options, pins| options.reach_mut().pinned_keys = Some(pins))
+}
+
+fn pinned(pins: &str) -> Checked<Arc<[Pin]>> {
+    let pin = |text: &str| {
+        let digest = BASE64.decode(text.strip_prefix("sha256//")?).ok()?;
+        Pin::try_from(digest).ok()
+    };
+    pins.split(';').map(pin).collect::<Option<_>>().ok_or(rf_status::RF_E_INVALID)
+}
+
+/// Sets the name that is sent to the server in the TLS handshake (SNI) and that its certificate has to be for, in the
+/// place of the host of the request's URL; an address is not sent, but the certificate has to be for it. It does not
+/// change where the request goes (rf_options_set_resolve does), nor its Host header. A redirect to another host goes
+/// by that one's name. NULL: the URL's host. What is no name is the future's RF_ERROR_SSL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_server_name(
+    options: *mut rf_options,
+    name: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(name) };
+    change(options, check, |options, name| options.reach_mut().server_name = Some(name.map(Into::into)))
+}
+
+/// A copy of bytes that may be a secret. None: there are none.
+unsafe fn hidden(data: *const c_void, length: usize) -> Checked<Option<Hidden>> {
+    // SAFETY: passed on.
+    let data = unsafe { bytes(data.cast(), length) }?;
+    Ok((!data.is_empty()).then(|| data.into()))
 }
 
 /// Whether the future is over with the response's head. The body is then read by rf_response_read, on the thread
@@ -911,6 +1059,78 @@ pub unsafe extern "C" fn rf_options_set_resolve(
         Ok(Resolve { host: host.into(), port, address })
     };
     change(options, check, |options, resolve| options.set_resolve(resolve))
+}
+
+/// Sets which version of IP connections are made over, as a number of rf_ip_version; also those to a proxy. It is
+/// about names that are looked up here, about addresses in URLs, and about those of rf_options_set_resolve: a host
+/// without a fitting one is RF_ERROR_CONNECTION, a proxy without one RF_ERROR_PROXY. What a proxy connects to is the
+/// proxy's affair. RF_IP_ANY is the default. RF_E_INVALID: no such version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_ip_version(options: *mut rf_options, version: c_int) -> rf_status {
+    let check = || match version {
+        0 => Ok(IpVersion::Any),
+        4 => Ok(IpVersion::V4),
+        6 => Ok(IpVersion::V6),
+        _ => Err(rf_status::RF_E_INVALID),
+    };
+    change(options, check, |options, version| options.reach_mut().ip_version = Some(version))
+}
+
+/// Makes connections from this address, or over this network interface ("eth0"), of the machine that the request runs
+/// on; also those to a proxy, but not those to a Unix socket. From an address only servers of its version of IP are
+/// reached. NULL: as the system decides. An interface or an address that is not there, or that nothing of the server's
+/// can be reached from, is the future's RF_ERROR_CONNECTION (RF_ERROR_PROXY on the way to one). Where the system does
+/// not let a program bind to an interface, an address of the interface is taken.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_local_address(
+    options: *mut rf_options,
+    address_or_interface: *const c_char,
+) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(address_or_interface) };
+    change(options, check, |options, place| options.reach_mut().local_address = Some(place.map(Into::into)))
+}
+
+/// Sets how TCP finds out that the other side of a connection is gone: when nothing has come for `idle_ms`, it is
+/// asked, again every `interval_ms`, and given up after `count` questions without an answer, in a pause between two
+/// requests as well as while one waits. Times are in whole seconds, rounded up, of 32,767 at most; `count` is at most
+/// 127. An `interval_ms` or a `count` of 0: the system's. RF_FOREVER, 0, 0: never. Default: all as the system has it,
+/// mostly after two hours. RF_E_INVALID: another negative number, an `idle_ms` of 0, or more than that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_keepalive(
+    options: *mut rf_options,
+    idle_ms: i64,
+    interval_ms: i64,
+    count: c_int,
+) -> rf_status {
+    let check = || {
+        let seconds = |ms: i64| match u64::try_from(ms).map(|ms| ms.div_ceil(1000)) {
+            Ok(seconds @ 0..=32_767) => Ok(u16::try_from(seconds).ok().filter(|seconds| *seconds > 0)),
+            _ => Err(rf_status::RF_E_INVALID),
+        };
+        let interval = seconds(interval_ms)?;
+        let count = match count {
+            0..=127 => u8::try_from(count).ok().filter(|count| *count > 0),
+            _ => return Err(rf_status::RF_E_INVALID),
+        };
+        if idle_ms == -1 {
+            return Ok(None);
+        }
+        let idle = seconds(idle_ms)?.ok_or(rf_status::RF_E_INVALID)?;
+        Ok(Some(KeepAlive { idle, interval, count }))
+    };
+    change(options, check, |options, keepalive| options.reach_mut().keepalive = Some(keepalive))
+}
+
+/// Sets which hosts are reached without a proxy, whoever names that: rf_options_set_proxy, here or in the session, or
+/// the environment. The list is like that of the environment's no_proxy, and stands in its place: names and domains,
+/// each perhaps with a port, addresses and networks, with commas between them; "*" alone: all. An empty one: none,
+/// whatever the environment says. NULL: the environment's again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_no_proxy(options: *mut rf_options, list: *const c_char) -> rf_status {
+    // SAFETY: see rf_options_new.
+    let check = || unsafe { optional_text(list) };
+    change(options, check, |options, list| options.reach_mut().no_proxy = Some(list.map(Into::into)))
 }
 
 fn present(is: bool) -> Checked<()> {

@@ -5,8 +5,9 @@
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 use std::ptr::null_mut;
+use std::time::Duration;
 
-use super::boundary::{Checked, Out, nothing, optional_text, status, text, value};
+use super::boundary::{Checked, Out, limit, nothing, optional_text, status, text, value};
 use super::cookies::Cookies;
 use super::handle;
 use super::types::{
@@ -90,6 +91,25 @@ pub unsafe extern "C" fn rf_config_set_pool_maxsize(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_pool_block(config: *mut rf_config, block: bool) -> rf_status {
     change(config, || Ok(block), |config, it| config.pool_block = Some(it))
+}
+
+/// Sets how long a connection may rest between two requests, in milliseconds. One that has rested for longer is
+/// closed, in time and by itself: while connections rest, the process has one thread for all of them, which sleeps
+/// until then. RF_FOREVER: it is kept until the server closes it, or the pool has no place for it. Default: 118
+/// seconds. RF_E_INVALID: 0 or another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_idle_timeout(config: *mut rf_config, ms: i64) -> rf_status {
+    change(config, || limit(ms), |config, it| config.idle_timeout = Some(it))
+}
+
+/// Sets how long the addresses of a name that was looked up are used again, in milliseconds, for servers and for
+/// proxies. 0: not at all. RF_FOREVER: until none of them takes a connection; such addresses are always looked up
+/// anew, and a look-up that has failed is not remembered. Default: 60 seconds. The last 1,024 names are remembered.
+/// RF_E_INVALID: another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_dns_cache(config: *mut rf_config, ttl_ms: i64) -> rf_status {
+    let check = || if ttl_ms == 0 { Ok(Some(Duration::ZERO)) } else { limit(ttl_ms) };
+    change(config, check, |config, it| config.dns_cache = Some(it))
 }
 
 /// How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop: from

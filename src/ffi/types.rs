@@ -107,6 +107,28 @@ pub enum rf_error_kind {
     RF_ERROR_BODY_TOO_LARGE = 106,
 }
 
+/// A version of TLS, for rf_options_set_tls_versions.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_tls_version {
+    /// RFC 5246.
+    RF_TLS_1_2 = 12,
+    /// RFC 8446.
+    RF_TLS_1_3 = 13,
+}
+
+/// A version of IP, for rf_options_set_ip_version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_ip_version {
+    /// Either.
+    RF_IP_ANY = 0,
+    /// IPv4 alone.
+    RF_IP_4 = 4,
+    /// IPv6 alone.
+    RF_IP_6 = 6,
+}
+
 /// When rf_wait returns.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The adapter: where connections come from.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounded, Channel};
 use super::connection::Connection;
+use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
 use super::dns;
+use super::name_cache::NameCache;
 use super::pool::{Lease, Pool, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
 use super::proxy::{Proxy, ProxyScheme, socks};
@@ -34,6 +37,10 @@ pub struct AdapterSettings {
     /// Whether a request waits when a host has that many in use.
     pub pool_block: bool,
     pub max_retries: u32,
+    /// How long a connection rests before it is closed; None: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a name that was looked up is known; None: for ever.
+    pub dns_cache: Option<Duration>,
     /// They are kept where a request was submitted, wherever it is carried out.
     #[serde(skip)]
     pub turns: TurnLimits,
@@ -46,6 +53,8 @@ impl Default for AdapterSettings {
             pool_maxsize: POOL_SIZE,
             pool_block: false,
             max_retries: 0,
+            idle_timeout: Some(IDLE_TIMEOUT),
+            dns_cache: Some(DNS_CACHE),
             turns: TurnLimits::default(),
         }
     }
@@ -53,6 +62,13 @@ impl Default for AdapterSettings {
 
 /// The size of a pool of which nobody said anything.
 pub const POOL_SIZE: usize = 10;
+
+/// How long a connection rests of which nobody said anything: about the time after which servers, and what stands before
+/// them, close.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(118);
+
+/// How long a name is known of which nobody said anything.
+pub const DNS_CACHE: Duration = Duration::from_secs(60);
 
 /// Names a session, or an adapter, among those of all processes.
 pub type Identity = u128;
@@ -70,6 +86,7 @@ pub struct Adapter {
     /// What proxies have asked for.
     pub proxy_digest: DigestCache,
     tls: TlsConfigs,
+    names: NameCache,
     turns: Option<Turns>,
     pool: Arc<Pool>,
     /// Tells it from every other one, for those who run requests elsewhere.
@@ -100,6 +117,7 @@ impl Adapter {
             retry: (settings.max_retries > 0).then(|| Arc::new(Retry::new(settings.max_retries))),
             proxy_digest: DigestCache::new(),
             tls: TlsConfigs::default(),
+            names: NameCache::new(settings.dns_cache),
             turns: Turns::new(settings.turns),
             pool: Pool::new(settings),
             identity: OnceLock::new(),
@@ -209,7 +227,7 @@ impl Adapter {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
             let outcome = self.tls.get(settings, limits).and_then(|config| {
                 let limits = limits.to(Step::Handshake, limits.peer);
-                channel.add_tls(&config, &route.host, &limits)
+                channel.add_tls(&config, route.name_for_tls(), &limits)
             });
             if let Err(error) = outcome {
                 channel.detach(limits.control);
@@ -219,6 +237,41 @@ impl Adapter {
         Ok(channel)
     }
 
+    /// The addresses of a host on the way that may be used.
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        route: &Route,
+        limits: &Limits,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let addresses = match self.names.get(host, port) {
+            Some(known) => known,
+            None => {
+                let found = dns::resolve(host, port, limits)?;
+                self.names.put(host, &found);
+                found
+            }
+        };
+        dialing::of_version(addresses, route.dialing.ip_version, host)
+    }
+
+    /// A connection to one of a host's addresses.
+    fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        origin: &Origin,
+        route: &Route,
+        host: &str,
+        limits: &Limits,
+    ) -> Result<Socket, Error> {
+        let made = Socket::connect(addresses, origin, route.dialing.keepalive, limits);
+        if made.is_err() {
+            self.names.forget(host);
+        }
+        made
+    }
+
     /// A channel to the server, on which TLS or HTTP is spoken next.
     fn reach(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
         let open = |socket: Socket| {
@@ -226,12 +279,17 @@ impl Adapter {
             channel.attach(limits.control);
             channel
         };
+        let connect = |addresses: Vec<SocketAddr>| {
+            let origin = Origin::of(&route.dialing)?;
+            let addresses = dialing::from(addresses, &origin, &route.host)?;
+            self.connect(&addresses, &origin, route, &route.host, limits).map(open)
+        };
         match &route.via {
-            Via::Direct => {
-                let addresses = dns::resolve(&route.host, route.port, limits)?;
-                Socket::connect(&addresses, limits).map(open)
+            Via::Direct => connect(self.resolve(&route.host, route.port, route, limits)?),
+            Via::Address(address) => {
+                let address = vec![(*address, route.port).into()];
+                connect(dialing::of_version(address, route.dialing.ip_version, &route.host)?)
             }
-            Via::Address(address) => Socket::connect(&[(*address, route.port).into()], limits).map(open),
             Via::Unix(path) => Socket::connect_unix(path, limits).map(open),
             Via::Proxy(proxy) => self.reach_by_proxy(route, proxy, limits, open),
         }
@@ -259,22 +317,26 @@ impl Adapter {
                 )
             }
         };
-        let addresses =
-            dns::resolve(&proxy.host, proxy.port, limits).map_err(|error| match error.kind() {
-                ErrorKind::Connection => Error::new(
-                    ErrorKind::Proxy,
-                    format!("Unable to connect to proxy {}: {error}", proxy.shown()),
-                ),
-                _ => error,
-            })?;
+        let unreachable = |error: Error| match error.kind() {
+            ErrorKind::Connection => {
+                let text = format!("Unable to connect to proxy {}: {error}", proxy.shown());
+                let code = error.os_code();
+                Error::new(ErrorKind::Proxy, text).with_os_code(code)
+            }
+            _ => error,
+        };
+        let addresses = self.resolve(&proxy.host, proxy.port, route, limits).map_err(unreachable)?;
+        let origin = Origin::of(&route.dialing).map_err(unreachable)?;
+        let addresses = dialing::from(addresses, &origin, &proxy.host).map_err(unreachable)?;
         let to_server = limits;
         let peer = format!("proxy {}", proxy.shown());
         let limits = &limits.to(Step::Connect, &peer);
         let connect = || -> Result<Channel, Error> {
-            let mut channel = open(Socket::connect(&addresses, limits).map_err(blame)?);
+            let socket = self.connect(&addresses, &origin, route, &proxy.host, limits);
+            let mut channel = open(socket.map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
-                let config = self.tls.get(settings, limits);
+                let config = self.tls.get(&settings.of_proxy(), limits);
                 let added = config.and_then(|config| {
                     let limits = limits.to(Step::Handshake, limits.peer);
                     channel.add_tls(&config, &proxy.host, &limits).map_err(blame)
@@ -305,7 +367,7 @@ impl Adapter {
                     let target = if by_name {
                         socks::Target::Name(&route.host, route.port)
                     } else {
-                        let found = dns::resolve(&route.host, route.port, to_server)?;
+                        let found = self.resolve(&route.host, route.port, route, to_server)?;
                         let fits =
                             |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
                         address = *found.iter().find(fits).ok_or_else(|| {

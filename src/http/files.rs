@@ -48,7 +48,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, ReadError> {
     let mut buffer = [0; 16 * 1024];
     let watched = match fiber::here().filter(|_| !about.is_file()) {
         // What cannot be watched is always ready.
-        Some(here) => here.watch(file.as_raw_fd()).ok(),
+        Some(here) => here.watch_lent(file.as_raw_fd()).ok(),
         None => None,
     };
     loop {

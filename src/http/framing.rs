@@ -503,6 +503,7 @@ mod tests {
     use crate::http::pool::{Pool, Turn};
     use crate::http::route::Via;
     use crate::http::socket::Socket;
+    use crate::message::reach::Dialing;
 
     /// The data of a chunked body that comes in pieces of this size, and whether it ended, and cleanly.
     fn decoded(body: &[u8], piece: usize) -> Result<(Vec<u8>, Option<bool>), String> {
@@ -567,6 +568,8 @@ mod tests {
             port: 80,
             via: Via::Direct,
             tls: None,
+            server_name: None,
+            dialing: Dialing::default(),
             login: None,
         });
         let (_, lease) = Pool::new(settings).take(Turn::Free, &route, true);

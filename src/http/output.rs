@@ -4,15 +4,18 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::iter;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::future::control::{Control, SLICE};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form::random_hex;
-use crate::system::{fiber, thread};
+use crate::system::fiber::{self, WRITABLE};
+use crate::system::thread;
 
 /// Dropped before it is complete, it leaves a regular file of that name as it was.
 pub struct OutputFile<'a> {
@@ -268,6 +271,12 @@ impl<'a> OutputFile<'a> {
 
     /// Waits until a full pipe has room, or for a moment. Whether it has, or will never have.
     fn wait_for_room(&self) -> bool {
+        if let Some(here) = fiber::here()
+            && let Ok(watched) = here.watch_lent(self.file().as_raw_fd())
+        {
+            here.wait_for(iter::once(&watched), WRITABLE, Instant::now().checked_add(SLICE));
+            return watched.readiness.has(WRITABLE);
+        }
         let mut entry = libc::pollfd { fd: self.file().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
         let millis = SLICE.as_millis().try_into().unwrap_or(1);
         // SAFETY: one entry, which lives until the call returns.

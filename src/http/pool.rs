@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::mem;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::adapter::AdapterSettings;
 use super::connection::Connection;
@@ -13,6 +13,7 @@ use super::route::{IdentityHasher, Route};
 use super::turns::Permit;
 use crate::future::control::Control;
 use crate::future::deadlock::Way;
+use crate::future::timer::{self, Expires};
 use crate::future::waiting::{Reason, Waiting};
 use crate::message::error::Error;
 use crate::system::fork;
@@ -31,6 +32,20 @@ struct Hosts {
     table: HashMap<Arc<Route>, Host, BuildHasherDefault<IdentityHasher>>,
     clock: u64,
     closed: bool,
+    watch: Watch,
+}
+
+/// Whether the timer knows when the first connection will have rested for too long. It stays so while connections come
+/// and go: when that time has come, the timer is told of the next one, and of none when nothing rests.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Watch {
+    #[default]
+    Unwatched,
+    /// It is about to be told.
+    Telling,
+    /// The time has come before that was done.
+    Passed,
+    Watched,
 }
 
 /// Connections that are to be closed: by whoever has let go of the lock.
@@ -176,7 +191,7 @@ impl Pool {
             drop(hosts);
             drop((evicted, surplus));
             // The probe is a system call: not under the lock.
-            if idle.as_mut().is_none_or(|connection| connection.is_idle()) {
+            if idle.as_mut().is_none_or(|connection| !self.is_too_old(connection) && connection.is_idle()) {
                 return (idle, lent);
             }
             lease = Some(lent);
@@ -187,10 +202,48 @@ impl Pool {
     pub fn close(&self) {
         let mut hosts = self.hosts.lock();
         hosts.closed = true;
+        let was_watched = hosts.unwatch();
         let idle: Vec<_> = hosts.table.values_mut().flat_map(|host| mem::take(&mut host.idle)).collect();
         hosts.table.retain(|_, host| host.in_use > 0);
         drop(hosts);
         drop(idle);
+        if was_watched {
+            timer::forget();
+        }
+    }
+
+    fn is_too_old(&self, connection: &Connection) -> bool {
+        self.settings.idle_timeout.is_some_and(|longest| connection.used_at.elapsed() >= longest)
+    }
+
+    /// Tells the timer when the first connection will have rested for too long, where that is wanted.
+    fn watch(self: &Arc<Self>, mut at: Instant) {
+        loop {
+            let this: Weak<Pool> = Arc::downgrade(self);
+            timer::expire_at(at, this);
+            let mut hosts = self.hosts.lock();
+            let next = hosts.first_end(self.settings.idle_timeout);
+            match (hosts.watch, next) {
+                (Watch::Passed, Some(next)) if !hosts.closed => {
+                    hosts.watch = Watch::Telling;
+                    at = next;
+                }
+                (Watch::Passed, _) => {
+                    hosts.watch = Watch::Unwatched;
+                    return;
+                }
+                _ if hosts.closed => {
+                    hosts.watch = Watch::Unwatched;
+                    drop(hosts);
+                    timer::forget();
+                    return;
+                }
+                _ => {
+                    hosts.watch = Watch::Watched;
+                    return;
+                }
+            }
+        }
     }
 
     pub fn idle_count(&self) -> usize {
@@ -221,8 +274,11 @@ impl Pool {
         host.in_use = host.in_use.saturating_sub(1);
         host.holders.retain(|(holder, _)| *holder != number);
         let keep = !closed && host.idle.len() < self.settings.pool_maxsize;
+        let mut rests_until = None;
         let refused = match connection {
             Some(connection) if keep => {
+                rests_until =
+                    self.settings.idle_timeout.and_then(|time| connection.used_at.checked_add(time));
                 host.idle.push(connection);
                 None
             }
@@ -233,10 +289,60 @@ impl Pool {
             in_line.grant(host.lend(rank.number(), in_line.control.clone(), self, route));
         }
         let surplus = hosts.trim(self.settings.pool_connections);
+        let rests_until = rests_until.filter(|_| hosts.watch == Watch::Unwatched);
+        if rests_until.is_some() {
+            hosts.watch = Watch::Telling;
+        }
         drop(hosts);
         drop((refused, surplus));
         if let Some((_, in_line)) = next {
             in_line.waiting.resume();
+        }
+        if let Some(at) = rests_until {
+            self.watch(at);
+        }
+    }
+}
+
+/// What has rested for too long is closed by the timer, without anybody who asks for it.
+impl Expires for Pool {
+    fn is_over(&self) -> bool {
+        self.hosts.lock().watch == Watch::Unwatched
+    }
+
+    fn expire(self: Arc<Self>) {
+        let is_old = |connection: &mut Box<Connection>| self.is_too_old(connection);
+        let mut hosts = self.hosts.lock();
+        let old: Vec<_> =
+            hosts.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_old)).collect();
+        let next = hosts.first_end(self.settings.idle_timeout);
+        let before = hosts.watch;
+        hosts.watch = match (before, next) {
+            (Watch::Unwatched, _) => Watch::Unwatched,
+            (Watch::Watched, None) => Watch::Unwatched,
+            (Watch::Watched, Some(_)) => Watch::Telling,
+            (Watch::Telling | Watch::Passed, _) => Watch::Passed,
+        };
+        drop(hosts);
+        drop(old);
+        if before == Watch::Unwatched {
+            return;
+        }
+        timer::forget();
+        if let (Watch::Watched, Some(at)) = (before, next) {
+            self.watch(at);
+        }
+    }
+
+    fn is_brief(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if !fork::is_inherited(self.made_in) && self.hosts.lock().unwatch() {
+            timer::forget();
         }
     }
 }
@@ -266,6 +372,21 @@ impl Drop for Ticket {
 }
 
 impl Hosts {
+    /// When the first of those that rest has done so for too long.
+    fn first_end(&self, longest: Option<Duration>) -> Option<Instant> {
+        let idle = self.table.values().flat_map(|host| &host.idle);
+        idle.map(|connection| connection.used_at).min()?.checked_add(longest?)
+    }
+
+    /// Nothing is to be closed by the timer any more. True: the timer is to be told.
+    fn unwatch(&mut self) -> bool {
+        let was_watched = self.watch == Watch::Watched;
+        if was_watched {
+            self.watch = Watch::Unwatched;
+        }
+        was_watched
+    }
+
     /// The host of a route, now the most recently used, and a number that nothing else has.
     #[inline]
     fn touch(&mut self, route: &Arc<Route>) -> (u64, &mut Host) {

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::proxy::Proxy;
 use super::tls::TlsSettings;
 use crate::message::host::Authority;
 use crate::message::options::Login;
+use crate::message::reach::Dialing;
 
 /// How the server is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,11 +30,19 @@ pub struct Route {
     pub via: Via,
     /// None where no TLS is spoken.
     pub tls: Option<TlsSettings>,
+    /// What the server's certificate is for, where that is not the host.
+    pub server_name: Option<Arc<str>>,
+    pub dialing: Dialing,
     /// Whose connections they are, where one may have been logged in.
     pub login: Option<Login>,
 }
 
 impl Route {
+    /// What the server's certificate is for.
+    pub fn name_for_tls(&self) -> &str {
+        self.server_name.as_deref().unwrap_or(&self.host)
+    }
+
     /// The proxy that is told the whole URL and forwards the request, where one does.
     pub fn forward(&self) -> Option<&Proxy> {
         match &self.via {

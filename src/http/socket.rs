@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use super::dialing::Origin;
 use super::pace::{Bucket, Pace, Watch};
 use crate::future::control::{Control, Deadline, SLICE, Stopped};
 use crate::future::monitor::Until;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::LowSpeed;
+use crate::message::reach::KeepAlive;
 use crate::system::fiber::{self, Here, READABLE, WRITABLE, Watched};
 
 /// What bounds the waits of one phase of a request.
@@ -576,7 +578,12 @@ impl Socket {
 
     /// Connects to the first address that answers. An address that keeps silent for a moment has the next one
     /// tried beside it (RFC 8305).
-    pub fn connect(addresses: &[SocketAddr], limits: &Limits) -> Result<Socket, Error> {
+    pub fn connect(
+        addresses: &[SocketAddr],
+        origin: &Origin,
+        keepalive: Option<Option<KeepAlive>>,
+        limits: &Limits,
+    ) -> Result<Socket, Error> {
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut untried = interleaved(addresses).into_iter();
         let mut last = None;
@@ -587,8 +594,8 @@ impl Socket {
                 match untried.next() {
                     Some(address) => {
                         next_at = Instant::now() + Duration::from_millis(250);
-                        match Attempt::begin(address) {
-                            Ok((attempt, true)) => return attempt.ready(),
+                        match Attempt::begin(address, origin) {
+                            Ok((attempt, true)) => return attempt.ready(keepalive),
                             Ok((attempt, false)) => attempts.push(attempt),
                             Err(error) => last = Some((error, address)),
                         }
@@ -602,7 +609,7 @@ impl Socket {
             if let Some(index) = await_any(&attempts, next_at, limits)? {
                 let attempt = attempts.remove(index);
                 match pending_error(attempt.descriptor.as_raw_fd()) {
-                    None => return attempt.ready(),
+                    None => return attempt.ready(keepalive),
                     Some(error) => {
                         last = Some((error, attempt.address));
                         next_at = Instant::now();
@@ -615,7 +622,8 @@ impl Socket {
         let peer = limits.peer.to_string();
         let address = address.to_string();
         let tried = if peer == address { String::new() } else { format!(" ({address})") };
-        Err(limits.failed(format_args!("Failed to establish a new connection to {peer}{tried}"), &error))
+        Err(limits
+            .failed(format_args!("Failed to establish a new connection to {peer}{tried}{origin}"), &error))
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -711,8 +719,9 @@ struct Attempt {
 
 impl Attempt {
     /// Starts to connect; true when it is done already.
-    fn begin(address: SocketAddr) -> io::Result<(Attempt, bool)> {
+    fn begin(address: SocketAddr, origin: &Origin) -> io::Result<(Attempt, bool)> {
         let descriptor = new_socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 })?;
+        origin.bind(descriptor.as_raw_fd(), &address)?;
         let (storage, length) = raw_address(&address);
         // SAFETY: the storage is initialised for its length.
         let result = unsafe { libc::connect(descriptor.as_raw_fd(), (&raw const storage).cast(), length) };
@@ -730,16 +739,18 @@ impl Attempt {
     }
 
     /// It has connected.
-    fn ready(self) -> Result<Socket, Error> {
+    fn ready(self, keepalive: Option<Option<KeepAlive>>) -> Result<Socket, Error> {
         let Attempt { descriptor, address, watched } = self;
         let failed = |error| {
             Error::os(ErrorKind::Connection, format!("Cannot set up the socket to {address}"), &error)
         };
         set_blocking(descriptor.as_raw_fd()).map_err(failed)?;
-        for (level, option) in
-            [(libc::IPPROTO_TCP, libc::TCP_NODELAY), (libc::SOL_SOCKET, libc::SO_KEEPALIVE)]
-        {
-            set_flag(descriptor.as_raw_fd(), level, option).map_err(failed)?;
+        set_flag(descriptor.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY).map_err(failed)?;
+        if keepalive != Some(None) {
+            set_flag(descriptor.as_raw_fd(), libc::SOL_SOCKET, libc::SO_KEEPALIVE).map_err(failed)?;
+        }
+        if let Some(Some(keepalive)) = keepalive {
+            set_keepalive(descriptor.as_raw_fd(), keepalive).map_err(failed)?;
         }
         let socket = Socket::from(descriptor);
         *socket.watched.borrow_mut() = watched;
@@ -762,7 +773,7 @@ fn await_any(attempts: &[Attempt], next_at: Instant, limits: &Limits) -> Result<
     Ok(attempts.iter().position(is_ready))
 }
 
-fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+pub(super) fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     // SAFETY: all zeroes are a valid sockaddr of every family.
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let length = match address {
@@ -812,6 +823,19 @@ fn set_flag(descriptor: RawFd, level: i32, option: i32) -> io::Result<()> {
     set_option(descriptor, level, option, &on)
 }
 
+fn set_keepalive(descriptor: RawFd, keepalive: KeepAlive) -> io::Result<()> {
+    #[cfg(not(target_vendor = "apple"))]
+    const IDLE: i32 = libc::TCP_KEEPIDLE;
+    #[cfg(target_vendor = "apple")]
+    const IDLE: i32 = libc::TCP_KEEPALIVE;
+    let set = |option, value: i32| set_option(descriptor, libc::IPPROTO_TCP, option, &value);
+    set(IDLE, keepalive.idle.into())?;
+    if let Some(interval) = keepalive.interval {
+        set(libc::TCP_KEEPINTVL, interval.into())?;
+    }
+    keepalive.count.map_or(Ok(()), |count| set(libc::TCP_KEEPCNT, count.into()))
+}
+
 fn set_receive_timeout(descriptor: RawFd, timeout: Option<Duration>) -> io::Result<()> {
     let micros = timeout.map_or(0, |timeout| timeout.as_micros().max(1));
     let value = libc::timeval {
@@ -822,7 +846,7 @@ fn set_receive_timeout(descriptor: RawFd, timeout: Option<Duration>) -> io::Resu
     set_option(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)
 }
 
-fn set_option<T>(descriptor: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+pub(super) fn set_option<T>(descriptor: RawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the value is readable for its length.
     let result =
@@ -912,7 +936,9 @@ mod tests {
     fn silence_ends_a_receive_and_an_abort_ends_it_sooner() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let control = std::sync::Arc::new(Control::new());
-        let mut socket = Socket::connect(&[listener.local_addr().unwrap()], &limits(&control)).unwrap();
+        let mut socket =
+            Socket::connect(&[listener.local_addr().unwrap()], &Origin::Any, None, &limits(&control))
+                .unwrap();
         let error = socket.receive(&mut [0; 8], &limits(&control)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadTimeout);
         assert_eq!(
@@ -935,7 +961,7 @@ mod tests {
     #[test]
     fn a_refused_connection_names_the_address_and_the_system_error() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = Socket::connect(&[closed], &limits(&Control::new())).unwrap_err();
+        let error = Socket::connect(&[closed], &Origin::Any, None, &limits(&Control::new())).unwrap_err();
         assert_eq!((error.kind(), error.os_code()), (ErrorKind::Connection, libc::ECONNREFUSED));
         assert!(error.message().as_str().contains(&closed.to_string()));
     }

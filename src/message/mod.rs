@@ -10,6 +10,7 @@ pub mod link;
 pub mod options;
 pub mod percent;
 pub mod prepared;
+pub mod reach;
 pub mod response;
 pub mod retry;
 pub mod terminated;

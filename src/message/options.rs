@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::future::monitor::{Monitor, Until};
 use crate::message::host::{canonical_host, same_host};
 use crate::message::prepared::{Challenge, Prepare};
+use crate::message::reach::{Certificate, Reach};
 use crate::message::response::Response;
 use crate::message::retry::Retry;
 use crate::system::lock::Mutex;
@@ -145,7 +146,7 @@ pub enum Part {
 }
 
 /// Shared bytes in one piece, not as a sequence of numbers.
-mod shared_bytes {
+pub(super) mod shared_bytes {
     use std::sync::Arc;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -378,13 +379,6 @@ pub enum OutputMode {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Certificate {
-    pub cert: String,
-    /// None: in the same file.
-    pub key: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolve {
     pub host: String,
     pub port: u16,
@@ -416,6 +410,7 @@ pub struct Options {
     pub verify: Option<bool>,
     pub ca_bundle: Option<Option<String>>,
     pub certificate: Option<Option<Certificate>>,
+    pub reach: Option<Arc<Reach>>,
     pub stream: Option<bool>,
     /// Whether a Content-Encoding is undone.
     pub decode: Option<bool>,
@@ -546,6 +541,11 @@ impl Options {
         set_pair(&mut self.proxies, &key, url.map(Into::into));
     }
 
+    /// What it says of how servers are reached, to be changed.
+    pub fn reach_mut(&mut self) -> &mut Reach {
+        Arc::make_mut(self.reach.get_or_insert_default())
+    }
+
     pub fn set_resolve(&mut self, resolve: Resolve) {
         set_resolve(&mut self.resolve, resolve);
     }
@@ -611,6 +611,10 @@ impl Options {
             verify: self.verify.or(base.verify),
             ca_bundle: either(&self.ca_bundle, &base.ca_bundle),
             certificate: either(&self.certificate, &base.certificate),
+            reach: match (&self.reach, &base.reach) {
+                (Some(over), Some(below)) => Some(Arc::new(over.over(below))),
+                (over, below) => either(over, below),
+            },
             stream: self.stream.or(base.stream),
             decode: self.decode.or(base.decode),
             raise_for_status: self.raise_for_status.or(base.raise_for_status),
@@ -648,6 +652,7 @@ impl Options {
         self.low_speed = self.low_speed.filter(Option::is_some);
         self.ca_bundle = self.ca_bundle.filter(Option::is_some);
         self.certificate = self.certificate.filter(Option::is_some);
+        self.reach = self.reach.and_then(|reach| Arc::unwrap_or_clone(reach).settle()).map(Arc::new);
         self
     }
 

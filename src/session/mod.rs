@@ -16,7 +16,7 @@ use crate::future::monitor::{Monitor, Until};
 use crate::future::ticket::{Holder, Ticket, announce_closing};
 use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
-use crate::http::adapter::{Adapter, AdapterSettings, POOL_SIZE};
+use crate::http::adapter::{Adapter, AdapterSettings, DNS_CACHE, IDLE_TIMEOUT, POOL_SIZE};
 use crate::http::cookies::Jar;
 use crate::http::mount::{AnyAdapter, Mounts, Prefix};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Seldom, Shared};
@@ -37,6 +37,10 @@ pub struct Config {
     pub pool_maxsize: Option<usize>,
     pub pool_block: Option<bool>,
     pub max_retries: Option<u32>,
+    /// An inner None: for ever.
+    pub idle_timeout: Option<Option<Duration>>,
+    /// The same.
+    pub dns_cache: Option<Option<Duration>>,
     pub max_per_host: Option<usize>,
     pub rate: Option<Rate>,
     pub max_queued: Option<usize>,
@@ -51,6 +55,8 @@ impl Config {
             pool_maxsize: self.pool_maxsize.unwrap_or(size),
             pool_block: self.pool_block.unwrap_or(false),
             max_retries: self.max_retries.unwrap_or(0),
+            idle_timeout: self.idle_timeout.unwrap_or(Some(IDLE_TIMEOUT)),
+            dns_cache: self.dns_cache.unwrap_or(Some(DNS_CACHE)),
             turns: TurnLimits { most: self.max_per_host, rate: self.rate },
         }
     }
@@ -159,6 +165,8 @@ impl Session {
                 let own = config.pool_connections.is_some()
                     || config.pool_maxsize.is_some()
                     || config.pool_block.is_some()
+                    || config.idle_timeout.is_some()
+                    || config.dns_cache.is_some()
                     || config.max_retries.is_some()
                     || config.max_per_host.is_some()
                     || config.rate.is_some();

@@ -36,6 +36,8 @@ pub struct Environment {
     pub requests_ca_bundle: Option<PathBuf>,
     /// `CURL_CA_BUNDLE`.
     pub curl_ca_bundle: Option<PathBuf>,
+    /// `SSLKEYLOGFILE`, unless the program runs with the rights of others than those who started it.
+    pub ssl_key_log_file: Option<PathBuf>,
 }
 
 /// The last snapshot. Only ever tried: who finds it locked makes one of his own.
@@ -87,6 +89,7 @@ impl fmt::Debug for Environment {
             ("NETRC", self.netrc.is_some()),
             ("REQUESTS_CA_BUNDLE", self.requests_ca_bundle.is_some()),
             ("CURL_CA_BUNDLE", self.curl_ca_bundle.is_some()),
+            ("SSLKEYLOGFILE", self.ssl_key_log_file.is_some()),
         ];
         f.write_str("Environment ")?;
         f.debug_set().entries(set.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name)).finish()
@@ -111,6 +114,32 @@ pub fn is_home_variable(known: Option<&OsStr>) -> bool {
         let now = (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes());
         now == known.map(OsStr::as_bytes)
     }
+}
+
+/// Whether the environment is that of somebody with fewer privileges, as in a set-uid program.
+pub fn is_privileged() -> bool {
+    #[cfg(target_os = "linux")]
+    // SAFETY: no pointers.
+    return unsafe { libc::getauxval(libc::AT_SECURE) != 0 };
+    #[cfg(any(
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ))]
+    // SAFETY: no pointers.
+    return unsafe { issetugid() != 0 };
+    #[allow(unreachable_code)]
+    // SAFETY: no pointers.
+    unsafe {
+        libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid()
+    }
+}
+
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+unsafe extern "C" {
+    // The libc crate does not declare it for all of these.
+    fn issetugid() -> std::ffi::c_int;
 }
 
 /// The list that `getenv` reads. NULL after `clearenv`.
@@ -141,6 +170,7 @@ struct Values<'a> {
     netrc: Option<&'a [u8]>,
     requests_ca_bundle: Option<&'a [u8]>,
     curl_ca_bundle: Option<&'a [u8]>,
+    ssl_key_log_file: Option<&'a [u8]>,
 }
 
 impl<'a> Values<'a> {
@@ -166,6 +196,7 @@ impl<'a> Values<'a> {
             netrc: found.netrc,
             requests_ca_bundle: set(found.requests_ca_bundle),
             curl_ca_bundle: set(found.curl_ca_bundle),
+            ssl_key_log_file: set(found.ssl_key_log_file).filter(|_| !is_privileged()),
         }
     }
 
@@ -187,6 +218,7 @@ impl<'a> Values<'a> {
             && path(self.netrc, &known.netrc)
             && path(self.requests_ca_bundle, &known.requests_ca_bundle)
             && path(self.curl_ca_bundle, &known.curl_ca_bundle)
+            && path(self.ssl_key_log_file, &known.ssl_key_log_file)
     }
 
     fn to_environment(&self) -> Environment {
@@ -200,6 +232,7 @@ impl<'a> Values<'a> {
             netrc: path(self.netrc),
             requests_ca_bundle: path(self.requests_ca_bundle),
             curl_ca_bundle: path(self.curl_ca_bundle),
+            ssl_key_log_file: path(self.ssl_key_log_file),
         }
     }
 }
@@ -222,6 +255,7 @@ struct Found<'a> {
     netrc: Option<&'a [u8]>,
     requests_ca_bundle: Option<&'a [u8]>,
     curl_ca_bundle: Option<&'a [u8]>,
+    ssl_key_log_file: Option<&'a [u8]>,
     request_method: Option<&'a [u8]>,
 }
 
@@ -230,7 +264,7 @@ struct Found<'a> {
 static SECOND: [u32; 256] = {
     let mut bits = [0; 256];
     let mut index = 0;
-    let pairs = *b"htHTalALnoNONERECU";
+    let pairs = *b"htHTalALnoNONERECUSS";
     while index < pairs.len() {
         bits[pairs[index] as usize] |= 1 << (pairs[index + 1] & 31);
         index += 2;
@@ -287,6 +321,7 @@ impl<'a> Found<'a> {
                     keep(&mut found.request_method, is(b"REQUEST_METHOD="));
                 }
                 [b'C', b'U'] => keep(&mut found.curl_ca_bundle, is(b"CURL_CA_BUNDLE=")),
+                [b'S', b'S'] => keep(&mut found.ssl_key_log_file, is(b"SSLKEYLOGFILE=")),
                 _ => {}
             }
         }

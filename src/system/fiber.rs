@@ -30,8 +30,8 @@ pub trait Scheduler: Send + Sync {
     fn wake(&self, fiber: u64);
     /// From now on a fiber can be told when the descriptor is ready, until [`Scheduler::forget`].
     fn watch(&self, descriptor: RawFd, readiness: &Arc<Readiness>) -> io::Result<u64>;
-    /// The descriptor that was given this key is about to be closed, or is closed. From any thread.
-    fn forget(&self, key: u64);
+    /// Nobody is told of the descriptor any more that was given this key; `lent`: it stays open. From any thread.
+    fn forget(&self, key: u64, lent: Option<RawFd>);
 }
 
 /// Why a fiber has given its thread back.
@@ -222,7 +222,14 @@ impl Here<'_> {
         let readiness = Arc::new(Readiness::default());
         let scheduler = self.0.waker.scheduler.clone();
         let key = scheduler.watch(descriptor, &readiness)?;
-        Ok(Watched { readiness, scheduler, key })
+        Ok(Watched { readiness, scheduler, key, lent: None })
+    }
+
+    /// The same, of one that stays open when it is not watched any more.
+    pub fn watch_lent(&self, descriptor: RawFd) -> io::Result<Watched> {
+        let mut watched = self.watch(descriptor)?;
+        watched.lent = Some(descriptor);
+        Ok(watched)
     }
 
     /// Waits until one of these is ready for what is wanted of it, or the fiber is woken, or until that time.
@@ -287,6 +294,7 @@ pub struct Watched {
     pub readiness: Arc<Readiness>,
     scheduler: Arc<dyn Scheduler>,
     key: u64,
+    lent: Option<RawFd>,
 }
 
 impl Watched {
@@ -304,7 +312,7 @@ impl std::fmt::Debug for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.scheduler.forget(self.key);
+        self.scheduler.forget(self.key, self.lent);
     }
 }
 

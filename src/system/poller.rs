@@ -69,6 +69,13 @@ mod system {
             Err(io::Error::from_raw_os_error(libc::EEXIST))
         }
 
+        /// One that is not closed is to be told of no more.
+        pub fn remove(&self, descriptor: RawFd) {
+            let queue = self.queue.as_raw_fd();
+            // SAFETY: no event is needed to delete one.
+            unsafe { libc::epoll_ctl(queue, libc::EPOLL_CTL_DEL, descriptor, std::ptr::null_mut()) };
+        }
+
         pub fn wake(&self) {
             let one = 1_u64.to_ne_bytes();
             // SAFETY: eight readable bytes.
@@ -132,6 +139,13 @@ mod system {
                 libc::kevent(self.queue.as_raw_fd(), changes.as_ptr(), count, ptr::null_mut(), 0, ptr::null())
             };
             if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        }
+
+        /// One that is not closed is to be told of no more.
+        pub fn remove(&self, descriptor: RawFd) {
+            for filter in [libc::EVFILT_READ, libc::EVFILT_WRITE] {
+                let _ = self.change(&[event(descriptor as usize, filter, libc::EV_DELETE, 0, 0)]);
+            }
         }
 
         pub fn wake(&self) {

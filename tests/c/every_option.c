@@ -2,6 +2,10 @@
    server, the hooks or the outcome show of it. All that go together are set at once. */
 #include "elsewhere.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 static rf_session *session;
 static int mark; /* user_data of the futures */
 
@@ -255,6 +259,69 @@ static void speeds(void) {
   rf_options_free(options);
 }
 
+/* What is said of TLS: by what the server is shown, or shows. */
+static void tls_options(void) {
+  size_t lengths[3];
+  char *pems[3];
+  const char *const files[] = {env("RF_TEST_CA"), text("%s/chain.pem", env("RF_TEST_CLIENT_DIR")),
+                               text("%s/key-aes256.pem", env("RF_TEST_CLIENT_DIR"))};
+  for (int i = 0; i < 3; i++) {
+    FILE *file = fopen(files[i], "r");
+    pems[i] = calloc(1, 16384);
+    CHECK(file != NULL && pems[i] != NULL);
+    lengths[i] = fread(pems[i], 1, 16384, file);
+    fclose(file);
+  }
+  const char *url = text("%s/tls", env("RF_TEST_HTTPS_CLIENT_CERT"));
+  for (int which = 0; which < 3; which++) {
+    rf_options *options = direct();
+    CHECK_OK(rf_options_set_verify(options, true));
+    CHECK_OK(rf_options_set_ca_pem(options, pems[0], lengths[0]));
+    CHECK_OK(rf_options_set_key_password(options, "secret"));
+    CHECK_OK(rf_options_set_cert_pem(options, pems[1], lengths[1], pems[2], lengths[2]));
+    CHECK_OK(rf_options_set_server_name(options, "example.test"));
+    CHECK_OK(rf_options_set_tls_versions(options, RF_TLS_1_2, RF_TLS_1_2));
+    if (which == 1) {
+      CHECK_OK(rf_options_set_cert_pkcs12(options, text("%s/aes.p12", env("RF_TEST_CLIENT_DIR")), "secret"));
+    }
+    if (which == 2) {
+      CHECK_OK(rf_options_set_pinned_keys(options, "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+      rf_future *future = get(session, url, options);
+      CHECK_HAS("none of those that are pinned", rf_error_message(ERROR_OF(RF_ERROR_SSL, future)));
+      rf_future_free(future);
+      rf_options_free(options);
+      continue;
+    }
+    CHECK_STR("TLSv1.2", shown(options, url, "/version"));
+    CHECK_STR("example.test", json_string(RESPONSE(shown_by), "/sni"));
+  }
+  for (int i = 0; i < 3; i++) free(pems[i]);
+}
+
+/* How the connection is made: by where it comes from, or that there is none. */
+static void connections(void) {
+  rf_options *options = direct();
+  CHECK_OK(rf_options_set_local_address(options, "127.0.0.3"));
+  CHECK_OK(rf_options_set_ip_version(options, RF_IP_4));
+  CHECK_OK(rf_options_set_keepalive(options, 61000, 0, 0));
+  CHECK_STR("127.0.0.3", shown(options, http("/anything"), "/origin"));
+  int idle = 0; /* the connection is kept in this very process */
+  for (int fd = 3; fd < 1024 && idle != 61; fd++) {
+    socklen_t length = sizeof idle;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &length) != 0) idle = 0;
+  }
+  CHECK_INT(61, idle);
+  options = direct();
+  CHECK_OK(rf_options_set_ip_version(options, RF_IP_6));
+  rf_future *future = get(session, http("/hello"), options);
+  CHECK_HAS("has no IPv6 address", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+  rf_future_free(future);
+  rf_options_free(options);
+  options = new_options(); /* the session's proxy takes no connections */
+  CHECK_OK(rf_options_set_no_proxy(options, "127.0.0.1"));
+  CHECK_STR("POST", shown(options, http("/anything"), "/method"));
+}
+
 /* How often it is tried again, and whether it may be: by how often it comes. */
 static void retries(void) {
   for (int repeatable = 0; repeatable < 2; repeatable++) {
@@ -328,6 +395,8 @@ int main(void) {
   all_at_once();
   in_turn();
   speeds();
+  tls_options();
+  connections();
   retries();
   trust();
   what_stays();

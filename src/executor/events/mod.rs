@@ -719,15 +719,18 @@ impl Scheduler for Shared {
         let key = number(index, place.0);
         drop(watched);
         if let Err(error) = self.poller.add(descriptor, key) {
-            self.forget(key);
+            self.forget(key, None);
             return Err(error);
         }
         Ok(key)
     }
 
-    fn forget(&self, key: u64) {
+    fn forget(&self, key: u64, lent: Option<RawFd>) {
         if fork::is_inherited(self.made_in) {
             return;
+        }
+        if let Some(descriptor) = lent {
+            self.poller.remove(descriptor);
         }
         let mut watched = self.watched.lock();
         let (generation, readiness) = &mut watched.places[index_of(key)];

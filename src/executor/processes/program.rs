@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
 use crate::message::error::{Error, ErrorKind};
+use crate::system::environment::is_privileged;
 use crate::system::symbol::object_of;
 
 pub const NAME: &str = "requests-futures-worker";
@@ -40,32 +41,6 @@ impl Program {
             }
         }
     }
-}
-
-/// Whether the environment is that of somebody with fewer privileges, as in a set-uid program.
-fn is_privileged() -> bool {
-    #[cfg(target_os = "linux")]
-    // SAFETY: no pointers.
-    return unsafe { libc::getauxval(libc::AT_SECURE) != 0 };
-    #[cfg(any(
-        target_vendor = "apple",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd"
-    ))]
-    // SAFETY: no pointers.
-    return unsafe { issetugid() != 0 };
-    #[allow(unreachable_code)]
-    // SAFETY: no pointers.
-    unsafe {
-        libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid()
-    }
-}
-
-#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
-unsafe extern "C" {
-    // The libc crate does not declare it for all of these.
-    fn issetugid() -> std::ffi::c_int;
 }
 
 /// Where the program may lie for a library in this folder.

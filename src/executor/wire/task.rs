@@ -19,6 +19,7 @@ use crate::message::options::{
     SharedText, Sink,
 };
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared};
+use crate::message::reach::Certificate;
 use crate::message::response::SentBody;
 use crate::system::environment::Environment;
 
@@ -286,10 +287,12 @@ impl TaskMessage<'_> {
         let in_options = |options: &Options| {
             options.ca_bundle.iter().flatten().any(|path| is_relative(path))
                 || options.unix_socket.iter().any(|path| is_relative(path))
-                || options.certificate.iter().flatten().any(|certificate| {
-                    is_relative(&certificate.cert)
-                        || certificate.key.as_ref().is_some_and(|key| is_relative(key))
-                })
+                || options
+                    .certificate
+                    .iter()
+                    .flatten()
+                    .flat_map(Certificate::paths)
+                    .any(|path| is_relative(path))
         };
         let in_body = match &self.body {
             Some(BodyMessage::File(path)) => is_relative(path),
@@ -299,10 +302,10 @@ impl TaskMessage<'_> {
             _ => false,
         };
         let in_environment = self.environment.as_ref().is_some_and(|environment| {
-            [&environment.netrc, &environment.requests_ca_bundle, &environment.curl_ca_bundle]
-                .into_iter()
-                .flatten()
-                .any(|path| path.is_relative())
+            let Environment { netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file, .. } =
+                &**environment;
+            let paths = [netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file];
+            paths.into_iter().flatten().any(|path| path.is_relative())
         });
         in_body
             || in_environment
@@ -442,8 +445,9 @@ fn decode_request(
     options.sink = message.sink.map(|path| Sink::File(anchored(&path, directory)));
     let environment = message.environment.map(|environment| {
         let mut environment = environment.into_owned();
-        let paths =
-            [&mut environment.netrc, &mut environment.requests_ca_bundle, &mut environment.curl_ca_bundle];
+        let Environment { netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file, .. } =
+            &mut environment;
+        let paths = [netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file];
         for path in paths.into_iter().flatten() {
             // A `~` is expanded where the file is opened.
             if !path.as_os_str().is_empty() && !path.starts_with("~") {
@@ -482,9 +486,8 @@ fn anchored(path: &str, directory: Option<&Path>) -> String {
 
 /// Makes the paths of a set of options absolute.
 fn anchor(options: &mut Options, directory: Option<&Path>) {
-    let certificate = options.certificate.iter_mut().flatten();
-    let files = certificate.flat_map(|certificate| [Some(&mut certificate.cert), certificate.key.as_mut()]);
-    let paths = files.flatten().chain(options.ca_bundle.iter_mut().flatten()).chain(&mut options.unix_socket);
+    let files = options.certificate.iter_mut().flatten().flat_map(Certificate::paths_mut);
+    let paths = files.chain(options.ca_bundle.iter_mut().flatten()).chain(&mut options.unix_socket);
     for path in paths {
         *path = anchored(path, directory);
     }

@@ -12,7 +12,8 @@ use crate::system::environment::Environment;
 /// The request's proxies come first, then the environment's (`None` when trust_env is off), then the
 /// session's. Within one of them the most precise key counts: `scheme://host`, `scheme`, `all://host`, `all`.
 /// A key without a value (or with an empty one) says "direct" and ends the search. `no_proxy` speaks about
-/// the environment's proxies only; a request may replace it with a `no_proxy` key of its own.
+/// the environment's proxies only; a request may replace it with a `no_proxy` key of its own. A list that is said
+/// apart from that stands in the place of both, and speaks about all proxies.
 pub fn select(
     scheme: &str,
     host: &str,
@@ -20,13 +21,21 @@ pub fn select(
     request: &[(String, Option<String>)],
     environment: Option<&Environment>,
     session: &[(String, Option<String>)],
+    no_proxy: Option<&str>,
 ) -> Result<Option<Proxy>, Error> {
     if request.is_empty() && environment.is_none() && session.is_empty() {
         return Ok(None);
     }
     let host = without_brackets(host);
+    if no_proxy.is_some_and(|list| is_excepted(list, host, port)) {
+        return Ok(None);
+    }
+    let from_environment = || match no_proxy {
+        Some(_) => environment?.proxy(scheme),
+        None => from_environment(environment?, request, scheme, host, port),
+    };
     let chosen = lookup(request, scheme, host)
-        .or_else(|| from_environment(environment?, request, scheme, host, port).map(Some))
+        .or_else(|| from_environment().map(Some))
         .or_else(|| lookup(session, scheme, host))
         .flatten();
     chosen.filter(|value| !value.is_empty()).map(Proxy::parse).transpose()
@@ -150,7 +159,7 @@ mod tests {
     /// The chosen proxy's host for http://h.example.com/, or "-".
     fn chosen(request: &str, env: &str, session: &str) -> String {
         let (request, env, session) = (source(request), environment(env), source(session));
-        let proxy = select("http", "h.example.com", 80, &request, Some(&env), &session).unwrap();
+        let proxy = select("http", "h.example.com", 80, &request, Some(&env), &session, None).unwrap();
         proxy.map_or("-".into(), |proxy| proxy.host)
     }
 
@@ -180,8 +189,8 @@ mod tests {
         assert_eq!(chosen("http=old; http=new", "", ""), "new");
         for key in ["http://::1", "http://[::1]"] {
             let request = source(&format!("{key}=1"));
-            assert!(select("http", "[::1]", 80, &request, None, &[]).unwrap().is_some());
-            assert!(select("http", "::1", 80, &request, None, &[]).unwrap().is_some());
+            assert!(select("http", "[::1]", 80, &request, None, &[], None).unwrap().is_some());
+            assert!(select("http", "::1", 80, &request, None, &[], None).unwrap().is_some());
         }
     }
 
@@ -194,9 +203,13 @@ mod tests {
             ("http://::1", "::1"),
         ] {
             let request = [(key.to_owned(), Some("http://p".to_owned()))];
-            let proxy = select("http", host, 80, &request, None, &[]).unwrap();
+            let proxy = select("http", host, 80, &request, None, &[], None).unwrap();
             assert_eq!(proxy.map(|proxy| proxy.host).as_deref(), Some("p"), "{key}");
-            assert_eq!(select("http", "other.example", 80, &request, None, &[]).unwrap(), None, "{key}");
+            assert_eq!(
+                select("http", "other.example", 80, &request, None, &[], None).unwrap(),
+                None,
+                "{key}"
+            );
         }
     }
 
@@ -214,16 +227,19 @@ mod tests {
 
     #[test]
     fn the_environment_is_not_asked_when_it_is_not_trusted() {
-        assert_eq!(select("http", "h", 80, &[], None, &[]).unwrap(), None);
+        assert_eq!(select("http", "h", 80, &[], None, &[], None).unwrap(), None);
         let session = source("http=s");
-        assert_eq!(select("http", "h", 80, &[], None, &session).unwrap().unwrap().host, "s");
+        assert_eq!(select("http", "h", 80, &[], None, &session, None).unwrap().unwrap().host, "s");
     }
 
     #[test]
     fn a_bad_proxy_fails_only_the_requests_that_would_use_it() {
         let bad = source("http=http://");
-        assert_eq!(select("http", "h", 80, &bad, None, &[]).unwrap_err().kind(), ErrorKind::InvalidProxyUrl);
-        assert_eq!(select("https", "h", 443, &bad, None, &[]).unwrap(), None);
+        assert_eq!(
+            select("http", "h", 80, &bad, None, &[], None).unwrap_err().kind(),
+            ErrorKind::InvalidProxyUrl
+        );
+        assert_eq!(select("https", "h", 443, &bad, None, &[], None).unwrap(), None);
     }
 
     #[test]
@@ -238,6 +254,24 @@ mod tests {
         assert_eq!(chosen("no_proxy=-", "http=e; no=example.com", ""), "-");
         assert_eq!(chosen("", "http=e", "no_proxy=example.com"), "e");
         assert_eq!(chosen("no_proxy=example.com; http=r", "", ""), "r");
+    }
+
+    #[test]
+    fn a_list_of_its_own_speaks_about_all_proxies() {
+        let chosen = |request: &str, env: &str, session: &str, list: &str| {
+            let (request, env, session) = (source(request), environment(env), source(session));
+            let proxy =
+                select("http", "h.example.com", 80, &request, Some(&env), &session, Some(list)).unwrap();
+            proxy.map_or("-".into(), |proxy| proxy.host)
+        };
+        for (request, env, session) in [("http=r", "", ""), ("", "http=e", ""), ("", "", "http=s")] {
+            assert_eq!(chosen(request, env, session, "example.com"), "-");
+            assert_ne!(chosen(request, env, session, "other"), "-");
+            assert_ne!(chosen(request, env, session, ""), "-");
+        }
+        // In the place of the environment's and of a key's.
+        assert_eq!(chosen("", "http=e; no=example.com", "", "other"), "e");
+        assert_eq!(chosen("no_proxy=example.com", "http=e", "", ""), "e");
     }
 
     #[test]

@@ -35,11 +35,12 @@ use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
 use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
-use crate::message::host::same_host;
+use crate::message::host::{canonical_host, same_host};
 use crate::message::options::{
     Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
 };
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
+use crate::message::reach::{Dialing, Reach};
 use crate::message::response::{Parts, Refusal, Response, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url};
@@ -823,10 +824,13 @@ impl Transfer {
         let empty = Vec::new();
         let own = self.request.options.as_ref().map_or(&empty, |options| &options.proxies);
         let session = &self.request.defaults.proxies;
+        let reach = self.settings.reach.as_deref();
         let via = if let Some(path) = &self.settings.unix_socket {
             Via::Unix(path.clone())
         } else {
-            match choice::select(url.scheme_name(), url.host(), url.port(), own, trusted, session)? {
+            let no_proxy = reach.and_then(|reach| reach.no_proxy.as_ref()?.as_deref());
+            match choice::select(url.scheme_name(), url.host(), url.port(), own, trusted, session, no_proxy)?
+            {
                 Some(proxy) => Via::Proxy(proxy),
                 None => match self
                     .settings
@@ -840,7 +844,12 @@ impl Transfer {
             }
         };
         let tls_to_proxy = matches!(&via, Via::Proxy(proxy) if proxy.scheme == ProxyScheme::Https);
-        let tls = (secure || tls_to_proxy).then(|| self.tls_settings(trusted));
+        let tls = (secure || tls_to_proxy).then(|| TlsSettings::of(&self.settings, trusted));
+        let server_name = if secure { self.server_name(url)? } else { None };
+        let dialing = match &via {
+            Via::Unix(_) => Dialing::default(),
+            _ => reach.map(Reach::dialing).unwrap_or_default(),
+        };
         let (host, port) = match &via {
             // What a proxy forwards shares its connections, whatever the target.
             Via::Proxy(proxy) if !secure && !proxy.scheme.is_socks() => (proxy.host.as_str(), proxy.port),
@@ -854,12 +863,14 @@ impl Transfer {
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls, last.login.as_ref()) == (host, &via, &tls, login)
+                && (&last.server_name, &last.dialing) == (&server_name, &dialing)
         };
         if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
-        let route = Arc::new(Route { secure, host, port, via, tls, login: login.cloned() });
+        let route =
+            Arc::new(Route { secure, host, port, via, tls, server_name, dialing, login: login.cloned() });
         recent::remember_route(&route);
         Ok(route)
     }
@@ -868,17 +879,20 @@ impl Transfer {
         self.request.environment.as_deref().filter(|_| self.settings.trust_env.unwrap_or(true))
     }
 
-    fn tls_settings(&self, environment: Option<&Environment>) -> TlsSettings {
-        let verify = self.settings.verify.unwrap_or(true);
-        let ca_bundle = match &self.settings.ca_bundle {
-            Some(chosen) => chosen.clone(),
-            None if !verify => None,
-            None => {
-                environment.and_then(Environment::ca_bundle).map(|path| path.to_string_lossy().into_owned())
-            }
-        };
-        let certificate = self.settings.certificate.as_ref().and_then(Option::as_ref);
-        TlsSettings { verify, ca_bundle, certificate: TlsSettings::certificate_of(certificate) }
+    /// What the server's certificate has to be for, in the place of its host: that was said of the first one.
+    fn server_name(&self, url: &Url) -> Result<Option<Arc<str>>, Error> {
+        let reach = self.settings.reach.as_ref();
+        let Some(name) = reach.and_then(|reach| reach.server_name.clone().flatten()) else { return Ok(None) };
+        if !same_host(self.request.parse_url()?.host(), url.host()) {
+            return Ok(None);
+        }
+        // What a host may be written as, but no name may have in it, stands there escaped.
+        let is_name = |host: &str| host.split_once('%').is_none_or(|(address, _)| address.contains(':'));
+        let canonical = canonical_host(&name).filter(|host| is_name(host)).ok_or_else(|| {
+            let text = format!("\"{}\" is not the name of a server", name.escape_default());
+            Error::new(ErrorKind::Ssl, text)
+        })?;
+        Ok(Some(if *canonical == *name { name } else { canonical.into() }))
     }
 
     /// Calls a hook, and takes what it puts in the response's place.

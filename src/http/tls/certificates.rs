@@ -1,6 +1,7 @@
-//! Certificates and keys in files: CA bundles, directories of them, client certificates; and whether the files have
-//! changed since they were read.
+//! Certificates and keys, in files and in what the program gives: CA bundles, directories of them, client certificates;
+//! and whether the files have changed since they were read.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,13 +9,16 @@ use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
+use super::encrypted::{self, Failure, Password, aside};
+use super::pkcs12;
 use super::x509::Trusted;
 use crate::http::files::{self, ReadError};
 use crate::http::socket::Limits;
 use crate::message::error::{Error, ErrorKind};
+use crate::message::reach::{Certificate, Hidden};
 
 /// Who is trusted: authorities, and certificates that stand there themselves.
 #[derive(Debug)]
@@ -45,8 +49,21 @@ fn digest(certificate: &[u8]) -> [u8; 32] {
     Sha256::digest(certificate).into()
 }
 
+/// Those of a CA bundle, and those that the program gives.
+pub fn load_roots(path: Option<&str>, pem: Option<&Hidden>, limits: &Limits) -> Result<Roots, Error> {
+    let mut found = Vec::new();
+    if let Some(path) = path {
+        found.extend(bundle(path, limits)?);
+    }
+    if let Some(pem) = pem {
+        let given = Given("rf_options_set_ca_pem");
+        found.extend(some_authorities(&given, pem.bytes())?);
+    }
+    Ok(Roots::of(found))
+}
+
 /// A CA bundle: a PEM file, or a directory of them.
-pub fn load_roots(path: &str, limits: &Limits) -> Result<Roots, Error> {
+fn bundle(path: &str, limits: &Limits) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unreadable = |error| {
         Error::os(
             ErrorKind::Ssl,
@@ -54,68 +71,175 @@ pub fn load_roots(path: &str, limits: &Limits) -> Result<Roots, Error> {
             &error,
         )
     };
-    if fs::metadata(path).map_err(unreadable)?.is_dir() {
-        let mut found = Vec::new();
-        // Like OpenSSL, a directory is taken for what is in it; other files may lie there.
-        for entry in fs::read_dir(path).map_err(unreadable)?.flatten() {
-            let path = entry.path();
-            if !path.is_file() {
-                continue;
-            }
-            match files::read(&path, limits) {
-                Ok(content) => {
-                    found.extend(certificates(&content).unwrap_or_default());
-                }
-                Err(ReadError::Ended(error)) => return Err(error),
-                Err(ReadError::Io(_)) => {}
-            }
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let content = read(path, "certificate", limits)?;
+        return some_authorities(&format_args!("TLS certificate file {path}"), &content);
+    }
+    let mut found = Vec::new();
+    // Like OpenSSL, a directory is taken for what is in it; other files may lie there.
+    for entry in fs::read_dir(path).map_err(unreadable)?.flatten() {
+        let path = entry.path();
+        if !path.is_file() {
+            continue;
         }
-        return Ok(Roots::of(found));
+        match files::read(&path, limits) {
+            Ok(content) => {
+                found.extend(certificates(&content).unwrap_or_default());
+            }
+            Err(ReadError::Ended(error)) => return Err(error),
+            Err(ReadError::Io(_)) => {}
+        }
     }
-    let roots = Roots::of(some_certificates(path, &read(path, "certificate", limits)?)?);
-    if roots.authorities.is_empty() {
-        return Err(Error::new(ErrorKind::Ssl, format!("No usable CA certificate in {path}")));
-    }
-    Ok(roots)
+    Ok(found)
 }
 
-/// The chain and the key of a client certificate. No key path: both stand in one file, which is read once.
+/// PEM that did not come out of a file, by the function that it was given to.
+struct Given(&'static str);
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PEM given to {}", self.0)
+    }
+}
+
+/// A chain of certificates, the leaf first, and the leaf's key.
+pub type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What is shown to servers.
 pub fn load_pair(
-    certificate: &str,
-    key: Option<&str>,
+    certificate: &Certificate,
+    key_password: Option<&Hidden>,
     limits: &Limits,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-    let content = read(certificate, "certificate", limits)?;
-    let chain = some_certificates(certificate, &content)?;
-    let key = match key {
-        Some(path) => private_key(path, &read(path, "key", limits)?)?,
-        None => private_key(certificate, &content)?,
-    };
-    Ok((chain, key))
+) -> Result<Pair, Error> {
+    match certificate {
+        Certificate::Files { cert, key } => {
+            let content = read(cert, "certificate", limits)?;
+            let chain = some_certificates(&format_args!("TLS certificate file {cert}"), &content)?;
+            let key_content = key.as_ref().map(|path| read(path, "key", limits)).transpose()?;
+            let path = key.as_ref().unwrap_or(cert);
+            let place = format_args!("TLS key file {path}");
+            let key = private_key(&place, key_content.as_ref().unwrap_or(&content), key_password, limits)?;
+            Ok((chain, key))
+        }
+        Certificate::Pem { cert, key } => {
+            let given = Given("rf_options_set_cert_pem");
+            let chain = some_certificates(&given, cert.bytes())?;
+            Ok((chain, private_key(&given, key.as_ref().unwrap_or(cert).bytes(), key_password, limits)?))
+        }
+        Certificate::Pkcs12 { path, password } => load_pkcs12(path, password.as_ref(), limits),
+    }
 }
 
-/// All certificates of a file, which are one at least.
-fn some_certificates(path: &str, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// What a message calls it, and where its key is.
+pub fn names_of(certificate: &Certificate) -> (String, String) {
+    match certificate {
+        Certificate::Files { cert, key } => {
+            (format!("certificate {cert}"), format!("key {}", key.as_ref().unwrap_or(cert)))
+        }
+        Certificate::Pem { .. } => ("certificate of rf_options_set_cert_pem".into(), "key".into()),
+        Certificate::Pkcs12 { path, .. } => (format!("certificate in {path}"), "key".into()),
+    }
+}
+
+fn load_pkcs12(path: &str, password: Option<&Hidden>, limits: &Limits) -> Result<Pair, Error> {
+    let content = read(path, "PKCS#12", limits)?;
+    let password = password.cloned();
+    let opened = aside(limits, move || pkcs12::open(&content, password.as_ref().map_or(&[], Hidden::bytes)))?;
+    let opened = opened.map_err(|failure| {
+        let text = match failure {
+            Failure::WrongPassword => format!("The password of the PKCS#12 file {path} is wrong"),
+            Failure::Malformed => format!("{path} is no PKCS#12 file, or a damaged one"),
+            Failure::Unsupported(how) => {
+                format!("The PKCS#12 file {path} is encrypted in a way that is not supported ({how})")
+            }
+            Failure::TooHard => format!("The PKCS#12 file {path} {TOO_HARD}"),
+        };
+        Error::new(ErrorKind::Ssl, text)
+    })?;
+    let missing = |what: &str| Error::new(ErrorKind::Ssl, format!("No {what} in the PKCS#12 file {path}"));
+    let key = opened.key.ok_or_else(|| missing("private key"))?;
+    if opened.chain.is_empty() {
+        return Err(missing("certificate"));
+    }
+    let chain = opened.chain.into_iter().map(CertificateDer::from).collect();
+    Ok((chain, PrivatePkcs8KeyDer::from(key).into()))
+}
+
+const TOO_HARD: &str = "is encrypted so that trying its password takes too much time or memory";
+
+/// All certificates of a text, which are one at least.
+fn some_certificates(
+    place: &dyn fmt::Display,
+    content: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Error> {
     match certificates(content) {
         Ok(found) if found.is_empty() => {
-            Err(Error::new(ErrorKind::Ssl, format!("No certificate in the TLS certificate file {path}")))
+            Err(Error::new(ErrorKind::Ssl, format!("No certificate in the {place}")))
         }
         Ok(found) => Ok(found),
-        Err(error) => Err(Error::new(
-            ErrorKind::Ssl,
-            format!("The TLS certificate file {path} is not valid PEM: {}", words(&error)),
-        )),
+        Err(error) => {
+            let text = format!("The {place} is not valid PEM: {}", words(&error));
+            Err(Error::new(ErrorKind::Ssl, text))
+        }
     }
 }
 
-/// The first private key of a file.
-fn private_key(path: &str, content: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_slice(content).map_err(|error| {
-        Error::new(
-            ErrorKind::Ssl,
-            format!("Could not find a private key in the TLS key file {path}: {}", words(&error)),
-        )
-    })
+/// The same, of which one at least can be an authority's.
+fn some_authorities(place: &dyn fmt::Display, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found = some_certificates(place, content)?;
+    if found.iter().all(|one| webpki::anchor_from_trusted_cert(one).is_err()) {
+        return Err(Error::new(ErrorKind::Ssl, format!("No usable CA certificate in the {place}")));
+    }
+    Ok(found)
+}
+
+/// The first private key of a text: one that is not encrypted, if there is one.
+fn private_key(
+    place: &dyn fmt::Display,
+    content: &[u8],
+    password: Option<&Hidden>,
+    limits: &Limits,
+) -> Result<PrivateKeyDer<'static>, Error> {
+    let failure = |text: String| Error::new(ErrorKind::Ssl, text);
+    let error = match PrivateKeyDer::from_pem_slice(content) {
+        Ok(key) => return Ok(key),
+        Err(error) => error,
+    };
+    if let Some(encrypted) = encrypted_key(content) {
+        let Some(password) = password.cloned() else {
+            return Err(failure(format!(
+                "The private key in the {place} is encrypted, and there is no password for it: see rf_options_set_key_password"
+            )));
+        };
+        let decrypted = aside(limits, move || {
+            let password =
+                Password { text: password.bytes(), wide: Some(Password::widened(password.bytes())) };
+            encrypted::private_key(encrypted.secret_pkcs8_der(), &password)
+        })?;
+        let key = decrypted.map_err(|why| match why {
+            Failure::WrongPassword => {
+                failure(format!("The password of the private key in the {place} is wrong"))
+            }
+            Failure::Malformed => failure(format!("The encrypted private key in the {place} is malformed")),
+            Failure::Unsupported(how) => failure(format!(
+                "The private key in the {place} is encrypted in a way that is not supported ({how})"
+            )),
+            Failure::TooHard => failure(format!("The private key in the {place} {TOO_HARD}")),
+        })?;
+        return Ok(PrivatePkcs8KeyDer::from(key).into());
+    }
+    if memchr::memmem::find(content, b"Proc-Type: 4,ENCRYPTED").is_some() {
+        return Err(failure(format!(
+            "The private key in the {place} is encrypted in an old form that is not supported: openssl pkcs8 -topk8 converts it"
+        )));
+    }
+    Err(failure(format!("Could not find a private key in the {place}: {}", words(&error))))
+}
+
+/// The first encrypted key of a text, as it stands there.
+fn encrypted_key(content: &[u8]) -> Option<PrivatePkcs8KeyDer<'static>> {
+    let text = relabelled(content, &[b"ENCRYPTED "], b"PRIVATE KEY-----");
+    PrivatePkcs8KeyDer::from_pem_slice(&text).ok()
 }
 
 fn read(path: &str, what: &str, limits: &Limits) -> Result<Vec<u8>, Error> {
@@ -145,13 +269,17 @@ fn certificates(content: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Err
 
 /// The text with `CERTIFICATE` for OpenSSL's other labels of one.
 fn with_one_label(content: &[u8]) -> Vec<u8> {
+    relabelled(content, &[b"TRUSTED ", b"X509 "], b"CERTIFICATE-----")
+}
+
+/// The text without these words before this end of a label.
+fn relabelled(content: &[u8], words: &[&[u8]], end: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(content.len());
     for line in content.split_inclusive(|octet| *octet == b'\n') {
         let relabeled = [b"-----BEGIN ".as_slice(), b"-----END "].into_iter().find_map(|start| {
             let label = line.strip_prefix(start)?;
-            let rest =
-                [b"TRUSTED ".as_slice(), b"X509 "].into_iter().find_map(|word| label.strip_prefix(word))?;
-            rest.starts_with(b"CERTIFICATE-----").then_some((start, rest))
+            let rest = words.iter().find_map(|word| label.strip_prefix(*word))?;
+            rest.starts_with(end).then_some((start, rest))
         });
         match relabeled {
             Some((start, rest)) => {

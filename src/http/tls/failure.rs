@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use rustls::{AlertDescription, CertificateError, InconsistentKeys, InvalidMessage, PeerIncompatible};
 
+use super::verify::NotPinned;
 use super::x509;
 use crate::message::error::{Error, ErrorKind};
 
@@ -79,10 +80,12 @@ fn of_certificate(error: &CertificateError) -> String {
         C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "the certificate's key is of a kind that is not supported".into()
         }
-        C::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
-            Some(error) => of_chain(error).into(),
-            None => UNFIT.into(),
-        },
+        C::Other(other) => {
+            if let Some(key) = other.0.downcast_ref::<NotPinned>() {
+                return format!("the server's public key, {key}, is none of those that are pinned");
+            }
+            other.0.downcast_ref::<webpki::Error>().map_or(UNFIT, of_chain).into()
+        }
         _ => UNFIT.into(),
     }
 }
@@ -127,6 +130,9 @@ fn of_protocol(error: &rustls::Error) -> &'static str {
     match error {
         E::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
             "the server speaks neither TLS 1.2 nor 1.3"
+        }
+        E::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
+            "the server speaks none of the TLS versions that are allowed (rf_options_set_tls_versions)"
         }
         E::PeerIncompatible(_) => "the server wants what is not supported here",
         E::PeerMisbehaved(_) => "the server breaks the rules of TLS",

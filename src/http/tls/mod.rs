@@ -1,52 +1,94 @@
 //! TLS: what a request asks of it, the configuration that comes of that, and the handshake.
 
 mod certificates;
+mod der;
+mod encrypted;
 mod failure;
+mod key_log;
 mod p521;
+mod pkcs12;
 mod verify;
 mod x509;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
-use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots};
+use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots, names_of};
 pub use self::failure::{Phase, failure};
+use self::key_log::KeyLog;
 use self::verify::Verifier;
 use super::socket::Limits;
 use crate::future::monitor::Monitor;
 use crate::message::error::{Error, ErrorKind};
-use crate::message::options::Certificate;
+use crate::message::options::Options;
+use crate::message::reach::{Certificate, Hidden, Pin, TlsVersion, TlsVersions};
+use crate::system::environment::Environment;
 use crate::system::fork::PerProcess;
 
 /// The TLS settings of a request. Connections are pooled by them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsSettings {
     pub verify: bool,
-    /// A PEM file or a directory of them; None: the system's roots.
+    /// A PEM file or a directory of them. Without this and the next one: the system's roots.
     pub ca_bundle: Option<String>,
-    pub certificate: Option<(String, Option<String>)>,
+    pub ca_pem: Option<Hidden>,
+    pub certificate: Option<Certificate>,
+    /// Of the certificate's key.
+    pub key_password: Option<Hidden>,
+    pub versions: TlsVersions,
+    /// The server has one of these keys.
+    pub pinned_keys: Option<Arc<[Pin]>>,
+    /// Where secrets are written to, for those who look at what goes over the wire.
+    pub key_log: Option<PathBuf>,
 }
 
 impl TlsSettings {
-    pub fn certificate_of(certificate: Option<&Certificate>) -> Option<(String, Option<String>)> {
-        certificate.map(|one| (one.cert.clone(), one.key.clone()))
+    /// As the options say, and the environment where that is trusted.
+    pub fn of(options: &Options, environment: Option<&Environment>) -> TlsSettings {
+        let verify = options.verify.unwrap_or(true);
+        let reach = options.reach.as_deref();
+        let ca_pem = reach.and_then(|reach| reach.ca_pem.clone().flatten());
+        let ca_bundle = match &options.ca_bundle {
+            Some(chosen) => chosen.clone(),
+            None if !verify || ca_pem.is_some() => None,
+            None => {
+                environment.and_then(Environment::ca_bundle).map(|path| path.to_string_lossy().into_owned())
+            }
+        };
+        TlsSettings {
+            verify,
+            ca_bundle,
+            ca_pem,
+            certificate: options.certificate.clone().flatten(),
+            key_password: reach.and_then(|reach| reach.key_password.clone().flatten()),
+            versions: reach.and_then(|reach| reach.tls_versions).unwrap_or_default(),
+            pinned_keys: reach.and_then(|reach| reach.pinned_keys.clone().flatten()),
+            key_log: environment.and_then(|environment| environment.ssl_key_log_file.clone()),
+        }
+    }
+
+    /// Those for a proxy, which has a key of its own.
+    pub fn of_proxy(&self) -> Cow<'_, TlsSettings> {
+        match &self.pinned_keys {
+            None => Cow::Borrowed(self),
+            Some(_) => Cow::Owned(TlsSettings { pinned_keys: None, ..self.clone() }),
+        }
     }
 
     /// The files that are read for them.
     fn files(&self) -> impl Iterator<Item = &str> {
-        let (certificate, key) = match &self.certificate {
-            Some((certificate, key)) => (Some(certificate), key.as_ref()),
-            None => (None, None),
-        };
-        [self.ca_bundle.as_ref(), certificate, key].into_iter().flatten().map(String::as_str)
+        let certificate = self.certificate.iter().flat_map(Certificate::paths);
+        self.ca_bundle.iter().chain(certificate).map(String::as_str)
     }
 }
 
@@ -57,12 +99,16 @@ pub struct TlsConfig {
     verifier: Arc<Verifier>,
 }
 
-/// Configurations made so far. Each keeps the sessions that its connections can resume.
+/// Configurations made so far. Each keeps the sessions that its connections can resume. Of those that programs make out of
+/// certificates that they renew the ones used last are kept.
 #[derive(Default)]
 pub struct TlsConfigs {
     /// Notified when one has been made, or was not.
     known: Monitor<HashMap<TlsSettings, Known>>,
 }
+
+/// So many configurations are kept.
+const MOST: usize = 64;
 
 #[derive(Default)]
 struct Known {
@@ -71,6 +117,7 @@ struct Known {
     looked_at: Option<Instant>,
     /// Somebody makes it, or looks at its files.
     busy: bool,
+    used_at: Option<Instant>,
 }
 
 struct Made {
@@ -88,15 +135,19 @@ impl TlsConfigs {
     pub fn get(&self, settings: &TlsSettings, limits: &Limits) -> Result<Arc<TlsConfig>, Error> {
         let mut known = self.known.lock();
         let before = loop {
-            let Some(entry) = known.get(settings) else { break None };
+            let Some(entry) = known.get_mut(settings) else { break None };
+            entry.used_at = Some(Instant::now());
             match &entry.made {
                 Some(made) if entry.busy || !entry.is_due(settings) => return Ok(made.config.clone()),
                 made if !entry.busy => break made.clone(),
                 _ => known = known.wait(limits.next_look()?),
             }
         };
-        known.entry(settings.clone()).or_default().busy = true;
+        let gone = if known.contains_key(settings) { None } else { make_room(&mut known) };
+        let entry = known.entry(settings.clone()).or_default();
+        (entry.busy, entry.used_at) = (true, Some(Instant::now()));
         drop(known);
+        drop(gone);
         let mut turn = Turn { configs: self, settings, made: before };
         let stamps = settings.files().map(|path| Stamp::of(Path::new(path))).collect();
         if let Some(made) = turn.made.as_ref().filter(|made| made.stamps == stamps) {
@@ -115,6 +166,16 @@ impl TlsConfigs {
             }
         }
     }
+}
+
+/// Where there are as many as may be, the one that was not used for longest goes.
+fn make_room(known: &mut HashMap<TlsSettings, Known>) -> Option<Known> {
+    if known.len() < MOST {
+        return None;
+    }
+    let unused = known.iter().filter(|(_, entry)| !entry.busy);
+    let oldest = unused.min_by_key(|(_, entry)| entry.used_at).map(|(settings, _)| settings.clone())?;
+    known.remove(&oldest)
 }
 
 impl Known {
@@ -137,7 +198,8 @@ impl Drop for Turn<'_> {
             None => drop(known.remove(self.settings)),
             made => {
                 if let Some(entry) = known.get_mut(self.settings) {
-                    *entry = Known { made, looked_at: Some(Instant::now()), busy: false };
+                    *entry =
+                        Known { made, looked_at: Some(Instant::now()), busy: false, used_at: entry.used_at };
                 }
             }
         }
@@ -174,36 +236,48 @@ fn system_roots() -> Result<Arc<Roots>, Error> {
     Ok(SYSTEM_ROOTS.get().get_or_init(|| Arc::new(roots)).clone())
 }
 
+const VERSIONS: [(TlsVersion, &SupportedProtocolVersion); 2] =
+    [(TlsVersion::Tls12, &TLS12), (TlsVersion::Tls13, &TLS13)];
+
 fn build(settings: &TlsSettings, limits: &Limits) -> Result<TlsConfig, Error> {
     let provider = PROVIDER.get();
+    let versions: Vec<_> = VERSIONS
+        .into_iter()
+        .filter(|(version, _)| settings.versions.allow(*version))
+        .map(|(_, supported)| supported)
+        .collect();
     let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions)
         .map_err(|error| Error::new(ErrorKind::Ssl, format!("No TLS version can be used: {error}")))?;
+    let (path, pem) = (settings.ca_bundle.as_deref(), settings.ca_pem.as_ref());
     // A bundle that does not load is an error even where nothing is verified: it was asked for.
-    let roots = match &settings.ca_bundle {
-        Some(path) => Some(Arc::new(load_roots(path, limits)?)),
-        None if settings.verify => Some(system_roots()?),
-        None => None,
+    let roots = if path.is_some() || pem.is_some() {
+        Some(Arc::new(load_roots(path, pem, limits)?))
+    } else if settings.verify {
+        Some(system_roots()?)
+    } else {
+        None
     };
     let roots = roots.filter(|_| settings.verify);
-    let verifier = Arc::new(Verifier::new(provider.signature_verification_algorithms, roots));
+    let pinned = settings.pinned_keys.clone();
+    let verifier = Arc::new(Verifier::new(provider.signature_verification_algorithms, roots, pinned));
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier.clone());
     let mut client = match &settings.certificate {
         None => builder.with_no_client_auth(),
-        Some((cert, key)) => {
-            let key_path = key.as_ref().unwrap_or(cert);
-            let (chain, key) = load_pair(cert, key.as_deref(), limits)?;
+        Some(certificate) => {
+            let (chain, key) = load_pair(certificate, settings.key_password.as_ref(), limits)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
+                let (cert, key) = names_of(certificate);
                 Error::new(
                     ErrorKind::Ssl,
-                    format!(
-                        "The TLS certificate {cert} and the key {key_path} cannot be used: {}",
-                        failure::of_keys(&error)
-                    ),
+                    format!("The TLS {cert} and the {key} cannot be used: {}", failure::of_keys(&error)),
                 )
             })?
         }
     };
+    if let Some(log) = settings.key_log.as_deref().and_then(KeyLog::open) {
+        client.key_log = Arc::new(log);
+    }
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConfig { client: Arc::new(client), verifier })
 }
@@ -232,6 +306,24 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configuration_that_was_used_last_stays() {
+        let mut known = HashMap::new();
+        let settings = |name: usize| {
+            let options = Options { ca_bundle: Some(Some(name.to_string())), ..Options::default() };
+            TlsSettings::of(&options, None)
+        };
+        let begin = Instant::now();
+        for name in 0..MOST {
+            assert!(make_room(&mut known).is_none());
+            let used_at = Some(begin + Duration::from_secs(((name + 5) % MOST) as u64));
+            known.insert(settings(name), Known { used_at, busy: name == MOST - 5, ..Known::default() });
+        }
+        assert!(make_room(&mut known).is_some());
+        // The oldest one is being made.
+        assert!(known.contains_key(&settings(MOST - 5)) && !known.contains_key(&settings(MOST - 4)));
+    }
 
     #[test]
     fn a_certificate_is_checked_for_an_address_without_its_zone() {

@@ -1,17 +1,22 @@
 //! Which certificates are taken: with verifying, and without.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme};
+use sha2::{Digest, Sha256};
 
 use super::certificates::Roots;
 use super::x509::{Name, PublicKey, X509};
+use crate::message::reach::Pin;
 
 /// Looks at what servers show.
 #[derive(Clone, Debug)]
@@ -19,13 +24,19 @@ pub struct Verifier {
     algorithms: WebPkiSupportedAlgorithms,
     /// None: any certificate will do.
     trusted: Option<Arc<Roots>>,
+    /// The server has one of these keys, whoever has signed its certificate.
+    pinned: Option<Arc<[Pin]>>,
     /// The host whose name rustls does not take. None: the name that the connection is made for.
     host: Option<Box<str>>,
 }
 
 impl Verifier {
-    pub fn new(algorithms: WebPkiSupportedAlgorithms, trusted: Option<Arc<Roots>>) -> Verifier {
-        Verifier { algorithms, trusted, host: None }
+    pub fn new(
+        algorithms: WebPkiSupportedAlgorithms,
+        trusted: Option<Arc<Roots>>,
+        pinned: Option<Arc<[Pin]>>,
+    ) -> Verifier {
+        Verifier { algorithms, trusted, pinned, host: None }
     }
 
     /// The same for this host alone, whatever name the connection is made for.
@@ -94,6 +105,17 @@ impl Verifier {
         if is_for { Ok(()) } else { Err(for_others(&parsed, server)) }
     }
 
+    /// Whether its key is one of those that are pinned, where any are.
+    fn verify_pins(&self, certificate: &CertificateDer) -> Result<(), Error> {
+        let Some(pinned) = &self.pinned else { return Ok(()) };
+        let parsed = X509::parse(certificate).ok_or(CertificateError::BadEncoding)?;
+        let key: Pin = Sha256::digest(parsed.key_info).into();
+        if pinned.contains(&key) {
+            return Ok(());
+        }
+        Err(CertificateError::Other(OtherError(Arc::new(NotPinned(key)))).into())
+    }
+
     fn verify_signature(
         &self,
         message: &[u8],
@@ -107,11 +129,11 @@ impl Verifier {
             Some(key) => self.verify_with_key(&key, message, signed, version_1_3),
         };
         match valid {
-            // It would be no better if the key were read.
+            // It would be no better if the key were read; but one that is pinned must be the server's.
             Err(Error::InvalidCertificate(
                 CertificateError::BadEncoding
                 | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
-            )) if self.trusted.is_none() => Ok(HandshakeSignatureValid::assertion()),
+            )) if self.trusted.is_none() && self.pinned.is_none() => Ok(HandshakeSignatureValid::assertion()),
             other => other.map(|()| HandshakeSignatureValid::assertion()),
         }
     }
@@ -161,6 +183,18 @@ impl Verifier {
     }
 }
 
+/// The server has this key, which is none of those that are pinned.
+#[derive(Debug)]
+pub struct NotPinned(pub Pin);
+
+impl fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256//{}", BASE64.encode(self.0))
+    }
+}
+
+impl std::error::Error for NotPinned {}
+
 /// The lengths of RSA keys with which signatures can be checked.
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
@@ -199,12 +233,14 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(roots) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
-        match self.verify_chain(roots, certificate, intermediates, server, now) {
-            // Who puts a certificate itself among the roots wants exactly this one, whatever its extensions say.
-            Err(_) if roots.lists(certificate) => self.verify_listed(certificate, server, now)?,
-            other => other?,
+        if let Some(roots) = &self.trusted {
+            match self.verify_chain(roots, certificate, intermediates, server, now) {
+                // Who puts a certificate itself among the roots wants exactly this one, whatever its extensions say.
+                Err(_) if roots.lists(certificate) => self.verify_listed(certificate, server, now)?,
+                other => other?,
+            }
         }
+        self.verify_pins(certificate)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -229,5 +265,20 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let pss = PSS_SCHEMES.map(|(scheme, _)| SignatureScheme::from(scheme));
         self.algorithms.supported_schemes().into_iter().chain(pss).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::pem::PemObject;
+
+    #[test]
+    fn a_pin_is_what_openssl_makes_of_a_key() {
+        // openssl x509 -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
+        let pem = include_bytes!("../../../tests/support/certificates/client/ca.pem");
+        let certificate = CertificateDer::from_pem_slice(pem).unwrap();
+        let key = Sha256::digest(X509::parse(&certificate).unwrap().key_info);
+        assert_eq!(NotPinned(key.into()).to_string(), "sha256//k4s8uUL83OsiE3WQegvI14mZfKiyCCc0QFAwaqZbkQw=");
     }
 }

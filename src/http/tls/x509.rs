@@ -3,11 +3,16 @@
 
 use std::net::IpAddr;
 
+use super::der::{BIT_STRING, BOOLEAN, Der, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
+
 /// A certificate's parts, borrowed from its DER.
 #[derive(Debug)]
 pub struct X509<'a> {
+    pub issuer: &'a [u8],
+    pub subject: &'a [u8],
     validity: &'a [u8],
-    key: &'a [u8],
+    /// The public key with its algorithm, whole: what a pin is of.
+    pub key_info: &'a [u8],
     /// What `subjectAltName` holds, empty without one.
     names: &'a [u8],
 }
@@ -34,14 +39,8 @@ pub struct Trusted<'a> {
     pub for_servers: bool,
 }
 
-const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
 /// The version before, and the extensions behind the fields that every certificate has.
 const VERSION: u8 = 0xA0;
 const EXTENSIONS: u8 = 0xA3;
@@ -64,21 +63,21 @@ impl<'a> X509<'a> {
         fields.take(VERSION);
         fields.take(INTEGER)?;
         let _algorithm = fields.take(SEQUENCE)?;
-        let _issuer = fields.take(SEQUENCE)?;
+        let issuer = fields.take(SEQUENCE)?;
         let validity = fields.take(SEQUENCE)?;
-        let _subject = fields.take(SEQUENCE)?;
-        let key = fields.take(SEQUENCE)?;
+        let subject = fields.take(SEQUENCE)?;
+        let key_info = fields.take_whole(SEQUENCE)?;
         let mut names: &[u8] = &[];
         while let Some((tag, content)) = fields.next() {
             if tag == EXTENSIONS {
                 names = subject_alt_name(content).unwrap_or_default();
             }
         }
-        Some(X509 { validity, key, names })
+        Some(X509 { issuer, subject, validity, key_info, names })
     }
 
     pub fn public_key(&self) -> Option<PublicKey<'a>> {
-        let mut fields = Der(self.key);
+        let mut fields = Der(Der(self.key_info).take(SEQUENCE)?);
         let algorithm = fields.take(SEQUENCE)?;
         // The first octet counts the bits that the last one does not use: no key leaves any.
         let bits = fields.take(BIT_STRING)?.strip_prefix(&[0])?;
@@ -139,8 +138,7 @@ impl<'a> Trusted<'a> {
     /// Takes the DER of a certificate apart, and what may follow it there.
     pub fn parse(der: &'a [u8]) -> Option<Trusted<'a>> {
         let mut rest = Der(der);
-        rest.take(SEQUENCE)?;
-        let certificate = &der[..der.len() - rest.0.len()];
+        let certificate = rest.take_whole(SEQUENCE)?;
         let Some(auxiliary) = rest.take(SEQUENCE) else {
             return Some(Trusted { certificate, for_servers: true });
         };
@@ -228,36 +226,6 @@ pub fn date(seconds: i64) -> String {
     let month = (1..=12).rev().find(|month| days(year, *month, 1) <= days_left).unwrap_or(1);
     let day = days_left - days(year, month, 1) + 1;
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", time / 3600, time / 60 % 60, time % 60)
-}
-
-/// Elements of DER, one after the other.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The next element's tag and content. None at the end, and for what is no element.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7F => (usize::from(first), rest),
-            0x81..=0x84 => {
-                let (octets, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
-                (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
-
-    /// The content of the next element, if it has this tag. If not, the element stays.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
-        if self.0.first() != Some(&tag) {
-            return None;
-        }
-        self.next().map(|(_, content)| content)
-    }
 }
 
 #[cfg(test)]

@@ -20,10 +20,11 @@ use requests_futures::http::request::{Outcome, Owner, Request, Seldom, Shared};
 use requests_futures::message::error::{Error, ErrorKind};
 use requests_futures::message::head::Head;
 use requests_futures::message::options::{
-    Auth, BodySource, Borrowed, Certificate, Hook, HookCall, NamedHook, Options, OutputMode, Owned, Part,
-    Query, Refused, Resolve, SharedText, Sink, Timeouts,
+    Auth, BodySource, Borrowed, Hook, HookCall, NamedHook, Options, OutputMode, Owned, Part, Query, Refused,
+    Resolve, SharedText, Sink, Timeouts,
 };
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
+use requests_futures::message::reach::{Certificate, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions};
 use requests_futures::message::response::{Parts, Refusal, Response};
 use requests_futures::message::retry::Retry;
 use requests_futures::system::environment::Environment;
@@ -220,7 +221,8 @@ fn describe(task: &ForeignTask) -> String {
         let Options { headers, query, cookies, auth, timeouts, deadline, proxies, certificate, .. } = options;
         let _ = writeln!(text, "{headers:?} {query:?} {cookies:?} {timeouts:?} {deadline:?} {proxies:?}");
         let _ = writeln!(text, "{certificate:?} {:?} {:?}", options.ca_bundle, options.unix_socket);
-        let _ = writeln!(text, "{:?} {:?} {:?}", options.resolve, options.max_body, options.stream);
+        let _ = writeln!(text, "{:?} {:?}", options.reach, options.max_body);
+        let _ = writeln!(text, "{:?} {:?}", options.resolve, options.stream);
         let _ = writeln!(text, "{:?} {:?} {:?}", options.repeatable, options.verify, options.trust_env);
         let _ = writeln!(text, "{:?} {:?}", options.allow_redirects, options.max_redirects);
         let Options { decode, raise_for_status, output_mode, .. } = options;
@@ -377,6 +379,17 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
             content_type: Some("a/b".into()),
         },
     ];
+    let reach = Reach {
+        tls_versions: Some(TlsVersions { lowest: None, highest: Some(TlsVersion::Tls12) }),
+        ca_pem: Some(Some("p".into())),
+        key_password: Some(None),
+        pinned_keys: Some(Some([[1; 32], [2; 32]].into())),
+        server_name: Some(Some("n".into())),
+        ip_version: Some(IpVersion::V6),
+        local_address: Some(Some("lo".into())),
+        keepalive: Some(Some(KeepAlive { idle: 1, interval: None, count: Some(3) })),
+        no_proxy: Some(Some("h".into())),
+    };
     let rich = Options {
         query: Some(Query::Pairs(vec![("q".into(), Some("v".into())), ("gone".into(), None)])),
         body: Some(BodySource::Form(parts)),
@@ -388,7 +401,8 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         max_redirects: Some(3),
         proxies: vec![("all://h".into(), Some("socks5h://p".into())), ("http".into(), None)],
         ca_bundle: Some(Some("ca.pem".into())),
-        certificate: Some(Some(Certificate { cert: "c.pem".into(), key: Some("k.pem".into()) })),
+        certificate: Some(Some(Certificate::Files { cert: "c.pem".into(), key: Some("k.pem".into()) })),
+        reach: Some(Arc::new(reach)),
         max_body: Some(1 << 40),
         sink: Some(Sink::File("out".into())),
         output_mode: Some(OutputMode::Append),
@@ -401,9 +415,13 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         retry: Some(Some(Arc::new(Retry::new(2)))),
         ..Options::default()
     };
-    let bytes =
-        Options { body: Some(BodySource::Bytes(Arc::new(Owned::new(b"sent")))), ..Options::default() };
+    let bytes = Options {
+        body: Some(BodySource::Bytes(Arc::new(Owned::new(b"sent")))),
+        certificate: Some(Some(Certificate::Pem { cert: "c".into(), key: None })),
+        ..Options::default()
+    };
     let json = Options {
+        certificate: Some(Some(Certificate::Pkcs12 { path: "p".into(), password: Some("s".into()) })),
         body: Some(BodySource::Json(SharedText::try_new("{}").expect("memory"))),
         stream: Some(true),
         ..Options::default()

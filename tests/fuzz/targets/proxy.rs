@@ -14,7 +14,7 @@ use super::{memory, take_text};
 
 fn chosen(url: &Url, environment: &Environment) -> Result<Option<Proxy>, String> {
     let (scheme, host) = (url.scheme_name(), url.host());
-    select(scheme, host, url.port(), &[], Some(environment), &[])
+    select(scheme, host, url.port(), &[], Some(environment), &[], None)
         .map_err(|error: Error| error.message().as_str().to_owned())
 }
 

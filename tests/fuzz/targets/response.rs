@@ -21,6 +21,7 @@ use requests_futures::http::receive::{Exchange, receive};
 use requests_futures::http::route::{Route, Via};
 use requests_futures::http::socket::Socket;
 use requests_futures::message::error::ErrorKind;
+use requests_futures::message::reach::Dialing;
 use requests_futures::message::response::{Parts, Refusal, Response};
 
 use super::memory;
@@ -73,6 +74,8 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         port: 80,
         via: Via::Direct,
         tls: None,
+        server_name: None,
+        dialing: Dialing::default(),
         login: None,
     })
 });

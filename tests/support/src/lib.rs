@@ -388,8 +388,10 @@ impl Start {
             ("RF_TEST_CLIENT_COMBINED", &files.client_combined),
             ("RF_TEST_WRONG_CLIENT_COMBINED", &files.wrong_client_combined),
             ("RF_TEST_BAD_PEM", &files.bad_pem),
+            ("RF_TEST_SERVER_SECRETS", &files.secrets),
             ("RF_TEST_TRUSTED_CA", &files.trusted_ca),
             ("RF_TEST_DISTRUSTED_CA", &files.distrusted_ca),
+            ("RF_TEST_CLIENT_DIR", Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/certificates/client"))),
             ("RF_TEST_DIR", directory),
         ] {
             self.variable(name, path.to_string_lossy());

@@ -1,6 +1,7 @@
 //! Certificates, made anew for each server, and the TLS settings of the listeners.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
 use rustls::{
-    RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion, version,
+    KeyLog, RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion,
+    version,
 };
 use sha1::{Digest, Sha1};
 
@@ -113,6 +115,10 @@ fn config(
         Some(authority) => {
             let mut roots = RootCertStore::empty();
             roots.add(authority.der.clone())?;
+            roots.add(
+                CertificateDer::from_pem_slice(CLIENT_ROOT.as_bytes())
+                    .map_err(|error| rustls::Error::General(error.to_string()))?,
+            )?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
                 .build()
                 .map_err(|error| rustls::Error::General(error.to_string()))?;
@@ -132,6 +138,8 @@ const RSA_1024: &str = include_str!("../certificates/rsa-1024.pem");
 const P521_PEM: &str = include_str!("../certificates/p521.pem");
 const P521_CA: &str = include_str!("../certificates/p521-ca.pem");
 const RSA_PSS: &str = include_str!("../certificates/rsa-pss.pem");
+/// Signs the client certificates of `../certificates/client`.
+const CLIENT_ROOT: &str = include_str!("../certificates/client/ca.pem");
 
 /// A key under the name of another kind of signature.
 #[derive(Debug)]
@@ -263,6 +271,19 @@ fn trusted_form(certificate: &CertificateDer, auxiliary: &[u8]) -> String {
 const FOR_SERVERS: &[u8] = b"\x30\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
 const NOT_FOR_SERVERS: &[u8] = b"\x30\x0c\xa0\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01";
 
+/// The secrets of connections, as the server has them: a client that writes them down has to have the same.
+#[derive(Debug)]
+struct Secrets(File);
+
+impl KeyLog for Secrets {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let digits = |octets: &[u8]| octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        let line = format!("{label} {} {}\n", digits(client_random), digits(secret));
+        // Nobody could be told of a failure but by what is missing.
+        let _ = (&self.0).write_all(line.as_bytes());
+    }
+}
+
 /// The settings of every TLS listener.
 #[derive(Clone)]
 pub struct Configs {
@@ -289,6 +310,8 @@ pub struct Files {
     pub client_combined: PathBuf,
     pub wrong_client_combined: PathBuf,
     pub bad_pem: PathBuf,
+    /// What the server says of the secrets of its connections.
+    pub secrets: PathBuf,
     pub trusted_ca: PathBuf,
     pub distrusted_ca: PathBuf,
     /// A certificate for each of the odd listeners that shows one, by its name.
@@ -349,14 +372,21 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
     for (name, own) in [("own", &own), ("own-expired", &own_expired), ("own-others", &own_others)] {
         odd.push((name, config(own, BOTH_VERSIONS, None)?));
     }
+    let secrets = directory.join("server-secrets");
+    let log = Arc::new(Secrets(File::options().append(true).create_new(true).open(&secrets)?));
+    let logged = |config: Arc<ServerConfig>| {
+        let mut config = ServerConfig::clone(&config);
+        config.key_log = log.clone();
+        Arc::new(config)
+    };
     let configs = Configs {
         expired: config(&leaf(GOOD_NAMES, Purpose::ExpiredServer, Some(&ca))?, BOTH_VERSIONS, None)?,
         wrong_host: config(&leaf(&["wrong.example.test"], Purpose::Server, Some(&ca))?, BOTH_VERSIONS, None)?,
         untrusted: config(&leaf(GOOD_NAMES, Purpose::Server, Some(&wrong_ca))?, BOTH_VERSIONS, None)?,
         self_signed: config(&leaf(GOOD_NAMES, Purpose::Server, None)?, BOTH_VERSIONS, None)?,
         client_cert: config(&good, BOTH_VERSIONS, Some(&client_ca))?,
-        tls12: config(&good, &[&version::TLS12], None)?,
-        tls13: config(&good, &[&version::TLS13], None)?,
+        tls12: logged(config(&good, &[&version::TLS12], None)?),
+        tls13: logged(config(&good, &[&version::TLS13], None)?),
         good: config(&good, BOTH_VERSIONS, None)?,
         odd,
     };
@@ -382,6 +412,7 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
         client_key: write("client.key", &client.key.serialize_pem())?,
         client_combined: write("client-combined.pem", &combined(&client))?,
         wrong_client_combined: write("wrong-client-combined.pem", &combined(&wrong_client))?,
+        secrets,
         bad_pem: write("bad.pem", "this is no PEM\n")?,
         trusted_ca: write("trusted-ca.pem", &trusted_form(&ca.der, FOR_SERVERS))?,
         distrusted_ca: write("distrusted-ca.pem", &trusted_form(&ca.der, NOT_FOR_SERVERS))?,
