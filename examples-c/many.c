@@ -1,6 +1,6 @@
-/* many - fetches many URLs and prints a line for each as it finishes: status, bytes, milliseconds, URL.
+/* many - fetches many URLs on one thread and prints a line for each as it finishes: status, bytes, milliseconds, URL.
  *
- *   ./many [-j WORKERS] [-f FILE] [URL ...]        without a FILE or a URL: one URL a line on standard input
+ *   ./many [-j COUNT] [-f FILE] [URL ...]    at most COUNT (64) at once;      without a FILE or a URL: one URL a line on standard input
  *
  * Exits with 1 if any request failed or was answered with a status of 400 or more.
  */
@@ -32,12 +32,12 @@ static void add_lines(FILE *file) {
 }
 
 int main(int argc, char **argv) {
-  size_t workers = 8, failed = 0, bytes = 0;
+  size_t at_once = 64, failed = 0, bytes = 0;
   const char *path = NULL;
   int option;
 
   while ((option = getopt(argc, argv, "j:f:")) != -1) {
-    if (option == 'j') workers = (size_t)strtoul(optarg, NULL, 10);
+    if (option == 'j') at_once = (size_t)strtoul(optarg, NULL, 10);
     else if (option == 'f') path = optarg;
     else return 2;
   }
@@ -50,32 +50,34 @@ int main(int argc, char **argv) {
   if (path != NULL || optind == argc) add_lines(file);
   if (file != stdin) fclose(file);
 
-  /* A configuration is only needed to build a session with. */
+  /* An event loop, and not a thread for each request. Functions of ours, of which there are none here, would be called on
+   * another thread. A configuration is only needed to build a session with. */
+  rf_executor *loop = NULL;
   rf_config *config = NULL;
   rf_session *session = NULL;
   rf_completed *completed = NULL;
   rf_config_new(&config);
-  if (rf_config_set_max_workers(config, workers) != RF_OK) {
-    fprintf(stderr, "%s: at least one worker is needed\n", argv[0]);
-    return 2;
-  }
-  rf_status status = rf_session_new(config, &session);
+  rf_status status = rf_executor_new_events(at_once, 1, &loop);
+  if (status == RF_OK) status = rf_config_set_executor(config, loop);
+  if (status == RF_OK) status = rf_session_new(config, &session);
   rf_config_free(config);
   /* Futures may be added at any time; rf_completed_next hands each out when it has finished. */
   if (status == RF_OK) status = rf_as_completed(NULL, 0, &completed);
-  rf_future **futures = calloc(count + 1, sizeof *futures);
-  for (size_t i = 0; i < count && status == RF_OK && futures != NULL; i++) {
-    status = rf_session_get(session, urls[i], NULL, &futures[i]);
-    if (status == RF_OK) status = rf_completed_add(completed, futures[i]);
+  rf_future *future;
+  for (size_t i = 0; i < count && status == RF_OK; i++) {
+    status = rf_session_get(session, urls[i], NULL, &future);
+    if (status != RF_OK) break;
+    status = rf_completed_add(completed, future);
+    rf_future_free(future); /* the queue has it */
   }
-  if (status != RF_OK || futures == NULL) {
+  if (status != RF_OK) {
     fprintf(stderr, "%s: %s\n", argv[0], rf_status_name(status));
     return 2;
   }
 
   int terminal = isatty(STDERR_FILENO);
-  rf_future *future;
   size_t index;
+  /* Each lives until the next one is taken: a long list does not fill the memory. */
   for (size_t done = 1; rf_completed_next(completed, RF_FOREVER, &future, &index) == RF_OK; done++) {
     const rf_response *response;
     if (terminal) fprintf(stderr, "\r\033[K");
@@ -94,15 +96,14 @@ int main(int argc, char **argv) {
     }
     fflush(stdout);
     if (terminal) fprintf(stderr, "%zu of %zu", done, count);
-    rf_future_free(futures[index]); /* and with it the response: a long list does not fill the memory */
   }
   if (terminal) fprintf(stderr, "\r\033[K");
   printf("%zu requests, %zu failed, %zu bytes\n", count, failed, bytes);
 
   rf_completed_free(completed);
   rf_session_free(session);
+  rf_executor_free(loop);
   while (count > 0) free(urls[--count]);
   free(urls);
-  free(futures);
   return failed > 0;
 }
