@@ -597,8 +597,18 @@ fn can_run_on_events() -> bool {
         && sanitizer().is_none_or(|sanitizer| sanitizer != "thread")
 }
 
+/// Those that run on events under valgrind and sanitizers as well, where each takes long; `RF_EVERY_PROGRAM=1`: all.
+const CHECKED_ON_EVENTS: &[&str] = &[
+    "abort", "adapters", "auth", "calling_back", "closing", "decoding", "executor", "forked", "futures", "hooks",
+    "options_bodies", "output_file", "part_readers", "pool", "proxies", "redirects", "session", "streaming",
+    "stress", "tls", "wait", "waiting",
+];
+
 fn run_on_events(name: &'static str) {
-    if can_run_on_events() {
+    let is_chosen = !(valgrind() || sanitizer().is_some())
+        || CHECKED_ON_EVENTS.contains(&name)
+        || env::var_os("RF_EVERY_PROGRAM").is_some();
+    if can_run_on_events() && is_chosen {
         run_with(name, &compiled(name), &[("RF_TEST_EVENTS", "1")]);
     }
 }

@@ -511,7 +511,8 @@ impl WorkerPool for Shared {
             false => self.max_workers,
         };
         // A function is called by whoever runs its request.
-        Shortage { to_begin: self.blocked.load(Ordering::SeqCst) >= capacity, to_call: false }
+        let to_begin = self.blocked.load(Ordering::SeqCst) >= capacity;
+        Shortage { to_begin, ..Shortage::default() }
     }
 
     fn closing(&self, begins: bool) {

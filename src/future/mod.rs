@@ -293,6 +293,7 @@ impl<W: Work> Future<W> {
                 // What was put aside needs somebody to take it up again.
                 Some(control) if short.to_begin && control.is_waiting() => Way::Never,
                 Some(control) if short.to_call && control.is_calling() => Way::Never,
+                Some(control) if short.to_go_on && control.way_by_thread() == Way::Open => Way::Never,
                 Some(control) => control.way(),
                 None => Way::Open,
             },

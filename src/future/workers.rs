@@ -22,6 +22,8 @@ pub struct Shortage {
     pub to_begin: bool,
     /// To call the functions of a request that is under way.
     pub to_call: bool,
+    /// To let go on what is under way and waits.
+    pub to_go_on: bool,
 }
 
 thread_local! {

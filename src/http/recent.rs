@@ -45,6 +45,8 @@ impl Drop for Remembering {
     }
 }
 
+/// Not inlined: a fiber may go on on another thread, and must not know where this one's lies.
+#[inline(never)]
 fn with_recent<T>(use_it: impl FnOnce(&mut Recent) -> Option<T>) -> Option<T> {
     RECENT.with(|recent| match &mut *recent.borrow_mut() {
         Some(recent) => use_it(recent),

@@ -351,6 +351,7 @@ impl WorkerPool for Shared {
         Shortage {
             to_begin: left == 0 || calls >= self.max_requests,
             to_call: left <= 1 || calls >= self.max_workers,
+            to_go_on: left == 0,
         }
     }
 

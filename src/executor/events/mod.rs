@@ -337,6 +337,9 @@ impl Shared {
 
     /// A request is over, its callbacks included, or will never begin.
     fn left(&self) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
         self.open.fetch_sub(1, Ordering::SeqCst);
         if self.is_closed.load(Ordering::SeqCst) {
             self.crew.lock().notify_all();

@@ -196,12 +196,12 @@ pub fn aside<T: Send + 'static>(
         answer.notify_all();
     };
     with_signals_blocked(|| thread::Builder::new().name("rf-keys".into()).spawn(run))
-        .map_err(|error| Error::os(ErrorKind::Ssl, "No thread to decrypt a private key", &error))?;
+        .map_err(|error| Error::os(ErrorKind::Ssl, "No thread to read certificates or keys", &error))?;
     let mut answer = place.lock();
     loop {
         match answer.take() {
             Some(Some(done)) => return Ok(done),
-            Some(None) => return Err(Error::new(ErrorKind::Ssl, "Decrypting a private key has failed")),
+            Some(None) => return Err(Error::new(ErrorKind::Ssl, "Reading certificates or keys has failed")),
             None => answer = answer.wait(limits.next_look()?),
         }
     }

@@ -25,6 +25,7 @@ use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
 use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots, names_of};
 pub use self::failure::{Phase, failure};
+use self::encrypted::aside;
 use self::key_log::KeyLog;
 use self::verify::Verifier;
 use super::socket::Limits;
@@ -33,6 +34,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
 use crate::message::reach::{Certificate, Hidden, Pin, TlsVersion, TlsVersions};
 use crate::system::environment::Environment;
+use crate::system::fiber;
 use crate::system::fork::PerProcess;
 
 /// The TLS settings of a request. Connections are pooled by them.
@@ -254,7 +256,8 @@ fn build(settings: &TlsSettings, limits: &Limits) -> Result<TlsConfig, Error> {
     let roots = if path.is_some() || pem.is_some() {
         Some(Arc::new(load_roots(path, pem, limits)?))
     } else if settings.verify {
-        Some(system_roots()?)
+        // To read them takes a while, which others in the loop need not wait for.
+        Some(if fiber::here().is_some() { aside(limits, system_roots)?? } else { system_roots()? })
     } else {
         None
     };

@@ -558,7 +558,7 @@ fn queue_of(futures: &[&JobFuture]) -> Queue {
 }
 
 fn next(queue: &Queue) -> Option<usize> {
-    queue.next(Until::Forever, |_| false).unwrap().map(|(_, index)| index)
+    queue.next(Until::Forever).unwrap().map(|(_, index)| index)
 }
 
 #[test]
