@@ -733,6 +733,45 @@ mod tests {
         assert_broken(decoded("br, gzip", b"not gzip"), "gzip", "outer");
     }
 
+    /// How much is delivered before the fault is up to the pieces: br loses what it has in its window.
+    #[test]
+    fn a_fault_is_found_in_whichever_pieces_it_arrives() {
+        let body = body(60_000);
+        let flip = |mut coded: Vec<u8>, from_end: usize| {
+            let at = coded.len() - from_end;
+            coded[at] ^= 1;
+            coded
+        };
+        let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+        encoder.write_all(&body).unwrap();
+        encoder.flush().unwrap();
+        // A reserved bit is set.
+        let malformed_br = [encoder.get_ref(), &[0x0E][..]].concat();
+        for (name, coded) in [
+            // The checksums.
+            ("gzip", flip(gzip(&body), 5)),
+            ("deflate", flip(zlib(&body), 1)),
+            ("br", malformed_br),
+            ("zstd", [&zstd(&body), &b"garbage"[..]].concat()),
+        ] {
+            for size in [1, 100, 8 * 1024, 100_000] {
+                for source in [Pieces::bytewise(&coded), Pieces::new([Ok(coded.clone())])] {
+                    let mut reader = decoder(name, source);
+                    let (mut out, mut buffer) = (Vec::new(), vec![0; size]);
+                    let outcome = loop {
+                        match reader.read(&mut buffer) {
+                            Ok(0) => break Ok(out.clone()),
+                            Ok(length) => out.extend_from_slice(&buffer[..length]),
+                            Err(error) => break Err(error),
+                        }
+                    };
+                    assert_broken(outcome, name, &format!("{name} by {size}"));
+                    assert!(body.starts_with(&out), "{name} by {size}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_error_of_the_source_passes_through_untouched() {
         #[derive(Debug)]
