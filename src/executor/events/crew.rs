@@ -139,6 +139,8 @@ impl Shared {
             }
             if !crew.is_led && !self.is_over() {
                 crew.is_led = true;
+                // Who has watched until now leaves nobody who does.
+                self.call_threads(crew);
                 return Duty::Lead;
             }
             if crew.calling < self.max_workers
@@ -146,6 +148,7 @@ impl Shared {
             {
                 crew.calling += 1;
                 crew.runners.push(call.job.token());
+                self.call_threads(crew);
                 return Duty::Call(call);
             }
             if self.is_over() {
