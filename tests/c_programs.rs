@@ -48,6 +48,7 @@ programs! {
     ends,
     endurance,
     errors,
+    events,
     every_option,
     executor,
     forked,
