@@ -511,7 +511,8 @@ impl WorkerPool for Shared {
             false => self.max_workers,
         };
         // A function is called by whoever runs its request.
-        Shortage { to_begin: self.blocked.load(Ordering::SeqCst) >= capacity, to_call: false }
+        let is_short = self.blocked.load(Ordering::SeqCst) >= capacity;
+        Shortage { to_begin: is_short.then_some(Way::Never), to_call: None }
     }
 
     fn closing(&self, begins: bool) {
