@@ -516,6 +516,10 @@ impl WorkerPool for Shared {
     }
 
     fn closing(&self, begins: bool) {
+        // In a forked child whoever had the lock is not there.
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
         let mut crew = self.crew.lock();
         if begins {
             crew.closing += 1;

@@ -382,6 +382,9 @@ impl WorkerPool for Shared {
     }
 
     fn closing(&self, begins: bool) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
         let mut crew = self.crew.lock();
         if begins {
             crew.closing += 1;
