@@ -49,6 +49,7 @@ programs! {
     endurance,
     errors,
     events,
+    events_inside,
     every_option,
     executor,
     forked,
