@@ -63,6 +63,8 @@ programs! {
     ends,
     endurance,
     errors,
+    event_loop,
+    event_loop_inside,
     events,
     every_option,
     executor,

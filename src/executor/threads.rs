@@ -511,11 +511,15 @@ impl WorkerPool for Shared {
             false => self.max_workers,
         };
         // A function is called by whoever runs its request.
-        let to_begin = self.blocked.load(Ordering::SeqCst) >= capacity;
-        Shortage { to_begin, ..Shortage::default() }
+        let is_short = self.blocked.load(Ordering::SeqCst) >= capacity;
+        Shortage { to_begin: is_short.then_some(Way::Never), to_call: None }
     }
 
     fn closing(&self, begins: bool) {
+        // In a forked child whoever had the lock is not there.
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
         let mut crew = self.crew.lock();
         if begins {
             crew.closing += 1;

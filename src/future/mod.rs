@@ -284,20 +284,25 @@ impl<W: Work> Future<W> {
     }
 
     /// What has to happen before it is over, as far as that is known. `short`: what an executor has nobody for.
-    pub fn way(&self, short: Option<(u64, Shortage)>) -> Way {
-        let short =
-            short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage).unwrap_or_default();
-        match self.state() {
-            State::Pending if short.to_begin => Way::Never,
-            State::Pending | State::Running => match self.control() {
-                // What was put aside needs somebody to take it up again.
-                Some(control) if short.to_begin && control.is_waiting() => Way::Never,
-                Some(control) if short.to_call && control.is_calling() => Way::Never,
-                Some(control) if short.to_go_on && control.way_by_thread() == Way::Open => Way::Never,
-                Some(control) => control.way(),
-                None => Way::Open,
-            },
-            State::Cancelled | State::Finished => Way::Open,
+    pub fn way(&self, short: Option<&(u64, Shortage)>) -> Way {
+        let short = short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage);
+        let to_begin = short.and_then(|short| short.to_begin.as_ref());
+        let to_call = short.and_then(|short| short.to_call.as_ref());
+        let state = self.state();
+        if state.is_final() {
+            return Way::Open;
+        }
+        let control = self.control();
+        let is_waiting = || control.as_ref().is_some_and(|control| control.is_waiting());
+        let is_calling = || control.as_ref().is_some_and(|control| control.is_calling());
+        // What was put aside needs somebody to take it up again.
+        let short = to_begin
+            .filter(|_| state == State::Pending || is_waiting())
+            .or_else(|| to_call.filter(|_| is_calling()));
+        match (short, &control) {
+            (Some(way), _) => way.clone(),
+            (None, Some(control)) => control.way(),
+            (None, None) => Way::Open,
         }
     }
 

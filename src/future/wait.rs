@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::future::deadlock::{self, Inside, Way};
 use crate::future::monitor::{Monitor, Until};
-use crate::future::workers::{Blocked, Shortage};
+use crate::future::workers::Blocked;
 use crate::future::{Enlisted, Future, State, Waiter, Work};
 use crate::system::descriptor::Flag;
 use crate::system::fiber::Wake;
@@ -61,11 +61,14 @@ impl Watch {
         open: impl Iterator<Item = &'a Future<W>>,
     ) -> bool {
         let short = self.blocked.as_ref().map(|blocked| (blocked.home(), blocked.shortage()));
-        let short = short.filter(|(_, shortage)| *shortage != Shortage::default());
-        if self.inside.is_none() && short.is_none() {
-            return false;
-        }
-        let ways: Vec<Way> = open.map(|future| future.way(short)).collect();
+        let short = short.filter(|(_, shortage)| !shortage.is_none());
+        // Who is not seen to wait cannot be found in a circle.
+        let short = match (short, &self.inside) {
+            (None, None) => return false,
+            (Some((home, shortage)), None) => Some((home, shortage.for_ever())),
+            (short, Some(_)) => short,
+        };
+        let ways: Vec<Way> = open.map(|future| future.way(short.as_ref())).collect();
         match &mut self.inside {
             Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
             None => deadlock::is_stuck(all, &ways, &|way| *way == Way::Never),

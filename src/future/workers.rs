@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
+use crate::future::deadlock::Way;
+
 pub trait WorkerPool: Send + Sync {
     /// The executor that it belongs to.
     fn id(&self) -> u64;
@@ -15,15 +17,25 @@ pub trait WorkerPool: Send + Sync {
     fn closing(&self, begins: bool);
 }
 
-/// What a pool has nobody for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a pool has nobody for, and what has to happen before it has.
+#[derive(Clone, Debug, Default)]
 pub struct Shortage {
     /// To begin what is pending, and to take up again what was put aside.
-    pub to_begin: bool,
+    pub to_begin: Option<Way>,
     /// To call the functions of a request that is under way.
-    pub to_call: bool,
-    /// To let go on what is under way and waits.
-    pub to_go_on: bool,
+    pub to_call: Option<Way>,
+}
+
+impl Shortage {
+    pub fn is_none(&self) -> bool {
+        self.to_begin.is_none() && self.to_call.is_none()
+    }
+
+    /// The same, taken to last for ever.
+    pub fn for_ever(self) -> Shortage {
+        let never = |way: Option<Way>| way.map(|_| Way::Never);
+        Shortage { to_begin: never(self.to_begin), to_call: never(self.to_call) }
+    }
 }
 
 thread_local! {
@@ -101,7 +113,7 @@ impl Blocked {
 
     /// Whether no worker of the pool is left that could take a pending task.
     pub fn all(&self) -> bool {
-        self.0.shortage().to_begin
+        self.0.shortage().to_begin.is_some()
     }
 
     /// What no worker of the pool is left for.

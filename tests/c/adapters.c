@@ -460,7 +460,7 @@ static void streams_heads_and_files(void) {
     }
     rf_session *session = mocked(&stub);
     rf_options *options = new_options();
-    const char *path = text("%s/adapters-%d", env("RF_TEST_DIR"), what);
+    const char *path = text("%s/%s", env("RF_TEST_DIR"), unique("adapters"));
     if (what == 0) CHECK_OK(rf_options_set_stream(options, true));
     if (what == 1) CHECK_OK(rf_options_set_output_file(options, path));
     if (what == 2) CHECK_OK(rf_options_set_max_body(options, 50000));

@@ -58,6 +58,9 @@ static void the_package(void) {
 static void executors(void) {
   rf_executor *executor;
   NO(rf_executor_new_threads(1, NULL));
+  NO(rf_executor_new_events(1, 1, NULL));
+  BAD_OUT(executor, rf_executor_new_events(0, 1, &executor));
+  BAD_OUT(executor, rf_executor_new_events(1, 0, &executor));
   BAD_OUT(executor, rf_executor_new_threads(0, &executor));
   NO(rf_executor_shutdown(NULL, true, true));
   CHECK_INT(0, rf_executor_max_workers(NULL));

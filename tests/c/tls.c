@@ -352,9 +352,9 @@ static void wait_for_look(void) { sleep_ms(1100); }
 
 /* New connections use what the files say now. */
 static void renewed(void) {
-  const char *cert = text("%s/renewed-client.pem", env("RF_TEST_DIR"));
-  const char *bundle = text("%s/renewed-ca.pem", env("RF_TEST_DIR"));
-  const char *directory = text("%s/renewed-ca", env("RF_TEST_DIR"));
+  const char *cert = text("%s/%s", env("RF_TEST_DIR"), unique("renewed-client"));
+  const char *bundle = text("%s/%s", env("RF_TEST_DIR"), unique("renewed-ca"));
+  const char *directory = text("%s/%s", env("RF_TEST_DIR"), unique("renewed-cas"));
   const char *entry = text("%s/some.pem", directory);
   const char *url = on("RF_TEST_HTTPS_CLIENT_CERT", "/close");
   rf_session *session = new_session();
@@ -437,7 +437,7 @@ static void *feed(void *path) {
    abort. */
 static void fifos(void) {
   char fifo[1024];
-  snprintf(fifo, sizeof fifo, "%s/fifo.pem", env("RF_TEST_DIR"));
+  snprintf(fifo, sizeof fifo, "%s/%s", env("RF_TEST_DIR"), unique("fifo"));
   CHECK(mkfifo(fifo, 0600) == 0);
   rf_session *session = new_session();
   rf_options *options = trusting(fifo);

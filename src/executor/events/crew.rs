@@ -47,6 +47,9 @@ pub struct Crew {
     calling: usize,
     /// Threads that are inside a close or a shutdown, of whatever executor: see [`Closing`].
     closing: usize,
+    /// Who waits for futures of this executor, by their [`token`]: in functions that belong to a request, and in callbacks.
+    blocked_calls: Vec<usize>,
+    blocked_callbacks: Vec<usize>,
     /// Who runs here: the threads that live, and the requests whose functions are being called, by their [`token`].
     runners: Vec<usize>,
     gone: Vec<usize>,
@@ -139,6 +142,8 @@ impl Shared {
             }
             if !crew.is_led && !self.is_over() {
                 crew.is_led = true;
+                // Who has watched until now leaves nobody who does.
+                self.call_threads(crew);
                 return Duty::Lead;
             }
             if crew.calling < self.max_workers
@@ -146,6 +151,7 @@ impl Shared {
             {
                 crew.calling += 1;
                 crew.runners.push(call.job.token());
+                self.call_threads(crew);
                 return Duty::Call(call);
             }
             if self.is_over() {
@@ -333,29 +339,52 @@ impl WorkerPool for Shared {
     }
 
     fn blocked(&self, begins: bool) {
-        let count = if CALLING.get() { &self.blocked_calls } else { &self.blocked_callbacks };
+        // In a forked child whoever had the lock is not there.
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        let mut crew = self.crew.lock();
+        let Crew { blocked_calls, blocked_callbacks, .. } = &mut *crew;
+        let blocked = if CALLING.get() { blocked_calls } else { blocked_callbacks };
         if begins {
-            count.fetch_add(1, Ordering::SeqCst)
-        } else {
-            count.fetch_sub(1, Ordering::SeqCst)
-        };
-    }
-
-    fn shortage(&self) -> Shortage {
-        let crew = self.crew.lock();
-        let threads = if crew.is_short { crew.live } else { self.most_threads() };
-        drop(crew);
-        let calls = self.blocked_calls.load(Ordering::SeqCst);
-        let left = threads.saturating_sub(calls + self.blocked_callbacks.load(Ordering::SeqCst));
-        // One has to lead.
-        Shortage {
-            to_begin: left == 0 || calls >= self.max_requests,
-            to_call: left <= 1 || calls >= self.max_workers,
-            to_go_on: left == 0,
+            blocked.push(token());
+        } else if let Some(at) = blocked.iter().position(|blocked| *blocked == token()) {
+            blocked.swap_remove(at);
         }
     }
 
+    fn shortage(&self) -> Shortage {
+        if fork::is_inherited(self.made_in) {
+            return Shortage::default();
+        }
+        let crew = self.crew.lock();
+        let threads = if crew.is_short { crew.live } else { self.most_threads() };
+        let calls = crew.blocked_calls.len();
+        let left = threads.saturating_sub(calls + crew.blocked_callbacks.len());
+        // One of those who wait has to go on first.
+        let calls_go_on = || Way::Any(crew.blocked_calls.iter().map(|who| Way::By(*who)).collect());
+        let all_go_on = || {
+            let all = crew.blocked_calls.iter().chain(&crew.blocked_callbacks);
+            Way::Any(all.map(|who| Way::By(*who)).collect())
+        };
+        let to_call = match calls >= self.max_workers {
+            true => Some(calls_go_on()),
+            // One thread has to lead.
+            false => (left <= 1).then(all_go_on),
+        };
+        // A request whose function nobody calls has a place as well.
+        let places = calls + if to_call.is_some() { crew.calls.len() } else { 0 };
+        let to_begin = match left == 0 {
+            true => Some(all_go_on()),
+            false => (places >= self.max_requests).then(|| to_call.clone().unwrap_or_else(calls_go_on)),
+        };
+        Shortage { to_begin, to_call }
+    }
+
     fn closing(&self, begins: bool) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
         let mut crew = self.crew.lock();
         if begins {
             crew.closing += 1;

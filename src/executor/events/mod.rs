@@ -58,9 +58,6 @@ pub(super) struct Shared {
     is_closed: AtomicBool,
     /// Those that are put aside.
     aside: Mutex<PutAside>,
-    /// Workers that wait for futures of this executor: in functions that belong to a request, and in callbacks.
-    blocked_calls: AtomicUsize,
-    blocked_callbacks: AtomicUsize,
     watch: AtomicUsize,
     watch_ends: Monitor<()>,
     crew: Monitor<Crew>,
@@ -298,8 +295,6 @@ impl Events {
             open: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             aside: Mutex::default(),
-            blocked_calls: AtomicUsize::new(0),
-            blocked_callbacks: AtomicUsize::new(0),
             watch: AtomicUsize::new(0),
             watch_ends: Monitor::default(),
             crew: Monitor::default(),
