@@ -27,6 +27,10 @@ macro_rules! programs {
         const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
         $(#[test]
         fn $name() {
+            // ThreadSanitizer does not know of fibers.
+            if stringify!($name).starts_with("event_loop") && sanitizer().as_deref() == Some("thread") {
+                return;
+            }
             run(stringify!($name), &compiled(stringify!($name)));
         })*
     };
@@ -601,9 +605,28 @@ fn can_run_on_events() -> bool {
 
 /// Those that run on events under valgrind and sanitizers as well, where each takes long; `RF_EVERY_PROGRAM=1`: all.
 const CHECKED_ON_EVENTS: &[&str] = &[
-    "abort", "adapters", "auth", "calling_back", "closing", "decoding", "executor", "forked", "futures", "hooks",
-    "options_bodies", "output_file", "part_readers", "pool", "proxies", "redirects", "session", "streaming",
-    "stress", "tls", "wait", "waiting",
+    "abort",
+    "adapters",
+    "auth",
+    "calling_back",
+    "closing",
+    "decoding",
+    "executor",
+    "forked",
+    "futures",
+    "hooks",
+    "options_bodies",
+    "output_file",
+    "part_readers",
+    "pool",
+    "proxies",
+    "redirects",
+    "session",
+    "streaming",
+    "stress",
+    "tls",
+    "wait",
+    "waiting",
 ];
 
 fn run_on_events(name: &'static str) {

@@ -84,7 +84,7 @@ thread_local! {
 impl Shared {
     /// How many threads there are at most: one that leads, one that watches it, and those that call functions.
     fn most_threads(&self) -> usize {
-        self.max_workers.saturating_add(2)
+        self.max_calls.saturating_add(2)
     }
 
     /// Sees to it that there is a thread; false when there is none to be had.
@@ -103,7 +103,7 @@ impl Shared {
     }
 
     fn call_threads(&self, mut crew: MonitorGuard<'_, Crew>) {
-        let calls = crew.calls.len().min(self.max_workers.saturating_sub(crew.calling));
+        let calls = crew.calls.len().min(self.max_calls.saturating_sub(crew.calling));
         let watch = !crew.is_watched && self.watch.load(Ordering::SeqCst) != UNWATCHED;
         let wanted = calls + usize::from(!crew.is_led) + usize::from(watch);
         let mut notified = false;
@@ -146,7 +146,7 @@ impl Shared {
                 self.call_threads(crew);
                 return Duty::Lead;
             }
-            if crew.calling < self.max_workers
+            if crew.calling < self.max_calls
                 && let Some(call) = crew.calls.pop_front()
             {
                 crew.calling += 1;
@@ -367,7 +367,7 @@ impl WorkerPool for Shared {
             let all = crew.blocked_calls.iter().chain(&crew.blocked_callbacks);
             Way::Any(all.map(|who| Way::By(*who)).collect())
         };
-        let to_call = match calls >= self.max_workers {
+        let to_call = match calls >= self.max_calls {
             true => Some(calls_go_on()),
             // One thread has to lead.
             false => (left <= 1).then(all_go_on),

@@ -43,7 +43,7 @@ pub(super) struct Shared {
     /// The generation of processes whose threads these are.
     made_in: u32,
     max_requests: usize,
-    max_workers: usize,
+    max_calls: usize,
     poller: Poller,
     /// The leader sleeps, or is about to: whoever leaves a word for it rings.
     asleep: AtomicBool,
@@ -285,7 +285,7 @@ impl Events {
             id: next_id(),
             made_in: fork::generation(),
             max_requests,
-            max_workers,
+            max_calls: max_workers,
             poller,
             asleep: AtomicBool::new(false),
             mail: Mutex::default(),

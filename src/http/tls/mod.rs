@@ -24,8 +24,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
 
 use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots, names_of};
-pub use self::failure::{Phase, failure};
 use self::encrypted::aside;
+pub use self::failure::{Phase, failure};
 use self::key_log::KeyLog;
 use self::verify::Verifier;
 use super::socket::Limits;
