@@ -632,14 +632,15 @@ static void key_log(void) {
   rf_session_free(elsewhere);
 
   /* What cannot be written is no error, and nobody is waited for. */
-  static const char *const useless[] = {"/no/such/folder/file", "/dev/full", "fifo"};
-  CHECK(mkfifo("fifo", 0600) == 0);
+  const char *fifo = unique("fifo");
+  const char *const useless[] = {"/no/such/folder/file", "/dev/full", fifo};
+  CHECK(mkfifo(fifo, 0600) == 0);
   for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
     CHECK(setenv("SSLKEYLOGFILE", useless[i], 1) == 0);
     SUCCEEDS(session, url, options);
   }
   /* A reader that goes away ends nothing. */
-  int reader = open("fifo", O_RDONLY | O_NONBLOCK);
+  int reader = open(fifo, O_RDONLY | O_NONBLOCK);
   CHECK_OK(rf_options_set_tls_versions(options, 0, 0));
   SUCCEEDS(session, url, options);
   char line[16] = "";
