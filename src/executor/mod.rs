@@ -71,6 +71,7 @@ impl Task {
     }
 
     /// The request, which is to be carried out. None where nobody wants that any more.
+    #[inline(always)]
     pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
         let future = self.future.take()?;
         let control = Arc::new(Control::with_priority(self.priority, future.id()));
@@ -242,6 +243,7 @@ impl Begun {
     }
 
     /// Goes on until it is over, which its future is not before that is settled, or has to wait.
+    #[inline]
     pub fn step(&mut self) -> Stepped {
         let Begun { future, control, is_pending, course } = self;
         let mut is_wanted = true;

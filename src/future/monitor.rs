@@ -26,8 +26,19 @@ struct Inside<T> {
     waiting: usize,
     /// How many have been notified and do not have the lock back yet.
     coming: usize,
-    /// Fibers that wait.
-    fibers: Vec<Waker>,
+    /// Fibers that wait; None before the first.
+    fibers: Option<Box<Fibers>>,
+}
+
+/// Those that wait for one monitor.
+#[derive(Default)]
+struct Fibers(Vec<Waker>);
+
+impl Fibers {
+    #[cold]
+    fn wake_all(&self) {
+        self.0.iter().for_each(Waker::wake);
+    }
 }
 
 /// The lock is held while this lives.
@@ -39,7 +50,7 @@ pub struct MonitorGuard<'a, T> {
 impl<T> Monitor<T> {
     pub fn new(value: T) -> Monitor<T> {
         Monitor {
-            inside: Mutex::new(Inside { value, waiting: 0, coming: 0, fibers: Vec::new() }),
+            inside: Mutex::new(Inside { value, waiting: 0, coming: 0, fibers: None }),
             changed: Condvar::new(),
         }
     }
@@ -88,7 +99,7 @@ impl<'a, T> MonitorGuard<'a, T> {
 
     fn wait_in_fiber(self, here: Here<'_>, until: Until) -> MonitorGuard<'a, T> {
         let MonitorGuard { mut inside, monitor } = self;
-        inside.fibers.push(here.waker());
+        inside.fibers.get_or_insert_default().0.push(here.waker());
         drop(inside);
         here.park(match until {
             Until::Now => Some(Instant::now()),
@@ -96,13 +107,15 @@ impl<'a, T> MonitorGuard<'a, T> {
             Until::Forever => None,
         });
         let mut guard = monitor.lock();
-        guard.inside.fibers.retain(|waker| !waker.is_of(here.fiber()));
+        if let Some(fibers) = &mut guard.inside.fibers {
+            fibers.0.retain(|waker| !waker.is_of(here.fiber()));
+        }
         guard
     }
 
     /// Whether somebody waits who is not on the way.
     pub fn is_awaited(&self) -> bool {
-        self.inside.waiting > 0 || !self.inside.fibers.is_empty()
+        self.inside.waiting > 0 || self.inside.fibers.as_ref().is_some_and(|fibers| !fibers.0.is_empty())
     }
 
     /// Lets go of the lock, then wakes one of those who wait.
@@ -113,7 +126,7 @@ impl<'a, T> MonitorGuard<'a, T> {
             inside.waiting -= 1;
             inside.coming += 1;
         }
-        let fiber = if heard { None } else { inside.fibers.pop() };
+        let fiber = if heard { None } else { inside.fibers.as_mut().and_then(|fibers| fibers.0.pop()) };
         drop(inside);
         if heard {
             monitor.changed.notify_one();
@@ -128,12 +141,14 @@ impl<'a, T> MonitorGuard<'a, T> {
         let MonitorGuard { mut inside, monitor } = self;
         let heard = mem::take(&mut inside.waiting);
         inside.coming += heard;
-        let fibers = mem::take(&mut inside.fibers);
+        let fibers = inside.fibers.take();
         drop(inside);
         if heard > 0 {
             monitor.changed.notify_all();
         }
-        fibers.iter().for_each(Waker::wake);
+        if let Some(fibers) = fibers {
+            fibers.wake_all();
+        }
     }
 }
 
