@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::socket::{raw_address, set_option};
+use super::socket::raw_address;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::socket::set_option;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::reach::{Dialing, IpVersion};
 
