@@ -156,6 +156,12 @@ static int option_of(int port, int level, int option) {
   FAIL("no socket is connected to port %d", port);
 }
 
+/* Not there any more, nor its connections. */
+static void over(rf_session *session) {
+  CHECK_OK(rf_session_close(session, RF_CLOSE_WAIT));
+  rf_session_free(session);
+}
+
 static void keepalive(void) {
   static const struct {
     int64_t idle, interval;
@@ -175,7 +181,7 @@ static void keepalive(void) {
   ip(session, http("/ip"), NULL);
   CHECK(option_of(port, SOL_SOCKET, SO_KEEPALIVE));
   for (int i = 0; i < 3; i++) plain[i] = option_of(port, IPPROTO_TCP, options_of_tcp[i]);
-  rf_session_free(session);
+  over(session);
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     rf_options *options = new_options();
     session = new_session();
@@ -186,7 +192,7 @@ static void keepalive(void) {
       CHECK_INT(all[i].is[j] != 0 ? all[i].is[j] : plain[j], option_of(port, IPPROTO_TCP, options_of_tcp[j]));
     }
     rf_options_free(options);
-    rf_session_free(session);
+    over(session);
   }
   rf_options *options = new_options();
   session = new_session();
@@ -195,7 +201,7 @@ static void keepalive(void) {
   CHECK_OK(rf_options_set_keepalive(options, RF_FOREVER, 0, 0));
   ip(session, http("/ip"), options);
   CHECK(!option_of(port, SOL_SOCKET, SO_KEEPALIVE));
-  rf_session_free(session);
+  over(session);
 
   BAD(rf_options_set_keepalive(options, 0, 0, 0));
   BAD(rf_options_set_keepalive(options, -2, 0, 0));

@@ -355,6 +355,10 @@ impl Shared {
         }
         self.beat.store(0, Ordering::SeqCst);
         fiber::leads_no_more();
+        // What is left there holds this executor.
+        let left = mem::take(&mut *core);
+        drop(core);
+        drop(left);
     }
 
     /// One turn of the loop.
