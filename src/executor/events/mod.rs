@@ -649,11 +649,14 @@ struct Leads {
 
 impl Leader for Leads {
     fn calls_out(&self) {
-        self.shared.wants_watch();
+        if !fork::is_inherited(self.shared.made_in) {
+            self.shared.wants_watch();
+        }
     }
 
     fn gives_up(&self) {
-        if self.shared.unseat(self.beat) {
+        // In a child that a callback has forked nobody is to lead the loop of its parent.
+        if !fork::is_inherited(self.shared.made_in) && self.shared.unseat(self.beat) {
             self.shared.summon();
         }
     }
