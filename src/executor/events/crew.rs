@@ -270,13 +270,18 @@ impl Shared {
             false => crew.live > 0,
         };
         while goes_on(&crew) {
-            // What is queued may have nobody left to begin it.
+            // What is queued may have nobody left to begin it, and what runs nobody to call its functions.
             if let Some(blocked) = &blocked {
                 drop(crew);
-                if blocked.all() {
+                let shortage = blocked.shortage();
+                if shortage.to_begin.is_some() {
                     return;
                 }
                 crew = self.crew.lock();
+                let uncalled = if shortage.to_call.is_some() { crew.calls.len() } else { 0 };
+                if self.open.load(Ordering::SeqCst) <= crew.closing + uncalled {
+                    return;
+                }
             }
             crew = match &mut waiting {
                 None if blocked.is_some() => crew.wait(Until::Forever.or_soon()),
