@@ -50,6 +50,7 @@ programs! {
     errors,
     events,
     events_inside,
+    events_kinds,
     every_option,
     executor,
     forked,
