@@ -650,8 +650,8 @@ int main(void) {
   files();
   every_phase_ends(false);
   every_phase_ends(true);
-  if (getenv("RF_QUEUE")) in_a_hook_and_in_the_queue(false);
-  if (getenv("RF_QUEUE")) in_a_hook_and_in_the_queue(true);
+  in_a_hook_and_in_the_queue(false);
+  in_a_hook_and_in_the_queue(true);
   out_of_descriptors();
   EVENTUALLY(threads() == 1);
   if (patience() == 1) { /* checkers need much of both */

@@ -186,6 +186,23 @@ impl Shared {
         self.outside(core, || self.make_call(call))
     }
 
+    /// Of those that were woken while a function of theirs was to be called, the ones whose request is over go on without
+    /// it, unless it has begun.
+    pub(super) fn recall(&self, core: &mut Core) {
+        for number in mem::take(&mut core.recalled) {
+            let Some(whose) = core.place(number).and_then(|place| place.whose.clone()) else { continue };
+            if whose.control.check().is_ok() {
+                continue;
+            }
+            let mut crew = self.crew.lock();
+            let at = crew.calls.iter().position(|call| call.number == number && call.job.may_be_left());
+            let Some(call) = at.and_then(|at| crew.calls.remove(at)) else { continue };
+            drop(crew);
+            call.whose.control.calls(false);
+            core.has_been_called(number);
+        }
+    }
+
     fn make_call(&self, call: Call) {
         let Call { number, job, whose } = call;
         let Whose { future, control } = whose;
