@@ -69,6 +69,7 @@ programs! {
     errors,
     event_loop,
     event_loop_inside,
+    event_loop_kinds,
     events,
     every_option,
     executor,

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::handle;
 use super::types::{
-    rf_background_fn, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_prepare_fn, rf_progress_fn,
-    rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
+    rf_background_fn, rf_callback_status, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_prepare_fn,
+    rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
 };
 use crate::executor::wire::Finders;
 use crate::message::options::{
@@ -15,7 +15,7 @@ use crate::message::options::{
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use crate::message::response::{Response, UserData};
 use crate::message::terminated::Terminated;
-use crate::system::fiber::outside;
+use crate::system::fiber::{outside, outside_or};
 use crate::system::log::Log;
 use crate::system::symbol::Symbol;
 
@@ -44,6 +44,11 @@ impl Drop for Data {
             outside(|| unsafe { function(self.pointer) });
         }
     }
+}
+
+/// Calls a function that fails the request if it refuses, and counts as if it had where the request is over before.
+fn called(call: impl FnOnce() -> rf_callback_status) -> rf_status {
+    outside_or(rf_callback_status(rf_status::RF_FAILED as i32), call).into()
 }
 
 fn outcome(status: rf_status) -> Result<(), Refused> {
@@ -157,7 +162,7 @@ impl Hook for HookFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: both handles live for the length of the call, and the data until it is dropped.
-        outcome(outside(|| unsafe { function(call, response, self.data.pointer()) }).into())
+        outcome(called(|| unsafe { function(call, response, self.data.pointer()) }))
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -176,7 +181,7 @@ impl Prepare for PrepareFunction {
         let Some(function) = self.function else { return Ok(()) };
         let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        outcome(outside(|| unsafe { function(prepared, self.data.pointer()) }).into())
+        outcome(called(|| unsafe { function(prepared, self.data.pointer()) }))
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -195,7 +200,7 @@ impl BaseAdapter for SendFunction {
         let Some(function) = self.function else { return Err(Refused) };
         let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        outcome(outside(|| unsafe { function(prepared, self.data.pointer()) }).into())
+        outcome(called(|| unsafe { function(prepared, self.data.pointer()) }))
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -215,7 +220,9 @@ impl Challenge for ChallengeFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let prepared = std::ptr::from_mut(prepared).cast();
         // SAFETY: as above.
-        let status = outside(|| unsafe { function(prepared, response, self.data.pointer()) });
+        let status = outside_or(rf_callback_status(rf_status::RF_FAILED as i32), || unsafe {
+            function(prepared, response, self.data.pointer())
+        });
         match status.0 {
             0 => Ok(Verdict::Taken),
             again if again == rf_status::RF_AGAIN as i32 => Ok(Verdict::Again),
@@ -241,7 +248,7 @@ impl Hook for BackgroundFunction {
         let response = handle::lend(Arc::as_ptr(response));
         let call = std::ptr::from_mut(call).cast();
         // SAFETY: as above; the call holds the session.
-        outcome(outside(|| unsafe { function(call, session, response, self.data.pointer) }).into())
+        outcome(called(|| unsafe { function(call, session, response, self.data.pointer) }))
     }
 
     fn named(&self) -> Result<NamedHook, String> {
@@ -258,7 +265,7 @@ impl Output for OutputFunction {
     fn write(&self, data: &[u8]) -> Result<(), Refused> {
         let Some(function) = self.function else { return Ok(()) };
         // SAFETY: the piece is readable for its length during the call.
-        outcome(outside(|| unsafe { function(data.as_ptr(), data.len(), self.data.pointer) }).into())
+        outcome(called(|| unsafe { function(data.as_ptr(), data.len(), self.data.pointer) }))
     }
 }
 
@@ -280,12 +287,9 @@ impl Progress for ProgressFunction {
         let total = |total: Option<u64>| total.map_or(-1, count);
         let (send_total, receive_total) = (total(send_total), total(receive_total));
         // SAFETY: the data lives until it is dropped.
-        outcome(
-            outside(|| unsafe {
-                function(count(sent), send_total, count(received), receive_total, self.data.pointer)
-            })
-            .into(),
-        )
+        outcome(called(|| unsafe {
+            function(count(sent), send_total, count(received), receive_total, self.data.pointer)
+        }))
     }
 }
 
@@ -299,7 +303,7 @@ impl Reader for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> i64 {
         let Some(function) = self.read else { return -1 };
         // SAFETY: the buffer is writable for its length during the call.
-        outside(|| unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) })
+        outside_or(-1, || unsafe { function(buffer.as_mut_ptr(), buffer.len(), self.data.pointer) })
     }
 
     fn can_rewind(&self) -> bool {
@@ -309,7 +313,7 @@ impl Reader for BodyReader {
     fn rewind(&mut self) -> bool {
         let Some(function) = self.rewind else { return false };
         // SAFETY: the data lives until it is dropped.
-        outcome(outside(|| unsafe { function(self.data.pointer) }).into()).is_ok()
+        outcome(called(|| unsafe { function(self.data.pointer) })).is_ok()
     }
 }
 

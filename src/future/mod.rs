@@ -268,6 +268,11 @@ impl<W: Work> Future<W> {
         if self.is_inherited() { None } else { lock(&self.core).control.clone() }
     }
 
+    /// Whether one of its functions waits for a thread to call it.
+    pub fn is_calling(&self) -> bool {
+        self.control().is_some_and(|control| control.is_calling())
+    }
+
     /// A copy of the work, while nobody has taken it.
     pub fn work(&self) -> Option<W>
     where
@@ -294,11 +299,10 @@ impl<W: Work> Future<W> {
         }
         let control = self.control();
         let is_waiting = || control.as_ref().is_some_and(|control| control.is_waiting());
-        let is_calling = || control.as_ref().is_some_and(|control| control.is_calling());
         // What was put aside needs somebody to take it up again.
         let short = to_begin
             .filter(|_| state == State::Pending || is_waiting())
-            .or_else(|| to_call.filter(|_| is_calling()));
+            .or_else(|| to_call.filter(|_| self.is_calling()));
         match (short, &control) {
             (Some(way), _) => way.clone(),
             (None, Some(control)) => control.way(),

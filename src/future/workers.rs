@@ -111,11 +111,6 @@ impl Blocked {
         self.0.id()
     }
 
-    /// Whether no worker of the pool is left that could take a pending task.
-    pub fn all(&self) -> bool {
-        self.0.shortage().to_begin.is_some()
-    }
-
     /// What no worker of the pool is left for.
     pub fn shortage(&self) -> Shortage {
         self.0.shortage()

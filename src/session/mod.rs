@@ -335,10 +335,18 @@ impl Session {
     }
 
     /// Whether there are requests that a close waits for.
-    fn is_waited_for(&self, open_futures: &OpenFutures, inside: bool) -> bool {
+    fn is_waited_for(&self, open_futures: &OpenFutures, inside: bool, blocked: Option<&Blocked>) -> bool {
+        let shortage = blocked.map(Blocked::shortage).unwrap_or_default();
+        if shortage.to_begin.is_some() {
+            return false;
+        }
         if !inside {
             return open_futures.open > 0;
         }
+        let uncalled = match shortage.to_call {
+            Some(_) => open_futures.futures.iter().flatten().filter(|future| future.is_calling()).count(),
+            None => 0,
+        };
         // Whether an executor of the user's own has a thread left for what is queued is not known here.
         let queued = match self.executor.max_workers() {
             0 => open_futures
@@ -349,7 +357,7 @@ impl Session {
                 .count(),
             _ => 0,
         };
-        open_futures.open > open_futures.closing.len() + queued
+        open_futures.open > open_futures.closing.len() + queued + uncalled
     }
 
     /// Takes no more requests and returns when all are over, their callbacks included. From inside a hook or
@@ -397,7 +405,7 @@ impl Session {
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
         let mut waiting = Inside::here();
-        while self.is_waited_for(&open_futures, inside) && !blocked.as_ref().is_some_and(Blocked::all) {
+        while self.is_waited_for(&open_futures, inside, blocked.as_ref()) {
             if let Some(waiting) = &mut waiting {
                 let ways = open_futures.ways();
                 // What waits for a connection that the request of this thread has is over after that.

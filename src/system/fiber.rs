@@ -49,6 +49,7 @@ pub struct Job {
     run: *mut (dyn FnMut() + 'static),
     /// Who the thread that runs it acts for: see [`token`].
     token: usize,
+    may_be_left: bool,
 }
 
 // SAFETY: what it points to lies on the stack of a fiber that does not go on before the job has run, and is touched by
@@ -59,6 +60,11 @@ impl Job {
     /// In whose name it runs.
     pub fn token(&self) -> usize {
         self.token
+    }
+
+    /// Whether it may be dropped in the place of being run, when nobody wants any more what it does.
+    pub fn may_be_left(&self) -> bool {
+        self.may_be_left
     }
 
     /// Runs it, on this thread, in the name of the fiber, with what `hold` gives held meanwhile.
@@ -397,9 +403,19 @@ pub fn blocks() {
 
 /// Calls a function of the user's: in a fiber, by another thread, while the fiber waits.
 pub fn outside<T>(call: impl FnOnce() -> T) -> T {
+    call_outside(call, false).unwrap_or_else(|| unreachable!("a fiber goes on when its job has run"))
+}
+
+/// The same for one that nobody needs once the request is over: `left` is what it gives when it was not called because of
+/// that.
+pub fn outside_or<T>(left: T, call: impl FnOnce() -> T) -> T {
+    call_outside(call, true).unwrap_or(left)
+}
+
+fn call_outside<T>(call: impl FnOnce() -> T, may_be_left: bool) -> Option<T> {
     let Some(here) = here() else {
         calls_out();
-        return call();
+        return Some(call());
     };
     let mut call = Some(call);
     let mut result = None;
@@ -411,12 +427,8 @@ pub fn outside<T>(call: impl FnOnce() -> T) -> T {
     let run: *mut (dyn FnMut() + '_) = &mut run;
     // SAFETY: only the lifetime changes. The job is run, or never will be, while this waits.
     let run = unsafe { std::mem::transmute::<*mut (dyn FnMut() + '_), *mut (dyn FnMut() + 'static)>(run) };
-    here.suspend(Pause::Outside(Job { run, token: token() }));
-    match result {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => resume_unwind(panic),
-        None => unreachable!("a fiber goes on when its job has run"),
-    }
+    here.suspend(Pause::Outside(Job { run, token: token(), may_be_left }));
+    result.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// Does something that needs a large stack, and does not wait.

@@ -21,6 +21,7 @@ typedef struct inside {
   const rf_response *response;
   bool armed;
   int left; /* bytes that the reader has */
+  int64_t deadline; /* 0: none */
   int ran, drops;
 } inside;
 
@@ -142,6 +143,7 @@ static rf_future *submit(inside *self) {
       url = "mock://a/";
       break;
   }
+  if (self->deadline > 0) CHECK_OK(rf_options_set_deadline(options, self->deadline));
   future = request(self->session, method, url, options);
   rf_options_free(options);
   return future;
@@ -175,6 +177,41 @@ static void inside_of(kind kind, act act, size_t workers, int others) {
   rf_executor_free(self.executor);
   rf_response_free(made);
   EVENTUALLY(LOAD(self.drops) == 1);
+}
+
+/* A function that nobody has come to call is not called when the request is over before. */
+static void never_called(kind kind, bool by_deadline) {
+  inside holder = {.kind = HOOK, .act = GET, .door = DOOR, .armed = true};
+  inside self = {.kind = kind, .act = GET, .door = DOOR, .armed = true, .left = 3};
+  rf_response *made = NULL;
+  CHECK_OK(rf_response_new(200, "text/plain", "made", 4, &made));
+  self.response = made;
+  self.executor = new_events(MANY, 1);
+  holder.session = self.session = session_on(self.executor);
+  holder.own = submit(&holder);
+  EVENTUALLY(door_inside(&holder.door) == 1);
+  self.deadline = by_deadline ? 200 : 0;
+  self.own = submit(&self);
+  EVENTUALLY(rf_future_running(self.own) || rf_future_done(self.own));
+  if (!by_deadline) {
+    sleep_ms(50); /* it has come as far as it can come */
+    CHECK(rf_future_abort(self.own));
+  }
+  int64_t start = now_ms();
+  ERROR_OF(by_deadline ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, self.own);
+  CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+  CHECK_INT(1, door_inside(&holder.door));
+  door_open(&holder.door);
+  RESPONSE(holder.own);
+  CHECK_OK(rf_session_close(self.session, RF_CLOSE_WAIT));
+  if (kind != DROP) CHECK_INT(0, LOAD(self.ran));
+  rf_future_free(self.own);
+  rf_future_free(holder.own);
+  rf_session_free(self.session);
+  rf_executor_free(self.executor);
+  rf_response_free(made);
+  EVENTUALLY(LOAD(self.drops) == 1);
+  EVENTUALLY(LOAD(holder.drops) == 1);
 }
 
 /* ---- waits that can never end ---- */
@@ -369,6 +406,11 @@ int main(void) {
       inside_of((kind)k, (act)a, 1, 100);
       inside_of((kind)k, (act)a, 3, 100);
     }
+  }
+  for (int k = 0; k < KINDS; k++) {
+    if (k == DROP || k == REWIND) continue; /* a drop function is always called; what comes before a rewind is not */
+    never_called((kind)k, false);
+    never_called((kind)k, true);
   }
   inside_of(HOOK, GET, 4, MANY);
   never_ending();

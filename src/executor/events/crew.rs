@@ -186,6 +186,23 @@ impl Shared {
         self.outside(core, || self.make_call(call))
     }
 
+    /// Of those that were woken while a function of theirs was to be called, the ones whose request is over go on without
+    /// it, unless it has begun.
+    pub(super) fn recall(&self, core: &mut Core) {
+        for number in mem::take(&mut core.recalled) {
+            let Some(whose) = core.place(number).and_then(|place| place.whose.clone()) else { continue };
+            if whose.control.check().is_ok() {
+                continue;
+            }
+            let mut crew = self.crew.lock();
+            let at = crew.calls.iter().position(|call| call.number == number && call.job.may_be_left());
+            let Some(call) = at.and_then(|at| crew.calls.remove(at)) else { continue };
+            drop(crew);
+            call.whose.control.calls(false);
+            core.has_been_called(number);
+        }
+    }
+
     fn make_call(&self, call: Call) {
         let Call { number, job, whose } = call;
         let Whose { future, control } = whose;
@@ -270,13 +287,18 @@ impl Shared {
             false => crew.live > 0,
         };
         while goes_on(&crew) {
-            // What is queued may have nobody left to begin it.
+            // What is queued may have nobody left to begin it, and what runs nobody to call its functions.
             if let Some(blocked) = &blocked {
                 drop(crew);
-                if blocked.all() {
+                let shortage = blocked.shortage();
+                if shortage.to_begin.is_some() {
                     return;
                 }
                 crew = self.crew.lock();
+                let uncalled = if shortage.to_call.is_some() { crew.calls.len() } else { 0 };
+                if self.open.load(Ordering::SeqCst) <= crew.closing + uncalled {
+                    return;
+                }
             }
             crew = match &mut waiting {
                 None if blocked.is_some() => crew.wait(Until::Forever.or_soon()),

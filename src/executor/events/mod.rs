@@ -141,6 +141,8 @@ struct Core {
     active: usize,
     /// Fibers that go on next.
     ready: VecDeque<u64>,
+    /// Those that were woken while a function of theirs was to be called.
+    recalled: Vec<u64>,
     /// When fibers are to be woken. One that was over sooner is still there.
     times: BinaryHeap<Reverse<(Instant, u64)>>,
     stacks: Stacks,
@@ -233,6 +235,22 @@ impl Core {
         let Some(place) = self.place(number) else { return };
         match mem::take(&mut place.what) {
             What::Parked(fiber) => {
+                place.what = What::Ready(fiber);
+                self.ready.push_back(number);
+            }
+            What::Away(fiber) => {
+                place.what = What::Away(fiber);
+                self.recalled.push(number);
+            }
+            other => place.what = other,
+        }
+    }
+
+    /// A fiber that waited for a call is to go on.
+    fn has_been_called(&mut self, number: u64) {
+        let Some(place) = self.place(number) else { return };
+        match mem::take(&mut place.what) {
+            What::Away(fiber) => {
                 place.what = What::Ready(fiber);
                 self.ready.push_back(number);
             }
@@ -365,6 +383,7 @@ impl Shared {
     fn turn<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> Led<'a> {
         self.read_mail(&mut core);
         core.pass_time();
+        self.recall(&mut core);
         for _ in 0..core.ready.len() {
             let Some(number) = core.ready.pop_front() else { break };
             core = self.go_on(core, number)?;
@@ -402,16 +421,7 @@ impl Shared {
         woken.drain(..).for_each(|number| core.wake(number));
         core.woken = woken;
         gone.into_iter().for_each(|number| core.leave(number));
-        for number in called {
-            let Some(place) = core.place(number) else { continue };
-            match mem::take(&mut place.what) {
-                What::Away(fiber) => {
-                    place.what = What::Ready(fiber);
-                    core.ready.push_back(number);
-                }
-                other => place.what = other,
-            }
-        }
+        called.into_iter().for_each(|number| core.has_been_called(number));
     }
 
     /// Waits until there is something to do, and finds out what. `starved`: what has not begun cannot begin.
@@ -422,6 +432,7 @@ impl Shared {
             let mail = self.mail.lock();
             let may_begin = !starved && core.active < self.max_requests;
             !core.ready.is_empty()
+                || !core.recalled.is_empty()
                 || !mail.woken.is_empty()
                 || !mail.called.is_empty()
                 || !mail.gone.is_empty()
@@ -567,6 +578,9 @@ impl Shared {
                 let Some(place) = core.place(number) else { return Ok(core) };
                 place.what = What::Away(fiber);
                 let Some(whose) = place.whose.clone() else { return Ok(core) };
+                if let Some(end) = whose.control.ends_at().filter(|_| job.may_be_left()) {
+                    core.wake_at(number, end);
+                }
                 return self.call(core, Call { number, job, whose });
             }
         };
@@ -656,11 +670,14 @@ struct Leads {
 
 impl Leader for Leads {
     fn calls_out(&self) {
-        self.shared.wants_watch();
+        if !fork::is_inherited(self.shared.made_in) {
+            self.shared.wants_watch();
+        }
     }
 
     fn gives_up(&self) {
-        if self.shared.unseat(self.beat) {
+        // In a child that a callback has forked nobody is to lead the loop of its parent.
+        if !fork::is_inherited(self.shared.made_in) && self.shared.unseat(self.beat) {
             self.shared.summon();
         }
     }

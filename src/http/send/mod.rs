@@ -84,7 +84,14 @@ impl Sending {
         match self.steps(begin) {
             Ok(Step::Wait(waiting)) => Reached::Waiting(waiting),
             Ok(Step::Over(response)) => Reached::End(Ok(response)),
-            Err(error) => Reached::End(Err(error.at(&self.transfer.request.url))),
+            Err(error) => {
+                // A function that was to be called when the request was over already has not refused.
+                let stopped = match error.kind() {
+                    ErrorKind::Hook => Error::check(&self.transfer.control, " in a function").err(),
+                    _ => None,
+                };
+                Reached::End(Err(stopped.unwrap_or(error).at(&self.transfer.request.url)))
+            }
         }
     }
 
