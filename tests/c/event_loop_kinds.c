@@ -489,6 +489,7 @@ static void forked_in_flight(void) {
 }
 
 static int children[2], is_child;
+static pid_t child_of_function; /* in its parent */
 
 /* A function that forks, and returns in the child as well, which does something of its own first. */
 static void forks_here(void) {
@@ -504,7 +505,7 @@ static void forks_here(void) {
     CHECK(write(children[1], "c", 1) == 1);
     return;
   }
-  CHECK(write(children[1], (char *)&child, sizeof child) == sizeof child);
+  __atomic_store_n(&child_of_function, child, __ATOMIC_SEQ_CST);
 }
 static rf_status forks_in_a_hook(rf_hook_call *call, const rf_response *response, void *unused) {
   (void)call, (void)response, (void)unused;
@@ -531,19 +532,14 @@ static void a_function_forks(bool in_a_callback) {
   RESPONSE(future);
   crowd_succeeds(&crowd);
   others_go_on(session, 50);
-  pid_t child = 0;
-  char said[1 + sizeof child];
-  size_t at = 0;
-  /* The child has said its letter, the parent the child's number, in whatever order. */
-  while (at < sizeof said) {
-    ssize_t got = read(children[0], said + at, sizeof said - at);
-    CHECK(got > 0);
-    at += (size_t)got;
-  }
-  memcpy(&child, said[sizeof child] == 'c' && said[0] != 'c' ? said : said[0] == 'c' ? said + 1 : said, sizeof child);
+  char said = 0;
+  CHECK(read(children[0], &said, 1) == 1 && said == 'c');
   int status = 0;
-  CHECK(waitpid(child, &status, 0) == child);
-  CHECK_INT(0, status);
+  EVENTUALLY(LOAD(child_of_function) != 0);
+  CHECK(waitpid(LOAD(child_of_function), &status, 0) == LOAD(child_of_function));
+  child_of_function = 0;
+  /* What looks for leaks finds in the child what its parent had. */
+  CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || getenv("RF_TEST_SLOW") != NULL));
   close(children[0]);
   close(children[1]);
   CHECK_OK(rf_session_close(session, RF_CLOSE_WAIT));
