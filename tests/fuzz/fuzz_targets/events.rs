@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::events(data));
+mod limit;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| limit::within_a_second(targets::events, data));
