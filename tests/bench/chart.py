@@ -26,17 +26,19 @@ text { font: 12px system-ui, sans-serif; fill: #24292f; }
 
 # What is shown of each, and in which unit.
 BARS = [
-    ("list", "this library, list", "own"),
-    ("callbacks", "this library, callbacks", "own"),
+    ("completed", "this library, threads", "own"),
+    ("events-completed", "this library, events", "own"),
     ("multi", "libcurl multi", "other"),
     ("easy", "libcurl easy, threads", "other"),
     ("go", "Go net/http", "other"),
     ("floor", "bare sockets", "floor"),
+    ("floor-epoll", "bare sockets, epoll", "floor"),
 ]
 CHARTS = [
     ("get8", "cpu_us", "CPU"),
     ("get64", "cpu_us", "CPU"),
-    ("tls8", "cpu_us", "CPU"),
+    ("get1000", "cpu_us", "CPU"),
+    ("tls64", "cpu_us", "CPU"),
     ("post8", "cpu_us", "CPU"),
     ("fresh", "cpu_us", "CPU"),
     ("tls-fresh", "cpu_us", "CPU"),

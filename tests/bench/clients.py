@@ -56,7 +56,14 @@ def many_descriptors():
 
 class Floor(Client):
     def can(self, workload):
-        return not workload.tls and workload.expect >= 0 and workload.hosts == 1 and not workload.connections
+        return (not workload.tls and workload.expect >= 0 and workload.hosts == 1 and not workload.connections
+                and not workload.give and workload.in_flight <= 64)
+
+
+class EpollFloor(Client):
+    def can(self, workload):
+        return (not workload.tls and 0 <= workload.expect <= 1000 and not workload.fresh and not workload.body
+                and workload.hosts == 1 and not workload.connections)
 
 
 class Pending(Client):
@@ -73,6 +80,13 @@ class FewSockets(Client):
         return workload.in_flight <= 64 and not workload.connections
 
 
+class Compiled(Client):
+    """What has no way to give bodies to a function, or none that is measured."""
+
+    def can(self, workload):
+        return workload.in_flight <= 64 and not workload.give
+
+
 class Asked(Client):
     """Takes part where a workload names it."""
 
@@ -82,6 +96,16 @@ class Asked(Client):
 
 class Interpreted(FewSockets):
     interpreted = True
+
+    def can(self, workload):
+        return super().can(workload) and not workload.give
+
+
+class Threads(Client):
+    """A thread for each request in flight: a thousand of them are not what anybody would use."""
+
+    def can(self, workload):
+        return workload.in_flight <= 64 or workload.requests_fixed
 
 
 def compile_c(name, source, *flags):
@@ -120,9 +144,9 @@ def library_clients(library, against):
             return kind(prefix + name, f"{title}, {what}", program, [f"mode={name}"], environment)
 
         return [
-            client("list", "list"),
-            client("completed", "as completed"),
-            client("callbacks", "callbacks"),
+            client("list", "list", kind=Threads),
+            client("completed", "as completed", kind=Threads),
+            client("callbacks", "callbacks", kind=Threads),
             *(client(f"events-{name}", f"{what}, events") for name, what in EVENTS),
             client("processes", "worker processes", kind=Asked),
             client("pending", "pending", pending, Pending),
@@ -165,7 +189,7 @@ def all_clients(library, against, python):
                               capture_output=True, text=True, env={"GOFLAGS": "-mod=mod", "GO111MODULE": "off", **os.environ})
         if done.returncode != 0:
             raise Missing(done.stderr.strip()[:200])
-        return [Client("go", "Go net/http", program)]
+        return [Compiled("go", "Go net/http", program)]
 
     def requests_futures():
         if subprocess.run([python, "-c", "import requests_futures"], capture_output=True).returncode != 0:
@@ -175,8 +199,15 @@ def all_clients(library, against, python):
 
     clients.extend(library_clients(library, against))
     attempt("libcurl multi", multi)
-    attempt("libcurl easy", lambda: [Client("easy", "libcurl easy, a thread each", curl("curl_easy"))])
-    attempt("the floor", lambda: [Floor("floor", "blocking sockets, no parsing", compile_c("sockets", "sockets.c"))])
+    def floors():
+        program = compile_c("sockets", "sockets.c")
+        return [
+            Floor("floor", "blocking sockets, no parsing", program, ["mode=threads"]),
+            EpollFloor("floor-epoll", "one epoll, no parsing", program, ["mode=epoll"]),
+        ]
+
+    attempt("libcurl easy", lambda: [Threads("easy", "libcurl easy, a thread each", curl("curl_easy"))])
+    attempt("the floor", floors)
     attempt("Go", go)
     attempt("requests-futures", requests_futures)
     return clients, missing

@@ -170,6 +170,7 @@ class LocalServer:
             "wait": f"{http}/delay/3",
             "held": f"{http}/delay/600",
             "large": f"{http}/bytes/{LARGE}",
+            "wait-tls": f"{https}/delay/3",
             "tls": f"{https}/hello",
         }.get(path)
 

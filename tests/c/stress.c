@@ -59,11 +59,12 @@ static home *homes[SESSIONS];
 
 /* What a session's requests run on. An executor of another kind is another name here, a line in new_executors, and what
    its requests may end with in judge. */
-enum { OWN_THREADS, THREAD_POOL, PROCESSES, EXECUTORS };
+enum { OWN_THREADS, THREAD_POOL, EVENTS, PROCESSES, EXECUTORS };
 static rf_executor *executors[EXECUTORS]; /* shared by the sessions of a round; NULL: each has its own */
 
 static void new_executors(void) {
   CHECK_OK(rf_executor_new_threads(4, &executors[THREAD_POOL]));
+  CHECK_OK(rf_executor_new_events(8, 4, &executors[EVENTS]));
   if (soaking) CHECK_OK(rf_executor_new_processes(3, &executors[PROCESSES]));
 }
 
@@ -82,7 +83,10 @@ static home *new_home(uint64_t *random) {
   CHECK(made != NULL);
   made->users = 1;
   CHECK_OK(rf_config_new(&config));
-  made->runs_on = one_in(random, 3) ? THREAD_POOL : one_in(random, 3) ? PROCESSES : OWN_THREADS;
+  made->runs_on = one_in(random, 3)   ? THREAD_POOL
+                  : one_in(random, 3) ? EVENTS
+                  : one_in(random, 3) ? PROCESSES
+                                      : OWN_THREADS;
   if (executors[made->runs_on] != NULL) CHECK_OK(rf_config_set_executor(config, executors[made->runs_on]));
   else CHECK_OK(rf_config_set_max_workers(config, 1 + below(random, 8)));
   if (one_in(random, 3)) CHECK_OK(rf_config_set_pool_maxsize(config, 1 + below(random, 4)));
@@ -771,6 +775,8 @@ static void soak(int64_t seconds, long requests) {
   int64_t start = now_ms(), warm_at = start + seconds * 1000 / 6, end = start + seconds * 1000, line = start + 60000;
   state warm = {0, 0, 0, 0}, now;
   bool is_warm = false;
+  int64_t allowed = 0;
+  int again = seconds < 60 ? 6 : 0;
   rf_session *session = new_session_workers(1);
   rf_future *future = get(session, http("/bytes/60000"), NULL);
   size_t length = 0;
@@ -793,10 +799,16 @@ static void soak(int64_t seconds, long requests) {
       report(start, now);
       line = now_ms() + 60000;
     }
+    allowed = (now.requests - warm.requests) / REQUESTS_A_BYTE;
+    /* In a short one the most threads that there ever were at once, with which what the locks keep grows, may come after
+       what it is compared with: what leaks grows in every round. */
+    if (now_ms() >= end && now.heap - warm.heap > KEPT_HEAP + allowed && again > 0) {
+      again--;
+      warm = now;
+    }
     /* Something has to come after what it is compared with. */
   } while (now_ms() < end || now.requests < warm.requests + requests / 2);
   report(start, now);
-  int64_t allowed = (now.requests - warm.requests) / REQUESTS_A_BYTE;
   printf("soak: of %ld requests %" PRId64 " bytes are left, %" PRId64 " KiB of memory; %" PRId64 " + %d bytes are allowed\n",
          now.requests - warm.requests, now.heap - warm.heap, (now.resident - warm.resident) / 1024, allowed, KEPT_HEAP);
   fflush(stdout);

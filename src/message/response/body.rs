@@ -6,12 +6,14 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Body, BodyState, Content, PIECE, Pending, Progress, Refusal, Response, Source, server_of};
+use super::{
+    Body, BodyState, Content, LARGE_PIECE, PIECE, Pending, Progress, Refusal, Response, Source, server_of,
+};
 use crate::future::control::Control;
 use crate::future::monitor::{MonitorGuard, Until};
 use crate::message::error::{DecodeError, Error, ErrorKind};
 use crate::message::events::{self, Event, Unreadable};
-use crate::system::thread;
+use crate::system::{fiber, thread};
 
 impl Response {
     // ---- the body ----
@@ -167,6 +169,10 @@ impl Response {
                     if let Err(error) = write(&piece[..count]) {
                         self.close();
                         return Err(error);
+                    }
+                    // In a fiber each piece may be on its way to another thread and back: what comes fast goes in few.
+                    if count == piece.len() && count < LARGE_PIECE && fiber::here().is_some() {
+                        piece = vec![0; 2 * count];
                     }
                 }
                 // Somebody has closed it.

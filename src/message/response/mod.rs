@@ -235,6 +235,8 @@ pub struct Carried<'a> {
 
 /// How much of a body that is handed on in pieces is read at a time.
 const PIECE: usize = 64 * 1024;
+/// What it grows to while each is full, where each costs more than its bytes.
+const LARGE_PIECE: usize = 256 * 1024;
 
 impl Response {
     pub fn new(parts: Parts) -> Response {

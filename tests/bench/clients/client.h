@@ -29,6 +29,7 @@ struct work {
   size_t body;          /* bytes to send */
   long expect;          /* bytes of every answer; negative: any */
   bool fresh;           /* a new connection for each: the request says "Connection: close" */
+  bool give;            /* bodies go to a function piece by piece, and are not kept */
 };
 
 __attribute__((noreturn, unused)) static void fail(const char *what) {
@@ -63,6 +64,7 @@ static struct work work_from(int argc, char **argv) {
     NUMBER("body", body);
     NUMBER("expect", expect);
     NUMBER("fresh", fresh);
+    NUMBER("give", give);
     else fail(argv[i]);
 #undef TEXT
 #undef NUMBER
