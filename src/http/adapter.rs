@@ -221,6 +221,7 @@ impl Adapter {
         self.pool.close_idle_before(at);
     }
 
+    #[inline(never)]
     fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
         let mut channel = self.reach(route, limits)?;
         if route.secure {
@@ -295,6 +296,8 @@ impl Adapter {
         }
     }
 
+    // Few go by a proxy: the others need no room for it on their stacks.
+    #[inline(never)]
     fn reach_by_proxy(
         &self,
         route: &Route,

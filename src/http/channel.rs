@@ -91,6 +91,14 @@ impl Channel {
         read_through(&mut self.layers, &mut self.socket, buffer, limits)
     }
 
+    /// Waits until there is something to be received, where that takes no memory meanwhile.
+    pub fn await_input(&mut self, limits: &Limits) -> Result<(), Error> {
+        match self.layers.iter().all(|layer| layer.connection.wants_read()) {
+            true => self.socket.await_input(limits),
+            false => Ok(()),
+        }
+    }
+
     /// Receives behind what `content` holds, into memory that it has reserved, at most `most` bytes; 0 at the end.
     pub fn receive_into(
         &mut self,

@@ -157,6 +157,9 @@ impl Connection {
 
     /// Receives once; 0 at the end.
     pub fn fill(&mut self, limits: &Limits) -> Result<usize, Error> {
+        if self.input.is_empty() && self.unsent.is_none() {
+            self.channel.await_input(limits)?;
+        }
         self.make_room();
         let input = &mut self.input[self.end..];
         let received = match &self.unsent {

@@ -169,6 +169,8 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
     }
 }
 
+// Not part of a frame that is there while the head is waited for.
+#[inline(never)]
 fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Result<Answer, Error> {
     let StatusLine { minor, status } = start;
     let has_body = !head_only && !matches!(status, 101 | 204 | 304);

@@ -336,6 +336,16 @@ impl Socket {
         })
     }
 
+    /// Waits, in a fiber, until there is something to be received, or the end: who has no memory for it yet need not have
+    /// it any sooner. On a thread it does not wait, as the call that receives is the one that waits there.
+    pub fn await_input(&mut self, limits: &Limits) -> Result<(), Error> {
+        match fiber::here() {
+            // Without room nothing is received, and what is there stays.
+            Some(_) => self.receive_by(0, limits, |_, _| Ok(0)).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// By this call, which has so much room and takes flags of recv(2).
     fn receive_by(
         &mut self,
@@ -619,11 +629,7 @@ impl Socket {
         }
         let (error, address) =
             last.unwrap_or_else(|| (io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), addresses[0]));
-        let peer = limits.peer.to_string();
-        let address = address.to_string();
-        let tried = if peer == address { String::new() } else { format!(" ({address})") };
-        Err(limits
-            .failed(format_args!("Failed to establish a new connection to {peer}{tried}{origin}"), &error))
+        Err(not_connected(address, origin, &error, limits))
     }
 
     pub fn connect_unix(path: &str, limits: &Limits) -> Result<Socket, Error> {
@@ -651,6 +657,15 @@ impl Socket {
     }
 }
 
+/// None of the addresses has answered, and this one was the last.
+#[cold]
+fn not_connected(address: SocketAddr, origin: &Origin, error: &io::Error, limits: &Limits) -> Error {
+    let peer = limits.peer.to_string();
+    let address = address.to_string();
+    let tried = if peer == address { String::new() } else { format!(" ({address})") };
+    limits.failed(format_args!("Failed to establish a new connection to {peer}{tried}{origin}"), error)
+}
+
 /// A stream socket that is connected and blocks.
 impl From<OwnedFd> for Socket {
     fn from(descriptor: OwnedFd) -> Socket {
@@ -671,6 +686,7 @@ const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 const NO_SIGNAL: i32 = 0;
 
 /// Address families in turn, the resolver's order kept within each.
+#[inline(never)]
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (mut first, mut second): (Vec<_>, Vec<_>) =
@@ -719,6 +735,7 @@ struct Attempt {
 
 impl Attempt {
     /// Starts to connect; true when it is done already.
+    #[inline(never)]
     fn begin(address: SocketAddr, origin: &Origin) -> io::Result<(Attempt, bool)> {
         let descriptor = new_socket(if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 })?;
         origin.bind(descriptor.as_raw_fd(), &address)?;

@@ -224,7 +224,7 @@ impl Course {
 /// What one sending goes by.
 enum Means<'a> {
     Http(&'a Adapter, &'a Arc<Route>),
-    Custom(&'a Arc<dyn BaseAdapter>, Through<'a>),
+    Custom(&'a Arc<dyn BaseAdapter>, Box<Through<'a>>),
 }
 
 /// What holds for a hop, as it was when the request was submitted.
@@ -317,6 +317,7 @@ struct Heard<'a> {
 
 impl Transfer {
     /// Checks all of the request. Nothing is sent yet.
+    #[inline(never)]
     fn first(&self) -> Result<Hop, Error> {
         if let Some(deadline) = self.request.deadline() {
             self.control.set_deadline(deadline);
@@ -326,6 +327,7 @@ impl Transfer {
     }
 
     /// Where the hop goes.
+    #[inline(never)]
     fn plan(&self, hop: &Hop) -> Result<(Plan, Round), Error> {
         let mounted = match self.request.adapter_for(&hop.url) {
             None if !hop.url.is_http() => return Err(hop.url.no_adapter()),
@@ -406,7 +408,9 @@ impl Transfer {
         let knows_nonce = hop.redirects == 0 || round.asked.by_server > 0;
         let outgoing = Outgoing { payload: &hop.payload, control: &self.control };
         let means = match &plan.course {
-            Course::Custom(adapter) => Means::Custom(adapter, Through::new(self, hop, &outgoing, meter)),
+            Course::Custom(adapter) => {
+                Means::Custom(adapter, Box::new(Through::new(self, hop, &outgoing, meter)))
+            }
             Course::Http(mounted, route) => {
                 Means::Http(mounted.as_ref().unwrap_or(&self.request.owner.shared().adapter), route)
             }
@@ -457,6 +461,7 @@ impl Transfer {
         may_be_asked || adapter.is_crowded() || route.forward().is_some_and(|proxy| proxy.login().is_some())
     }
 
+    #[inline(never)]
     fn call_hooks(&self, mut response: Arc<Response>) -> Outcome {
         for hook in &self.settings.hooks {
             response = self.call(&**hook, "hook", response)?;
@@ -475,6 +480,7 @@ impl Transfer {
     }
 
     /// Turns the hop into the one that the response leads to. False: it is the last.
+    #[inline(never)]
     fn redirect(&self, hop: &mut Hop, response: &Arc<Response>) -> Result<bool, Error> {
         let follows = self.settings.allow_redirects.unwrap_or(*hop.method != *"HEAD");
         // An empty Location leads nowhere.
@@ -501,6 +507,7 @@ impl Transfer {
     }
 
     /// Whether the answer asks for credentials that there are, so that the hop is to be sent once more.
+    #[inline(never)]
     fn is_asked(
         &self,
         hop: &Hop,
@@ -610,6 +617,7 @@ impl Transfer {
     }
 
     /// What is sent: composed, and changed by the user's functions.
+    #[inline(never)]
     fn compose<'b>(
         &self,
         hop: &Hop,
@@ -686,10 +694,12 @@ impl Transfer {
         let length = answer.length;
         meter.answered(length);
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
-        let response = Arc::new(self.response(hop, meter, url, head, answer, started.elapsed()));
+        let response = self.response(hop, meter, url, head, answer, started.elapsed());
         Ok(Heard { response, prepared, length })
     }
 
+    // Its frame lies below all that waits for the answer: what comes before and after stays out of it.
+    #[inline(never)]
     fn attempt(
         &self,
         attempt: Attempt<'_>,
@@ -759,6 +769,7 @@ impl Transfer {
         })
     }
 
+    #[inline(never)]
     fn response(
         &self,
         hop: &Hop,
@@ -767,7 +778,7 @@ impl Transfer {
         request_head: Vec<u8>,
         answer: Answer,
         elapsed: Duration,
-    ) -> Response {
+    ) -> Arc<Response> {
         let head = answer.head;
         let coding = match (&*hop.method, answer.status) {
             ("HEAD", _) | (_, 204 | 304) => None,
@@ -811,10 +822,10 @@ impl Transfer {
         if let Some(trailers) = trailers {
             response.expect_trailers(trailers);
         }
-        match whole {
+        Arc::new(match whole {
             Some(content) => response.with_content(content),
             None => response,
-        }
+        })
     }
 
     /// Whether nobody but us reads a body before all of it is here.
@@ -927,6 +938,7 @@ impl Transfer {
     }
 
     /// The last response, as the user gets it.
+    #[inline(never)]
     fn finish(&self, response: Arc<Response>, method: &str) -> Outcome {
         self.take_body(&response, method)?;
         let response = match &self.settings.background {
