@@ -3,7 +3,8 @@
    drop function too, and no descriptor, thread, process or byte is left.
 
    RF_REQUESTS says how many (5,000; CI takes more), RF_SEED where the random numbers begin. The order in which threads
-   run is nobody's to choose: a seed gives the same steps, not the same run.
+   run is nobody's to choose: a seed gives the same steps, not the same run. RF_STRESS_EVENTS=1 has all of it on one event
+   loop.
 
    RF_SOAK_SECONDS makes it a soak: rounds of RF_REQUESTS (20,000) for at least so long, with worker processes, which are
    killed now and then, and with connections that relays of the local server damage. It prints a line each minute, and in
@@ -16,6 +17,7 @@
 #include <sys/wait.h>
 
 static bool soaking;
+static bool on_loops; /* every session on the event loop */
 
 enum { THREADS = 8, HAND = 16, SESSIONS = 4, SHELF = 32 };
 
@@ -83,7 +85,8 @@ static home *new_home(uint64_t *random) {
   CHECK(made != NULL);
   made->users = 1;
   CHECK_OK(rf_config_new(&config));
-  made->runs_on = one_in(random, 3)   ? THREAD_POOL
+  made->runs_on = on_loops            ? EVENTS
+                  : one_in(random, 3) ? THREAD_POOL
                   : one_in(random, 3) ? EVENTS
                   : one_in(random, 3) ? PROCESSES
                                       : OWN_THREADS;
@@ -834,6 +837,7 @@ enum { KEPT = 4096 };
 int main(void) {
   const char *asked = getenv("RF_REQUESTS"), *given = getenv("RF_SEED"), *seconds = getenv("RF_SOAK_SECONDS");
   soaking = seconds != NULL;
+  on_loops = getenv("RF_STRESS_EVENTS") != NULL;
   long requests = asked != NULL ? atol(asked) : soaking ? 20000 : 5000;
 #ifdef __GLIBC__
   mallopt(M_ARENA_MAX, 4); /* each takes memory for itself, and they would go on coming in the second round */
