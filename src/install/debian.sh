@@ -81,6 +81,6 @@ requests-futures know: redirects, cookies, authentication, hooks, streaming.
 T
 control "$headers" libdevel "$library (= $revision), libc6-dev | libc-dev" \
   "asynchronous HTTP requests that return futures (development)" <<T
-The header, the static library, and what pkg-config and CMake need to build
-programs that use requests-futures.
+The headers for C and C++, the static library, and what pkg-config and CMake
+need to build programs that use requests-futures.
 T

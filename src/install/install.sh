@@ -17,7 +17,9 @@ table() {
   row link "$SONAME" "$LIBDIR/$LINK"
   row 644 "$OUT/$STATIC" "$LIBDIR/$STATIC"
   row 755 "$LIB/$WORKER" "$PREFIX/libexec/requests-futures/$WORKER"
-  row 644 "$root/include/requests_futures.h" "$INCLUDEDIR/requests_futures.h"
+  for file in requests_futures.h requests_futures.hpp; do
+    row 644 "$root/include/$file" "$INCLUDEDIR/$file"
+  done
   row 644 "$filled/requests_futures.pc" "$LIBDIR/pkgconfig/requests_futures.pc"
   for file in requests_futures-config.cmake requests_futures-config-version.cmake; do
     row 644 "$filled/$file" "$LIBDIR/cmake/requests_futures/$file"
