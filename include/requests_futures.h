@@ -227,6 +227,42 @@ typedef enum rf_ip_version {
   RF_IP_6 = 6,
 } rf_ip_version;
 
+// Where the time of a request goes: rf_response_phase_us. More may come.
+typedef enum rf_phase {
+  // It waits: for a worker, for its turn, for its place in the pool.
+  RF_PHASE_QUEUE = 1,
+  // A name is looked up.
+  RF_PHASE_RESOLVE = 2,
+  // A connection is made; what is said to a proxy before the request is part of it.
+  RF_PHASE_CONNECT = 3,
+  // Hands are shaken for TLS, with a proxy or with the server.
+  RF_PHASE_TLS = 4,
+  // It is composed and sent.
+  RF_PHASE_SEND = 5,
+  // From the last byte sent to the first received.
+  RF_PHASE_WAIT = 6,
+  // The answer is received.
+  RF_PHASE_RECEIVE = 7,
+  // Functions of yours run, or a thread that is to run them is waited for.
+  RF_PHASE_HOOK = 8,
+  // Between two attempts.
+  RF_PHASE_PAUSE = 9,
+} rf_phase;
+
+// What a trace function is told.
+typedef enum rf_trace_kind {
+  // A line of text, without its end: what the library does. Words may change.
+  RF_TRACE_INFO = 0,
+  // A head that goes out, to the empty line that ends it.
+  RF_TRACE_HEAD_OUT = 1,
+  // A head that has come in, in the same form; those before the response's (1xx) as well.
+  RF_TRACE_HEAD_IN = 2,
+  // A piece of a body that went out, without what frames chunks.
+  RF_TRACE_BODY_OUT = 3,
+  // A piece of a body that has come in, before it is decoded, without what frames chunks.
+  RF_TRACE_BODY_IN = 4,
+} rf_trace_kind;
+
 // When rf_wait returns.
 typedef enum rf_return_when {
   // When any future is over.
@@ -351,6 +387,10 @@ typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_
 // bodies as they go over the wire. Totals are -1 while they are unknown. Anything but RF_OK fails the request.
 typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
     void *user_data);
+
+// Told what a request does: see rf_options_set_trace. `future_id` is rf_future_id; `kind` an rf_trace_kind, of
+// which more may come; `data` has `length` bytes, no NUL behind them, and is borrowed for the call.
+typedef void (*rf_trace_fn)(uint64_t future_id, int kind, const uint8_t *data, size_t length, void *user_data);
 
 // Told of a warning: `message` is borrowed for the call. It may be called on any thread.
 typedef void (*rf_log_fn)(const char *message, void *user_data);
@@ -954,6 +994,16 @@ rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *us
 // end.
 rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, void *user_data, rf_drop_fn drop);
 
+// Has a function told what goes over the wire, and what is done for that: name look-ups, connections, TLS, heads,
+// bodies, redirects, attempts; what curl shows with -v and --trace. It is called on the thread that does the
+// work, the one that reads a streamed body included, for many requests at once, which rf_future_id tells apart;
+// what it takes counts as RF_PHASE_HOOK. The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie
+// are shown as "***" unless `secrets`; what is secret in a URL, in another header or in a body is not known here,
+// and shown. A request's goes before the session's; NULL: none. Nothing is shown of what an adapter of your own
+// does by itself. It stays in this process: elsewhere the request fails with RF_ERROR_NOT_TRANSFERABLE.
+rf_status rf_options_set_trace(rf_options *options, rf_trace_fn trace, bool secrets, void *user_data,
+    rf_drop_fn drop);
+
 // Adds a hook. A request's hooks run instead of the session's, in the order added.
 rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_data, rf_drop_fn drop);
 
@@ -1305,6 +1355,10 @@ bool rf_future_done(const rf_future *future);
 // now, on this thread, when it is over already. Then `drop`, which may be NULL, is called with `user_data`.
 rf_status rf_future_add_done_callback(rf_future *future, rf_done_fn fn, void *user_data, rf_drop_fn drop);
 
+// A number that no other future of this process has, and never 0: a trace tells requests apart by it
+// (rf_options_set_trace). 0 for NULL.
+uint64_t rf_future_id(const rf_future *future);
+
 // What rf_options_set_user_data or rf_future_set_user_data set; NULL before that. The library only keeps it.
 void *rf_future_user_data(const rf_future *future);
 
@@ -1425,6 +1479,51 @@ rf_status rf_response_raise_for_status(const rf_response *response, const rf_err
 
 // Microseconds from sending the request of this hop to its response's head.
 int64_t rf_response_elapsed_us(const rf_response *response);
+
+// How long this hop was in a phase, an rf_phase, in microseconds, all its sendings together. -1: there was no
+// such phase, as none is made of a connection that was kept; no such rf_phase; or the response was made by hand.
+// What an answer that asked for credentials has taken is that answer's where the history shows it, and not
+// counted again. So those of a response and of its history add up to rf_response_total_us. Before the body has
+// come, in a hook, it is what was spent before the response was there; of a stream that is read it goes on. A
+// request that was carried out elsewhere has waited, in its first hop, for all the time that nobody has counted
+// there.
+int64_t rf_response_phase_us(const rf_response *response, int phase);
+
+// Microseconds from the submission to the end of the body. The pauses between two reads of a stream count as
+// receiving. -1: the end has not come; or the response was made by hand.
+int64_t rf_response_total_us(const rf_response *response);
+
+// How often this hop was sent, for whatever reason: attempts, answers to a challenge, a kept connection that had
+// ended. One that came to no connection counts as well. 0: the response was made by hand.
+uint32_t rf_response_attempts(const rf_response *response);
+
+// Whether its connection had served before. False where it came over none.
+bool rf_response_is_reused(const rf_response *response);
+
+// The address that its connection led to, with the port: "192.0.2.1:443", "[2001:db8::1]:443"; a proxy's where
+// there is one. NULL: a Unix socket, or the response came over no connection.
+const char *rf_response_remote_address(const rf_response *response);
+
+// The address that its connection came from, in the same form. NULL as well.
+const char *rf_response_local_address(const rf_response *response);
+
+// The version that it came by: "HTTP/1.0", "HTTP/1.1". NULL: it was made by hand.
+const char *rf_response_http_version(const rf_response *response);
+
+// The version of TLS with the server: "TLSv1.3", "TLSv1.2". NULL: there was none; that with a proxy does not
+// count.
+const char *rf_response_tls_version(const rf_response *response);
+
+// The cipher suite of TLS with the server, by its IANA name: "TLS_AES_256_GCM_SHA384". NULL as
+// rf_response_tls_version.
+const char *rf_response_tls_cipher(const rf_response *response);
+
+// How many certificates the server has shown, whether or not they were verified; 0 without TLS.
+size_t rf_response_certificate_count(const rf_response *response);
+
+// One of them in DER, with its length in bytes: the server's own first, then those that it says have signed.
+// NULL: `index` is too large.
+const uint8_t *rf_response_certificate_at(const rf_response *response, size_t index, size_t *length);
 
 // How many responses came before this one: the redirects that led to it; or, where none did, the answers that
 // asked for credentials first.
@@ -1673,6 +1772,17 @@ const char *rf_error_url(const rf_error *error);
 // The response of an RF_ERROR_HTTP, RF_ERROR_TOO_MANY_REDIRECTS or RF_ERROR_RETRY, which lives as long as the
 // error; else NULL.
 const rf_response *rf_error_response(const rf_error *error);
+
+// In which phase it happened, an rf_phase. 0: in none, as for a request that makes no sense, or one that was
+// cancelled before it ran.
+int rf_error_phase(const rf_error *error);
+
+// How often the hop was sent that failed, as rf_response_attempts counts. 0: not at all.
+uint32_t rf_error_attempts(const rf_error *error);
+
+// The method of the hop that failed, which a redirect may have changed. NULL: none, as for a future that was
+// cancelled before it ran.
+const char *rf_error_method(const rf_error *error);
 
 // The operating system's number for what happened (errno); 0: none.
 int rf_error_os_code(const rf_error *error);

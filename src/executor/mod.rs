@@ -74,7 +74,7 @@ impl Task {
     #[inline(always)]
     pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
         let future = self.future.take()?;
-        let control = Arc::new(Control::with_priority(self.priority, future.id()));
+        let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
         let mut is_pending = false;
         let mut request = future.take(&control, |request| {
             is_pending = !request.begins();
@@ -125,7 +125,7 @@ impl Task {
         }
         let cookies = reply.take_cookies();
         let body = future.work().and_then(|request| wire::body_of(&request));
-        let control = Arc::new(Control::new());
+        let control = Arc::new(Control::of_request(0, 0, future.made_at()));
         let outcome = reply.outcome(&body, None, None, &control).map_err(|why| match why {
             wire::Unusable::Malformed => TaskError::Malformed,
             wire::Unusable::OutOfMemory(_) => TaskError::OutOfMemory,

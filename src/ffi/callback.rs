@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use super::handle;
 use super::types::{
     rf_background_fn, rf_callback_status, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_prepare_fn,
-    rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status, rf_write_fn,
+    rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status, rf_trace_fn, rf_write_fn,
 };
 use crate::executor::wire::Finders;
+use crate::future::trace::{Kind, Trace};
 use crate::message::options::{
     Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused,
 };
@@ -337,6 +338,24 @@ impl Borrowed for BorrowedBytes {
         }
         // SAFETY: the caller promised `length` readable bytes until drop runs, and we hold that off.
         unsafe { std::slice::from_raw_parts(self.address, self.length) }
+    }
+}
+
+pub(super) struct TraceFunction {
+    pub(super) function: rf_trace_fn,
+    pub(super) secrets: bool,
+    pub(super) data: Data,
+}
+
+impl Trace for TraceFunction {
+    fn tell(&self, future: u64, kind: Kind, data: &[u8]) {
+        let Some(function) = self.function else { return };
+        // SAFETY: the bytes are readable for their length during the call, and the user data lives until it is dropped.
+        outside(|| unsafe { function(future, kind as i32, data.as_ptr(), data.len(), self.data.pointer) });
+    }
+
+    fn is_told_secrets(&self) -> bool {
+        self.secrets
     }
 }
 

@@ -55,6 +55,29 @@ pub unsafe extern "C" fn rf_error_response(error: *const rf_error) -> *const rf_
     unsafe { read(error, null(), |error| Some(handle::lend(error.response()?))) }
 }
 
+/// In which phase it happened, an rf_phase. 0: in none, as for a request that makes no sense, or one that was cancelled
+/// before it ran.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_phase(error: *const rf_error) -> c_int {
+    // SAFETY: see read.
+    unsafe { read(error, 0, |error| Some(error.phase()? as c_int)) }
+}
+
+/// How often the hop was sent that failed, as rf_response_attempts counts. 0: not at all.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_attempts(error: *const rf_error) -> u32 {
+    // SAFETY: see read.
+    unsafe { read(error, 0, |error| Some(error.attempts())) }
+}
+
+/// The method of the hop that failed, which a redirect may have changed. NULL: none, as for a future that was cancelled
+/// before it ran.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_error_method(error: *const rf_error) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { read(error, null(), |error| Some(error.method()?.as_ptr().cast())) }
+}
+
 /// The operating system's number for what happened (errno); 0: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_os_code(error: *const rf_error) -> c_int {

@@ -131,6 +131,14 @@ pub unsafe extern "C" fn rf_future_add_done_callback(
     })
 }
 
+/// A number that no other future of this process has, and never 0: a trace tells requests apart by it
+/// (rf_options_set_trace). 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_future_id(future: *const rf_future) -> u64 {
+    // SAFETY: see rf_future_result.
+    value(0, || Some(unsafe { handle::peek(future) }.ok()?.id()))
+}
+
 /// What rf_options_set_user_data or rf_future_set_user_data set; NULL before that. The library only keeps it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_user_data(future: *const rf_future) -> *mut c_void {

@@ -25,13 +25,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::boundary::{Checked, Out, bytes, length_of, limit, nothing, optional_text, status, text};
 use super::callback::{
     BackgroundFunction, BodyReader, BorrowedBytes, ChallengeFunction, Data, FunctionData, HookFunction, Name,
-    OutputFunction, PrepareFunction, ProgressFunction,
+    OutputFunction, PrepareFunction, ProgressFunction, TraceFunction,
 };
 use super::handle::{self, OptionsBox};
 use super::types::{
     rf_background_fn, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_options, rf_prepare_fn, rf_progress_fn,
-    rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_write_fn,
+    rf_read_fn, rf_retry, rf_rewind_fn, rf_status, rf_trace_fn, rf_write_fn,
 };
+use crate::future::trace::Trace;
 use crate::message::options::{
     Auth, BodySource, CustomAuth, Login, LowSpeed, Options, OutputMode, Owned, Part, Query, Resolve,
     SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
@@ -838,6 +839,34 @@ pub unsafe extern "C" fn rf_options_set_progress(
         |options, ()| {
             let function = ProgressFunction { function: progress, data: Data::new(user_data, drop) };
             options.progress.replace(Arc::new(function))
+        },
+    )
+}
+
+/// Has a function told what goes over the wire, and what is done for that: name look-ups, connections, TLS, heads, bodies,
+/// redirects, attempts; what curl shows with -v and --trace. It is called on the thread that does the work, the one that
+/// reads a streamed body included, for many requests at once, which rf_future_id tells apart; what it takes counts as
+/// RF_PHASE_HOOK. The values of Authorization, Proxy-Authorization, Cookie and Set-Cookie are shown as "***" unless
+/// `secrets`; what is secret in a URL, in another header or in a body is not known here, and shown. A request's goes before
+/// the session's; NULL: none. Nothing is shown of what an adapter of your own does by itself. It stays in this process:
+/// elsewhere the request fails with RF_ERROR_NOT_TRANSFERABLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_trace(
+    options: *mut rf_options,
+    trace: rf_trace_fn,
+    secrets: bool,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    change(
+        options,
+        || Ok(()),
+        |options, ()| {
+            let function = TraceFunction { function: trace, secrets, data: Data::new(user_data, drop) };
+            let function: Arc<dyn Trace> = Arc::new(function);
+            let is_none = trace.is_none();
+            let before = options.trace.replace((!is_none).then(|| function.clone()));
+            (before, function)
         },
     )
 }

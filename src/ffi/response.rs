@@ -12,9 +12,12 @@ use super::callback::{BodyReader, Data};
 use super::cookies::Cookies;
 use super::handle;
 use super::types::{rf_cookies, rf_drop_fn, rf_error, rf_event, rf_json, rf_read_fn, rf_response, rf_status};
+use crate::future::stopwatch::Phase;
 use crate::http::cookies::{Jar, cookie_url};
 use crate::message::head::{Head, breaks_lines};
+use crate::message::peer::Peer;
 use crate::message::response::{JsonRefusal, Refusal, Response, Unchanged};
+use crate::message::terminated::Terminated;
 use crate::message::url::Url;
 
 /// Reads something of a response; `otherwise` for NULL.
@@ -271,6 +274,123 @@ pub unsafe extern "C" fn rf_response_raise_for_status(
 pub unsafe extern "C" fn rf_response_elapsed_us(response: *const rf_response) -> i64 {
     // SAFETY: see read.
     unsafe { read(response, 0, |response| i64::try_from(response.elapsed().as_micros()).ok()) }
+}
+
+/// How long this hop was in a phase, an rf_phase, in microseconds, all its sendings together. -1: there was no such phase,
+/// as none is made of a connection that was kept; no such rf_phase; or the response was made by hand. What an answer that
+/// asked for credentials has taken is that answer's where the history shows it, and not counted again. So those of a
+/// response and of its history add up to rf_response_total_us. Before the body has come, in a hook, it is what was spent
+/// before the response was there; of a stream that is read it goes on. A request that was carried out elsewhere has
+/// waited, in its first hop, for all the time that nobody has counted there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_phase_us(response: *const rf_response, phase: c_int) -> i64 {
+    // SAFETY: see read.
+    unsafe {
+        read(response, -1, |response| {
+            let spent = response.spent_by_now().of(Phase::from_code(phase)?)?;
+            i64::try_from(spent).ok()
+        })
+    }
+}
+
+/// Microseconds from the submission to the end of the body. The pauses between two reads of a stream count as
+/// receiving. -1: the end has not come; or the response was made by hand.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_total_us(response: *const rf_response) -> i64 {
+    // SAFETY: see read.
+    unsafe { read(response, -1, |response| i64::try_from(response.total()?).ok()) }
+}
+
+/// How often this hop was sent, for whatever reason: attempts, answers to a challenge, a kept connection that had ended.
+/// One that came to no connection counts as well. 0: the response was made by hand.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_attempts(response: *const rf_response) -> u32 {
+    // SAFETY: see read.
+    unsafe { read(response, 0, |response| Some(response.attempts())) }
+}
+
+/// Whether its connection had served before. False where it came over none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_is_reused(response: *const rf_response) -> bool {
+    // SAFETY: see read.
+    unsafe { read(response, false, |response| Some(response.seen().reused)) }
+}
+
+unsafe fn of_peer(
+    response: *const rf_response,
+    get: impl FnOnce(&Peer) -> Option<&Terminated>,
+) -> *const c_char {
+    // SAFETY: see read.
+    unsafe {
+        read(response, null(), |response| {
+            let peer = response.seen().peer.as_deref()?;
+            get(peer).map(|text| text.as_ptr().cast())
+        })
+    }
+}
+
+/// The address that its connection led to, with the port: "192.0.2.1:443", "[2001:db8::1]:443"; a proxy's where there is
+/// one. NULL: a Unix socket, or the response came over no connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_remote_address(response: *const rf_response) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { of_peer(response, Peer::remote_text) }
+}
+
+/// The address that its connection came from, in the same form. NULL as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_local_address(response: *const rf_response) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { of_peer(response, Peer::local_text) }
+}
+
+/// The version that it came by: "HTTP/1.0", "HTTP/1.1". NULL: it was made by hand.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_http_version(response: *const rf_response) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { read(response, null(), |response| Some(response.seen().version?.name().as_ptr().cast())) }
+}
+
+/// The version of TLS with the server: "TLSv1.3", "TLSv1.2". NULL: there was none; that with a proxy does not count.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_tls_version(response: *const rf_response) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { of_peer(response, |peer| Some(&peer.tls.as_ref()?.version)) }
+}
+
+/// The cipher suite of TLS with the server, by its IANA name: "TLS_AES_256_GCM_SHA384". NULL as rf_response_tls_version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_tls_cipher(response: *const rf_response) -> *const c_char {
+    // SAFETY: see read.
+    unsafe { of_peer(response, |peer| Some(&peer.tls.as_ref()?.cipher)) }
+}
+
+/// How many certificates the server has shown, whether or not they were verified; 0 without TLS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_certificate_count(response: *const rf_response) -> usize {
+    // SAFETY: see read.
+    unsafe { read(response, 0, |response| Some(certificates(response)?.len())) }
+}
+
+/// One of them in DER, with its length in bytes: the server's own first, then those that it says have signed. NULL:
+/// `index` is too large.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_response_certificate_at(
+    response: *const rf_response,
+    index: usize,
+    length: *mut usize,
+) -> *const u8 {
+    // SAFETY: see read.
+    unsafe {
+        let found = read(response, None, |response| {
+            certificates(response)?.get(index).map(|one| Some((one.as_ptr(), one.len())))
+        });
+        with_length(found, length)
+    }
+}
+
+fn certificates(response: &Response) -> Option<&[serde_bytes::ByteBuf]> {
+    Some(&response.seen().peer.as_ref()?.tls.as_ref()?.certificates)
 }
 
 /// How many responses came before this one: the redirects that led to it; or, where none did, the answers that asked for

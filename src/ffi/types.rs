@@ -129,6 +129,46 @@ pub enum rf_ip_version {
     RF_IP_6 = 6,
 }
 
+/// Where the time of a request goes: rf_response_phase_us. More may come.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_phase {
+    /// It waits: for a worker, for its turn, for its place in the pool.
+    RF_PHASE_QUEUE = 1,
+    /// A name is looked up.
+    RF_PHASE_RESOLVE = 2,
+    /// A connection is made; what is said to a proxy before the request is part of it.
+    RF_PHASE_CONNECT = 3,
+    /// Hands are shaken for TLS, with a proxy or with the server.
+    RF_PHASE_TLS = 4,
+    /// It is composed and sent.
+    RF_PHASE_SEND = 5,
+    /// From the last byte sent to the first received.
+    RF_PHASE_WAIT = 6,
+    /// The answer is received.
+    RF_PHASE_RECEIVE = 7,
+    /// Functions of yours run, or a thread that is to run them is waited for.
+    RF_PHASE_HOOK = 8,
+    /// Between two attempts.
+    RF_PHASE_PAUSE = 9,
+}
+
+/// What a trace function is told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_trace_kind {
+    /// A line of text, without its end: what the library does. Words may change.
+    RF_TRACE_INFO = 0,
+    /// A head that goes out, to the empty line that ends it.
+    RF_TRACE_HEAD_OUT = 1,
+    /// A head that has come in, in the same form; those before the response's (1xx) as well.
+    RF_TRACE_HEAD_IN = 2,
+    /// A piece of a body that went out, without what frames chunks.
+    RF_TRACE_BODY_OUT = 3,
+    /// A piece of a body that has come in, before it is decoded, without what frames chunks.
+    RF_TRACE_BODY_IN = 4,
+}
+
 /// When rf_wait returns.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +360,12 @@ pub type rf_progress_fn = Option<
     ) -> rf_callback_status,
 >;
 
+/// Told what a request does: see rf_options_set_trace. `future_id` is rf_future_id; `kind` an rf_trace_kind, of which more
+/// may come; `data` has `length` bytes, no NUL behind them, and is borrowed for the call.
+pub type rf_trace_fn = Option<
+    unsafe extern "C" fn(future_id: u64, kind: c_int, data: *const u8, length: usize, user_data: *mut c_void),
+>;
+
 /// Told of a warning: `message` is borrowed for the call. It may be called on any thread.
 pub type rf_log_fn = Option<unsafe extern "C" fn(message: *const c_char, user_data: *mut c_void)>;
 
@@ -340,7 +386,27 @@ impl From<rf_callback_status> for rf_status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::future::stopwatch::Phase;
     use crate::message::error::ErrorKind;
+
+    #[test]
+    fn the_phases_of_c_are_those_of_the_core() {
+        use rf_phase::*;
+        let phases = [
+            RF_PHASE_QUEUE,
+            RF_PHASE_RESOLVE,
+            RF_PHASE_CONNECT,
+            RF_PHASE_TLS,
+            RF_PHASE_SEND,
+            RF_PHASE_WAIT,
+            RF_PHASE_RECEIVE,
+            RF_PHASE_HOOK,
+            RF_PHASE_PAUSE,
+        ];
+        for (of_c, of_core) in phases.into_iter().zip(Phase::ALL) {
+            assert_eq!(of_c as i32, of_core as i32);
+        }
+    }
 
     #[test]
     fn the_kinds_of_c_are_those_of_the_core() {

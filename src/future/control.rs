@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::Until;
+use crate::future::stopwatch::Stopwatch;
+use crate::future::trace::Trace;
 use crate::future::waiting::Waiting;
 use crate::system::fiber::Waker;
 use crate::system::fork::Origin;
@@ -61,8 +63,12 @@ pub struct Control {
     fiber: OnceLock<Waker>,
     /// One of its functions is to be called by a thread that has not come yet.
     calling: AtomicBool,
-    /// While a function of the user's runs that is not waited for: whose request it is, by its URL.
-    left_to: Mutex<Option<Box<str>>>,
+    /// While a function of the user's runs that is not waited for: whose request it is.
+    left_to: Mutex<Option<Box<Left>>>,
+    /// Where its time goes.
+    pub stopwatch: Stopwatch,
+    /// Who watches.
+    trace: OnceLock<Arc<dyn Trace>>,
     deadline: OnceLock<Deadline>,
     /// Among those that wait for the same.
     priority: i32,
@@ -72,6 +78,15 @@ pub struct Control {
     runner: AtomicUsize,
     /// Memory to be given back after the request is over.
     leftovers: Mutex<Vec<Vec<u8>>>,
+}
+
+/// A request that a function of the user's has in hand.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub url: Box<str>,
+    pub method: Box<str>,
+    /// How often its hop was sent.
+    pub attempts: u32,
 }
 
 /// What an abort reaches at this moment.
@@ -96,20 +111,7 @@ impl fmt::Debug for Control {
 
 impl Default for Control {
     fn default() -> Control {
-        Control {
-            origin: Origin::here(),
-            aborted: AtomicBool::new(false),
-            hurried: AtomicBool::new(false),
-            attached: Mutex::default(),
-            fiber: OnceLock::new(),
-            calling: AtomicBool::new(false),
-            left_to: Mutex::default(),
-            deadline: OnceLock::new(),
-            priority: 0,
-            order: 0,
-            runner: AtomicUsize::new(0),
-            leftovers: Mutex::default(),
-        }
+        Control::of_request(0, 0, Instant::now())
     }
 }
 
@@ -118,8 +120,29 @@ impl Control {
         Control::default()
     }
 
+    /// Of a request that was submitted at that time.
+    pub fn of_request(priority: i32, order: u64, submitted: Instant) -> Control {
+        Control {
+            origin: Origin::here(),
+            aborted: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
+            attached: Mutex::default(),
+            fiber: OnceLock::new(),
+            calling: AtomicBool::new(false),
+            left_to: Mutex::default(),
+            stopwatch: Stopwatch::since(submitted),
+            trace: OnceLock::new(),
+            deadline: OnceLock::new(),
+            priority,
+            order,
+            runner: AtomicUsize::new(0),
+            leftovers: Mutex::default(),
+        }
+    }
+
+    #[cfg(test)]
     pub fn with_priority(priority: i32, order: u64) -> Control {
-        Control { priority, order, ..Control::default() }
+        Control::of_request(priority, order, Instant::now())
     }
 
     /// Among equals, the lower goes first.
@@ -149,6 +172,15 @@ impl Control {
     /// Set once, when the request starts.
     pub fn set_deadline(&self, deadline: Deadline) {
         let _ = self.deadline.set(deadline);
+    }
+
+    /// From now on it is watched.
+    pub fn set_trace(&self, trace: &Arc<dyn Trace>) {
+        let _ = self.trace.set(trace.clone());
+    }
+
+    pub fn trace(&self) -> Option<&Arc<dyn Trace>> {
+        self.trace.get()
     }
 
     /// Keeps memory that nobody needs any more until the request is over: to give a large body back takes long, and
@@ -258,9 +290,9 @@ impl Control {
         self.hurried.load(Ordering::SeqCst)
     }
 
-    /// From now on a function of the user's runs for the request at this URL: who ends the request does not wait for it.
-    pub fn leave_to_function(&self, url: &str) {
-        *self.left_to.lock() = Some(url.into());
+    /// From now on a function of the user's runs for this request: who ends the request does not wait for it.
+    pub fn leave_to_function(&self, left: Left) {
+        *self.left_to.lock() = Some(Box::new(left));
     }
 
     /// It has returned.
@@ -268,13 +300,13 @@ impl Control {
         *self.left_to.lock() = None;
     }
 
-    /// Why the request is over though a function of the user's runs for it, and where it went.
-    pub fn deserted(&self) -> Option<(Stopped, Box<str>)> {
+    /// Why the request is over though a function of the user's runs for it, and which one it is.
+    pub fn deserted(&self) -> Option<(Stopped, Box<Left>)> {
         if self.origin.is_inherited() {
             return None;
         }
-        let url = self.left_to.lock().clone()?;
-        Some((self.check().err()?, url))
+        let left = self.left_to.lock().clone()?;
+        Some((self.check().err()?, left))
     }
 
     pub fn is_waiting(&self) -> bool {

@@ -13,8 +13,10 @@
 pub mod control;
 pub mod deadlock;
 pub mod monitor;
+pub mod stopwatch;
 pub mod ticket;
 pub mod timer;
+pub mod trace;
 pub mod wait;
 pub mod waiting;
 pub mod workers;
@@ -22,10 +24,11 @@ pub mod workers;
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use self::monitor::lock;
 use self::ticket::{Held, Ticket};
-use crate::future::control::{Control, Stopped};
+use crate::future::control::{Control, Left, Stopped};
 use crate::future::deadlock::{Running, Way};
 use crate::future::workers::Shortage;
 use crate::system::fiber::{self, Wake};
@@ -42,7 +45,7 @@ pub trait Work: Send + Sized + 'static {
     /// The outcome of a future that was aborted while it ran, in the place of what its work returned.
     fn aborted(outcome: &Self::Outcome) -> Self::Outcome;
     /// The outcome of a future that is over for this reason while a function of the user's runs for it.
-    fn deserted(why: Stopped, url: &str) -> Self::Outcome;
+    fn deserted(why: Stopped, left: &Left) -> Self::Outcome;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,7 @@ pub struct Future<W: Work> {
     home: u64,
     /// The generation of processes that it was made in.
     made_in: u32,
+    made_at: Instant,
     core: Mutex<Core<W>>,
 }
 
@@ -163,6 +167,7 @@ impl<W: Work> Future<W> {
             user_data: AtomicUsize::new(user_data),
             home,
             made_in: fork::generation(),
+            made_at: Instant::now(),
             core: Mutex::new(Core {
                 work: Some(work),
                 ticket: None,
@@ -189,6 +194,10 @@ impl<W: Work> Future<W> {
     /// Never 0, and never that of another future of this process.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    pub fn made_at(&self) -> Instant {
+        self.made_at
     }
 
     pub fn home(&self) -> u64 {
@@ -334,10 +343,10 @@ impl<W: Work> Future<W> {
         }
         let mut core = lock(&self.core);
         let deserted = core.control.as_ref().and_then(|control| control.deserted());
-        let Some((why, url)) = deserted.filter(|_| self.state() == State::Running) else { return };
+        let Some((why, left)) = deserted.filter(|_| self.state() == State::Running) else { return };
         // This thread, with the callbacks, and the one that runs the function.
         core.needed_by = 2;
-        self.conclude(core, State::Finished, W::deserted(why, &url));
+        self.conclude(core, State::Finished, W::deserted(why, &left));
     }
 
     /// One of those who need the ticket of a future that was deserted needs it no more.
@@ -596,7 +605,7 @@ mod tests {
         fn aborted(_: &Self::Outcome) -> &'static str {
             "aborted"
         }
-        fn deserted(_: Stopped, _: &str) -> &'static str {
+        fn deserted(_: Stopped, _: &Left) -> &'static str {
             "deserted"
         }
     }
@@ -703,7 +712,7 @@ mod tests {
         assert!(future.start(&control).is_some());
         future.desert();
         assert!(!future.is_done());
-        control.leave_to_function("mock://h/");
+        control.leave_to_function(Left { url: "mock://h/".into(), method: "GET".into(), attempts: 1 });
         future.desert();
         assert!(!future.is_done());
         assert!(future.abort());

@@ -408,7 +408,7 @@ mod tests {
         fn aborted(_: &Self::Outcome) -> Self::Outcome {
             Err(())
         }
-        fn deserted(_: crate::future::control::Stopped, _: &str) -> Self::Outcome {
+        fn deserted(_: crate::future::control::Stopped, _: &crate::future::control::Left) -> Self::Outcome {
             Err(())
         }
     }

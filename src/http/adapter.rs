@@ -19,8 +19,10 @@ use super::proxy::{Proxy, ProxyScheme, socks};
 use super::route::{Route, Via};
 use super::socket::{Limits, Socket, Step};
 use super::tls::TlsConfigs;
+use super::trace::{self, Overheard};
 use super::turns::{Standing, TurnLimits, Turns};
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
@@ -69,6 +71,12 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(118);
 
 /// How long a name is known of which nobody said anything.
 pub const DNS_CACHE: Duration = Duration::from_secs(60);
+
+/// "es 192.0.2.1 and 2001:db8::1", for more than one.
+fn listed(addresses: &[SocketAddr]) -> String {
+    let all: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    format!("{} {}", if all.len() == 1 { "" } else { "es" }, all.join(", "))
+}
 
 /// Names a session, or an adapter, among those of all processes.
 pub type Identity = u128;
@@ -198,7 +206,10 @@ impl Adapter {
             progress: None,
             pace: None,
         };
-        Ok((Box::new(Connection::new(self.dial(route, &limits)?)), lease))
+        let channel = self.dial(route, &limits)?;
+        control.stopwatch.enter(Phase::Send);
+        let peer = channel.peer(route.secure);
+        Ok((Box::new(Connection::new(channel, peer)), lease))
     }
 
     /// Closes what rests and keeps nothing from now on.
@@ -226,6 +237,7 @@ impl Adapter {
         let mut channel = self.reach(route, limits)?;
         if route.secure {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
+            limits.control.stopwatch.enter(Phase::Tls);
             let outcome = self.tls.get(settings, limits).and_then(|config| {
                 let limits = limits.to(Step::Handshake, limits.peer);
                 channel.add_tls(&config, route.name_for_tls(), &limits)
@@ -249,11 +261,17 @@ impl Adapter {
         let addresses = match self.names.get(host, port) {
             Some(known) => known,
             None => {
+                if !dns::is_address(host) {
+                    limits.control.stopwatch.enter(Phase::Resolve);
+                }
                 let found = dns::resolve(host, port, limits)?;
                 self.names.put(host, &found);
                 found
             }
         };
+        if !dns::is_address(host) {
+            trace::info(limits.control, || format!("{host} has the address{}", listed(&addresses)))?;
+        }
         dialing::of_version(addresses, route.dialing.ip_version, host)
     }
 
@@ -266,10 +284,17 @@ impl Adapter {
         host: &str,
         limits: &Limits,
     ) -> Result<Socket, Error> {
+        limits.control.stopwatch.enter(Phase::Connect);
         let made = Socket::connect(addresses, origin, route.dialing.keepalive, limits);
-        if made.is_err() {
+        let Ok(socket) = &made else {
             self.names.forget(host);
-        }
+            return made;
+        };
+        trace::info(limits.control, || {
+            let shown = |address: Option<SocketAddr>| address.map_or_else(String::new, |one| one.to_string());
+            let (remote, local) = (shown(socket.remote), shown(socket.local()));
+            format!("Connected to {} ({remote}) from {local}", limits.peer)
+        })?;
         made
     }
 
@@ -291,7 +316,12 @@ impl Adapter {
                 let address = vec![(*address, route.port).into()];
                 connect(dialing::of_version(address, route.dialing.ip_version, &route.host)?)
             }
-            Via::Unix(path) => Socket::connect_unix(path, limits).map(open),
+            Via::Unix(path) => {
+                limits.control.stopwatch.enter(Phase::Connect);
+                let socket = Socket::connect_unix(path, limits)?;
+                trace::info(limits.control, || format!("Connected to {}", limits.peer))?;
+                Ok(open(socket))
+            }
             Via::Proxy(proxy) => self.reach_by_proxy(route, proxy, limits, open),
         }
     }
@@ -339,6 +369,7 @@ impl Adapter {
             let mut channel = open(socket.map_err(blame)?);
             if proxy.scheme == ProxyScheme::Https {
                 let settings = route.tls.as_ref().expect("a route by an https proxy has TLS settings");
+                limits.control.stopwatch.enter(Phase::Tls);
                 let config = self.tls.get(&settings.of_proxy(), limits);
                 let added = config.and_then(|config| {
                     let limits = limits.to(Step::Handshake, limits.peer);
@@ -352,6 +383,7 @@ impl Adapter {
             Ok(channel)
         };
         let mut channel = connect()?;
+        limits.control.stopwatch.enter(Phase::Connect);
         let peer = format!("{} through {peer}", Authority(&route.host, route.port));
         let limits = &limits.to(Step::Tunnel, &peer);
         let mut negotiate = || -> Result<(), Error> {
@@ -371,6 +403,7 @@ impl Adapter {
                         socks::Target::Name(&route.host, route.port)
                     } else {
                         let found = self.resolve(&route.host, route.port, route, to_server)?;
+                        limits.control.stopwatch.enter(Phase::Connect);
                         let fits =
                             |one: &&std::net::SocketAddr| scheme != ProxyScheme::Socks4 || one.is_ipv4();
                         address = *found.iter().find(fits).ok_or_else(|| {
@@ -409,8 +442,11 @@ impl Adapter {
         let (mut answered, mut kept) = (false, false);
         loop {
             let authorization = proxy.authorization(&self.proxy_digest, &message)?;
-            let mut stream = Bounded { channel, limits };
-            match tunnel::connect_tunnel(&mut stream, &target, authorization.as_deref(), None) {
+            let mut stream = Overheard::new(Bounded { channel, limits }, limits.control);
+            let answer = tunnel::connect_tunnel(&mut stream, &target, authorization.as_deref(), None);
+            stream.tell(limits.control)?;
+            let Overheard { mut stream, .. } = stream;
+            match answer {
                 Ok(Tunnel::Open) => return Ok(()),
                 Ok(Tunnel::Unauthorized(answer)) => {
                     let challenges: Vec<&str> = answer.challenges.iter().map(String::as_str).collect();

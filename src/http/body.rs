@@ -9,7 +9,10 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::progress::Meter;
 use super::socket::Limits;
+use super::trace;
 use crate::future::control::{Control, SLICE};
+use crate::future::stopwatch::Phase;
+use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form::{self, Multipart, Segment};
 use crate::message::json::{Document, Failure};
@@ -219,7 +222,7 @@ impl Payload {
                 self.rewind(control)?;
                 let mut reader = shared.lock(|| control.check())?;
                 shared.set_touched(true);
-                Box::new(move |buffer| read_reader(&mut **reader, buffer))
+                Box::new(move |buffer| read_reader(&mut **reader, buffer, control))
             }
         })
     }
@@ -271,6 +274,7 @@ impl Payload {
                         return Ok(false);
                     }
                     meter.sent(first.len())?;
+                    trace::body(limits.control, Kind::BodyOut, first)?;
                     let Some(next) = rest.next() else { return Ok(true) };
                     (head, first) = (&[], next);
                 }
@@ -281,7 +285,9 @@ impl Payload {
             Source::Reader(shared) => {
                 let mut reader = shared.lock(|| limits.control.check())?;
                 shared.set_touched(true);
-                self.pump(head, connection, limits, meter, |buffer| read_reader(&mut **reader, buffer))
+                self.pump(head, connection, limits, meter, |buffer| {
+                    read_reader(&mut **reader, buffer, limits.control)
+                })
             }
         }
     }
@@ -329,6 +335,7 @@ impl Payload {
                 }
             }
             meter.sent(count)?;
+            trace::body(limits.control, Kind::BodyOut, &buffer[..count])?;
             head = &[];
         }
     }
@@ -342,12 +349,17 @@ fn rewind(shared: &SharedReader, control: &Control) -> Result<(), Error> {
             "Unable to rewind the request body to send it again: its reader cannot be rewound",
         ));
     }
-    if !shared.lock(|| control.check())?.rewind() {
+    let mut reader = shared.lock(|| control.check())?;
+    let before = control.stopwatch.enter(Phase::Hook);
+    let is_rewound = reader.rewind();
+    drop(reader);
+    if !is_rewound {
         return Err(Error::new(
             ErrorKind::Hook,
             "The reader of the request body failed to rewind: its rewind function returned other than RF_OK",
         ));
     }
+    control.stopwatch.enter(before);
     shared.set_touched(false);
     // It may have forked, and returned in the child as well.
     Ok(control.check()?)
@@ -391,13 +403,13 @@ struct PartReader<'a> {
 }
 
 impl PartReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    fn read(&mut self, buffer: &mut [u8], control: &Control) -> Result<usize, Error> {
         let left = self.length.map_or(u64::MAX, |length| length - self.given);
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
         }
-        let count = read_reader(&mut **self.reader, &mut buffer[..most])?;
+        let count = read_reader(&mut **self.reader, &mut buffer[..most], control)?;
         if let Some(length) = self.length.filter(|_| count == 0) {
             let text = format!(
                 "The reader of a part of the request body ended after {} of the {length} bytes that were announced",
@@ -418,7 +430,7 @@ fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> 
         loop {
             let count = match &mut open {
                 None => 0,
-                Some(Open::Reader(part)) => part.read(buffer)?,
+                Some(Open::Reader(part)) => part.read(buffer, control)?,
                 Some(Open::Plain(piece)) => piece.read(buffer).map_err(|error| {
                     Error::os(ErrorKind::Request, "Cannot read a file of the request body", &error)
                 })?,
@@ -445,10 +457,14 @@ fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> 
     }
 }
 
-fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8]) -> Result<usize, Error> {
+fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8], control: &Control) -> Result<usize, Error> {
+    let before = control.stopwatch.enter(Phase::Hook);
     let count = reader.read(buffer);
     match usize::try_from(count) {
-        Ok(read) if read <= buffer.len() => Ok(read),
+        Ok(read) if read <= buffer.len() => {
+            control.stopwatch.enter(before);
+            Ok(read)
+        }
         _ if count < 0 => Err(Error::new(
             ErrorKind::Hook,
             format!("The reader of the request body failed: it returned {count}"),

@@ -7,8 +7,10 @@ use rustls::ClientConnection;
 
 use super::socket::{Limits, Socket};
 use super::tls::{self, Phase, TlsConfig};
+use super::trace;
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
+use crate::message::peer::{Peer, TlsFacts};
 
 #[derive(Debug)]
 pub struct Channel {
@@ -51,6 +53,12 @@ impl Channel {
         control.detach(self.socket.descriptor());
     }
 
+    /// Whom it leads to; `secure`: the last layer is spoken with the server.
+    pub fn peer(&self, secure: bool) -> Peer {
+        let tls = self.layers.last().filter(|_| secure).map(|layer| tls::facts(&layer.connection));
+        Peer::new(self.socket.remote, self.socket.local(), tls)
+    }
+
     /// Puts TLS on what is there, and shakes hands.
     pub fn add_tls(&mut self, config: &TlsConfig, host: &str, limits: &Limits) -> Result<(), Error> {
         let peer = limits.peer.to_string().into_boxed_str();
@@ -83,7 +91,13 @@ impl Channel {
             connection.write_tls(&mut below).map_err(|error| unwrap(error, &peer))?;
         }
         self.layers.push(Layer { connection, peer });
-        Ok(())
+        let Some(layer) = self.layers.last() else { return Ok(()) };
+        trace::info(limits.control, || {
+            let TlsFacts { version, cipher, certificates } = tls::facts(&layer.connection);
+            let count = certificates.len();
+            let s = if count == 1 { "" } else { "s" };
+            format!("TLS with {}: {version}, {cipher}, {count} certificate{s}", layer.peer)
+        })
     }
 
     /// Bytes received; 0 at the end.

@@ -1,12 +1,14 @@
 //! A connection that carries one request at a time: its channel and its input buffer.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::channel::{Channel, Sent};
 use super::socket::Limits;
 use crate::future::control::Control;
 use crate::message::error::Error;
+use crate::message::peer::Peer;
 
 /// The input buffer of a connection that has nothing to do.
 const SMALL: usize = 4 * 1024;
@@ -27,6 +29,8 @@ pub struct Connection {
     unsent: Option<Box<Error>>,
     /// The last receive left no room: more is on its way than the buffer holds.
     flooded: bool,
+    /// Whom it leads to.
+    pub peer: Arc<Peer>,
     /// How many requests it has carried before.
     pub served: u32,
     /// When it was last used, or made.
@@ -41,8 +45,9 @@ struct HeadScan {
 }
 
 impl Connection {
-    pub fn new(channel: Channel) -> Connection {
+    pub fn new(channel: Channel, peer: Peer) -> Connection {
         Connection {
+            peer: Arc::new(peer),
             channel,
             input: Vec::new(),
             start: 0,

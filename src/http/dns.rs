@@ -44,6 +44,11 @@ struct Entry {
 
 static LOOKUPS: PerProcess<Monitor<Lookups>> = PerProcess::new(|_| Monitor::default());
 
+/// Whether it is an address, so that there is nothing to be looked up.
+pub fn is_address(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok() || host.contains('%')
+}
+
 /// The addresses of a host, in the system's order of preference.
 pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {

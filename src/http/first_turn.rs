@@ -10,6 +10,7 @@ use super::request::{Outcome, Request};
 use super::send::Reached;
 use super::turns::Standing;
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::Error;
 use crate::message::url::Url;
@@ -54,8 +55,9 @@ impl FirstTurn {
             Ok(Some(waiting)) => return Reached::Waiting(waiting),
             Ok(None) => {}
             Err(error) => {
-                let url = self.request.as_ref().map(|request| request.url.clone()).unwrap_or_default();
-                return Reached::End(Err(error.at(&url)));
+                let Some(request) = &self.request else { return Reached::End(Err(error)) };
+                let error = error.at(&request.url).during(Some(Phase::Queue), 0, &request.method);
+                return Reached::End(Err(error));
             }
         }
         let Some(mut request) = self.request.take().filter(|_| begin()) else {

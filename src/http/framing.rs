@@ -14,6 +14,7 @@ use super::receive::FIELD_LIMIT;
 use super::route::Route;
 use super::socket::{Limits, Progress, Step, Total};
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::response::Trailers;
@@ -55,6 +56,13 @@ impl InUse {
         let pace = pace.as_deref();
         let limits = Limits { control, silence: *silence, connect: None, step, peer, progress, pace };
         (connection, limits)
+    }
+
+    /// The first of the answer is there: when that was.
+    pub fn hears(&self) -> Instant {
+        let now = Instant::now();
+        self.control.stopwatch.enter_at(Phase::Receive, now);
+        now
     }
 
     /// Whom it speaks with.
@@ -503,6 +511,7 @@ mod tests {
     use crate::http::pool::{Pool, Turn};
     use crate::http::route::Via;
     use crate::http::socket::Socket;
+    use crate::message::peer::Peer;
     use crate::message::reach::Dialing;
 
     /// The data of a chunked body that comes in pieces of this size, and whether it ended, and cleanly.
@@ -560,7 +569,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
         theirs.write_all(sent).expect("room for a few bytes");
         drop(theirs);
-        let connection = Connection::new(Channel::new(Socket::from(OwnedFd::from(ours))));
+        let connection = Connection::new(Channel::new(Socket::from(OwnedFd::from(ours))), Peer::default());
         let settings = AdapterSettings { pool_connections: 1, pool_maxsize: 1, ..AdapterSettings::default() };
         let route = Arc::new(Route {
             secure: false,

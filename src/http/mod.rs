@@ -37,4 +37,5 @@ pub mod send;
 mod set_cookie;
 pub mod socket;
 pub mod tls;
+pub mod trace;
 pub mod turns;

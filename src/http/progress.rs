@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Progress;
 use crate::system::fork::Origin;
@@ -21,6 +22,7 @@ pub struct Meter {
 #[derive(Clone)]
 struct Watch {
     progress: Arc<dyn Progress>,
+    control: Arc<Control>,
     last: Instant,
     sent: u64,
     send_total: Option<u64>,
@@ -29,10 +31,11 @@ struct Watch {
 }
 
 impl Meter {
-    pub fn new(progress: Option<&Arc<dyn Progress>>) -> Meter {
+    pub fn new(progress: Option<&Arc<dyn Progress>>, control: &Arc<Control>) -> Meter {
         let watch = progress.map(|progress| {
             Box::new(Watch {
                 progress: progress.clone(),
+                control: control.clone(),
                 last: Instant::now(),
                 sent: 0,
                 send_total: None,
@@ -82,11 +85,14 @@ impl Watch {
     fn report(&mut self) -> Result<(), Error> {
         self.last = Instant::now();
         let origin = Origin::here();
+        let before = self.control.stopwatch.enter(Phase::Hook);
         let reported = self.progress.report(self.sent, self.send_total, self.received, self.receive_total);
         if origin.has_left() {
             return Err(Error::forked());
         }
-        reported.map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on"))
+        reported.map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on"))?;
+        self.control.stopwatch.enter(before);
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! (RFC 9112, 6.3); a line of the head that is no field is left out, and the response stands.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -13,9 +13,12 @@ use super::engine;
 use super::framing::{Framing, InUse, RawBody};
 use super::pace::Pace;
 use super::pool::{Lease, Place};
+use super::trace;
 use crate::future::control::Control;
+use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
+use crate::message::peer::{HttpVersion, Peer};
 
 /// A request that was sent, waiting for its answer.
 pub struct Exchange {
@@ -35,7 +38,11 @@ pub struct Exchange {
 /// What came back.
 pub struct Answer {
     pub status: u16,
+    pub version: HttpVersion,
     pub head: Head,
+    /// When all of that was there.
+    pub at: Instant,
+    pub peer: Arc<Peer>,
     pub body: RawBody,
     /// The length that the server announced.
     pub length: Option<u64>,
@@ -59,12 +66,16 @@ const INTERIM_BYTES: usize = 64 * 1024;
 pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
     let Exchange { connection, lease, place, control, silence, pace, close, head_only } = exchange;
     let mut in_use = InUse::new((connection, lease), place, control, (silence, pace), close);
-    let mut heard = !in_use.parts().0.input().is_empty();
+    let peer = in_use.parts().0.peer.clone();
+    // What has come while the request was sent is received from now on.
+    let mut heard = (!in_use.parts().0.input().is_empty()).then(|| in_use.hears());
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {
-            answer(start, head, in_use, head_only).map_err(|error| Unanswered { error, silent: false })
+            let at = heard.unwrap_or_else(Instant::now);
+            answer((start, head, at, peer), in_use, head_only)
+                .map_err(|error| Unanswered { error, silent: false })
         }
-        Err(error) => Err(Unanswered { error, silent: !heard }),
+        Err(error) => Err(Unanswered { error, silent: heard.is_none() }),
     }
 }
 
@@ -99,7 +110,8 @@ impl StatusLine {
     }
 }
 
-fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Head), Error> {
+/// `heard`: when something has come.
+fn receive_head(in_use: &mut InUse, heard: &mut Option<Instant>) -> Result<(StatusLine, Head), Error> {
     let nonsense = |in_use: &InUse, what: &str| {
         Error::new(ErrorKind::Connection, format!("Connection aborted: {} {what}", in_use.route()))
     };
@@ -137,10 +149,11 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
                 };
                 return Err(nonsense(in_use, &text));
             }
-            *heard = true;
+            *heard = Some(if heard.is_none() { in_use.hears() } else { Instant::now() });
             continue;
         };
         let raw = &connection.input()[..length];
+        trace::head(limits.control, Kind::HeadIn, raw)?;
         let Some(start) = StatusLine::parse(raw) else {
             return Err(nonsense(in_use, "sent what does not begin with a status line of HTTP/1"));
         };
@@ -171,7 +184,11 @@ fn receive_head(in_use: &mut InUse, heard: &mut bool) -> Result<(StatusLine, Hea
 
 // Not part of a frame that is there while the head is waited for.
 #[inline(never)]
-fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Result<Answer, Error> {
+fn answer(
+    (start, head, at, peer): (StatusLine, Head, Instant, Arc<Peer>),
+    in_use: InUse,
+    head_only: bool,
+) -> Result<Answer, Error> {
     let StatusLine { minor, status } = start;
     let has_body = !head_only && !matches!(status, 101 | 204 | 304);
     let fields = FramingFields::of(&head);
@@ -197,7 +214,9 @@ fn answer(start: StatusLine, head: Head, in_use: InUse, head_only: bool) -> Resu
         && framing.leaves_connection()
         && engine::keeps_alive(minor, &fields.connection);
     drop(fields);
-    Ok(Answer { status, head, length, transfer_codings, body: RawBody::new(in_use, framing, keep) })
+    let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
+    let body = RawBody::new(in_use, framing, keep);
+    Ok(Answer { status, version, head, at, peer, length, transfer_codings, body })
 }
 
 /// Where a body ends.

@@ -15,7 +15,8 @@ use super::mount::{AnyAdapter, Mounts};
 use super::patience::{WORKER, exhausted};
 use super::retry::Bucket;
 use super::send::Sending;
-use crate::future::control::{Control, Deadline, Stopped};
+use crate::future::control::{Control, Deadline, Left, Stopped};
+use crate::future::stopwatch::Phase;
 use crate::future::timer::Expires;
 use crate::future::{Future, Work};
 use crate::message::error::Error;
@@ -222,7 +223,7 @@ impl Expires for RequestFuture {
                 _ => return,
             },
         };
-        self.reject(Err(error.at(&request.url)));
+        self.reject(Err(error.at(&request.url).during(Some(Phase::Queue), 0, &request.method)));
     }
 }
 
@@ -235,19 +236,19 @@ impl Work for Request {
         Err(Error::cancelled())
     }
 
-    fn deserted(why: Stopped, url: &str) -> Outcome {
-        Err(Error::stopped(why, " in an adapter").at(url))
+    fn deserted(why: Stopped, left: &Left) -> Outcome {
+        let error = Error::stopped(why, " in an adapter").at(&left.url);
+        Err(error.during(Some(Phase::Hook), left.attempts, &left.method))
     }
 
     fn aborted(outcome: &Outcome) -> Outcome {
-        let url = match outcome {
-            Ok(response) => Some(response.url()),
-            Err(error) => error.url(),
-        };
         let error = Error::aborted();
-        Err(match url {
-            Some(url) => error.at(url.as_str()),
-            None => error,
+        Err(match outcome {
+            Ok(response) => {
+                let method = response.request_head().word().as_str();
+                error.at(response.url().as_str()).during(Some(Phase::Receive), response.attempts(), method)
+            }
+            Err(cause) => error.as_of(cause),
         })
     }
 }

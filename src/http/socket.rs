@@ -4,12 +4,14 @@ use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
 use std::iter;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::dialing::Origin;
 use super::pace::{Bucket, Pace, Watch};
+use super::trace;
 use crate::future::control::{Control, Deadline, SLICE, Stopped};
 use crate::future::monitor::Until;
 use crate::message::error::{Error, ErrorKind};
@@ -291,6 +293,8 @@ fn seconds(duration: Duration) -> String {
 #[derive(Debug)]
 pub struct Socket {
     descriptor: OwnedFd,
+    /// What it is connected to; None: no address of IP.
+    pub remote: Option<SocketAddr>,
     /// What SO_RCVTIMEO stands at.
     receive_timeout: Option<Duration>,
     /// How many bytes were sent since this was last made 0.
@@ -309,6 +313,18 @@ const BURST: usize = 256 * 1024;
 impl Socket {
     pub fn descriptor(&self) -> RawFd {
         self.descriptor.as_raw_fd()
+    }
+
+    /// Its own address, of IP.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.remote?;
+        // SAFETY: all zeroes are a valid sockaddr of every family.
+        let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        // SAFETY: the storage is writable for the length given.
+        let result =
+            unsafe { libc::getsockname(self.descriptor(), (&raw mut storage).cast(), &raw mut length) };
+        if result < 0 { None } else { address_of_raw(&storage) }
     }
 
     /// Bytes received; 0 at the end of the stream.
@@ -604,6 +620,7 @@ impl Socket {
                 match untried.next() {
                     Some(address) => {
                         next_at = Instant::now() + Duration::from_millis(250);
+                        trace::info(limits.control, || format!("Trying {address}"))?;
                         match Attempt::begin(address, origin) {
                             Ok((attempt, true)) => return attempt.ready(keepalive),
                             Ok((attempt, false)) => attempts.push(attempt),
@@ -671,6 +688,7 @@ impl From<OwnedFd> for Socket {
     fn from(descriptor: OwnedFd) -> Socket {
         Socket {
             descriptor,
+            remote: None,
             receive_timeout: None,
             written: Cell::new(0),
             full: Cell::new(None),
@@ -769,7 +787,7 @@ impl Attempt {
         if let Some(Some(keepalive)) = keepalive {
             set_keepalive(descriptor.as_raw_fd(), keepalive).map_err(failed)?;
         }
-        let socket = Socket::from(descriptor);
+        let socket = Socket { remote: Some(address), ..Socket::from(descriptor) };
         *socket.watched.borrow_mut() = watched;
         Ok(socket)
     }
@@ -814,6 +832,24 @@ pub(super) fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc
         }
     };
     (storage, length as libc::socklen_t)
+}
+
+fn address_of_raw(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match i32::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: sockaddr_storage is large enough and aligned for every family; this is what the family says.
+            let raw = unsafe { &*ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let address = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
+            Some(SocketAddrV4::new(address, u16::from_be(raw.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let raw = unsafe { &*ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let (address, port) = (Ipv6Addr::from(raw.sin6_addr.s6_addr), u16::from_be(raw.sin6_port));
+            Some(SocketAddrV6::new(address, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
+        }
+        _ => None,
+    }
 }
 
 fn unix_address(path: &str) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {

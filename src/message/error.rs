@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use crate::future::control::{Control, Stopped};
+use crate::future::stopwatch::Phase;
 use crate::message::response::Response;
 use crate::message::terminated::Terminated;
 use crate::message::url::without_userinfo;
@@ -155,6 +156,17 @@ pub struct Error {
     url: Option<Terminated>,
     about: About,
     os_code: i32,
+    /// None: nobody has said.
+    place: Option<Box<Place>>,
+}
+
+/// Where a request was when it failed.
+#[derive(Clone, Debug)]
+struct Place {
+    /// None: in no phase.
+    phase: Option<Phase>,
+    attempts: u32,
+    method: Terminated,
 }
 
 impl Error {
@@ -167,7 +179,7 @@ impl Error {
 
     /// The same, with a message that needs no second look.
     fn plain(kind: ErrorKind, message: Terminated) -> Error {
-        Error { kind, message, url: None, about: About::Nothing, os_code: 0 }
+        Error { kind, message, url: None, about: About::Nothing, os_code: 0, place: None }
     }
 
     /// An error of the operating system: its text follows `what`, and its number is kept.
@@ -181,6 +193,23 @@ impl Error {
     pub fn at(mut self, url: &str) -> Error {
         self.url.get_or_insert_with(|| Terminated::copy_of(&without_userinfo(url)));
         self
+    }
+
+    /// Sets in which phase it happened, how often the hop was sent by then, and its method; unless an inner layer
+    /// already knew.
+    pub fn during(mut self, phase: Option<Phase>, attempts: u32, method: &str) -> Error {
+        self.place
+            .get_or_insert_with(|| Box::new(Place { phase, attempts, method: Terminated::copy_of(method) }));
+        self
+    }
+
+    /// The same as another error has it.
+    pub fn as_of(mut self, other: &Error) -> Error {
+        self.place = other.place.clone();
+        match &other.url {
+            Some(url) => self.at(url.as_str()),
+            None => self,
+        }
     }
 
     /// The same with more behind its message.
@@ -224,6 +253,20 @@ impl Error {
 
     pub fn os_code(&self) -> i32 {
         self.os_code
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        self.place.as_ref()?.phase
+    }
+
+    /// How often the hop was sent that failed.
+    pub fn attempts(&self) -> u32 {
+        self.place.as_ref().map_or(0, |place| place.attempts)
+    }
+
+    /// Of the hop that failed.
+    pub fn method(&self) -> Option<&Terminated> {
+        self.place.as_ref().map(|place| &place.method)
     }
 
     /// The response's address, for as long as the error lives.

@@ -8,6 +8,7 @@ pub mod host;
 pub mod json;
 pub mod link;
 pub mod options;
+pub mod peer;
 pub mod percent;
 pub mod prepared;
 pub mod reach;

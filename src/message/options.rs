@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::future::monitor::{Monitor, Until};
+use crate::future::trace::Trace;
 use crate::message::host::{canonical_host, same_host};
 use crate::message::prepared::{Challenge, Prepare};
 use crate::message::reach::{Certificate, Reach};
@@ -423,6 +424,9 @@ pub struct Options {
     pub output_mode: Option<OutputMode>,
     #[serde(skip)]
     pub progress: Option<Arc<dyn Progress>>,
+    /// An inner None: nobody watches, whatever the set below says.
+    #[serde(skip)]
+    pub trace: Option<Option<Arc<dyn Trace>>>,
     #[serde(skip)]
     pub hooks: Vec<Arc<dyn Hook>>,
     /// None: nobody said. Some without one: none, whatever the set below says.
@@ -622,6 +626,7 @@ impl Options {
             sink: either(&self.sink, &base.sink),
             output_mode: self.output_mode.or(base.output_mode),
             progress: either(&self.progress, &base.progress),
+            trace: either(&self.trace, &base.trace),
             hooks: if self.hooks.is_empty() { base.hooks.clone() } else { self.hooks.clone() },
             request_hooks: either(&self.request_hooks, &base.request_hooks),
             background: either(&self.background, &base.background),
@@ -650,6 +655,7 @@ impl Options {
         self.proxies.retain(|(_, url)| url.is_some());
         self.auth = self.auth.filter(|auth| *auth != Auth::Nothing);
         self.low_speed = self.low_speed.filter(Option::is_some);
+        self.trace = self.trace.filter(Option::is_some);
         self.ca_bundle = self.ca_bundle.filter(Option::is_some);
         self.certificate = self.certificate.filter(Option::is_some);
         self.reach = self.reach.and_then(|reach| Arc::unwrap_or_clone(reach).settle()).map(Arc::new);

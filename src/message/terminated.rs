@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Owned UTF-8 text, followed by one NUL that is not part of it and free of NULs inside.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Terminated(Box<str>);
@@ -35,6 +37,18 @@ impl Terminated {
     /// The address of the first byte; the text and its NUL live as long as `self`.
     pub fn as_ptr(&self) -> *const u8 {
         self.0.as_ptr()
+    }
+}
+
+impl Serialize for Terminated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Terminated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Terminated, D::Error> {
+        String::deserialize(deserializer).map(Terminated::new)
     }
 }
 

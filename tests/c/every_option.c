@@ -373,16 +373,21 @@ static int64_t read_nothing(uint8_t *buffer, size_t capacity, void *user_data) {
   return 0;
 }
 
+static void trace_nothing(uint64_t id, int kind, const uint8_t *data, size_t length, void *user_data) {
+  (void)id, (void)kind, (void)data, (void)length, (void)user_data;
+}
+
 /* What is a function of this very program stays here, and the error names it. */
 static void what_stays(void) {
-  for (int which = 0; which < 5; which++) {
-    static const char *const named[] = {"output", "progress", "reader", "reader of a part", "descriptor"};
+  for (int which = 0; which < 6; which++) {
+    static const char *const named[] = {"output", "progress", "reader", "reader of a part", "descriptor", "trace"};
     rf_options *options = new_options();
     if (which == 0) CHECK_OK(rf_options_set_output(options, take_nothing, NULL, NULL));
     if (which == 1) CHECK_OK(rf_options_set_progress(options, report_nothing, NULL, NULL));
     if (which == 2) CHECK_OK(rf_options_set_body_reader(options, read_nothing, NULL, 0, NULL, NULL));
     if (which == 3) CHECK_OK(rf_options_add_part_reader(options, "a", NULL, NULL, read_nothing, NULL, 0, NULL, NULL));
     if (which == 4) CHECK_OK(rf_options_set_output_fd(options, 1));
+    if (which == 5) CHECK_OK(rf_options_set_trace(options, trace_nothing, false, NULL, NULL));
     rf_future *future = request(session, "POST", http("/anything"), options);
     CHECK_HAS(named[which], rf_error_message(ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future)));
     rf_future_free(future);

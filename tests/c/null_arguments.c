@@ -29,6 +29,10 @@ static rf_status never_write(const uint8_t *data, size_t length, void *user_data
   FAIL("called");
   return RF_OK;
 }
+static void never_trace(uint64_t id, int kind, const uint8_t *data, size_t length, void *user_data) {
+  (void)id, (void)kind, (void)data, (void)length, (void)user_data;
+  FAIL("a function that was not taken over was called");
+}
 static rf_status never_progress(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
                                 void *user_data) {
   (void)sent, (void)send_total, (void)received, (void)receive_total, (void)user_data;
@@ -343,6 +347,7 @@ static void options(void) {
   BAD(rf_options_set_output_mode(options, 3));
   NO(rf_options_set_output(NULL, never_write, NULL, count_drop));
   NO(rf_options_set_output(options, NULL, NULL, count_drop));
+  NO(rf_options_set_trace(NULL, never_trace, false, NULL, count_drop));
   NO(rf_options_set_progress(NULL, never_progress, NULL, count_drop));
   NO(rf_options_set_progress(options, NULL, NULL, count_drop));
   NO(rf_options_add_hook(NULL, never_hook, NULL, count_drop));
@@ -587,6 +592,7 @@ static void futures(const char *url) {
   NO(rf_future_add_done_callback(future, NULL, NULL, count_drop));
   CHECK_INT(0, drops);
   CHECK_NULL(rf_future_user_data(NULL));
+  CHECK_INT(0, rf_future_id(NULL));
   NO(rf_future_set_user_data(NULL, &drops));
   CHECK_OK(rf_future_set_user_data(future, NULL));
   NO_OUT(clone, rf_future_clone(NULL, &clone));
@@ -666,6 +672,20 @@ static void no_response(void) {
   NO_OUT(error, rf_response_raise_for_status(NULL, &error));
   NO(rf_response_raise_for_status(NULL, NULL));
   CHECK_INT(0, rf_response_elapsed_us(NULL));
+  CHECK_INT(-1, rf_response_phase_us(NULL, RF_PHASE_SEND));
+  CHECK_INT(-1, rf_response_total_us(NULL));
+  CHECK_INT(0, rf_response_attempts(NULL));
+  CHECK(!rf_response_is_reused(NULL));
+  CHECK_NULL(rf_response_remote_address(NULL));
+  CHECK_NULL(rf_response_local_address(NULL));
+  CHECK_NULL(rf_response_http_version(NULL));
+  CHECK_NULL(rf_response_tls_version(NULL));
+  CHECK_NULL(rf_response_tls_cipher(NULL));
+  CHECK_INT(0, rf_response_certificate_count(NULL));
+  length = 5;
+  CHECK_NULL(rf_response_certificate_at(NULL, 0, &length));
+  CHECK_INT(0, length);
+  CHECK_NULL(rf_response_certificate_at(NULL, 0, NULL));
   CHECK_INT(0, rf_response_history_count(NULL));
   CHECK_NULL(rf_response_history_at(NULL, 0));
   NO_OUT(cookies, rf_response_cookies(NULL, &cookies));
@@ -852,6 +872,9 @@ static void errors(void) {
   CHECK_NULL(rf_error_url(NULL));
   CHECK_NULL(rf_error_response(NULL));
   CHECK_INT(0, rf_error_os_code(NULL));
+  CHECK_INT(0, rf_error_phase(NULL));
+  CHECK_INT(0, rf_error_attempts(NULL));
+  CHECK_NULL(rf_error_method(NULL));
   rf_future_free(future);
   rf_session_free(session);
 }

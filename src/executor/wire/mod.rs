@@ -139,13 +139,14 @@ mod tests {
     use super::task::*;
     use super::*;
     use crate::future::control::Control;
+    use crate::future::stopwatch::Spent;
     use crate::http::cookies::Cookie;
     use crate::http::request::Nobody;
     use crate::http::request::Request;
     use crate::message::error::{Error, ErrorKind};
     use crate::message::head::Head;
     use crate::message::options::{BodySource, Options, Owned, Part, Sink};
-    use crate::message::response::{Parts, Response, Source};
+    use crate::message::response::{Parts, Response, Seen, Source};
     use crate::system::environment::Environment;
     use std::collections::hash_map::RandomState;
     use std::env;
@@ -217,6 +218,8 @@ mod tests {
             request_head: b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_vec(),
             request_body: Some(Arc::new(Owned::new(b"sent"))),
             elapsed: Duration::from_millis(3),
+            seen: Seen::default(),
+            spent: Spent::default(),
             history,
             source,
             control: None,

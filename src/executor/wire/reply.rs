@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::task::trusted;
 use super::{Kind, LARGE, Malformed, TaskName, Unsealed, Unusable, seal, unseal};
 use crate::future::control::Control;
+use crate::future::stopwatch::{Phase, Spent};
 use crate::http::cookies::Cookie;
 use crate::http::request::{Outcome, Request};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::options::{BodySource, Borrowed, Owned};
-use crate::message::response::{BodyState, Carried, Parts, Response, SentBody, Source, Trailers};
+use crate::message::peer::{HttpVersion, Peer};
+use crate::message::response::{BodyState, Carried, Parts, Response, Seen, SentBody, Source, Trailers};
 
 #[derive(Serialize, Deserialize)]
 struct ReplyMessage<'a> {
@@ -24,6 +26,8 @@ struct ReplyMessage<'a> {
     /// Each after those of its history.
     #[serde(borrow)]
     responses: Vec<ResponseMessage<'a>>,
+    /// The connections that they came over.
+    peers: Vec<Cow<'a, Peer>>,
     outcome: Result<u32, ErrorMessage>,
     /// What the request put into the jar.
     cookies: Vec<Cookie>,
@@ -39,6 +43,13 @@ struct ResponseMessage<'a> {
     request_head: Cow<'a, [u8]>,
     request_body: SentMessage<'a>,
     elapsed: Duration,
+    /// Microseconds in each phase of its hop, in order.
+    spent: [Option<u64>; 9],
+    attempts: u32,
+    reused: bool,
+    version: Option<HttpVersion>,
+    /// A place in the list of peers.
+    peer: Option<u32>,
     /// Places in the list of responses.
     history: Vec<u32>,
     state: BodyState,
@@ -93,6 +104,9 @@ pub struct ErrorMessage {
     message: String,
     url: Option<String>,
     os_code: i32,
+    phase: i32,
+    attempts: u32,
+    method: Option<String>,
     response: Option<u32>,
 }
 
@@ -104,13 +118,19 @@ impl ErrorMessage {
             message: error.message().as_str().to_string(),
             url: error.url().map(|url| url.as_str().to_string()),
             os_code: error.os_code(),
+            phase: error.phase().map_or(0, |phase| phase as i32),
+            attempts: error.attempts(),
+            method: error.method().map(|method| method.as_str().to_string()),
             response: None,
         }
     }
 
     pub fn error(&self) -> Result<Error, Malformed> {
         let kind = ErrorKind::from_code(self.kind).ok_or(Malformed)?;
-        let error = Error::new(kind, self.message.as_str()).with_os_code(self.os_code);
+        let mut error = Error::new(kind, self.message.as_str()).with_os_code(self.os_code);
+        if let Some(method) = &self.method {
+            error = error.during(Phase::from_code(self.phase), self.attempts, method);
+        }
         Ok(match &self.url {
             Some(url) => error.at(url),
             None => error,
@@ -161,6 +181,7 @@ pub fn encode_reply(
     let message = ReplyMessage {
         name,
         responses: responses.collect::<Vec<_>>(),
+        peers: list.peers().into_iter().map(|peer| Cow::Borrowed(&**peer)).collect(),
         outcome: match error_message {
             Some(message) => Err(message),
             None => Ok(count as u32 - 1),
@@ -176,7 +197,8 @@ pub fn encode_reply(
             Unsealed::OutOfMemory => Error::out_of_memory("the response as a message to another process"),
         };
         let outcome = Err(ErrorMessage::of(&error));
-        let message = ReplyMessage { name, responses: Vec::new(), outcome, cookies: Vec::new() };
+        let message =
+            ReplyMessage { name, responses: Vec::new(), peers: Vec::new(), outcome, cookies: Vec::new() };
         let sealed = seal(Kind::Reply, &message, 0);
         sealed.unwrap_or_else(|_| unreachable!("plain text can be sent"))
     })
@@ -231,6 +253,22 @@ impl List<'_> {
         self.place(response).unwrap_or_default()
     }
 
+    /// The connections of all of them, each once.
+    fn peers(&self) -> Vec<&Arc<Peer>> {
+        let mut peers: Vec<&Arc<Peer>> = Vec::new();
+        for peer in self.known.iter().filter_map(|response| response.seen().peer.as_ref()) {
+            if !peers.iter().any(|known| Arc::ptr_eq(known, peer)) {
+                peers.push(peer);
+            }
+        }
+        peers
+    }
+
+    fn peer(&self, response: &Response) -> Option<u32> {
+        let own = response.seen().peer.as_ref()?;
+        self.peers().iter().position(|peer| Arc::ptr_eq(peer, own)).map(|at| at as u32)
+    }
+
     fn place(&self, response: &Arc<Response>) -> Option<u32> {
         self.known.iter().position(|known| Arc::ptr_eq(known, response)).map(|at| at as u32)
     }
@@ -269,6 +307,11 @@ impl List<'_> {
             request_head: Cow::Borrowed(response.request_raw()),
             request_body,
             elapsed: response.elapsed(),
+            spent: response.spent_by_now().parts(),
+            attempts: response.attempts(),
+            reused: response.seen().reused,
+            version: response.seen().version,
+            peer: self.peer(response),
             history: response.history().iter().filter_map(place).collect(),
             state,
             content,
@@ -338,6 +381,7 @@ impl<'a> Reply<'a> {
             let is_last = message.outcome.is_ok() && at + 1 == count;
             fits &= response.history.iter().all(|hop| (*hop as usize) < at);
             fits &= (100..1000).contains(&response.status);
+            fits &= response.peer.is_none_or(|at| (at as usize) < message.peers.len());
             fits &= is_last || !matches!(response.content, Content::WholeFollows | Content::RestFollows);
             fits &= match response.content {
                 Content::Nothing => true,
@@ -387,6 +431,7 @@ impl<'a> Reply<'a> {
     ) -> Result<Outcome, Unusable> {
         let mut made: Vec<Arc<Response>> = Vec::with_capacity(self.message.responses.len());
         let (mut whole, mut rest) = (whole, rest);
+        let peers: Vec<_> = self.message.peers.into_iter().map(|peer| Arc::new(peer.into_owned())).collect();
         for response in self.message.responses {
             let (content, source): (_, Option<Source>) = match response.content {
                 Content::Nothing => (None, None),
@@ -411,6 +456,13 @@ impl<'a> Reply<'a> {
                     SentMessage::Bytes(bytes) => Some(Arc::new(Owned::try_new(&bytes)?)),
                 },
                 elapsed: response.elapsed,
+                seen: Seen {
+                    peer: response.peer.map(|at| peers[at as usize].clone()),
+                    version: response.version,
+                    attempts: response.attempts,
+                    reused: response.reused,
+                },
+                spent: Spent::default(),
                 history: response.history.iter().map(|at| made[*at as usize].clone()).collect(),
                 source,
                 control: open.then(|| control.clone()),
@@ -435,7 +487,16 @@ impl<'a> Reply<'a> {
             if !response.trailers.is_empty() {
                 whole.expect_trailers(trailers_of(&response.trailers));
             }
+            whole.settle(Spent::of_parts(response.spent));
             made.push(Arc::new(whole));
+        }
+        // What nobody has counted was spent on the way there and back.
+        if let Ok(last) = self.message.outcome {
+            let last = &made[last as usize];
+            let hops = last.history().iter().chain([last]);
+            let counted = hops.fold(0_u64, |sum, hop| sum.saturating_add(hop.spent().total()));
+            let first = last.history().first().unwrap_or(last);
+            first.add_queued(control.stopwatch.elapsed().saturating_sub(counted));
         }
         Ok(match self.message.outcome {
             Ok(last) => Ok(made[last as usize].clone()),
@@ -516,6 +577,11 @@ mod tests {
             request_head: Cow::Borrowed(b""),
             request_body: SentMessage::Nothing,
             elapsed: Duration::ZERO,
+            spent: [None; 9],
+            attempts: 1,
+            reused: false,
+            version: None,
+            peer: None,
             history: Vec::new(),
             state,
             content,
@@ -530,7 +596,8 @@ mod tests {
             extras: Vec::new(),
         };
         let (name, responses) = (TaskName::of(1), vec![response]);
-        let message = ReplyMessage { name, responses, outcome: Ok(0), cookies: Vec::new() };
+        let message =
+            ReplyMessage { name, responses, peers: Vec::new(), outcome: Ok(0), cookies: Vec::new() };
         seal(Kind::Reply, &message, 0).unwrap_or_else(|_| panic!("plain text can be sent"))
     }
 

@@ -123,6 +123,9 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
     if own.progress.is_some() {
         return Err(stays_here("The progress function", "it is a function"));
     }
+    if own.trace.as_ref().or(request.defaults.trace.as_ref()).is_some_and(Option::is_some) {
+        return Err(stays_here("The trace function", "it is told of what is done here"));
+    }
     let hooks = if own.hooks.is_empty() { &request.defaults.hooks } else { &own.hooks };
     let mut named = Vec::with_capacity(hooks.len());
     for (at, hook) in hooks.iter().enumerate() {

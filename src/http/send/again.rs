@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{LONGEST_CHALLENGE, Plan, Round, Transfer, leave};
+use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::http::hop::Hop;
 use crate::http::pool::Place;
 use crate::http::proxy::Proxy;
 use crate::http::retry::{self, Cause, Last, Pause, Tries, retry_after};
+use crate::http::trace;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::response::Response;
@@ -80,8 +82,13 @@ impl Transfer {
             (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
             _ => failure.error,
         };
-        let error = error.at(hop.url.as_str());
+        let phase = self.control.stopwatch.phase();
+        let error = error.at(hop.url.as_str()).during(Some(phase), hop.attempts.get(), &hop.method);
         let Some(pause) = again else { return Err(error) };
+        trace::info(&self.control, || match pause {
+            Some(pause) => format!("Failed: {error}; once more in {} ms", pause.as_millis()),
+            None => format!("A kept connection had ended: {error}; once more"),
+        })?;
         // The other connections that rest have rested as long.
         round.fresh |= reused;
         match pause {
@@ -116,12 +123,18 @@ impl Transfer {
             let (attempts, peer) = (round.tries.made + 1, plan.course.peer(&hop.url));
             let s = if attempts == 1 { "" } else { "s" };
             let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
-            return Err(Error::new(ErrorKind::Retry, text).at(hop.url.as_str()).with_response(response));
+            self.settle(&response);
+            let error = Error::new(ErrorKind::Retry, text).at(hop.url.as_str());
+            let error = error.during(Some(Phase::Receive), hop.attempts.get(), &hop.method);
+            return Err(error.with_response(response));
         }
         let Some(length) = self.pay(retry, Cause::Status, Some(response.head()), &mut round.tries) else {
             return Ok(Some(response));
         };
         self.set_aside(&response, round.length)?;
+        trace::info(&self.control, || {
+            format!("Answered with {status}; once more in {} ms", length.as_millis())
+        })?;
         self.pause(round, length, Last::Answered(response))
     }
 
@@ -159,7 +172,10 @@ impl Transfer {
             return Ok(None);
         }
         match Pause::begin(&self.control, length) {
-            Some(pause) => round.pause = Some((pause, last)),
+            Some(pause) => {
+                self.control.stopwatch.enter(Phase::Pause);
+                round.pause = Some((pause, last));
+            }
             None => return last.into_outcome().map(Some),
         }
         Ok(None)
@@ -175,6 +191,7 @@ impl Transfer {
             return Ok(Pausing::Wait(waiting, until));
         }
         self.control.detach_waiting();
+        self.control.stopwatch.enter(Phase::Queue);
         let Some((pause, last)) = round.pause.take() else { return Ok(Pausing::Over(None)) };
         if pause.is_cut() {
             return last.into_outcome().map(|response| Pausing::Over(Some(response)));

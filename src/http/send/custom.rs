@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::again::Failure;
 use super::{Attempt, Composed, Heard, IDEMPOTENCY_KEY, Transfer, closes, said};
+use crate::future::control::Left;
+use crate::future::stopwatch::Phase;
 use crate::http::adapter::{Adapter, Admission};
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
 use crate::http::mount::AnyAdapter;
@@ -17,7 +19,7 @@ use crate::http::progress::{Limited, Meter};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Refused;
 use crate::message::prepared::{BaseAdapter, Prepared, SendThrough};
-use crate::message::response::{Parts, Response, Source};
+use crate::message::response::{Parts, Response, Seen, Source};
 
 /// What an adapter of the user's needs to send a request through others.
 pub(super) struct Through<'t> {
@@ -66,7 +68,13 @@ impl Transfer {
         through.inside.borrow_mut().push(address(&AnyAdapter::Custom(adapter.clone())));
         through.started.set(Some(started));
         prepared.hand_over(through);
-        self.control.leave_to_function(through.hop.url.as_str());
+        let hop = through.hop;
+        self.control.leave_to_function(Left {
+            url: hop.url.as_str().into(),
+            method: (*hop.method).into(),
+            attempts: hop.attempts.get(),
+        });
+        self.control.stopwatch.enter(Phase::Hook);
         // Who ends the request from now on ends its future; one that was ended before nobody sends.
         let result = match self.control.check() {
             Ok(()) => adapter.send(&mut prepared),
@@ -91,6 +99,7 @@ impl Transfer {
         }
         let result = result.map(|()| answer);
         let (answer, mut prepared) = self.after(prepared, SEND_FUNCTION, result)?;
+        self.control.stopwatch.enter(Phase::Receive);
         prepared.sent();
         let response = through.shape(&prepared, answer.as_ref(), started.elapsed())?;
         let length = response.head().get("content-length").and_then(|length| length.trim().parse().ok());
@@ -139,6 +148,8 @@ impl<'t> Through<'t> {
             request_head: changed_head(prepared, &hop.payload, &nobody, false).map_err(at)?,
             request_body: hop.payload.sent_body(),
             elapsed,
+            seen: Seen { attempts: hop.attempts.get(), ..answer.seen().clone() },
+            spent: self.transfer.control.stopwatch.spent(),
             history: hop.history.clone(),
             source: None,
             control: None,
@@ -194,7 +205,9 @@ impl<'t> Through<'t> {
             let is_keyed = composed.is_keyed;
             hop.payload.rewind(control)?;
             let attempt = Attempt { hop, meter: &mut meter, adapter, route: &route, fresh };
-            match transfer.send_over(attempt, composed, admission, None, Instant::now()) {
+            let now = Instant::now();
+            control.stopwatch.enter_at(Phase::Send, now);
+            match transfer.send_over(attempt, composed, admission, None, now) {
                 Ok(heard) => return Ok(heard.response),
                 Err(failure)
                     if failure.is_stale()
@@ -249,6 +262,7 @@ impl SendThrough for Through<'_> {
             AnyAdapter::Custom(adapter) => self.by(prepared, &**adapter),
         };
         self.inside.borrow_mut().pop();
+        self.transfer.control.stopwatch.enter(Phase::Hook);
         let url = prepared.shown_url().as_str();
         self.failure.replace(outcome.as_ref().err().map(|failure| failure.copy(url)));
         Some(outcome.map_err(|failure| failure.error.at(url)))

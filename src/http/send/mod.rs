@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use self::again::{Failure, Pausing};
 use self::custom::Through;
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
+use crate::future::trace::Kind;
 use crate::future::waiting::Waiting;
 use crate::http::adapter::{Adapter, Admission};
 use crate::http::auth;
@@ -33,6 +35,7 @@ use crate::http::retry::{Last, Pause, Tries};
 use crate::http::route::{Route, Via};
 use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
+use crate::http::trace::{self, Watched};
 use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::{canonical_host, same_host};
@@ -41,9 +44,9 @@ use crate::message::options::{
 };
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
 use crate::message::reach::{Dialing, Reach};
-use crate::message::response::{Parts, Refusal, Response, Source};
+use crate::message::response::{Parts, Refusal, Response, Seen, Source};
 use crate::message::retry::Retry;
-use crate::message::url::{Scheme, Url};
+use crate::message::url::{Scheme, Url, without_userinfo};
 use crate::system::environment::Environment;
 
 /// A request on its way to its response. What it does is done in steps (its turn, composing, sending, the head), and
@@ -72,7 +75,10 @@ impl Sending {
             Some(options) => Settings::Merged(Box::new(options.over(&request.defaults))),
             None => Settings::Defaults(request.defaults.clone()),
         };
-        let meter = Meter::new(settings.progress.as_ref());
+        if let Some(Some(trace)) = &settings.trace {
+            control.set_trace(trace);
+        }
+        let meter = Meter::new(settings.progress.as_ref(), &control);
         let patience = Patience::of(&request, settings.queue_timeout);
         let transfer = Transfer { request, settings, control };
         Sending { transfer, meter, hop: None, round: None, patience }
@@ -85,12 +91,29 @@ impl Sending {
             Ok(Step::Wait(waiting)) => Reached::Waiting(waiting),
             Ok(Step::Over(response)) => Reached::End(Ok(response)),
             Err(error) => {
-                // A function that was to be called when the request was over already has not refused.
-                let stopped = match error.kind() {
-                    ErrorKind::Hook => Error::check(&self.transfer.control, " in a function").err(),
-                    _ => None,
-                };
-                Reached::End(Err(stopped.unwrap_or(error).at(&self.transfer.request.url)))
+                let error = self.explain(error);
+                let told = trace::info(&self.transfer.control, || format!("Failed: {error}"));
+                Reached::End(Err(told.err().unwrap_or(error)))
+            }
+        }
+    }
+
+    /// An error says where the request was.
+    #[cold]
+    fn explain(&self, error: Error) -> Error {
+        let Transfer { request, control, .. } = &self.transfer;
+        // A function that was to be called when the request was over already has not refused.
+        let stopped = match error.kind() {
+            ErrorKind::Hook => Error::check(control, " in a function").err(),
+            _ => None,
+        };
+        let error = stopped.unwrap_or(error).at(&request.url);
+        match &self.hop {
+            Some(hop) => error.during(Some(control.stopwatch.phase()), hop.attempts.get(), &hop.method),
+            // Nothing was wrong but the time, or all that is the request's.
+            None => {
+                let is_late = error.kind() == ErrorKind::Timeout;
+                error.during(is_late.then_some(Phase::Queue), 0, &request.method)
             }
         }
     }
@@ -125,7 +148,9 @@ impl Sending {
                 Pausing::Over(Some(response)) => response,
                 Pausing::Over(None) => {
                     if let Some(waiting) = transfer.turn(hop, plan, planned)? {
-                        patience.begin(Instant::now(), &transfer.control);
+                        let now = Instant::now();
+                        transfer.control.stopwatch.enter_at(Phase::Queue, now);
+                        patience.begin(now, &transfer.control);
                         patience.check(
                             &transfer.control,
                             planned.admission.awaited(),
@@ -390,9 +415,18 @@ impl Transfer {
         round.kept = place;
         (round.fresh, round.started) = (false, None);
         if hop.redirects == 0 {
+            self.settle(&response);
             hop.history.push(response);
         }
         Ok(None)
+    }
+
+    /// What was spent since the last time is this response's.
+    fn settle(&self, response: &Response) {
+        let spent = self.control.stopwatch.take();
+        if !response.settle(spent) {
+            self.control.stopwatch.give_back(&spent);
+        }
     }
 
     /// One request and its answer, of which it is said what becomes of it.
@@ -416,7 +450,15 @@ impl Transfer {
             }
         };
         let composed = self.compose(hop, &outgoing, &plan.course, knows_nonce)?;
-        let started = *round.started.get_or_insert_with(Instant::now);
+        let first = match &means {
+            Means::Http(..) => Phase::Send,
+            Means::Custom(..) => Phase::Hook,
+        };
+        let started = *round.started.get_or_insert_with(|| {
+            let now = Instant::now();
+            self.control.stopwatch.enter_at(first, now);
+            now
+        });
         let place = self.may_go_on(hop, &plan.course).then(Arc::default);
         hop.attempts.set(hop.attempts.get() + 1);
         let admission = mem::take(&mut round.admission);
@@ -442,6 +484,7 @@ impl Transfer {
             self.request.owner.shared().jar.set(&hop.cookie_url(), value);
         }
         if self.is_asked(hop, &plan.course, round, prepared, &response)? {
+            trace::info(&self.control, || format!("Asked for credentials by a {}", response.status()))?;
             return Ok(Exchanged::Asked(response, place));
         }
         if let Some(place) = place {
@@ -476,6 +519,7 @@ impl Transfer {
         }
         let Some(error) = response.bad_status() else { return Ok(()) };
         read_whole(response)?;
+        self.settle(response);
         Err(error.clone().with_response(response.clone()))
     }
 
@@ -489,20 +533,28 @@ impl Transfer {
             return Ok(false);
         }
         leave(response)?;
+        self.settle(response);
         let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
         if hop.redirects == most {
-            return Err(Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
+            let error = Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
                 .at(response.url().as_str())
-                .with_response(response.clone()));
+                .during(Some(Phase::Receive), hop.attempts.get(), &hop.method);
+            return Err(error.with_response(response.clone()));
         }
         if hop.redirects == 0 {
-            hop.history.clear();
+            // No history shows them any more, so their time goes on with the next response.
+            for asked in hop.history.drain(..) {
+                self.control.stopwatch.give_back(&asked.spent());
+            }
         }
         hop.redirects += 1;
         hop.history.push(response.clone());
         let is_mounted = |scheme: &str| self.request.has_mounted(scheme);
         let netrc = |host: &str| credentials::from_netrc(&self.request, &self.settings, host);
         hop.redirect(response, &is_mounted, netrc)?;
+        trace::info(&self.control, || {
+            format!("Following the redirect by {} {}", hop.method, without_userinfo(hop.url.as_str()))
+        })?;
         Ok(true)
     }
 
@@ -563,9 +615,12 @@ impl Transfer {
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
         let (Some(challenge), Some(mut prepared)) = (&custom.challenge, prepared) else { return Ok(false) };
+        let before = self.control.stopwatch.enter(Phase::Hook);
         let verdict = challenge.judge(&mut prepared, response);
-        self.after(prepared, "challenge function", verdict.map(|verdict| matches!(verdict, Verdict::Again)))
-            .map(|(is_again, _)| is_again)
+        let is_again = verdict.map(|verdict| matches!(verdict, Verdict::Again));
+        let (is_again, _) = self.after(prepared, "challenge function", is_again)?;
+        self.control.stopwatch.enter(before);
+        Ok(is_again)
     }
 
     /// After a function of the user's that got the request: what it has read is put back, and what it says is heard.
@@ -656,6 +711,11 @@ impl Transfer {
         }
         let owner = self.request.owner.clone();
         let mut prepared = Box::new(hop.prepared(outgoing, owner, cookie, &authorizations, forwarded));
+        let before = self.control.stopwatch.phase();
+        let calls = !hooks.is_empty() || custom.is_some_and(|custom| custom.prepare.is_some());
+        if calls {
+            self.control.stopwatch.enter(Phase::Hook);
+        }
         for hook in hooks {
             let result = hook.prepare(&mut prepared);
             (_, prepared) = self.after(prepared, "request hook", result)?;
@@ -663,6 +723,9 @@ impl Transfer {
         if let Some(prepare) = custom.and_then(|custom| custom.prepare.as_ref()) {
             let result = prepare.prepare(&mut prepared);
             (_, prepared) = self.after(prepared, "prepare function", result)?;
+        }
+        if calls {
+            self.control.stopwatch.enter(before);
         }
         if by.is_some() {
             prepared.sent();
@@ -689,12 +752,13 @@ impl Transfer {
     ) -> Result<Heard<'b>, Failure> {
         let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let attempt = Attempt { hop, meter, adapter, route, fresh };
-        let answer = self.attempt(attempt, &composed, admission, place)?;
+        let (answer, reused) = self.attempt(attempt, &composed, admission, place)?;
         let Composed { head, prepared, .. } = composed;
         let length = answer.length;
         meter.answered(length);
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
-        let response = self.response(hop, meter, url, head, answer, started.elapsed());
+        let elapsed = answer.at.saturating_duration_since(started);
+        let response = self.response(hop, meter, url, head, (answer, reused), elapsed);
         Ok(Heard { response, prepared, length })
     }
 
@@ -706,7 +770,7 @@ impl Transfer {
         composed: &Composed<'_>,
         admission: Admission,
         place: Option<Arc<Place>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, bool), Failure> {
         let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
         let (mut connection, mut lease) = adapter
@@ -714,6 +778,11 @@ impl Transfer {
             .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
         let reused = connection.served > 0;
         connection.begin();
+        let told = match reused {
+            true => trace::info(&self.control, || format!("Using a kept connection to {route}")),
+            false => Ok(()),
+        };
+        told.and_then(|()| trace::head(&self.control, Kind::HeadOut, &composed.head))?;
         let pace = Pace::of_sending(&self.settings);
         let limits = Limits {
             control: &self.control,
@@ -750,6 +819,7 @@ impl Transfer {
                 return Err(Failure { error, reused: false, sent: true, silent: true });
             }
         };
+        self.control.stopwatch.enter(Phase::Wait);
         let sent = connection.has_written();
         let exchange = Exchange {
             connection,
@@ -761,12 +831,13 @@ impl Transfer {
             close: composed.close || !whole,
             head_only: *hop.method == *"HEAD",
         };
-        receive::receive(exchange).map_err(|Unanswered { error, silent }| Failure {
+        let answered = receive::receive(exchange).map_err(|Unanswered { error, silent }| Failure {
             error: if error.kind() == ErrorKind::Connection { unsent.unwrap_or(error) } else { error },
             reused,
             sent,
             silent,
-        })
+        });
+        answered.map(|answer| (answer, reused))
     }
 
     #[inline(never)]
@@ -776,7 +847,7 @@ impl Transfer {
         meter: &Meter,
         url: &Url,
         request_head: Vec<u8>,
-        answer: Answer,
+        (answer, reused): (Answer, bool),
         elapsed: Duration,
     ) -> Arc<Response> {
         let head = answer.head;
@@ -788,7 +859,9 @@ impl Transfer {
         let mut body = answer.body;
         let trailers = body.trailers();
         let transfer_codings = answer.transfer_codings.join(",");
+        let is_traced = self.control.trace().is_some();
         let untouched = !meter.is_on()
+            && !is_traced
             && self.settings.max_body.is_none()
             && coding.is_none()
             && transfer_codings.is_empty();
@@ -799,7 +872,8 @@ impl Transfer {
         } else if untouched {
             Some(Box::new(body))
         } else {
-            let metered = Metered { source: body, meter: meter.clone() };
+            let watched = Watched { source: body, control: self.control.clone() };
+            let metered = Metered { source: watched, meter: meter.clone() };
             let transferred = decode::decoder(&transfer_codings, metered, &self.control);
             let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, &self.control);
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
@@ -815,6 +889,13 @@ impl Transfer {
             request_head,
             request_body: hop.payload.sent_body(),
             elapsed,
+            seen: Seen {
+                peer: Some(answer.peer),
+                version: Some(answer.version),
+                attempts: hop.attempts.get(),
+                reused,
+            },
+            spent: self.control.stopwatch.spent(),
             history: hop.history.clone(),
             control: source.is_some().then(|| self.control.clone()),
             source,
@@ -916,6 +997,7 @@ impl Transfer {
     /// Calls a hook, and takes what it puts in the response's place.
     fn call(&self, hook: &dyn crate::message::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
         let mut call = HookCall { owner: self.request.owner.clone(), failure: None, replacement: None };
+        let before = self.control.stopwatch.enter(Phase::Hook);
         let result = hook.call(&mut call, &response);
         if self.control.origin().has_left() {
             // The body's connection is the parent's.
@@ -929,6 +1011,7 @@ impl Transfer {
             });
             return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
         }
+        self.control.stopwatch.enter(before);
         let Some(replacement) = call.replacement else { return Ok(response) };
         replacement.answer(&self.control, |source| {
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
@@ -941,6 +1024,7 @@ impl Transfer {
     #[inline(never)]
     fn finish(&self, response: Arc<Response>, method: &str) -> Outcome {
         self.take_body(&response, method)?;
+        self.settle(&response);
         let response = match &self.settings.background {
             Some(background) => self.call(&**background, "background callback", response)?,
             None => response,
@@ -970,8 +1054,14 @@ impl Transfer {
             }
             Some(Sink::Function(output)) => response.drain(&mut |piece| {
                 let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on");
+                let before = self.control.stopwatch.enter(Phase::Hook);
                 let written = output.write(piece).map_err(refused);
-                if self.control.origin().has_left() { Err(Error::forked()) } else { written }
+                if self.control.origin().has_left() {
+                    return Err(Error::forked());
+                }
+                written?;
+                self.control.stopwatch.enter(before);
+                Ok(())
             }),
             None if self.settings.stream == Some(true) => {
                 self.request.owner.remember_stream(&self.control);

@@ -21,7 +21,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, SupportedProtocolVersion};
 
 use self::certificates::{Roots, Stamp, is_passing, load_pair, load_roots, names_of};
 use self::encrypted::aside;
@@ -32,7 +32,9 @@ use super::socket::Limits;
 use crate::future::monitor::Monitor;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
+use crate::message::peer::TlsFacts;
 use crate::message::reach::{Certificate, Hidden, Pin, TlsVersion, TlsVersions};
+use crate::message::terminated::Terminated;
 use crate::system::environment::Environment;
 use crate::system::fiber;
 use crate::system::fork::PerProcess;
@@ -283,6 +285,24 @@ fn build(settings: &TlsSettings, limits: &Limits) -> Result<TlsConfig, Error> {
     }
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConfig { client: Arc::new(client), verifier })
+}
+
+/// What was agreed on, once hands were shaken.
+pub fn facts(connection: &ClientConnection) -> TlsFacts {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "",
+    };
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("");
+    // As IANA has it.
+    let cipher = suite.replacen("TLS13_", "TLS_", 1);
+    let chain = connection.peer_certificates().unwrap_or_default();
+    TlsFacts {
+        version: Terminated::copy_of(version),
+        cipher: Terminated::new(cipher),
+        certificates: chain.iter().map(|one| serde_bytes::ByteBuf::from(one.to_vec())).collect(),
+    }
 }
 
 /// A connection that has yet to shake hands.

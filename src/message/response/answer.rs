@@ -52,7 +52,8 @@ impl Response {
         let failure = body.failure.clone();
         body.state = BodyState::Closed;
         drop(body);
-        given.control.lock().take();
+        let given_control = given.control.lock().take();
+        drop(given_control);
         let mut own = response.body.lock();
         own.failure = failure;
         if let Some(source) = taken {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::future::control::Control;
 use crate::future::monitor::{MonitorGuard, Until};
+use crate::future::stopwatch::Phase;
 use crate::message::error::{DecodeError, Error, ErrorKind};
 use crate::message::events::{self, Event, Unreadable};
 use crate::system::{fiber, thread};
@@ -63,10 +64,12 @@ impl Response {
                 return Ok(());
             }
             Ok(Progress::End) => {
+                self.end_timing();
                 ended(&mut body);
                 Ok(())
             }
             Err(error) => {
+                self.end_timing();
                 let error = self.body_error(error);
                 body.failure = Some(error.clone());
                 Err(Refusal::Failed(error))
@@ -75,8 +78,14 @@ impl Response {
         // The connection goes back, or is closed, with the source: not under the lock.
         body.notify_all();
         drop(source);
-        self.control.lock().take();
+        self.let_go();
         outcome
+    }
+
+    /// Nothing is left that could be ended. Not under the lock: with the control may go what is the user's.
+    fn let_go(&self) {
+        let control = self.control.lock().take();
+        drop(control);
     }
 
     /// Of what is left of the body no more than that is read. The rest is given up.
@@ -359,7 +368,8 @@ impl Response {
         drop(body);
         // The connection is closed with the source: not under the lock.
         drop(source);
-        self.control.lock().take();
+        self.end_timing();
+        self.let_go();
         Refusal::Failed(error)
     }
 
@@ -385,6 +395,7 @@ impl Response {
         let reading = body.reader.is_some();
         drop(body);
         drop(source);
+        self.end_timing();
         let control = self.control.lock().take();
         if let Some(control) = control.filter(|_| reading) {
             control.abort();
@@ -393,28 +404,34 @@ impl Response {
 
     fn body_error(&self, error: std::io::Error) -> Error {
         if let Some(broken) = DecodeError::of(&error) {
-            return Error::new(
-                ErrorKind::ContentDecoding,
-                format!(
-                    "Cannot decode the {} body from {}: {}",
-                    broken.coding,
-                    server_of(self.url.as_str()),
-                    broken.detail
-                ),
-            )
-            .at(self.url.as_str());
+            let text = format!(
+                "Cannot decode the {} body from {}: {}",
+                broken.coding,
+                server_of(self.url.as_str()),
+                broken.detail
+            );
+            return self.blamed(Error::new(ErrorKind::ContentDecoding, text).at(self.url.as_str()));
         }
         let error = Error::from_io(error)
             .unwrap_or_else(|error| Error::os(ErrorKind::ChunkedEncoding, "Connection broken", &error));
-        match error.kind() {
+        let error = match error.kind() {
             // The reader of the body knows the limit alone.
             ErrorKind::BodyTooLarge => {
                 let text = format!("The body from {} is {error}", server_of(self.url.as_str()));
                 Error::new(ErrorKind::BodyTooLarge, text)
             }
             _ => error,
+        };
+        self.blamed(error.at(self.url.as_str()))
+    }
+
+    /// An error of its body says where that was.
+    fn blamed(&self, error: Error) -> Error {
+        let phase = if error.kind() == ErrorKind::Hook { Phase::Hook } else { Phase::Receive };
+        match self.attempts() {
+            0 => error,
+            attempts => error.during(Some(phase), attempts, self.request_head().word().as_str()),
         }
-        .at(self.url.as_str())
     }
 }
 

@@ -125,7 +125,9 @@ impl Response {
                 };
                 let (status, reason, url) = (self.status, self.head().word().as_str(), self.url.as_str());
                 let text = format!("{status} {who} Error: {reason} for url: {url}");
-                Some(Box::new(Error::new(ErrorKind::Http, text).at(url).owned_by(Arc::downgrade(self))))
+                let method = self.request_head().word().as_str();
+                let error = Error::new(ErrorKind::Http, text).at(url).during(None, self.attempts(), method);
+                Some(Box::new(error.owned_by(Arc::downgrade(self))))
             })
             .as_deref()
     }

@@ -7,8 +7,9 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{PIECE, Parts, Response, Source, reason};
+use super::{PIECE, Parts, Response, Seen, Source, reason};
 use crate::future::control::Control;
+use crate::future::stopwatch::Spent;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::{Head, breaks_lines, is_token};
 use crate::message::options::Reader;
@@ -146,6 +147,8 @@ impl Response {
             request_head: Vec::new(),
             request_body: None,
             elapsed: std::time::Duration::ZERO,
+            seen: Seen::default(),
+            spent: Spent::default(),
             history: Vec::new(),
             source,
             control: None,

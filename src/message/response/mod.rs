@@ -10,17 +10,19 @@ use std::io::Read;
 use std::mem;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::future::control::Control;
 use crate::future::monitor::Monitor;
+use crate::future::stopwatch::{Phase, Spent, micros};
 use crate::message::error::Error;
 use crate::message::events::Events;
 use crate::message::head::Head;
 use crate::message::host::Authority;
 use crate::message::json::Document;
+use crate::message::peer::{HttpVersion, Peer};
 use crate::message::terminated::Terminated;
 use crate::message::url::Url;
 use crate::system::lock::Mutex;
@@ -41,6 +43,8 @@ pub struct Response {
     request_raw: Vec<u8>,
     request_body: SentBody,
     elapsed: Duration,
+    seen: Seen,
+    timing: Mutex<Timing>,
     history: History,
     /// Notified when a reader has put the source back.
     body: Monitor<Body>,
@@ -67,6 +71,44 @@ pub struct Response {
     events: Mutex<Option<Box<Events>>>,
     /// Where the trailers appear that follow the body; None: none can follow.
     trailers: OnceLock<Trailers>,
+}
+
+/// How a response came.
+#[derive(Clone, Default)]
+pub struct Seen {
+    /// None: over no connection.
+    pub peer: Option<Arc<Peer>>,
+    pub version: Option<HttpVersion>,
+    /// How often its hop was sent; 0: nobody knows of any.
+    pub attempts: u32,
+    /// Its connection had served before.
+    pub reused: bool,
+}
+
+/// What time a hop has taken.
+struct Timing {
+    spent: Spent,
+    /// Whether its body has ended.
+    end: End,
+}
+
+enum End {
+    /// Somebody else counts.
+    Open,
+    /// It is received since then, by whoever reads it.
+    Receiving(Instant),
+    Ended,
+}
+
+impl Timing {
+    /// Up to now.
+    fn spent(&self) -> Spent {
+        let mut spent = self.spent;
+        if let End::Receiving(since) = self.end {
+            spent.add(Phase::Receive, micros(since.elapsed()));
+        }
+        spent
+    }
 }
 
 /// The fields that came behind a body, once they have.
@@ -208,6 +250,8 @@ pub struct Parts {
     pub request_head: Vec<u8>,
     pub request_body: SentBody,
     pub elapsed: Duration,
+    pub seen: Seen,
+    pub spent: Spent,
     pub history: Vec<Arc<Response>>,
     pub source: Option<Source>,
     pub control: Option<Arc<Control>>,
@@ -258,6 +302,8 @@ impl Response {
             request_raw: parts.request_head,
             request_body: parts.request_body,
             elapsed: parts.elapsed,
+            seen: parts.seen,
+            timing: Mutex::new(Timing { spent: parts.spent, end: End::Open }),
             history: History(parts.history),
             body: Monitor::new(body),
             control: Mutex::new(parts.control),
@@ -299,6 +345,70 @@ impl Response {
 
     pub fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+
+    /// How it came.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// How often its hop was sent.
+    pub fn attempts(&self) -> u32 {
+        self.seen.attempts
+    }
+
+    // ---- time ----
+
+    /// What its hop has taken so far, and not the responses before it.
+    pub fn spent(&self) -> Spent {
+        self.timing.lock().spent
+    }
+
+    /// The same, where its body is received at this moment up to now.
+    pub fn spent_by_now(&self) -> Spent {
+        self.timing.lock().spent()
+    }
+
+    /// Microseconds from the submission to the end of its body; None: that has not come, or it was made by hand.
+    pub fn total(&self) -> Option<u64> {
+        let timing = self.timing.lock();
+        if !matches!(timing.end, End::Ended) {
+            return None;
+        }
+        let own = timing.spent.total();
+        drop(timing);
+        Some(self.history().iter().fold(own, |sum, hop| sum.saturating_add(hop.spent().total())))
+    }
+
+    /// Its hop is over, which has taken so much; what is left of the body is received from now on. False: it was made
+    /// by hand, and may answer others.
+    pub fn settle(&self, spent: Spent) -> bool {
+        if self.seen.attempts == 0 {
+            return false;
+        }
+        let body = self.body.lock();
+        let is_read = body.source.is_none() && body.reader.is_none();
+        let mut timing = self.timing.lock();
+        timing.spent = spent;
+        timing.end = if is_read { End::Ended } else { End::Receiving(Instant::now()) };
+        drop(timing);
+        true
+    }
+
+    /// So much more time went by before it was sent.
+    pub fn add_queued(&self, micros: u64) {
+        if self.seen.attempts > 0 {
+            self.timing.lock().spent.add(Phase::Queue, micros);
+        }
+    }
+
+    /// Nothing more of its body comes.
+    fn end_timing(&self) {
+        let mut timing = self.timing.lock();
+        if matches!(timing.end, End::Receiving(_)) {
+            timing.spent = timing.spent();
+            timing.end = End::Ended;
+        }
     }
 
     pub fn history(&self) -> &[Arc<Response>] {
@@ -517,6 +627,8 @@ mod tests {
             request_head: Vec::new(),
             request_body: None,
             elapsed: Duration::ZERO,
+            seen: Seen::default(),
+            spent: Spent::default(),
             history: Vec::new(),
             source: Some(Box::new(OneByte(body))),
             control: None,

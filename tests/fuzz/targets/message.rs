@@ -13,6 +13,7 @@ use requests_futures::executor::wire::{
     Finders, Follows, ForeignTask, LastBody, Reply, TaskName, decode_task, encode_reply, encode_task,
 };
 use requests_futures::future::control::Control;
+use requests_futures::future::stopwatch::Spent;
 use requests_futures::http::adapter::{Adapter, AdapterSettings};
 use requests_futures::http::cookies::{Cookie, Jar};
 use requests_futures::http::mount::{AnyAdapter, Mounts, Prefix};
@@ -23,10 +24,12 @@ use requests_futures::message::options::{
     Auth, BodySource, Borrowed, Hook, HookCall, NamedHook, Options, OutputMode, Owned, Part, Query, Refused,
     Resolve, SharedText, Sink, Timeouts,
 };
+use requests_futures::message::peer::{HttpVersion, Peer, TlsFacts};
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use requests_futures::message::reach::{Certificate, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions};
-use requests_futures::message::response::{Parts, Refusal, Response};
+use requests_futures::message::response::{Parts, Refusal, Response, Seen};
 use requests_futures::message::retry::Retry;
+use requests_futures::message::terminated::Terminated;
 use requests_futures::system::environment::Environment;
 use requests_futures::system::symbol::Symbol;
 
@@ -461,6 +464,18 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         let encoded = encode_task(TaskName::of(1), &request, false);
         input_of(&encoded.unwrap_or_else(|error| panic!("{error}")).message)
     };
+    let tls = TlsFacts {
+        version: Terminated::new("TLSv1.3"),
+        cipher: Terminated::new("TLS_AES_256_GCM_SHA384"),
+        certificates: vec![b"certificate".to_vec().into()],
+    };
+    let address = |port| Some(([127, 0, 0, 1], port).into());
+    let seen = Seen {
+        peer: Some(Arc::new(Peer::new(address(443), address(1), Some(tls)))),
+        version: Some(HttpVersion::Http11),
+        attempts: 2,
+        reused: true,
+    };
     let response = |status: u16, history: Vec<Arc<Response>>, body: Option<&'static [u8]>| {
         let head = format!("HTTP/1.1 {status} Fine\r\nContent-Length: 4\r\nX: \u{fc}\r\n\r\n");
         let response = Response::new(Parts {
@@ -470,6 +485,8 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
             request_head: b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(),
             request_body: Some(Arc::new(Owned::new(b"sent"))),
             elapsed: Duration::from_millis(3),
+            seen: seen.clone(),
+            spent: Spent::of_parts([Some(1), None, Some(2), None, Some(3), Some(4), Some(5), None, None]),
             history,
             source: body.map(|body| Box::new(body) as _),
             control: None,

@@ -14,6 +14,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use requests_futures::future::control::Control;
+use requests_futures::future::stopwatch::Spent;
 use requests_futures::http::adapter::AdapterSettings;
 use requests_futures::http::channel::Channel;
 use requests_futures::http::connection::Connection;
@@ -23,8 +24,9 @@ use requests_futures::http::receive::{Exchange, receive};
 use requests_futures::http::route::{Route, Via};
 use requests_futures::http::socket::Socket;
 use requests_futures::message::error::ErrorKind;
+use requests_futures::message::peer;
 use requests_futures::message::reach::Dialing;
-use requests_futures::message::response::{Parts, Refusal, Response};
+use requests_futures::message::response::{Parts, Refusal, Response, Seen};
 
 use super::memory;
 use super::wire::{self, Ending, Peer};
@@ -116,7 +118,8 @@ impl Client {
 
     fn fresh(&self) -> (Box<Connection>, Lease, Peer) {
         let (descriptor, peer) = wire::play();
-        let connection = Box::new(Connection::new(Channel::new(Socket::from(descriptor))));
+        let connection =
+            Box::new(Connection::new(Channel::new(Socket::from(descriptor)), peer::Peer::default()));
         let (_, lease) = self.pool.take(Turn::Free, &ROUTE, true);
         (connection, lease, peer)
     }
@@ -175,6 +178,8 @@ impl Client {
                     request_head: Vec::new(),
                     request_body: None,
                     elapsed: Duration::ZERO,
+                    seen: Seen::default(),
+                    spent: Spent::default(),
                     history: Vec::new(),
                     source: Some(Box::new(decoded)),
                     control: Some(self.control.clone()),

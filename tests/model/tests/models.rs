@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use loom::thread::{self, JoinHandle};
-use model::future::control::{Control, Stopped};
+use model::future::control::{Control, Left, Stopped};
 use model::future::deadlock::Way;
 use model::future::monitor::{Monitor, Until};
 use model::future::ticket::{Holder, Ticket};
@@ -85,7 +85,7 @@ impl Work for Job {
         Outcome(What::Aborted, None)
     }
 
-    fn deserted(_: Stopped, _: &str) -> Outcome {
+    fn deserted(_: Stopped, _: &Left) -> Outcome {
         Outcome(What::Aborted, None)
     }
 }
