@@ -1,6 +1,7 @@
 /* many - fetches many URLs on one thread and prints a line for each as it finishes: status, bytes, milliseconds, URL.
  *
- *   ./many [-j COUNT] [-f FILE] [URL ...]    at most COUNT (64) at once;      without a FILE or a URL: one URL a line on standard input
+ *   ./many [-v] [-j COUNT] [-f FILE] [URL ...]    at most COUNT (64) at once; -v: with where the time went;
+ *                                                 without a FILE or a URL: one URL a line on standard input
  *
  * Exits with 1 if any request failed or was answered with a status of 400 or more.
  */
@@ -31,14 +32,27 @@ static void add_lines(FILE *file) {
   }
 }
 
+/* One hop, in milliseconds. */
+static void show_phases(const rf_response *response) {
+  static const char *const names[] = {"queue", "resolve", "connect", "tls", "send", "wait", "receive", "hook", "pause"};
+  const char *address = rf_response_remote_address(response);
+  printf("  %d from %s:", rf_response_status_code(response), address != NULL ? address : "-");
+  for (int phase = RF_PHASE_QUEUE; phase <= RF_PHASE_PAUSE; phase++) {
+    int64_t us = rf_response_phase_us(response, phase);
+    if (us >= 0) printf(" %s %.1f", names[phase - 1], (double)us / 1000); /* -1: there was none */
+  }
+  printf(", %u sent%s\n", rf_response_attempts(response), rf_response_is_reused(response) ? ", used again" : "");
+}
+
 int main(int argc, char **argv) {
   size_t at_once = 64, failed = 0, bytes = 0;
   const char *path = NULL;
-  int option;
+  int option, verbose = 0;
 
-  while ((option = getopt(argc, argv, "j:f:")) != -1) {
+  while ((option = getopt(argc, argv, "vj:f:")) != -1) {
     if (option == 'j') at_once = (size_t)strtoul(optarg, NULL, 10);
     else if (option == 'f') path = optarg;
+    else if (option == 'v') verbose = 1;
     else return 2;
   }
   for (int i = optind; i < argc; i++) add(argv[i]);
@@ -87,6 +101,10 @@ int main(int argc, char **argv) {
       bytes += length;
       printf("%d %zu %lld %s\n", rf_response_status_code(response), length,
              (long long)(rf_response_elapsed_us(response) / 1000), urls[index]);
+      for (size_t i = 0; verbose && i < rf_response_history_count(response); i++) {
+        show_phases(rf_response_history_at(response, i));
+      }
+      if (verbose) show_phases(response);
       if (!rf_response_ok(response)) failed++;
     } else {
       const rf_error *error = NULL;

@@ -14,7 +14,8 @@ cd "$work" || exit 1
 for program in "$@"; do
   echo "== $program"
   case $program in
-    many) set -- "$URL/get" "$URL/delay/1" "$URL/bytes/1000" ;;
+    many) set -- -v "$URL/get" "$URL/delay/1" "$URL/bytes/1000" ;;
+    timing) set -- -v "$URL/redirect-to?url=/get" ;;
     *) set -- "$URL" ;;
   esac
   # Only the local server has tokens that expire, checks signatures, says what it is asked to, and is busy for ten hosts.

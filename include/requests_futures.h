@@ -324,6 +324,9 @@ typedef struct rf_hook_call rf_hook_call;
 // A value in a JSON document. It lives as long as its response.
 typedef struct rf_json rf_json;
 
+// A name that is looked up, while a function of yours is asked for it.
+typedef struct rf_lookup rf_lookup;
+
 // What a request can say, and a session's defaults. One thread at a time.
 typedef struct rf_options rf_options;
 
@@ -387,6 +390,11 @@ typedef rf_status (*rf_write_fn)(const uint8_t *data, size_t length, void *user_
 // bodies as they go over the wire. Totals are -1 while they are unknown. Anything but RF_OK fails the request.
 typedef rf_status (*rf_progress_fn)(int64_t sent, int64_t send_total, int64_t received, int64_t receive_total,
     void *user_data);
+
+// Finds the addresses of `host`, to which a connection to `port` is to be made, and gives each to rf_lookup_add:
+// see rf_config_set_resolver. `lookup` and `host` are borrowed for the call. RF_OK: that is all. Anything else:
+// it found nothing.
+typedef rf_status (*rf_resolve_fn)(struct rf_lookup *lookup, const char *host, uint16_t port, void *user_data);
 
 // Told what a request does: see rf_options_set_trace. `future_id` is rf_future_id; `kind` an rf_trace_kind, of
 // which more may come; `data` has `length` bytes, no NUL behind them, and is borrowed for the call.
@@ -582,6 +590,24 @@ rf_status rf_config_set_idle_timeout(rf_config *config, int64_t ms);
 // anew, and a look-up that has failed is not remembered. Default: 60 seconds. The last 1,024 names are
 // remembered. RF_E_INVALID: another negative number.
 rf_status rf_config_set_dns_cache(rf_config *config, int64_t ttl_ms);
+
+// Has names looked up by a function of yours in the place of the system's resolver: names of servers and of
+// proxies, as far as they are looked up here, and not by a proxy; neither addresses nor what
+// rf_options_set_resolve names. It is called on threads of the library's, for several names at once, with the
+// same `user_data`; requests that want the same host and port share a call, and its answer is kept as the
+// system's would be (rf_config_set_dns_cache). No address, or anything but RF_OK: RF_ERROR_CONNECTION
+// (RF_ERROR_PROXY for a proxy's). It is not interrupted: a time-out, an abort and the deadline end the request at
+// once, whatever it does. rf_session_close waits until those have returned that run, whatever its mode; called
+// from such a function it waits neither for that nor for requests. The function must not wait for a request of a
+// session that it looks names up for. `drop` runs once, with `user_data`, when no configuration, session or
+// adapter has it any more; it may be NULL. In worker processes and other places where tasks are executed as bytes
+// it is found by its name, as hooks are, and `user_data` has to be NULL: else the request fails with
+// RF_ERROR_NOT_TRANSFERABLE.
+rf_status rf_config_set_resolver(rf_config *config, rf_resolve_fn resolve, void *user_data, rf_drop_fn drop);
+
+// Adds an address, IPv4 or IPv6, to what a look-up has found, behind those before it: in order of preference. It
+// belongs to the thread of the call that it was given to, and lives as long. RF_E_INVALID: it is no address.
+rf_status rf_lookup_add(rf_lookup *lookup, const char *address);
 
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
 // from before a request is sent until its response is read; a streamed response counts until it is read, closed

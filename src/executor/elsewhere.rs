@@ -6,9 +6,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::TaskError;
-use super::wire::{self, EncodedTask, Finders, ForeignAdapter, ForeignTask, LastBody, Malformed, TaskName};
+use super::wire::{
+    self, EncodedTask, Finders, ForeignAdapter, ForeignHttp, ForeignTask, LastBody, Malformed, TaskName,
+};
 use crate::future::control::Control;
-use crate::http::adapter::{Adapter, AdapterSettings, IDLE_TIMEOUT, Identity};
+use crate::http::adapter::{Adapter, IDLE_TIMEOUT, Identity};
 use crate::http::cookies::{Cookie, Jar};
 use crate::http::digest::DigestCache;
 use crate::http::mount::{AnyAdapter, Mounts};
@@ -90,7 +92,8 @@ pub fn remember(shared: &Shared, mounts: Option<&Mounts>) {
 }
 
 impl Table {
-    fn find(&mut self, session: Identity, settings: AdapterSettings, now: Instant) -> (Kept, Option<Known>) {
+    fn find(&mut self, session: ForeignHttp, now: Instant) -> (Kept, Option<Known>) {
+        let ForeignHttp { identity: session, settings, resolver } = session;
         if let Some(one) = self.sessions.get_mut(&session)
             && let Some(adapter) = one.adapter.upgrade()
         {
@@ -101,7 +104,7 @@ impl Table {
             return (Kept { adapter, digest, bucket }, None);
         }
         let kept = Kept {
-            adapter: Arc::new(Adapter::new(settings)),
+            adapter: Arc::new(Adapter::with_resolver(settings, resolver)),
             digest: Arc::default(),
             bucket: Arc::default(),
         };
@@ -204,10 +207,11 @@ struct Use {
 }
 
 impl Use {
-    fn begin(session: Identity, settings: AdapterSettings) -> (Use, Kept) {
+    fn begin(http: ForeignHttp) -> (Use, Kept) {
+        let session = http.identity;
         let now = Instant::now();
         let mut table = KNOWN.get().lock();
-        let (kept, gone) = table.find(session, settings, now);
+        let (kept, gone) = table.find(http, now);
         let is_due = table.is_due(now);
         drop(table);
         drop(gone);
@@ -270,14 +274,14 @@ impl Job {
             Ok(task) => task,
             Err(error) => return Ok(Err(reply_without_response(name, error))),
         };
-        let ForeignTask { session, settings, method, url, defaults, options, environment, .. } = task;
-        let (use_of_session, Kept { adapter, digest, bucket }) = Use::begin(session, settings);
+        let ForeignTask { session, method, url, defaults, options, environment, .. } = task;
+        let (use_of_session, Kept { adapter, digest, bucket }) = Use::begin(session);
         let mut uses = vec![use_of_session];
         let mut mounts = Mounts::default();
         for (prefix, adapter) in task.mounts {
             let adapter = match adapter {
-                ForeignAdapter::Http(identity, settings) => {
-                    let (used, Kept { adapter, .. }) = Use::begin(identity, settings);
+                ForeignAdapter::Http(http) => {
+                    let (used, Kept { adapter, .. }) = Use::begin(http);
                     uses.push(used);
                     AnyAdapter::Http(adapter)
                 }
@@ -386,6 +390,7 @@ pub fn reply_without_response(name: TaskName, error: Error) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::adapter::AdapterSettings;
     use crate::http::request::Nobody;
     use crate::system::environment::Environment;
     use std::io::{Read, Write};
@@ -534,7 +539,7 @@ mod tests {
         run(&used);
         let settings = AdapterSettings::default();
         for session in 0..MOST_SESSIONS as u128 + 10 {
-            drop(Use::begin(session, settings));
+            drop(Use::begin(ForeignHttp { identity: session, settings, resolver: None }));
         }
         assert_eq!(known(), MOST_SESSIONS);
         // It has a connection, and so it is none of those that went.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::handle;
 use super::types::{
     rf_background_fn, rf_callback_status, rf_challenge_fn, rf_drop_fn, rf_hook_fn, rf_log_fn, rf_prepare_fn,
-    rf_progress_fn, rf_read_fn, rf_rewind_fn, rf_status, rf_trace_fn, rf_write_fn,
+    rf_progress_fn, rf_read_fn, rf_resolve_fn, rf_rewind_fn, rf_status, rf_trace_fn, rf_write_fn,
 };
 use crate::executor::wire::Finders;
 use crate::future::trace::{Kind, Trace};
@@ -14,6 +14,7 @@ use crate::message::options::{
     Borrowed, Hook, HookCall, NamedHook, Output, Owned, Progress, Reader, Refused,
 };
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
+use crate::message::resolve::{Found, Resolve};
 use crate::message::response::{Response, UserData};
 use crate::message::terminated::Terminated;
 use crate::system::fiber::{outside, outside_or};
@@ -139,6 +140,12 @@ pub(super) const FINDERS: Finders = Finders {
         // SAFETY: as above.
         let function: rf_prepare_fn = unsafe { std::mem::transmute(named.function.find()?) };
         Ok(Arc::new(SendFunction { function, data: FunctionData::of(named), name: Name::default() }))
+    },
+    resolver: |named| {
+        // SAFETY: as above.
+        let function: rf_resolve_fn = unsafe { std::mem::transmute(named.function.find()?) };
+        let data = Data::new(std::ptr::null_mut(), None);
+        Ok(Arc::new(ResolveFunction { function, data, name: Name::default() }))
     },
     challenge: |named| {
         // SAFETY: as above.
@@ -338,6 +345,27 @@ impl Borrowed for BorrowedBytes {
         }
         // SAFETY: the caller promised `length` readable bytes until drop runs, and we hold that off.
         unsafe { std::slice::from_raw_parts(self.address, self.length) }
+    }
+}
+
+pub(super) struct ResolveFunction {
+    pub(super) function: rf_resolve_fn,
+    pub(super) data: Data,
+    pub(super) name: Name,
+}
+
+impl Resolve for ResolveFunction {
+    fn resolve(&self, found: &mut Found, host: &str, port: u16) -> Result<(), Refused> {
+        let Some(function) = self.function else { return Err(Refused) };
+        let host = Terminated::copy_of(host);
+        let lookup = std::ptr::from_mut(found).cast();
+        // SAFETY: both live for the length of the call, and the data until it is dropped.
+        let status = outside(|| unsafe { function(lookup, host.as_ptr().cast(), port, self.data.pointer) });
+        outcome(status.into())
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        self.name.with_pointer(self.function.map(|function| function as *const c_void), &self.data)
     }
 }
 

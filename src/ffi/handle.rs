@@ -11,13 +11,15 @@ use std::sync::Arc;
 use super::cookies::Cookies;
 use super::types::{
     rf_adapter, rf_completed, rf_config, rf_cookies, rf_error, rf_event, rf_executor, rf_future,
-    rf_hook_call, rf_json, rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status, rf_task,
+    rf_hook_call, rf_json, rf_lookup, rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status,
+    rf_task,
 };
 use crate::executor::{Executor, Task};
 use crate::http::mount::AnyAdapter;
 use crate::http::request::{Request, RequestFuture};
 use crate::message::options::{HookCall, Options};
 use crate::message::prepared::Prepared;
+use crate::message::resolve::Found;
 use crate::message::retry::Retry;
 use crate::session::{Config, Session};
 
@@ -64,6 +66,7 @@ handles! {
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;
     rf_retry => Retry, Owned;
+    rf_lookup => Found;
     rf_adapter => AnyAdapter, Owned;
 }
 

@@ -3,15 +3,18 @@
 //! A session keeps what requests share: defaults, cookies and connections. Any thread may use it at any time.
 
 use std::borrow::Cow;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary::{Checked, Out, limit, nothing, optional_text, status, text, value};
+use super::callback::{Data, Name, ResolveFunction};
 use super::cookies::Cookies;
 use super::handle;
 use super::types::{
-    rf_config, rf_cookies, rf_error, rf_executor, rf_future, rf_options, rf_session, rf_status,
+    rf_config, rf_cookies, rf_drop_fn, rf_error, rf_executor, rf_future, rf_lookup, rf_options,
+    rf_resolve_fn, rf_session, rf_status,
 };
 use crate::http::cookie_file;
 use crate::http::cookies::Jar;
@@ -110,6 +113,52 @@ pub unsafe extern "C" fn rf_config_set_idle_timeout(config: *mut rf_config, ms: 
 pub unsafe extern "C" fn rf_config_set_dns_cache(config: *mut rf_config, ttl_ms: i64) -> rf_status {
     let check = || if ttl_ms == 0 { Ok(Some(Duration::ZERO)) } else { limit(ttl_ms) };
     change(config, check, |config, it| config.dns_cache = Some(it))
+}
+
+/// Has names looked up by a function of yours in the place of the system's resolver: names of servers and of proxies, as
+/// far as they are looked up here, and not by a proxy; neither addresses nor what rf_options_set_resolve names. It is
+/// called on threads of the library's, for several names at once, with the same `user_data`; requests that want the same
+/// host and port share a call, and its answer is kept as the system's would be (rf_config_set_dns_cache). No address, or
+/// anything but RF_OK: RF_ERROR_CONNECTION (RF_ERROR_PROXY for a proxy's). It is not interrupted: a time-out, an abort and
+/// the deadline end the request at once, whatever it does. rf_session_close waits until those have returned that run,
+/// whatever its mode; called from such a function it waits neither for that nor for requests. The function must not wait
+/// for a request of a session that it looks names up for. `drop` runs once, with `user_data`, when no configuration,
+/// session or adapter has it any more; it may be NULL. In worker processes and other places where tasks are executed as
+/// bytes it is found by its name, as hooks are, and `user_data` has to be NULL: else the request fails with
+/// RF_ERROR_NOT_TRANSFERABLE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_config_set_resolver(
+    config: *mut rf_config,
+    resolve: rf_resolve_fn,
+    user_data: *mut c_void,
+    drop: rf_drop_fn,
+) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let config = unsafe { handle::peek_mut(config) }?;
+        if resolve.is_none() {
+            return Err(rf_status::RF_E_NULL);
+        }
+        let data = Data::new(user_data, drop);
+        let resolver = ResolveFunction { function: resolve, data, name: Name::default() };
+        let before = config.resolver.replace(Arc::new(resolver));
+        // With it may go user data, whose drop function may come back here.
+        std::mem::drop(before);
+        Ok(())
+    })
+}
+
+/// Adds an address, IPv4 or IPv6, to what a look-up has found, behind those before it: in order of preference. It belongs
+/// to the thread of the call that it was given to, and lives as long. RF_E_INVALID: it is no address.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_lookup_add(lookup: *mut rf_lookup, address: *const c_char) -> rf_status {
+    status(|| {
+        // SAFETY: see rf_config_new.
+        let (found, address) = unsafe { (handle::peek_mut(lookup)?, text(address)?) };
+        let address = address.trim_start_matches('[').trim_end_matches(']');
+        found.addresses.push(address.parse().map_err(|_| rf_status::RF_E_INVALID)?);
+        Ok(())
+    })
 }
 
 /// How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop: from

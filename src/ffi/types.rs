@@ -286,6 +286,11 @@ pub struct rf_prepared {
     _opaque: [u8; 0],
 }
 
+/// A name that is looked up, while a function of yours is asked for it.
+pub struct rf_lookup {
+    _opaque: [u8; 0],
+}
+
 /// Gives user data back: runs exactly once, on any thread, after the last use. May be NULL.
 pub type rf_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
@@ -356,6 +361,18 @@ pub type rf_progress_fn = Option<
         send_total: i64,
         received: i64,
         receive_total: i64,
+        user_data: *mut c_void,
+    ) -> rf_callback_status,
+>;
+
+/// Finds the addresses of `host`, to which a connection to `port` is to be made, and gives each to rf_lookup_add: see
+/// rf_config_set_resolver. `lookup` and `host` are borrowed for the call. RF_OK: that is all. Anything else: it found
+/// nothing.
+pub type rf_resolve_fn = Option<
+    unsafe extern "C" fn(
+        lookup: *mut rf_lookup,
+        host: *const c_char,
+        port: u16,
         user_data: *mut c_void,
     ) -> rf_callback_status,
 >;

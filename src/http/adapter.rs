@@ -1,5 +1,6 @@
 //! The adapter: where connections come from.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,7 @@ use super::channel::{Bounded, Channel};
 use super::connection::Connection;
 use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
-use super::dns;
+use super::dns::{self, Lookups};
 use super::name_cache::NameCache;
 use super::pool::{Lease, Pool, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
@@ -26,6 +27,7 @@ use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::host::Authority;
+use crate::message::resolve::Resolve;
 use crate::message::retry::Retry;
 use crate::message::url::Url;
 use crate::system::fork;
@@ -95,6 +97,8 @@ pub struct Adapter {
     pub proxy_digest: DigestCache,
     tls: TlsConfigs,
     names: NameCache,
+    /// Where names are looked up; None: with the system.
+    lookups: Option<Arc<Lookups>>,
     turns: Option<Turns>,
     pool: Arc<Pool>,
     /// Tells it from every other one, for those who run requests elsewhere.
@@ -120,12 +124,17 @@ impl Admission {
 
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
+        Adapter::with_resolver(settings, None)
+    }
+
+    pub fn with_resolver(settings: AdapterSettings, resolver: Option<Arc<dyn Resolve>>) -> Adapter {
         Adapter {
             settings,
             retry: (settings.max_retries > 0).then(|| Arc::new(Retry::new(settings.max_retries))),
             proxy_digest: DigestCache::new(),
             tls: TlsConfigs::default(),
             names: NameCache::new(settings.dns_cache),
+            lookups: resolver.map(|resolver| Arc::new(Lookups::new(Some(resolver)))),
             turns: Turns::new(settings.turns),
             pool: Pool::new(settings),
             identity: OnceLock::new(),
@@ -134,6 +143,27 @@ impl Adapter {
 
     pub fn identity(&self) -> Identity {
         *self.identity.get_or_init(new_identity)
+    }
+
+    /// The user's own, where there is one.
+    pub fn resolver(&self) -> Option<&Arc<dyn Resolve>> {
+        self.lookups.as_ref()?.resolver()
+    }
+
+    /// Returns when all calls of that have returned that run now.
+    pub fn wait_for_resolver(&self) {
+        if let Some(lookups) = &self.lookups {
+            lookups.wait_for_functions();
+        }
+    }
+
+    /// What is remembered of a look-up is remembered by this.
+    fn name_of<'h>(&self, host: &'h str, port: u16) -> Cow<'h, str> {
+        match &self.lookups {
+            None => Cow::Borrowed(host),
+            Some(lookups) if !dns::is_address(host) => lookups.key(host, port),
+            Some(_) => Cow::Borrowed(host),
+        }
     }
 
     /// Whether a request waits for its turn before it begins, as far as that is known.
@@ -258,14 +288,15 @@ impl Adapter {
         route: &Route,
         limits: &Limits,
     ) -> Result<Vec<SocketAddr>, Error> {
-        let addresses = match self.names.get(host, port) {
+        let name = self.name_of(host, port);
+        let addresses = match self.names.get(&name, port) {
             Some(known) => known,
             None => {
                 if !dns::is_address(host) {
                     limits.control.stopwatch.enter(Phase::Resolve);
                 }
-                let found = dns::resolve(host, port, limits)?;
-                self.names.put(host, &found);
+                let found = dns::resolve(host, port, self.lookups.as_ref(), limits)?;
+                self.names.put(&name, &found);
                 found
             }
         };
@@ -287,7 +318,8 @@ impl Adapter {
         limits.control.stopwatch.enter(Phase::Connect);
         let made = Socket::connect(addresses, origin, route.dialing.keepalive, limits);
         let Ok(socket) = &made else {
-            self.names.forget(host);
+            let port = addresses.first().map_or(0, SocketAddr::port);
+            self.names.forget(&self.name_of(host, port));
             return made;
         };
         trace::info(limits.control, || {

@@ -5,17 +5,23 @@
 //! for which none is free waits for its turn, and is forgotten when no request waits for it any more. Requests that ask
 //! for the same name at the same time share one look-up.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 
 use super::socket::{Limits, Step};
-use crate::future::monitor::Monitor;
+use crate::future::monitor::{Monitor, Until};
 use crate::message::error::{Error, ErrorKind, os_text};
-use crate::system::fork::{self, PerProcess};
-use crate::system::thread::with_signals_blocked;
+use crate::message::host::Authority;
+use crate::message::options::Refused;
+use crate::message::resolve::{Found, Resolve};
+use crate::system::fork::{self, Origin, PerProcess};
+use crate::system::thread::{token, with_signals_blocked};
 
 /// The most threads that look names up.
 const MOST_THREADS: usize = 16;
@@ -23,17 +29,23 @@ const MOST_THREADS: usize = 16;
 type Answer = Result<Vec<IpAddr>, String>;
 
 struct Lookup {
+    /// What tells it from others.
+    key: String,
     host: String,
+    port: u16,
     /// Notified with the answer.
     answer: Monitor<Option<Answer>>,
 }
 
 #[derive(Default)]
-struct Lookups {
-    by_name: HashMap<String, Entry>,
+struct State {
+    by_key: HashMap<String, Entry>,
     /// Those that no thread has taken yet.
     queue: VecDeque<Arc<Lookup>>,
     threads: usize,
+    /// The functions of the user's that run, with who runs each.
+    running: Vec<(u64, usize)>,
+    numbers: u64,
 }
 
 struct Entry {
@@ -42,23 +54,47 @@ struct Entry {
     waiting: usize,
 }
 
-static LOOKUPS: PerProcess<Monitor<Lookups>> = PerProcess::new(|_| Monitor::default());
+/// Looks names up, several at once: with the system, or with a function of the user's.
+pub struct Lookups {
+    /// Notified when a function of the user's has returned.
+    state: Monitor<State>,
+    /// None: the system.
+    resolver: Option<Arc<dyn Resolve>>,
+}
+
+static SYSTEM: PerProcess<Arc<Lookups>> = PerProcess::new(|_| Arc::new(Lookups::new(None)));
+
+thread_local! {
+    /// Whether a resolver of the user's runs on this thread.
+    static RESOLVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is called from a resolver of the user's, for which requests wait.
+pub fn is_resolving() -> bool {
+    RESOLVES.get()
+}
 
 /// Whether it is an address, so that there is nothing to be looked up.
 pub fn is_address(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok() || host.contains('%')
 }
 
-/// The addresses of a host, in the system's order of preference.
-pub fn resolve(host: &str, port: u16, limits: &Limits) -> Result<Vec<SocketAddr>, Error> {
+/// The addresses of a host, in the order of preference of the system, or of the resolver that is to be asked.
+pub fn resolve(
+    host: &str,
+    port: u16,
+    resolver: Option<&Arc<Lookups>>,
+    limits: &Limits,
+) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     if let Some(address) = scoped(host, port)? {
         return Ok(vec![address]);
     }
-    let lookup = Waiting::begin(host)?;
-    let mut answer = lookup.0.answer.lock();
+    let lookups = resolver.unwrap_or_else(|| SYSTEM.get());
+    let lookup = Waiting::begin(lookups, host, port)?;
+    let mut answer = lookup.lookup.answer.lock();
     while answer.is_none() {
         answer = answer.wait(limits.to(Step::Resolve, &host).next_look()?);
     }
@@ -93,29 +129,35 @@ fn scoped(host: &str, port: u16) -> Result<Option<SocketAddr>, Error> {
 }
 
 /// A request that waits for a look-up.
-struct Waiting(Arc<Lookup>);
+struct Waiting {
+    lookups: Arc<Lookups>,
+    lookup: Arc<Lookup>,
+}
 
 impl Waiting {
     /// Joins the look-up of this name that is under way, or begins one.
-    fn begin(host: &str) -> Result<Waiting, Error> {
-        let mut lookups = LOOKUPS.get().lock();
-        if let Some(entry) = lookups.by_name.get_mut(host) {
+    fn begin(lookups: &Arc<Lookups>, host: &str, port: u16) -> Result<Waiting, Error> {
+        let key = lookups.key(host, port);
+        let mut state = lookups.state.lock();
+        if let Some(entry) = state.by_key.get_mut(&*key) {
             entry.waiting += 1;
-            return Ok(Waiting(entry.lookup.clone()));
+            return Ok(Waiting { lookups: lookups.clone(), lookup: entry.lookup.clone() });
         }
-        let lookup = Arc::new(Lookup { host: host.into(), answer: Monitor::default() });
-        lookups.by_name.insert(host.into(), Entry { lookup: lookup.clone(), waiting: 1 });
-        lookups.queue.push_back(lookup.clone());
-        let starts = lookups.threads < MOST_THREADS;
-        lookups.threads += usize::from(starts);
+        let key = key.into_owned();
+        let lookup =
+            Arc::new(Lookup { key: key.clone(), host: host.into(), port, answer: Monitor::default() });
+        state.by_key.insert(key, Entry { lookup: lookup.clone(), waiting: 1 });
+        state.queue.push_back(lookup.clone());
+        let starts = state.threads < MOST_THREADS;
+        state.threads += usize::from(starts);
         // To start a thread may take long, so it is done without the lock.
-        drop(lookups);
-        let waiting = Waiting(lookup);
-        if starts && let Err(error) = start() {
-            let mut lookups = LOOKUPS.get().lock();
-            lookups.threads -= 1;
+        drop(state);
+        let waiting = Waiting { lookups: lookups.clone(), lookup };
+        if starts && let Err(error) = start(lookups.clone()) {
+            let mut state = lookups.state.lock();
+            state.threads -= 1;
             // Others will come to it, if there are any.
-            if lookups.threads == 0 {
+            if state.threads == 0 {
                 return Err(Error::os(
                     ErrorKind::Connection,
                     format!("No thread to resolve '{host}'"),
@@ -129,50 +171,117 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut lookups = LOOKUPS.get().lock();
-        let lookups = &mut *lookups;
+        let mut state = self.lookups.state.lock();
+        let state = &mut *state;
         // One that is over is not there any more, or another one of that name is.
-        let Some(entry) = lookups.by_name.get_mut(&self.0.host) else { return };
-        if !Arc::ptr_eq(&entry.lookup, &self.0) {
+        let Some(entry) = state.by_key.get_mut(&self.lookup.key) else { return };
+        if !Arc::ptr_eq(&entry.lookup, &self.lookup) {
             return;
         }
         entry.waiting -= 1;
         if entry.waiting == 0
-            && let Some(at) = lookups.queue.iter().position(|lookup| Arc::ptr_eq(lookup, &self.0))
+            && let Some(at) = state.queue.iter().position(|lookup| Arc::ptr_eq(lookup, &self.lookup))
         {
-            lookups.queue.remove(at);
-            lookups.by_name.remove(&self.0.host);
+            state.queue.remove(at);
+            state.by_key.remove(&self.lookup.key);
         }
     }
 }
 
-fn start() -> io::Result<()> {
-    with_signals_blocked(|| thread::Builder::new().name("rf-resolver".into()).spawn(work)).map(drop)
+fn start(lookups: Arc<Lookups>) -> io::Result<()> {
+    with_signals_blocked(|| thread::Builder::new().name("rf-resolver".into()).spawn(|| lookups.work()))
+        .map(drop)
 }
 
-/// Takes look-ups until none is left.
-fn work() {
-    loop {
-        let mut lookups = LOOKUPS.get().lock();
-        let Some(lookup) = lookups.queue.pop_front() else {
-            lookups.threads -= 1;
-            if lookups.by_name.is_empty() {
-                // Nothing is kept of look-ups, not even the room for them.
-                (lookups.by_name, lookups.queue) = (HashMap::new(), VecDeque::new());
+impl Lookups {
+    pub fn new(resolver: Option<Arc<dyn Resolve>>) -> Lookups {
+        Lookups { state: Monitor::default(), resolver }
+    }
+
+    /// What tells look-ups, and what is remembered of them, apart: to the system it is all the same for which port.
+    pub fn key<'h>(&self, host: &'h str, port: u16) -> Cow<'h, str> {
+        match self.resolver {
+            None => Cow::Borrowed(host),
+            Some(_) => Cow::Owned(Authority(host, port).to_string()),
+        }
+    }
+
+    pub fn resolver(&self) -> Option<&Arc<dyn Resolve>> {
+        self.resolver.as_ref()
+    }
+
+    /// Returns when the functions have returned that run now, but for those of this very thread.
+    pub fn wait_for_functions(&self) {
+        let mut state = self.state.lock();
+        let (end, own) = (state.numbers, token());
+        while state.running.iter().any(|(number, by)| *number < end && *by != own) {
+            state = state.wait(Until::Forever);
+        }
+    }
+
+    /// Takes look-ups until none is left.
+    fn work(self: Arc<Self>) {
+        let mut number = None;
+        loop {
+            if let Some(number) = number.take() {
+                let mut state = self.state.lock();
+                state.running.retain(|(other, _)| *other != number);
+                state.notify_all();
             }
-            drop(lookups);
-            fork::outside(leave_resolver);
-            return;
+            let mut state = self.state.lock();
+            let Some(lookup) = state.queue.pop_front() else {
+                state.threads -= 1;
+                if state.by_key.is_empty() {
+                    // Nothing is kept of look-ups, not even the room for them.
+                    (state.by_key, state.queue) = (HashMap::new(), VecDeque::new());
+                }
+                drop(state);
+                if self.resolver.is_none() {
+                    fork::outside(leave_resolver);
+                }
+                return;
+            };
+            if self.resolver.is_some() {
+                number = Some(state.numbers);
+                let running = (state.numbers, token());
+                state.running.push(running);
+                state.numbers += 1;
+            }
+            drop(state);
+            let origin = Origin::here();
+            let answer = self.look_up(&lookup);
+            if origin.has_left() {
+                // The function has forked, and this is the child: what it was asked is the parent's affair.
+                mem::forget((self, lookup));
+                return;
+            }
+            self.state.lock().by_key.remove(&lookup.key);
+            let mut waiting = lookup.answer.lock();
+            *waiting = Some(answer);
+            waiting.notify_all();
+        }
+    }
+
+    fn look_up(&self, lookup: &Lookup) -> Answer {
+        let host = lookup.host.as_str();
+        let Some(resolver) = &self.resolver else {
+            let found = fork::outside(|| (host, 0).to_socket_addrs());
+            return match found {
+                Ok(found) => Ok(found.map(|address| address.ip()).collect()),
+                Err(error) => Err(words_of(&error)),
+            };
         };
-        drop(lookups);
-        let answer: Answer = match fork::outside(|| (lookup.host.as_str(), 0).to_socket_addrs()) {
-            Ok(found) => Ok(found.map(|address| address.ip()).collect()),
-            Err(error) => Err(words_of(&error)),
-        };
-        LOOKUPS.get().lock().by_name.remove(&lookup.host);
-        let mut waiting = lookup.answer.lock();
-        *waiting = Some(answer);
-        waiting.notify_all();
+        let mut found = Found::default();
+        RESOLVES.set(true);
+        let result = resolver.resolve(&mut found, host, lookup.port);
+        RESOLVES.set(false);
+        match result {
+            Ok(()) if found.addresses.is_empty() => Err("the resolver gave no address".into()),
+            Ok(()) => Ok(found.addresses),
+            Err(Refused) => {
+                Err(found.failure.unwrap_or_else(|| "the resolver returned other than RF_OK".into()))
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod peer;
 pub mod percent;
 pub mod prepared;
 pub mod reach;
+pub mod resolve;
 pub mod response;
 pub mod retry;
 pub mod terminated;

@@ -18,11 +18,13 @@ use crate::future::workers::{Blocked, Closing};
 use crate::future::{Future, State, timer};
 use crate::http::adapter::{Adapter, AdapterSettings, DNS_CACHE, IDLE_TIMEOUT, POOL_SIZE};
 use crate::http::cookies::Jar;
+use crate::http::dns;
 use crate::http::mount::{AnyAdapter, Mounts, Prefix};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Seldom, Shared};
 use crate::http::turns::{Rate, TurnLimits};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
+use crate::message::resolve::Resolve;
 use crate::system::environment::Environment;
 use crate::system::fork;
 use crate::system::lock::Mutex;
@@ -41,6 +43,7 @@ pub struct Config {
     pub idle_timeout: Option<Option<Duration>>,
     /// The same.
     pub dns_cache: Option<Option<Duration>>,
+    pub resolver: Option<Arc<dyn Resolve>>,
     pub max_per_host: Option<usize>,
     pub rate: Option<Rate>,
     pub max_queued: Option<usize>,
@@ -61,13 +64,17 @@ impl Config {
         }
     }
 
+    fn new_adapter(&self, size: usize) -> Adapter {
+        Adapter::with_resolver(self.adapter_settings(size), self.resolver.clone())
+    }
+
     /// An adapter of what it says; what it says of a session contradicts that.
     pub fn adapter(&self) -> Result<Adapter, InvalidConfig> {
         let is_of_session = self.executor.is_some()
             || self.max_workers.is_some()
             || self.base.is_some()
             || self.max_queued.is_some();
-        if is_of_session { Err(InvalidConfig) } else { Ok(Adapter::new(self.adapter_settings(POOL_SIZE))) }
+        if is_of_session { Err(InvalidConfig) } else { Ok(self.new_adapter(POOL_SIZE)) }
     }
 }
 
@@ -167,6 +174,7 @@ impl Session {
                     || config.pool_block.is_some()
                     || config.idle_timeout.is_some()
                     || config.dns_cache.is_some()
+                    || config.resolver.is_some()
                     || config.max_retries.is_some()
                     || config.max_per_host.is_some()
                     || config.rate.is_some();
@@ -179,7 +187,7 @@ impl Session {
                 // A pool of connections smaller than the pool of threads would open and close all the time. An executor
                 // of the user's own, whose size is not known, says 0.
                 let size = POOL_SIZE.max(executor.max_workers());
-                let adapter = Adapter::new(config.adapter_settings(size));
+                let adapter = config.new_adapter(size);
                 let shared = Shared::new(Jar::default(), Arc::default(), Arc::new(adapter));
                 (Arc::new(shared), Defaults::new(Arc::new(Options::session_defaults())))
             }
@@ -400,12 +408,14 @@ impl Session {
             }
         }
         drop(futures);
+        // A resolver is what requests wait for.
+        let is_resolving = dns::is_resolving();
         let closing = Closing::here();
         let mut open_futures = self.open_futures.lock();
         // On a worker of the session's executor, what is queued may have nobody left to run it.
         let blocked = Blocked::on(self.executor.id());
         let mut waiting = Inside::here();
-        while self.is_waited_for(&open_futures, inside, blocked.as_ref()) {
+        while !is_resolving && self.is_waited_for(&open_futures, inside, blocked.as_ref()) {
             if let Some(waiting) = &mut waiting {
                 let ways = open_futures.ways();
                 // What waits for a connection that the request of this thread has is over after that.
@@ -421,14 +431,28 @@ impl Session {
         drop(waiting);
         if self.owns_executor {
             drop(blocked);
-            self.executor.shutdown(true, false);
+            self.executor.shutdown(!is_resolving, false);
         }
         drop(closing);
+        self.wait_for_resolvers();
         if !self.has_base {
             self.shared.adapter.close_idle();
             // Nothing is submitted any more: who else has the adapters keeps them.
             let mounts = self.defaults.lock().mounts.take();
             drop(mounts);
+        }
+    }
+}
+
+impl Session {
+    /// What a request did not wait for any more may still run.
+    fn wait_for_resolvers(&self) {
+        self.shared.adapter.wait_for_resolver();
+        let mounts = self.defaults.lock().mounts.clone();
+        for (_, adapter) in mounts.iter().flat_map(|mounts| mounts.iter()) {
+            if let AnyAdapter::Http(adapter) = adapter {
+                adapter.wait_for_resolver();
+            }
         }
     }
 }

@@ -29,6 +29,11 @@ static rf_status never_write(const uint8_t *data, size_t length, void *user_data
   FAIL("called");
   return RF_OK;
 }
+static rf_status never_resolve(rf_lookup *lookup, const char *host, uint16_t port, void *user_data) {
+  (void)lookup, (void)host, (void)port, (void)user_data;
+  FAIL("a function that was not taken over was called");
+  return RF_OK;
+}
 static void never_trace(uint64_t id, int kind, const uint8_t *data, size_t length, void *user_data) {
   (void)id, (void)kind, (void)data, (void)length, (void)user_data;
   FAIL("a function that was not taken over was called");
@@ -99,6 +104,9 @@ static void configs(void) {
   BAD(rf_config_set_rate(config, 1, 0));
   NO(rf_config_set_max_retries(NULL, 1));
   NO(rf_config_set_dns_cache(NULL, 1));
+  NO(rf_config_set_resolver(NULL, never_resolve, NULL, count_drop));
+  NO(rf_config_set_resolver(config, NULL, NULL, count_drop));
+  NO(rf_lookup_add(NULL, "127.0.0.1"));
   BAD(rf_config_set_dns_cache(config, -2));
   NO(rf_config_set_idle_timeout(NULL, 1));
   BAD(rf_config_set_idle_timeout(config, 0));

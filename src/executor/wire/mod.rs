@@ -19,7 +19,9 @@ use crate::system::fork;
 pub use reply::{
     ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned, trailer_lines, trailers_of,
 };
-pub use task::{EncodedTask, Finders, ForeignAdapter, ForeignTask, decode_task, encode_task, name_of_task};
+pub use task::{
+    EncodedTask, Finders, ForeignAdapter, ForeignHttp, ForeignTask, decode_task, encode_task, name_of_task,
+};
 
 /// Bytes that are no message of ours, or not a whole one.
 #[derive(Debug, PartialEq, Eq)]

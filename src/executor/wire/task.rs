@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, LARGE, LONGEST, Malformed, TaskName, Unsealed, seal, unseal};
-use crate::http::adapter::{AdapterSettings, Identity};
+use crate::http::adapter::{Adapter, AdapterSettings, Identity};
 use crate::http::cookies::{self, Cookie};
 use crate::http::mount::{AnyAdapter, Prefix};
 use crate::http::request::Request;
@@ -20,6 +20,7 @@ use crate::message::options::{
 };
 use crate::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared};
 use crate::message::reach::Certificate;
+use crate::message::resolve::{Found, Resolve};
 use crate::message::response::SentBody;
 use crate::system::environment::Environment;
 
@@ -28,6 +29,7 @@ struct TaskMessage<'a> {
     name: TaskName,
     session: Identity,
     settings: AdapterSettings,
+    resolver: ResolverMessage,
     method: Cow<'a, str>,
     url: Cow<'a, str>,
     defaults: Cow<'a, Options>,
@@ -47,6 +49,45 @@ struct TaskMessage<'a> {
     cookies: Vec<Cookie>,
 }
 
+/// Where an adapter looks names up.
+#[derive(Serialize, Deserialize)]
+enum ResolverMessage {
+    /// With the system.
+    System,
+    Function(NamedHook),
+    /// With a function that cannot be there, for this reason.
+    Stays(String),
+}
+
+impl ResolverMessage {
+    fn of(adapter: &Adapter) -> ResolverMessage {
+        match adapter.resolver().map(|resolver| resolver.named()) {
+            None => ResolverMessage::System,
+            Some(Ok(named)) => ResolverMessage::Function(named),
+            Some(Err(why)) => ResolverMessage::Stays(why),
+        }
+    }
+
+    /// An error where the request itself needs it.
+    fn check(self, is_needed: bool) -> Result<ResolverMessage, Error> {
+        match self {
+            ResolverMessage::Stays(why) if is_needed => Err(stays_here("The resolver", &why)),
+            other => Ok(other),
+        }
+    }
+
+    fn find(self, find: Find<dyn Resolve>) -> Option<Arc<dyn Resolve>> {
+        let stays = |why: String| -> Arc<dyn Resolve> { Arc::new(Stays(why)) };
+        match self {
+            ResolverMessage::System => None,
+            ResolverMessage::Function(named) => {
+                Some(find(&named).unwrap_or_else(|why| stays(format!("where the request is to run, {why}"))))
+            }
+            ResolverMessage::Stays(why) => Some(stays(why)),
+        }
+    }
+}
+
 /// What URLs below a prefix go by.
 #[derive(Serialize, Deserialize)]
 struct MountMessage {
@@ -56,7 +97,7 @@ struct MountMessage {
 
 #[derive(Serialize, Deserialize)]
 enum AdapterMessage {
-    Http(Identity, AdapterSettings),
+    Http(Identity, AdapterSettings, ResolverMessage),
     Custom(NamedHook),
     /// It cannot be there, for this reason.
     Stays(String),
@@ -152,10 +193,13 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
     };
     let mounts = name_mounts(request)?;
     let shared = request.owner.shared();
+    let own_adapter = request.parse_url().ok().is_some_and(|url| request.adapter_for(&url).is_none());
+    let resolver = ResolverMessage::of(&shared.adapter).check(own_adapter)?;
     let mut message = TaskMessage {
         name,
         session: shared.identity(),
         settings: shared.adapter.settings,
+        resolver,
         method: Cow::Borrowed(&request.method),
         url: Cow::Borrowed(&request.url),
         defaults: Cow::Borrowed(&request.defaults),
@@ -196,7 +240,11 @@ fn name_mounts(request: &Request) -> Result<Vec<MountMessage>, Error> {
     let own = own.as_ref().and_then(|url| mounts.find(url));
     let name = |(prefix, adapter): (&Prefix, &AnyAdapter)| {
         let named = match adapter {
-            AnyAdapter::Http(adapter) => AdapterMessage::Http(adapter.identity(), adapter.settings),
+            AnyAdapter::Http(http) => {
+                let is_needed = own.is_some_and(|own| own.is(adapter));
+                let resolver = ResolverMessage::of(http).check(is_needed)?;
+                AdapterMessage::Http(http.identity(), http.settings, resolver)
+            }
             AnyAdapter::Custom(custom) => match custom.named() {
                 Ok(named) => AdapterMessage::Custom(named),
                 Err(why) if own.is_some_and(|own| own.is(adapter)) => {
@@ -225,20 +273,41 @@ impl BaseAdapter for Stays {
     }
 }
 
+impl Resolve for Stays {
+    fn resolve(&self, found: &mut Found, _: &str, _: u16) -> Result<(), Refused> {
+        found.failure = Some(format!("the resolver stays in its process: {}", self.0));
+        Err(Refused)
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        Err(self.0.clone())
+    }
+}
+
+/// An adapter over connections, of another process.
+pub struct ForeignHttp {
+    pub identity: Identity,
+    pub settings: AdapterSettings,
+    pub resolver: Option<Arc<dyn Resolve>>,
+}
+
 /// What a request from elsewhere goes by.
 pub enum ForeignAdapter {
-    Http(Identity, AdapterSettings),
+    Http(ForeignHttp),
     Custom(Arc<dyn BaseAdapter>),
 }
 
 fn find_mounts(
     mounts: Vec<MountMessage>,
-    find: Find<dyn BaseAdapter>,
+    find: &Finders,
 ) -> Result<Vec<(Prefix, ForeignAdapter)>, Malformed> {
     let found = mounts.into_iter().map(|MountMessage { prefix, adapter }| {
         let adapter = match adapter {
-            AdapterMessage::Http(identity, settings) => ForeignAdapter::Http(identity, settings),
-            AdapterMessage::Custom(named) => match find(&named) {
+            AdapterMessage::Http(identity, settings, resolver) => {
+                let resolver = resolver.find(find.resolver);
+                ForeignAdapter::Http(ForeignHttp { identity, settings, resolver })
+            }
+            AdapterMessage::Custom(named) => match (find.adapter)(&named) {
                 Ok(adapter) => ForeignAdapter::Custom(adapter),
                 Err(why) => {
                     let why = format!("where the request is to run, {why}");
@@ -327,8 +396,7 @@ pub struct DecodedTask {
 
 /// A request from elsewhere, before it has a session.
 pub struct ForeignTask {
-    pub session: Identity,
-    pub settings: AdapterSettings,
+    pub session: ForeignHttp,
     pub method: String,
     pub url: String,
     pub defaults: Options,
@@ -352,6 +420,7 @@ pub struct Finders {
     pub prepare: Find<dyn Prepare>,
     pub challenge: Find<dyn Challenge>,
     pub adapter: Find<dyn BaseAdapter>,
+    pub resolver: Find<dyn Resolve>,
 }
 
 #[cfg(test)]
@@ -361,7 +430,14 @@ impl Finders {
         fn nothing<T: ?Sized>(_: &NamedHook) -> Result<Arc<T>, String> {
             Err("there are no functions".into())
         }
-        Finders { hook: nothing, background: nothing, prepare: nothing, challenge: nothing, adapter: nothing }
+        Finders {
+            hook: nothing,
+            background: nothing,
+            prepare: nothing,
+            challenge: nothing,
+            adapter: nothing,
+            resolver: nothing,
+        }
     };
 }
 
@@ -463,14 +539,17 @@ fn decode_request(
         return Ok(Err(stays_here("A hook", &format!("where it is to run, {why}"))));
     }
     Ok(Ok(ForeignTask {
-        session: message.session,
-        settings: message.settings,
+        session: ForeignHttp {
+            identity: message.session,
+            settings: message.settings,
+            resolver: message.resolver.find(find.resolver),
+        },
         method: message.method.into_owned(),
         url: message.url.into_owned(),
         defaults,
         options,
         environment,
-        mounts: find_mounts(message.mounts, find.adapter)?,
+        mounts: find_mounts(message.mounts, find)?,
         ends_at: message.deadline.and_then(|left| Instant::now().checked_add(left)),
         queue_ends_at: message.queue.and_then(|left| Instant::now().checked_add(left)),
         cookies: trusted(message.cookies)?,

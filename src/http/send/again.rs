@@ -171,9 +171,10 @@ impl Transfer {
             last.give_up();
             return Ok(None);
         }
+        let now = Instant::now();
         match Pause::begin(&self.control, length) {
             Some(pause) => {
-                self.control.stopwatch.enter(Phase::Pause);
+                self.control.stopwatch.enter_at(Phase::Pause, now);
                 round.pause = Some((pause, last));
             }
             None => return last.into_outcome().map(Some),

@@ -27,6 +27,7 @@ use requests_futures::message::options::{
 use requests_futures::message::peer::{HttpVersion, Peer, TlsFacts};
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
 use requests_futures::message::reach::{Certificate, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions};
+use requests_futures::message::resolve;
 use requests_futures::message::response::{Parts, Refusal, Response, Seen};
 use requests_futures::message::retry::Retry;
 use requests_futures::message::terminated::Terminated;
@@ -126,6 +127,16 @@ impl Challenge for Found {
     }
 }
 
+impl resolve::Resolve for Found {
+    fn resolve(&self, _: &mut resolve::Found, _: &str, _: u16) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    fn named(&self) -> Result<NamedHook, String> {
+        Ok(self.0.clone())
+    }
+}
+
 impl BaseAdapter for Found {
     fn send(&self, _: &mut Prepared<'_>) -> Result<(), Refused> {
         Err(Refused)
@@ -142,6 +153,7 @@ const FINDERS: Finders = Finders {
     prepare: |name| Ok(Arc::new(Found(name.clone()))),
     challenge: |name| Ok(Arc::new(Found(name.clone()))),
     adapter: |name| Ok(Arc::new(Found(name.clone()))),
+    resolver: |name| Ok(Arc::new(Found(name.clone()))),
 };
 
 fn found() -> Found {
@@ -181,7 +193,7 @@ fn decoded(message: &[u8]) -> Option<ForeignTask> {
 /// The task as it would be sent on. What cannot be the same a second time is left out: when it has to be over, whose
 /// it is, and what that has mounted.
 fn encoded(task: ForeignTask) -> Vec<u8> {
-    let adapter = Arc::new(Adapter::new(task.settings));
+    let adapter = Arc::new(Adapter::new(task.session.settings));
     let shared = Arc::new(Shared::new(Jar::copy_of(task.cookies), Arc::default(), adapter));
     let request = Request {
         owner: Arc::new(Submitter(shared)),
@@ -206,10 +218,10 @@ fn task(message: &[u8]) -> bool {
         (again.method.clone(), again.url.clone(), again.body.as_ref().map(|body| body.bytes().to_vec()));
     assert_eq!(said, says);
     // Relative paths have become absolute, and cookies of other hosts are gone: from now on nothing changes.
-    let session = again.session.to_le_bytes();
+    let session = again.session.identity.to_le_bytes();
     let settled = encoded(again);
     let last = decoded(&settled).expect("a task");
-    let other_session = last.session.to_le_bytes();
+    let other_session = last.session.identity.to_le_bytes();
     assert_ne!(session, other_session);
     let differs = describe(&decoded(&settled).expect("a task"));
     assert_eq!(describe(&last), differs);
@@ -219,7 +231,7 @@ fn task(message: &[u8]) -> bool {
 
 /// What a task says, as text.
 fn describe(task: &ForeignTask) -> String {
-    let mut text = format!("{} {}\n{:?}\n{:?}\n", task.method, task.url, task.settings, task.cookies);
+    let mut text = format!("{} {}\n{:?}\n{:?}\n", task.method, task.url, task.session.settings, task.cookies);
     for options in [&task.defaults, &task.options] {
         let Options { headers, query, cookies, auth, timeouts, deadline, proxies, certificate, .. } = options;
         let _ = writeln!(text, "{headers:?} {query:?} {cookies:?} {timeouts:?} {deadline:?} {proxies:?}");
