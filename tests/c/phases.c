@@ -544,6 +544,20 @@ static void made_by_hand_there_is_nothing_to_tell(void) {
     rf_future_free(future);
     rf_options_free(options);
   }
+  /* That of another request keeps what it has. */
+  rf_future *earlier = get(session, http("/get"), NULL);
+  int64_t total = rf_response_total_us(RESPONSE(earlier));
+  rf_response *clone = NULL;
+  CHECK_OK(rf_response_clone(RESPONSE(earlier), &clone));
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook(options, replacing_hook, clone, NULL));
+  rf_future *replaced = get(session, http("/get"), options);
+  CHECK_INT(total, rf_response_total_us(RESPONSE(replaced)));
+  adds_up(RESPONSE(replaced));
+  rf_future_free(replaced);
+  rf_future_free(earlier);
+  rf_response_free(clone);
+  rf_options_free(options);
   /* An adapter answers with it: time and attempts are the request's. */
   rf_adapter_ops ops = {sizeof ops, answering};
   rf_adapter *adapter = NULL;

@@ -381,7 +381,7 @@ impl Response {
     }
 
     /// Its hop is over, which has taken so much; what is left of the body is received from now on. False: it was made
-    /// by hand, and may answer others.
+    /// by hand, or is that of another request, which a hook has put in the place of this one's.
     pub fn settle(&self, spent: Spent) -> bool {
         if self.seen.attempts == 0 {
             return false;
@@ -389,6 +389,9 @@ impl Response {
         let body = self.body.lock();
         let is_read = body.source.is_none() && body.reader.is_none();
         let mut timing = self.timing.lock();
+        if !matches!(timing.end, End::Open) {
+            return false;
+        }
         timing.spent = spent;
         timing.end = if is_read { End::Ended } else { End::Receiving(Instant::now()) };
         drop(timing);
