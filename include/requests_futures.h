@@ -41,15 +41,14 @@
  *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
  *              functions runs, within 50 ms of its return, as these are never interrupted; the send function of an
  *              adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver) are not waited for: the future is
- *              over, and the function goes on. Closing waits for all of them. A file system that does not answer is the one thing that may take longer. A time-out counts from the
- *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
- *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
- *              more second after the deadline; then its process is killed and the future fails with
- *              RF_ERROR_BROKEN_POOL.
+ *              over, and the function goes on. Closing waits for all of them. A file system that does not answer is the
+ *              one thing that may take longer. A time-out counts from the beginning of its wait, whatever signals the
+ *              thread takes meanwhile. A wait that could never end, such as that of a hook for its own future, returns
+ *              RF_E_DEADLOCK. In a worker process a function of yours has one more second after the deadline; then its
+ *              process is killed and the future fails with RF_ERROR_BROKEN_POOL.
  *
  *   Times      Milliseconds. In functions that wait, 0 looks and does not wait, and RF_FOREVER waits without limit; a
- *              time-out or deadline of a request is 1 at least. Elapsed times, and those of
- *              phases, are microseconds.
+ *              time-out or deadline of a request is 1 at least. Elapsed times, and those of phases, are microseconds.
  *
  *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
  *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose
@@ -487,8 +486,8 @@ int rf_worker_main(void);
 
 // Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
 // `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
-// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well. It
-// may be called again.
+// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well;
+// from a resolver (rf_config_set_resolver) it does not wait. It may be called again.
 rf_status rf_executor_shutdown(rf_executor *executor, bool wait, bool cancel_futures);
 
 // The most requests that it runs at once; 0 for NULL, and for an executor of your own.
@@ -599,11 +598,12 @@ rf_status rf_config_set_dns_cache(rf_config *config, int64_t ttl_ms);
 // system's would be (rf_config_set_dns_cache). No address, or anything but RF_OK: RF_ERROR_CONNECTION
 // (RF_ERROR_PROXY for a proxy's). It is not interrupted: a time-out, an abort and the deadline end the request at
 // once, whatever it does. rf_session_close waits until those have returned that run, whatever its mode; called
-// from such a function it waits neither for that nor for requests. The function must not wait for a request of a
-// session that it looks names up for. `drop` runs once, with `user_data`, when no configuration, session or
-// adapter has it any more; it may be NULL. In worker processes and other places where tasks are executed as bytes
-// it is found by its name, as hooks are, and `user_data` has to be NULL: else the request fails with
-// RF_ERROR_NOT_TRANSFERABLE.
+// from such a function it waits neither for that, nor for others that close something, nor for requests, and
+// rf_executor_shutdown not at all. To wait in the function for a request that waits for the function is
+// RF_E_DEADLOCK, unless a time-out or a deadline of that request ends it. `drop` runs once, with `user_data`,
+// when no configuration, session or adapter has it any more; it may be NULL. In worker processes and other places
+// where tasks are executed as bytes it is found by its name, as hooks are, and `user_data` has to be NULL: else
+// the request fails with RF_ERROR_NOT_TRANSFERABLE.
 rf_status rf_config_set_resolver(rf_config *config, rf_resolve_fn resolve, void *user_data, rf_drop_fn drop);
 
 // Adds an address, IPv4 or IPv6, to what a look-up has found, behind those before it: in order of preference. It

@@ -101,6 +101,7 @@ programs! {
     real_proxies,
     redirects,
     resolver,
+    resolver_waits,
     responses,
     retries,
     session,

@@ -12,6 +12,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -320,7 +321,7 @@ impl Shared {
     /// Whether all that is left to do waits for what this thread, one of the workers, has; the others have nothing to do.
     fn waits_for(&self, inside: &Inside, crew: &Crew) -> bool {
         let futures: Vec<_> = self.parked.lock().futures.values().cloned().collect();
-        let ways: Vec<_> = futures.iter().map(|future| future.way(None)).collect();
+        let ways: Vec<_> = futures.iter().map(|future| future.way(&[])).collect();
         let busy = crew.live.saturating_sub(self.asleep.load(Ordering::SeqCst));
         inside.is_in_the_way(&ways) && busy <= crew.closing && self.waiting() == 0
     }
@@ -515,6 +516,11 @@ impl WorkerPool for Shared {
         Shortage { to_begin: is_short.then_some(Way::Never), to_call: None }
     }
 
+    fn held(&self, begins: bool, _: usize) {
+        // The worker waits itself.
+        self.blocked(begins);
+    }
+
     fn closing(&self, begins: bool) {
         // In a forked child whoever had the lock is not there.
         if fork::is_inherited(self.made_in) {
@@ -589,7 +595,7 @@ impl Executor for ThreadPool {
         if !wait {
             return;
         }
-        let _blocked = Blocked::on(self.shared.id);
+        let _blocked = Blocked::on(|| iter::once(self.shared.id));
         let closing = Closing::here();
         let mut crew = self.shared.crew.lock();
         // Workers that close, this pool or another one, do not wait for each other. Everybody else waits for all.

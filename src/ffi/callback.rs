@@ -379,7 +379,9 @@ impl Trace for TraceFunction {
     fn tell(&self, future: u64, kind: Kind, data: &[u8]) {
         let Some(function) = self.function else { return };
         // SAFETY: the bytes are readable for their length during the call, and the user data lives until it is dropped.
-        outside(|| unsafe { function(future, kind as i32, data.as_ptr(), data.len(), self.data.pointer) });
+        outside_or((), || unsafe {
+            function(future, kind as i32, data.as_ptr(), data.len(), self.data.pointer)
+        });
     }
 
     fn is_told_secrets(&self) -> bool {

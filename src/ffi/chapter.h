@@ -41,15 +41,14 @@
  *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
  *              functions runs, within 50 ms of its return, as these are never interrupted; the send function of an
  *              adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver) are not waited for: the future is
- *              over, and the function goes on. Closing waits for all of them. A file system that does not answer is the one thing that may take longer. A time-out counts from the
- *              beginning of its wait, whatever signals the thread takes meanwhile. A wait that could never end, such as
- *              that of a hook for its own future, returns RF_E_DEADLOCK. In a worker process a function of yours has one
- *              more second after the deadline; then its process is killed and the future fails with
- *              RF_ERROR_BROKEN_POOL.
+ *              over, and the function goes on. Closing waits for all of them. A file system that does not answer is the
+ *              one thing that may take longer. A time-out counts from the beginning of its wait, whatever signals the
+ *              thread takes meanwhile. A wait that could never end, such as that of a hook for its own future, returns
+ *              RF_E_DEADLOCK. In a worker process a function of yours has one more second after the deadline; then its
+ *              process is killed and the future fails with RF_ERROR_BROKEN_POOL.
  *
  *   Times      Milliseconds. In functions that wait, 0 looks and does not wait, and RF_FOREVER waits without limit; a
- *              time-out or deadline of a request is 1 at least. Elapsed times, and those of
- *              phases, are microseconds.
+ *              time-out or deadline of a request is 1 at least. Elapsed times, and those of phases, are microseconds.
  *
  *   Memory     Where there is none for what the other side has chosen the size of - a body, a line, a text, a JSON
  *              document - the request or the call fails: the message of its error, an RF_ERROR_REQUEST whose

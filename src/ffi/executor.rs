@@ -17,6 +17,7 @@ use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
 use crate::executor::{Executor, Refusal, Task, TaskError, next_id};
 use crate::future::ticket::announce_closing;
+use crate::http::dns;
 use crate::session::Session;
 
 /// The functions of an executor of your own.
@@ -115,8 +116,8 @@ pub extern "C" fn rf_worker_main() -> c_int {
 
 /// Takes no more requests: submitting returns RF_E_SHUTDOWN from now on. What is queued still runs, unless
 /// `cancel_futures`. With `wait` it returns when all is over and the threads have ended; called from one of the
-/// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well. It may be
-/// called again.
+/// pool's own threads, it waits neither for that one nor for others that are closing or shutting down as well; from a
+/// resolver (rf_config_set_resolver) it does not wait. It may be called again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_shutdown(
     executor: *mut rf_executor,
@@ -126,6 +127,8 @@ pub unsafe extern "C" fn rf_executor_shutdown(
     status(|| {
         // SAFETY: the caller vouches for its handle.
         let executor = unsafe { handle::peek(executor) }?.0.clone();
+        // A resolver is what requests wait for.
+        let wait = wait && !dns::is_resolving();
         if wait {
             announce_closing();
         }

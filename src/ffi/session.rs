@@ -121,10 +121,11 @@ pub unsafe extern "C" fn rf_config_set_dns_cache(config: *mut rf_config, ttl_ms:
 /// host and port share a call, and its answer is kept as the system's would be (rf_config_set_dns_cache). No address, or
 /// anything but RF_OK: RF_ERROR_CONNECTION (RF_ERROR_PROXY for a proxy's). It is not interrupted: a time-out, an abort and
 /// the deadline end the request at once, whatever it does. rf_session_close waits until those have returned that run,
-/// whatever its mode; called from such a function it waits neither for that nor for requests. The function must not wait
-/// for a request of a session that it looks names up for. `drop` runs once, with `user_data`, when no configuration,
-/// session or adapter has it any more; it may be NULL. In worker processes and other places where tasks are executed as
-/// bytes it is found by its name, as hooks are, and `user_data` has to be NULL: else the request fails with
+/// whatever its mode; called from such a function it waits neither for that, nor for others that close something, nor for
+/// requests, and rf_executor_shutdown not at all. To wait in the function for a request that waits for the function is
+/// RF_E_DEADLOCK, unless a time-out or a deadline of that request ends it. `drop` runs once, with `user_data`, when no
+/// configuration, session or adapter has it any more; it may be NULL. In worker processes and other places where tasks are
+/// executed as bytes it is found by its name, as hooks are, and `user_data` has to be NULL: else the request fails with
 /// RF_ERROR_NOT_TRANSFERABLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_resolver(

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::future::deadlock::{Inside, Way};
+use crate::future::deadlock::{Inside, Leads, Way};
 use crate::future::monitor::Until;
 use crate::future::stopwatch::Stopwatch;
 use crate::future::trace::Trace;
@@ -101,7 +101,12 @@ enum Attached {
     Waiting(Arc<Waiting>),
     /// It does what belongs to another request, which is over.
     Other(Arc<Control>),
+    /// It waits for a function of the user's that another thread runs, and looks for an abort itself.
+    Asks(Arc<dyn Leads>),
 }
+
+/// What an abort was to reach before something else took its place.
+pub struct Before(Attached);
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +209,7 @@ impl Control {
         }
         self.aborted.store(true, Ordering::SeqCst);
         match &*self.attached.lock() {
-            Attached::Nothing | Attached::Waiting(_) | Attached::Other(_) => {}
+            Attached::Nothing | Attached::Waiting(_) | Attached::Other(_) | Attached::Asks(_) => {}
             Attached::Socket(socket) => {
                 // SAFETY: the descriptor is open: its owner detaches it, under this lock, before closing it.
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
@@ -265,6 +270,13 @@ impl Control {
 
     /// The same, of one that does not wait.
     pub fn way_by_thread(&self) -> Way {
+        let asked = match &*self.attached.lock() {
+            Attached::Asks(asked) => Some(asked.clone()),
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            return asked.way();
+        }
         match self.runner.load(Ordering::Acquire) {
             0 => Way::Open,
             runner => Way::By(runner),
@@ -340,8 +352,21 @@ impl Control {
         self.reach(Attached::Socket(socket));
     }
 
+    /// From now on it waits for this. What an abort reached before is to be attached again.
+    pub fn asks(&self, asked: Arc<dyn Leads>) -> Before {
+        Before(mem::replace(&mut *self.attached.lock(), Attached::Asks(asked)))
+    }
+
+    /// It waits no more.
+    pub fn asks_no_more(&self, before: Before) {
+        if !self.origin.is_inherited() {
+            self.reach(before.0);
+        }
+    }
+
     fn reach(&self, attached: Attached) {
-        *self.attached.lock() = attached;
+        let before = mem::replace(&mut *self.attached.lock(), attached);
+        drop(before);
         // An abort that came before the line above did not see it: make up for that.
         if self.is_aborted() {
             self.abort();

@@ -47,6 +47,12 @@ pub enum Way {
     Never,
 }
 
+/// Something that is waited for.
+pub trait Leads: Send + Sync {
+    /// What has to happen before it comes.
+    fn way(&self) -> Way;
+}
+
 struct Entry {
     thread: usize,
     /// Whether all have to be over, or one of them.

@@ -297,9 +297,9 @@ impl<W: Work> Future<W> {
         RunsHere { control, _running: Running::begin(), _held: held }
     }
 
-    /// What has to happen before it is over, as far as that is known. `short`: what an executor has nobody for.
-    pub fn way(&self, short: Option<&(u64, Shortage)>) -> Way {
-        let short = short.filter(|(home, _)| *home == self.home).map(|(_, shortage)| shortage);
+    /// What has to happen before it is over, as far as that is known. `short`: what executors have nobody for.
+    pub fn way(&self, short: &[(u64, Shortage)]) -> Way {
+        let short = short.iter().find(|(home, _)| *home == self.home).map(|(_, shortage)| shortage);
         let to_begin = short.and_then(|short| short.to_begin.as_ref());
         let to_call = short.and_then(|short| short.to_call.as_ref());
         let state = self.state();

@@ -60,15 +60,16 @@ impl Watch {
         until: Until,
         open: impl Iterator<Item = &'a Future<W>>,
     ) -> bool {
-        let short = self.blocked.as_ref().map(|blocked| (blocked.home(), blocked.shortage()));
-        let short = short.filter(|(_, shortage)| !shortage.is_none());
-        // Who is not seen to wait cannot be found in a circle.
-        let short = match (short, &self.inside) {
-            (None, None) => return false,
-            (Some((home, shortage)), None) => Some((home, shortage.for_ever())),
-            (short, Some(_)) => short,
-        };
-        let ways: Vec<Way> = open.map(|future| future.way(short.as_ref())).collect();
+        let mut short = self.blocked.as_ref().map(Blocked::shortages).unwrap_or_default();
+        short.retain(|(_, shortage)| !shortage.is_none());
+        if self.inside.is_none() {
+            if short.is_empty() {
+                return false;
+            }
+            // Who is not seen to wait cannot be found in a circle.
+            short = short.into_iter().map(|(home, shortage)| (home, shortage.for_ever())).collect();
+        }
+        let ways: Vec<Way> = open.map(|future| future.way(&short)).collect();
         match &mut self.inside {
             Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
             None => deadlock::is_stuck(all, &ways, &|way| *way == Way::Never),
@@ -166,7 +167,7 @@ fn wait_at_gate<W: Work, F: Borrow<Future<W>>>(
             waiter.finished(future, index, false);
         }
     }
-    let mut watch = Watch::new(futures().find_map(|future| Blocked::on(future.home())));
+    let mut watch = Watch::new(Blocked::on(|| futures().map(Future::home)));
     let mut result = Ok(());
     let mut progress = gate.progress.lock();
     while !progress.enough {
@@ -358,7 +359,8 @@ impl<W: Work> Completed<W> {
                 return Err(WaitError::TimedOut);
             }
             if watch.is_none() {
-                watch = Watch::new(Blocked::here());
+                let open = || queue.places.iter().flatten();
+                watch = Watch::new(Blocked::on(|| open().map(|(future, _)| future.home())));
             }
             queue = match &mut watch {
                 None => queue.wait(until),

@@ -13,6 +13,10 @@ pub trait WorkerPool: Send + Sync {
     fn blocked(&self, begins: bool);
     /// What there is nobody for, as things stand, because all wait.
     fn shortage(&self) -> Shortage;
+    /// One of its requests begins to wait for a function of the user's that this thread runs and that itself waits for a
+    /// future of this very pool, or is done with that. Where a worker waits along with its request, that is as good as
+    /// blocked.
+    fn held(&self, begins: bool, by: usize);
     /// One of its workers begins to close or to shut down something, or is done with that.
     fn closing(&self, begins: bool);
 }
@@ -38,10 +42,21 @@ impl Shortage {
     }
 }
 
+/// A function of the user's that a thread runs while requests wait for it elsewhere.
+pub trait Asked: Send + Sync {
+    /// The pools of those requests, each once.
+    fn pools(&self) -> Vec<Arc<dyn WorkerPool>>;
+    /// The function begins to wait for futures of these pools, or is done with that.
+    fn waits(&self, begins: bool, homes: &[u64]);
+}
+
 thread_local! {
     /// The pool that this thread works for; its worker takes it out at the end. Without a destructor, so that
     /// destructors of other thread-locals and atexit handlers can still ask.
     static HOME: ManuallyDrop<RefCell<Option<Arc<dyn WorkerPool>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
+    /// What this thread is asked for.
+    static ASKED: ManuallyDrop<RefCell<Option<Arc<dyn Asked>>>> =
         const { ManuallyDrop::new(RefCell::new(None)) };
     /// How many closes and shutdowns this thread is inside of.
     static CLOSING: Cell<usize> = const { Cell::new(0) };
@@ -50,6 +65,19 @@ thread_local! {
 /// From now on this thread works for that pool; None: for none any more.
 pub fn work_for(pool: Option<Arc<dyn WorkerPool>>) {
     let before = HOME.with(|home| home.replace(pool));
+    drop(before);
+}
+
+/// The pool that this thread works for.
+// Not inlined into what may go on on another thread.
+#[inline(never)]
+pub fn home() -> Option<Arc<dyn WorkerPool>> {
+    HOME.with(|home| home.borrow().clone())
+}
+
+/// From now on this thread runs that function; None: it has returned.
+pub fn asked_for(asked: Option<Arc<dyn Asked>>) {
+    let before = ASKED.with(|current| current.replace(asked));
     drop(before);
 }
 
@@ -84,41 +112,54 @@ impl Drop for Closing {
     }
 }
 
-/// Held by a worker while it waits for futures of its own pool.
-pub struct Blocked(Arc<dyn WorkerPool>);
+/// Held while a worker waits for futures of its own pool, and while a function waits for futures that others ask for
+/// something.
+pub enum Blocked {
+    Worker(Arc<dyn WorkerPool>),
+    Asked(Arc<dyn Asked>, Vec<u64>),
+}
 
 impl Blocked {
-    /// None on a thread that does not belong to the pool `home`: nothing can be stuck there.
-    pub fn on(home: u64) -> Option<Blocked> {
-        Blocked::if_home(|id| id == home)
-    }
-
-    /// None on a thread that is no worker of any pool.
-    pub fn here() -> Option<Blocked> {
-        Blocked::if_home(|_| true)
-    }
-
-    fn if_home(wanted: impl Fn(u64) -> bool) -> Option<Blocked> {
-        HOME.with(|current| {
-            let current = current.borrow();
-            let pool = current.as_ref().filter(|pool| wanted(pool.id()))?;
+    /// None on a thread for which nothing can be stuck in these pools: that belongs to none of them, and is asked for
+    /// nothing.
+    pub fn on<I: Iterator<Item = u64>>(homes: impl Fn() -> I) -> Option<Blocked> {
+        if let Some(pool) = home().filter(|pool| homes().any(|home| home == pool.id())) {
             pool.blocked(true);
-            Some(Blocked(pool.clone()))
-        })
+            return Some(Blocked::Worker(pool));
+        }
+        let asked = ASKED.with(|asked| asked.borrow().clone())?;
+        let mut each: Vec<u64> = homes().collect();
+        each.sort_unstable();
+        each.dedup();
+        asked.waits(true, &each);
+        Some(Blocked::Asked(asked, each))
     }
 
-    pub fn home(&self) -> u64 {
-        self.0.id()
+    /// What no worker of these pools is left for, by the number of the pool.
+    pub fn shortages(&self) -> Vec<(u64, Shortage)> {
+        let pools = match self {
+            Blocked::Worker(pool) => vec![pool.clone()],
+            Blocked::Asked(asked, homes) => {
+                let mut pools = asked.pools();
+                pools.retain(|pool| homes.contains(&pool.id()));
+                pools
+            }
+        };
+        pools.iter().map(|pool| (pool.id(), pool.shortage())).collect()
     }
 
-    /// What no worker of the pool is left for.
-    pub fn shortage(&self) -> Shortage {
-        self.0.shortage()
+    /// The same of one of them.
+    pub fn shortage(&self, home: u64) -> Shortage {
+        let shortages = self.shortages();
+        shortages.into_iter().find(|(id, _)| *id == home).map(|(_, short)| short).unwrap_or_default()
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        self.0.blocked(false);
+        match self {
+            Blocked::Worker(pool) => pool.blocked(false),
+            Blocked::Asked(asked, homes) => asked.waits(false, homes),
+        }
     }
 }

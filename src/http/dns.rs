@@ -15,12 +15,17 @@ use std::sync::Arc;
 use std::thread;
 
 use super::socket::{Limits, Step};
+use crate::future::control::{Before, Control};
+use crate::future::deadlock::{Inside, Leads, Running, Way};
 use crate::future::monitor::{Monitor, Until};
+use crate::future::workers::{self, Asked, WorkerPool};
 use crate::message::error::{Error, ErrorKind, os_text};
 use crate::message::host::Authority;
 use crate::message::options::Refused;
 use crate::message::resolve::{Found, Resolve};
+use crate::system::fiber;
 use crate::system::fork::{self, Origin, PerProcess};
+use crate::system::lock::Mutex;
 use crate::system::thread::{token, with_signals_blocked};
 
 /// The most threads that look names up.
@@ -33,8 +38,19 @@ struct Lookup {
     key: String,
     host: String,
     port: u16,
-    /// Notified with the answer.
-    answer: Monitor<Option<Answer>>,
+    /// Notified with the answer, and when the function begins to wait.
+    inquiry: Monitor<Inquiry>,
+}
+
+#[derive(Default)]
+struct Inquiry {
+    answer: Option<Answer>,
+    /// Who runs the function (see [`token`]); 0: nobody yet.
+    by: usize,
+    /// The pools for whose futures it waits.
+    awaited: Vec<u64>,
+    /// The pools of the requests that wait for it, once for each of these.
+    pools: Vec<Arc<dyn WorkerPool>>,
 }
 
 #[derive(Default)]
@@ -70,8 +86,41 @@ thread_local! {
 }
 
 /// Whether this is called from a resolver of the user's, for which requests wait.
+// Not inlined into what may go on on another thread.
+#[inline(never)]
 pub fn is_resolving() -> bool {
     RESOLVES.get()
+}
+
+/// The resolvers that close something at this moment, by the [`token`] of their threads: none of them waits for another.
+static CLOSING: PerProcess<Mutex<Vec<usize>>> = PerProcess::new(|_| Mutex::default());
+
+fn closing() -> Vec<usize> {
+    CLOSING.get().lock().clone()
+}
+
+/// Held by a resolver of the user's that closes something.
+pub struct Closing(Option<usize>);
+
+impl Closing {
+    pub fn here() -> Closing {
+        let own = is_resolving().then(token);
+        if let Some(own) = own {
+            CLOSING.get().lock().push(own);
+        }
+        Closing(own)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(own) = self.0 {
+            let mut closing = CLOSING.get().lock();
+            if let Some(at) = closing.iter().position(|one| *one == own) {
+                closing.swap_remove(at);
+            }
+        }
+    }
 }
 
 /// Whether it is an address, so that there is nothing to be looked up.
@@ -94,11 +143,25 @@ pub fn resolve(
     }
     let lookups = resolver.unwrap_or_else(|| SYSTEM.get());
     let lookup = Waiting::begin(lookups, host, port)?;
-    let mut answer = lookup.lookup.answer.lock();
-    while answer.is_none() {
-        answer = answer.wait(limits.to(Step::Resolve, &host).next_look()?);
+    let limits = limits.to(Step::Resolve, &host);
+    let mut asking = lookup.ask(&limits)?;
+    let mut inquiry = lookup.lookup.inquiry.lock();
+    while inquiry.answer.is_none() {
+        let until = limits.next_look()?;
+        if let Some(asking) = &mut asking {
+            drop(inquiry);
+            if asking.is_stuck() {
+                return Err(unknown(host, "its resolver waits for itself"));
+            }
+            inquiry = lookup.lookup.inquiry.lock();
+            asking.look(&inquiry);
+            if inquiry.answer.is_some() {
+                break;
+            }
+        }
+        inquiry = inquiry.wait(until);
     }
-    match answer.as_ref() {
+    match inquiry.answer.as_ref() {
         Some(Ok(addresses)) if !addresses.is_empty() => {
             Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
         }
@@ -145,7 +208,7 @@ impl Waiting {
         }
         let key = key.into_owned();
         let lookup =
-            Arc::new(Lookup { key: key.clone(), host: host.into(), port, answer: Monitor::default() });
+            Arc::new(Lookup { key: key.clone(), host: host.into(), port, inquiry: Monitor::default() });
         state.by_key.insert(key, Entry { lookup: lookup.clone(), waiting: 1 });
         state.queue.push_back(lookup.clone());
         let starts = state.threads < MOST_THREADS;
@@ -166,6 +229,121 @@ impl Waiting {
             }
         }
         Ok(waiting)
+    }
+}
+
+impl Waiting {
+    /// None: what is waited for ends by itself, as what the system does and what has a limit of time.
+    fn ask<'a>(&self, limits: &Limits<'a>) -> Result<Option<Asking<'a>>, Error> {
+        if self.lookups.resolver.is_none() || limits.wait()?.until.is_some() {
+            return Ok(None);
+        }
+        let question = Question { lookups: self.lookups.clone(), lookup: self.lookup.clone() };
+        let question = Arc::new(question);
+        let pool = workers::home();
+        self.lookup.inquiry.lock().pools.extend(pool.clone());
+        let control = limits.control;
+        let before = Some(control.asks(question.clone()));
+        // In a fiber it is the request that waits, and not the thread.
+        let inside = if fiber::here().is_some() { None } else { Inside::here() };
+        Ok(Some(Asking { question, control, before, pool, holds: None, inside }))
+    }
+}
+
+/// What is asked of a function of the user's.
+struct Question {
+    lookups: Arc<Lookups>,
+    lookup: Arc<Lookup>,
+}
+
+impl Leads for Question {
+    fn way(&self) -> Way {
+        let inquiry = self.lookup.inquiry.lock();
+        let (is_answered, by) = (inquiry.answer.is_some(), inquiry.by);
+        drop(inquiry);
+        match by {
+            // Whoever has given it may run another function by now.
+            _ if is_answered => Way::Open,
+            0 => self.lookups.way(),
+            by => Way::By(by),
+        }
+    }
+}
+
+/// While a request waits for a function of the user's without a limit, others can tell what it waits for.
+struct Asking<'a> {
+    question: Arc<Question>,
+    control: &'a Control,
+    before: Option<Before>,
+    pool: Option<Arc<dyn WorkerPool>>,
+    /// Who the pool was told has its worker, while that waits for the pool itself.
+    holds: Option<usize>,
+    inside: Option<Inside>,
+}
+
+impl Asking<'_> {
+    /// Whether it waits for what this very thread is asked for. Others are only told what this one waits for: the wait
+    /// that the function is in is refused.
+    fn is_stuck(&mut self) -> bool {
+        let Some(inside) = &mut self.inside else { return false };
+        let ways = vec![self.question.way()];
+        if is_resolving() {
+            return inside.is_stuck(true, false, ways);
+        }
+        inside.tell_others(ways);
+        false
+    }
+
+    fn look(&mut self, inquiry: &Inquiry) {
+        let Some(pool) = &self.pool else { return };
+        let holder = inquiry.awaited.contains(&pool.id()).then_some(inquiry.by);
+        if holder != self.holds {
+            self.holds.into_iter().for_each(|by| pool.held(false, by));
+            holder.into_iter().for_each(|by| pool.held(true, by));
+            self.holds = holder;
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.control.asks_no_more(before);
+        }
+        let Some(pool) = &self.pool else { return };
+        self.holds.into_iter().for_each(|by| pool.held(false, by));
+        let pools = &mut self.question.lookup.inquiry.lock().pools;
+        if let Some(at) = pools.iter().position(|one| one.id() == pool.id()) {
+            pools.swap_remove(at);
+        }
+    }
+}
+
+/// What a function of the user's waits for is of importance to those who asked it.
+impl Asked for Lookup {
+    fn pools(&self) -> Vec<Arc<dyn WorkerPool>> {
+        let mut pools: Vec<Arc<dyn WorkerPool>> = Vec::new();
+        for pool in &self.inquiry.lock().pools {
+            if !pools.iter().any(|known| known.id() == pool.id()) {
+                pools.push(pool.clone());
+            }
+        }
+        pools
+    }
+
+    fn waits(&self, begins: bool, homes: &[u64]) {
+        let mut inquiry = self.inquiry.lock();
+        if begins {
+            inquiry.awaited.extend(homes);
+        } else {
+            for home in homes {
+                if let Some(at) = inquiry.awaited.iter().position(|one| one == home) {
+                    inquiry.awaited.swap_remove(at);
+                }
+            }
+        }
+        // Those who wait have to tell their pools.
+        inquiry.notify_all();
     }
 }
 
@@ -210,12 +388,36 @@ impl Lookups {
         self.resolver.as_ref()
     }
 
-    /// Returns when the functions have returned that run now, but for those of this very thread.
+    /// Returns when the functions have returned that run now, but for that of this very thread and those that close
+    /// something themselves.
     pub fn wait_for_functions(&self) {
+        let is_function = is_resolving();
+        let mut inside = Inside::here();
         let mut state = self.state.lock();
         let (end, own) = (state.numbers, token());
-        while state.running.iter().any(|(number, by)| *number < end && *by != own) {
-            state = state.wait(Until::Forever);
+        loop {
+            let closing = if is_function { closing() } else { Vec::new() };
+            let others = state.running.iter().filter(|(number, by)| *number < end && *by != own);
+            let others: Vec<_> = others.map(|(_, by)| *by).filter(|by| !closing.contains(by)).collect();
+            if others.is_empty() {
+                return;
+            }
+            if let Some(inside) = &mut inside {
+                drop(state);
+                inside.tell_others(others.into_iter().map(Way::By).collect());
+                state = self.state.lock();
+            }
+            let until = Until::Forever;
+            state = state.wait(if inside.is_some() { until.or_soon() } else { until });
+        }
+    }
+
+    /// What has to happen before a look-up is begun that nobody has taken yet.
+    fn way(&self) -> Way {
+        let state = self.state.lock();
+        match state.running.len() < MOST_THREADS {
+            true => Way::Open,
+            false => Way::Any(state.running.iter().map(|(_, by)| Way::By(*by)).collect()),
         }
     }
 
@@ -256,13 +458,13 @@ impl Lookups {
                 return;
             }
             self.state.lock().by_key.remove(&lookup.key);
-            let mut waiting = lookup.answer.lock();
-            *waiting = Some(answer);
-            waiting.notify_all();
+            let mut inquiry = lookup.inquiry.lock();
+            inquiry.answer = Some(answer);
+            inquiry.notify_all();
         }
     }
 
-    fn look_up(&self, lookup: &Lookup) -> Answer {
+    fn look_up(&self, lookup: &Arc<Lookup>) -> Answer {
         let host = lookup.host.as_str();
         let Some(resolver) = &self.resolver else {
             let found = fork::outside(|| (host, 0).to_socket_addrs());
@@ -272,8 +474,13 @@ impl Lookups {
             };
         };
         let mut found = Found::default();
+        lookup.inquiry.lock().by = token();
         RESOLVES.set(true);
+        workers::asked_for(Some(lookup.clone()));
+        let running = Running::begin();
         let result = resolver.resolve(&mut found, host, lookup.port);
+        drop(running);
+        workers::asked_for(None);
         RESOLVES.set(false);
         match result {
             Ok(()) if found.addresses.is_empty() => Err("the resolver gave no address".into()),

@@ -243,7 +243,7 @@ impl<'a> Limits<'a> {
 /// that interrupts it does not make it longer.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
-    until: Option<Instant>,
+    pub until: Option<Instant>,
     /// What was left when this was last asked for; None: it lasts as long as it takes.
     left: Option<Duration>,
 }

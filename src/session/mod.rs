@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::iter;
 use std::mem;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
@@ -124,7 +125,7 @@ impl OpenFutures {
     /// What has to happen before those are over that a close waits for.
     fn ways(&self) -> Vec<Way> {
         let open = self.futures.iter().enumerate().filter(|(slot, _)| !self.closing.contains(slot));
-        open.filter_map(|(_, future)| Some(future.as_ref()?.way(None))).collect()
+        open.filter_map(|(_, future)| Some(future.as_ref()?.way(&[]))).collect()
     }
 }
 
@@ -344,7 +345,7 @@ impl Session {
 
     /// Whether there are requests that a close waits for.
     fn is_waited_for(&self, open_futures: &OpenFutures, inside: bool, blocked: Option<&Blocked>) -> bool {
-        let shortage = blocked.map(Blocked::shortage).unwrap_or_default();
+        let shortage = blocked.map(|blocked| blocked.shortage(self.executor.id())).unwrap_or_default();
         if shortage.to_begin.is_some() {
             return false;
         }
@@ -413,7 +414,7 @@ impl Session {
         let closing = Closing::here();
         let mut open_futures = self.open_futures.lock();
         // On a worker of the session's executor, what is queued may have nobody left to run it.
-        let blocked = Blocked::on(self.executor.id());
+        let blocked = Blocked::on(|| iter::once(self.executor.id()));
         let mut waiting = Inside::here();
         while !is_resolving && self.is_waited_for(&open_futures, inside, blocked.as_ref()) {
             if let Some(waiting) = &mut waiting {
@@ -434,7 +435,9 @@ impl Session {
             self.executor.shutdown(!is_resolving, false);
         }
         drop(closing);
+        let closing = dns::Closing::here();
         self.wait_for_resolvers();
+        drop(closing);
         if !self.has_base {
             self.shared.adapter.close_idle();
             // Nothing is submitted any more: who else has the adapters keeps them.

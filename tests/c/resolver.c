@@ -196,6 +196,37 @@ static void it_may_close_the_session_that_asks(void) {
   EVENTUALLY(LOAD(names.dropped) == 1);
 }
 
+/* The connection to the proxy is there already when the name is asked for: an abort ends the request as at other times. */
+static void while_a_proxy_waits_it_is_no_different(void) {
+  names names = {.held = 1};
+  rf_session *session = session_asking(&names);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_proxy(options, "all", env("RF_TEST_SOCKS5")));
+  rf_future *aborted = get(session, url_of("behind.thing", "/get"), options);
+  EVENTUALLY(LOAD(names.inside) == 1);
+  int64_t start = now_ms();
+  CHECK(rf_future_abort(aborted));
+  ERROR_OF(RF_ERROR_ABORTED, aborted);
+  CHECK_RANGE(0, 250 * patience(), now_ms() - start);
+  rf_future_free(aborted);
+  __atomic_store_n(&names.held, 0, __ATOMIC_SEQ_CST);
+  rf_future *future = get(session, url_of("behind.thing", "/get"), options);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  /* After it, an abort reaches the connection again. */
+  future = get(session, url_of("behind.thing", "/slow-headers?ms=20000"), options);
+  EVENTUALLY(rf_future_running(future));
+  sleep_ms(100);
+  start = now_ms();
+  CHECK(rf_future_abort(future));
+  ERROR_OF(RF_ERROR_ABORTED, future);
+  CHECK_RANGE(0, 250 * patience(), now_ms() - start);
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+  EVENTUALLY(LOAD(names.dropped) == 1);
+}
+
 static void it_belongs_to_an_adapter(void) {
   names names = {0};
   rf_config *config = NULL, *other = NULL;
@@ -266,6 +297,7 @@ int main(void) {
   several_are_asked_at_once_and_those_who_ask_the_same_share_a_call();
   an_end_does_not_wait_for_it_and_a_close_does();
   it_may_close_the_session_that_asks();
+  while_a_proxy_waits_it_is_no_different();
   it_belongs_to_an_adapter();
   it_travels_by_its_name();
   return finish();

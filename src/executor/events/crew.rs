@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,6 +51,8 @@ pub struct Crew {
     /// Who waits for futures of this executor, by their [`token`]: in functions that belong to a request, and in callbacks.
     blocked_calls: Vec<usize>,
     blocked_callbacks: Vec<usize>,
+    /// Whom requests wait for that wait for futures of this executor, by their [`token`], once for each request.
+    holders: Vec<usize>,
     /// Who runs here: the threads that live, and the requests whose functions are being called, by their [`token`].
     runners: Vec<usize>,
     gone: Vec<usize>,
@@ -277,7 +280,7 @@ impl Shared {
 
     /// Until all is over, but for what waits for this very thread.
     pub(super) fn wait_for_end(&self) {
-        let blocked = Blocked::on(self.id);
+        let blocked = Blocked::on(|| iter::once(self.id));
         let closing = Closing::here();
         let mut crew = self.crew.lock();
         let mut waiting = Inside::here();
@@ -290,7 +293,7 @@ impl Shared {
             // What is queued may have nobody left to begin it, and what runs nobody to call its functions.
             if let Some(blocked) = &blocked {
                 drop(crew);
-                let shortage = blocked.shortage();
+                let shortage = blocked.shortage(self.id);
                 if shortage.to_begin.is_some() {
                     return;
                 }
@@ -323,7 +326,7 @@ impl Shared {
     /// Whether all that is left to do waits for what this thread has.
     fn waits_for(&self, inside: &Inside, crew: &Crew) -> bool {
         let futures: Vec<_> = self.aside.lock().futures.values().cloned().collect();
-        let ways: Vec<_> = futures.iter().map(|future| future.way(None)).collect();
+        let ways: Vec<_> = futures.iter().map(|future| future.way(&[])).collect();
         inside.is_in_the_way(&ways) && self.open.load(Ordering::SeqCst) <= crew.closing + futures.len()
     }
 }
@@ -395,12 +398,31 @@ impl WorkerPool for Shared {
             false => (left <= 1).then(all_go_on),
         };
         // A request whose function nobody calls has a place as well.
-        let places = calls + if to_call.is_some() { crew.calls.len() } else { 0 };
+        let places = calls + crew.holders.len() + if to_call.is_some() { crew.calls.len() } else { 0 };
+        let place_is_free = || {
+            let holders = crew.holders.iter().map(|who| Way::By(*who));
+            match &to_call {
+                Some(way) => Way::Any(holders.chain([way.clone()]).collect()),
+                None => Way::Any(crew.blocked_calls.iter().map(|who| Way::By(*who)).chain(holders).collect()),
+            }
+        };
         let to_begin = match left == 0 {
             true => Some(all_go_on()),
-            false => (places >= self.max_requests).then(|| to_call.clone().unwrap_or_else(calls_go_on)),
+            false => (places >= self.max_requests).then(place_is_free),
         };
         Shortage { to_begin, to_call }
+    }
+
+    fn held(&self, begins: bool, by: usize) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        let holders = &mut self.crew.lock().holders;
+        if begins {
+            holders.push(by);
+        } else if let Some(at) = holders.iter().position(|holder| *holder == by) {
+            holders.swap_remove(at);
+        }
     }
 
     fn closing(&self, begins: bool) {
