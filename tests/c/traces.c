@@ -288,6 +288,11 @@ static void what_happens_on_the_way_is_told(void) {
   HAS("once more in 10 ms", RF_TRACE_INFO);
   HAS(text("\nFailed: %s\n", rf_error_message(error)), RF_TRACE_INFO);
   rf_future_free(future);
+  CHECK_OK(rf_options_set_deadline(options, 200));
+  future = get(session, raw("/silent"), options);
+  error = ERROR_OF(RF_ERROR_TIMEOUT, future);
+  HAS(text("\nFailed: %s\n", rf_error_message(error)), RF_TRACE_INFO);
+  rf_future_free(future);
   rf_options_free(options);
   rf_session_free(session);
   end_story(story);
@@ -361,7 +366,62 @@ static void a_trace_function_may_ask_for_more(void) {
   rf_session_free(other);
 }
 
+#ifndef __SANITIZE_THREAD__ /* it does not know of fibers */
+typedef struct busy {
+  int inside, held;
+} busy;
+
+static rf_status hold(rf_hook_call *call, const rf_response *response, void *user_data) {
+  busy *busy = user_data;
+  (void)call;
+  (void)response;
+  INCREMENT(busy->inside);
+  while (LOAD(busy->held)) sleep_ms(2);
+  return RF_OK;
+}
+
+/* On an event loop, whose only thread for functions is busy. */
+static void an_end_does_not_wait_for_a_thread_that_is_busy(void) {
+  rf_executor *executor = NULL;
+  CHECK_OK(rf_executor_new_events(4, 1, &executor));
+  rf_session *session = session_on(executor);
+  busy busy = {0, 1};
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_add_hook(options, hold, &busy, NULL));
+  rf_future *holding = get(session, http("/get"), options);
+  rf_options_free(options);
+  EVENTUALLY(LOAD(busy.inside) == 1);
+  story *story = new_story();
+  options = traced(story, false);
+  rf_future *aborted = get(session, http("/get"), options);
+  EVENTUALLY(rf_future_running(aborted));
+  sleep_ms(50);
+  int64_t start = now_ms();
+  CHECK(rf_future_abort(aborted));
+  ERROR_OF(RF_ERROR_ABORTED, aborted);
+  CHECK_RANGE(0, 250 * patience(), now_ms() - start);
+  CHECK_OK(rf_options_set_deadline(options, 100));
+  start = now_ms();
+  rf_future *late = get(session, http("/get"), options);
+  ERROR_OF(RF_ERROR_TIMEOUT, late);
+  CHECK_RANGE(99, 100 + 250 * patience(), now_ms() - start);
+  __atomic_store_n(&busy.held, 0, __ATOMIC_SEQ_CST);
+  RESPONSE(holding);
+  rf_future_free(holding);
+  rf_future_free(aborted);
+  rf_future_free(late);
+  rf_options_free(options);
+  rf_session_free(session);
+  rf_executor_shutdown(executor, true, false);
+  rf_executor_free(executor);
+  end_story(story);
+}
+#endif
+
 int main(void) {
+#ifndef __SANITIZE_THREAD__
+  an_end_does_not_wait_for_a_thread_that_is_busy();
+#endif
   a_plain_request_is_shown_whole();
   bodies_are_as_they_go_over_the_wire();
   secrets_are_starred_out_unless_they_are_wanted();

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use self::crew::{Call, Crew, Whose};
 use super::{Begun, Executor, Refusal, Stepped, Task, next_id};
+use crate::future::control::Control;
 use crate::future::monitor::Monitor;
 use crate::future::waiting::{Aside, Home, Waiting};
 use crate::http::request::RequestFuture;
@@ -185,6 +186,17 @@ enum What {
 const STARTS: usize = 32;
 /// Times that nobody waits for any more are forgotten when there are so many more of them than requests.
 const SPARE_TIMES: usize = 1024;
+/// So long a function waits to be called that is to hear of a request that is over.
+const LAST_CALL: Duration = Duration::from_millis(10);
+
+/// When a request does not wait any longer for one of its functions to be called.
+fn last_call(control: &Control) -> Option<Instant> {
+    let soon = || Instant::now() + LAST_CALL;
+    if control.is_aborted() {
+        return Some(soon());
+    }
+    control.ends_at().map(|end| end.max(soon()))
+}
 
 /// The leader has lost its role.
 struct Lost;
@@ -578,7 +590,9 @@ impl Shared {
                 let Some(place) = core.place(number) else { return Ok(core) };
                 place.what = What::Away(fiber);
                 let Some(whose) = place.whose.clone() else { return Ok(core) };
-                if let Some(end) = whose.control.ends_at().filter(|_| job.may_be_left()) {
+                if job.may_be_left()
+                    && let Some(end) = last_call(&whose.control)
+                {
                     core.wake_at(number, end);
                 }
                 return self.call(core, Call { number, job, whose });
