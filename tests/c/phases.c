@@ -271,6 +271,17 @@ static void attempts_count_and_pauses_are_told(void) {
   CHECK_INT(4, rf_error_attempts(error));
   CHECK_INT(RF_PHASE_CONNECT, rf_error_phase(error));
   rf_future_free(future);
+  /* Behind a redirect, pauses are of the hop that was tried again. */
+  int64_t start = now_ms();
+  future = get(session, http(text("/redirect-to?url=/status/503,200%%3Fkey=%s", unique("behind"))), options);
+  const rf_response *last = RESPONSE(future);
+  CHECK_INT(200, rf_response_status_code(last));
+  CHECK_INT(2, rf_response_attempts(last));
+  CHECK(us(last, RF_PHASE_PAUSE) >= 50000);
+  CHECK_INT(-1, us(rf_response_history_at(last, 0), RF_PHASE_PAUSE));
+  adds_up(last);
+  lasts_no_longer(last, start);
+  rf_future_free(future);
   /* What a kept connection that had ended has cost counts as well. */
   rf_options_free(options);
   future = get(session, raw("/second-closes"), NULL);
@@ -314,6 +325,29 @@ static void an_answer_that_asks_has_its_own_time(void) {
   CHECK_INT(2, rf_response_attempts(response));
   adds_up(response);
   rf_future_free(future);
+  /* A proxy asks: for what it forwards, and before a tunnel, which is part of connecting. */
+  CHECK_OK(rf_options_set_auth_none(options));
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  static const char *const asking[] = {"RF_TEST_PROXY_DIGEST", "RF_TEST_PROXY_DIGEST_CLOSE"};
+  for (size_t i = 0; i < 2; i++) {
+    rf_session *fresh = new_session();
+    CHECK_OK(rf_options_set_proxy(options, "all", env(asking[i])));
+    future = get(fresh, http("/redirect-to?url=/get"), options);
+    response = RESPONSE(future);
+    CHECK_INT(200, rf_response_status_code(response));
+    CHECK_INT(2, rf_response_attempts(rf_response_history_at(response, 0)));
+    adds_up(response);
+    rf_future_free(future);
+    rf_session_free(fresh);
+    fresh = new_session();
+    future = get(fresh, text("%s/get", env("RF_TEST_HTTPS_TLS13")), options);
+    response = RESPONSE(future);
+    CHECK_INT(0, rf_response_history_count(response));
+    CHECK_INT(1, rf_response_attempts(response));
+    adds_up(response);
+    rf_future_free(future);
+    rf_session_free(fresh);
+  }
   rf_options_free(options);
   /* One that no history shows any more, because a redirect came after it. */
   options = new_options();
