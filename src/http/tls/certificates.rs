@@ -12,7 +12,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
-use super::encrypted::{self, Failure, Password, aside};
+use super::encrypted::{self, Effort, Failure, Password, aside};
 use super::pkcs12;
 use super::x509::Trusted;
 use crate::http::files::{self, ReadError};
@@ -144,7 +144,9 @@ pub fn names_of(certificate: &Certificate) -> (String, String) {
 fn load_pkcs12(path: &str, password: Option<&Hidden>, limits: &Limits) -> Result<Pair, Error> {
     let content = read(path, "PKCS#12", limits)?;
     let password = password.cloned();
-    let opened = aside(limits, move || pkcs12::open(&content, password.as_ref().map_or(&[], Hidden::bytes)))?;
+    let opened = aside(limits, move || {
+        pkcs12::open(&content, password.as_ref().map_or(&[], Hidden::bytes), Effort::default())
+    })?;
     let opened = opened.map_err(|failure| {
         let text = match failure {
             Failure::WrongPassword => format!("The password of the PKCS#12 file {path} is wrong"),
@@ -212,8 +214,9 @@ fn private_key(
             )));
         };
         let decrypted = aside(limits, move || {
-            let password =
-                Password { text: password.bytes(), wide: Some(Password::widened(password.bytes())) };
+            let text = password.bytes();
+            let wide = Some(Password::widened(text));
+            let password = Password { text, wide, effort: Effort::default() };
             encrypted::private_key(encrypted.secret_pkcs8_der(), &password)
         })?;
         let key = decrypted.map_err(|why| match why {

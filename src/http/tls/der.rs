@@ -63,8 +63,9 @@ pub fn only(der: &[u8], tag: u8) -> Option<&[u8]> {
     elements.take(tag).filter(|_| elements.0.is_empty())
 }
 
-/// An object identifier as people write it: 1.2.840.113549.
+/// An object identifier as people write it: 1.2.840.113549. Of one that is longer than any in use, the beginning.
 pub fn dotted(identifier: &[u8]) -> String {
+    let identifier = &identifier[..identifier.len().min(32)];
     let mut arcs: Vec<u64> = Vec::new();
     let mut arc = 0_u64;
     for octet in identifier {

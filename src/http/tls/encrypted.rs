@@ -1,5 +1,6 @@
 //! What is encrypted with a password: private keys (PKCS#8, RFC 5958), and the parts of PKCS#12 files.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -34,6 +35,7 @@ pub struct Password<'a> {
     pub text: &'a [u8],
     /// In two octets a character, as PKCS#12 wants it. None where that is not in use.
     pub wide: Option<Vec<u8>>,
+    pub effort: Effort,
 }
 
 impl Password<'_> {
@@ -44,10 +46,32 @@ impl Password<'_> {
     }
 }
 
-/// So often a password may be hashed: seconds.
-pub const MOST_ROUNDS: u32 = 10_000_000;
-/// So much memory scrypt may take.
-const MOST_MEMORY: u64 = 64 * 1024 * 1024;
+/// What it may take to try a password.
+#[derive(Clone)]
+pub struct Effort {
+    /// So often it may be hashed for one key.
+    pub rounds: u32,
+    /// The same for all keys of a file, as far as it is not used up.
+    pub left: Cell<u64>,
+    /// So much memory scrypt may take.
+    pub memory: u64,
+}
+
+impl Default for Effort {
+    /// Seconds.
+    fn default() -> Effort {
+        Effort { rounds: 10_000_000, left: Cell::new(40_000_000), memory: 64 * 1024 * 1024 }
+    }
+}
+
+impl Effort {
+    fn spend(&self, rounds: u64) -> Result<(), Failure> {
+        let left = self.left.get().checked_sub(rounds);
+        let left = left.filter(|_| rounds <= u64::from(self.rounds)).ok_or(Failure::TooHard)?;
+        self.left.set(left);
+        Ok(())
+    }
+}
 
 const PBES2: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05, 0x0D];
 /// Those of PKCS#12 (RFC 7292 C), but for the last number.
@@ -69,7 +93,7 @@ pub fn decrypt(algorithm: &[u8], data: &[u8], password: &Password) -> Result<Vec
     let mut fields = Der(only(algorithm, SEQUENCE).ok_or(Failure::Malformed)?);
     let identifier = fields.take(OBJECT_IDENTIFIER).ok_or(Failure::Malformed)?;
     if identifier == PBES2 {
-        return decrypt_pbes2(algorithm, data, password.text);
+        return decrypt_pbes2(algorithm, data, password);
     }
     let unsupported = || Failure::Unsupported(dotted(identifier));
     let (Some([kind]), Some(wide)) = (identifier.strip_prefix(PKCS12), &password.wide) else {
@@ -78,16 +102,14 @@ pub fn decrypt(algorithm: &[u8], data: &[u8], password: &Password) -> Result<Vec
     let mut parameters = Der(fields.take(SEQUENCE).ok_or(Failure::Malformed)?);
     let salt = parameters.take(OCTET_STRING).ok_or(Failure::Malformed)?;
     let rounds = parameters.take_number().ok_or(Failure::Malformed)?;
-    if rounds > MOST_ROUNDS {
-        return Err(Failure::TooHard);
-    }
-    let key = |length| derive::<Sha1>(Purpose::Key, wide, salt, rounds, length);
-    let iv = derive::<Sha1>(Purpose::Iv, wide, salt, rounds, 8);
+    let derived = |purpose, length| password.derive::<Sha1>(purpose, wide, salt, rounds, length);
+    let key = |length| derived(Purpose::Key, length);
+    let iv = || derived(Purpose::Iv, 8);
     match kind {
-        3 => decrypt_by(des::TdesEde3::new_from_slice(&key(24)).ok(), &iv, data),
-        4 => decrypt_by(des::TdesEde2::new_from_slice(&key(16)).ok(), &iv, data),
-        5 => decrypt_by(Some(rc2::Rc2::new_with_eff_key_len(&key(16), 128)), &iv, data),
-        6 => decrypt_by(Some(rc2::Rc2::new_with_eff_key_len(&key(5), 40)), &iv, data),
+        3 => decrypt_by(des::TdesEde3::new_from_slice(&key(24)?).ok(), &iv()?, data),
+        4 => decrypt_by(des::TdesEde2::new_from_slice(&key(16)?).ok(), &iv()?, data),
+        5 => decrypt_by(Some(rc2::Rc2::new_with_eff_key_len(&key(16)?, 128)), &iv()?, data),
+        6 => decrypt_by(Some(rc2::Rc2::new_with_eff_key_len(&key(5)?, 40)), &iv()?, data),
         _ => Err(unsupported()),
     }
 }
@@ -104,23 +126,25 @@ fn decrypt_by<C: BlockCipherDecrypt>(cipher: Option<C>, iv: &[u8], data: &[u8]) 
     Ok(plain)
 }
 
-fn decrypt_pbes2(algorithm: &[u8], data: &[u8], password: &[u8]) -> Result<Vec<u8>, Failure> {
+fn decrypt_pbes2(algorithm: &[u8], data: &[u8], password: &Password) -> Result<Vec<u8>, Failure> {
     // What is not understood of it is nearly always an algorithm.
     let scheme = EncryptionScheme::try_from(algorithm).map_err(|_| unknown_part(algorithm))?;
     let Some(parameters) = scheme.pbes2() else { return Err(Failure::Malformed) };
-    let too_hard = match &parameters.kdf {
-        Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count > MOST_ROUNDS,
+    let rounds = match &parameters.kdf {
+        Kdf::Pbkdf2(pbkdf2) => u64::from(pbkdf2.iteration_count),
         Kdf::Scrypt(scrypt) => {
             let block = 128 * u64::from(scrypt.block_size);
             let memory = scrypt.cost_parameter.saturating_mul(block);
-            memory > MOST_MEMORY || scrypt.parallelization > 16
+            if memory > password.effort.memory || scrypt.parallelization > 16 {
+                return Err(Failure::TooHard);
+            }
+            // A block of 64 octets takes about as long as a hash.
+            memory / 64 * u64::from(scrypt.parallelization)
         }
-        _ => false,
+        _ => 0,
     };
-    if too_hard {
-        return Err(Failure::TooHard);
-    }
-    parameters.decrypt(password, data).map_err(|error| match error {
+    password.effort.spend(rounds)?;
+    parameters.decrypt(password.text, data).map_err(|error| match error {
         pkcs5::Error::UnsupportedAlgorithm { oid } => Failure::Unsupported(oid.to_string()),
         pkcs5::Error::DecryptFailed => Failure::WrongPassword,
         _ => Failure::Malformed,
@@ -148,8 +172,23 @@ pub enum Purpose {
     Mac = 3,
 }
 
+impl Password<'_> {
+    /// See [`derive`].
+    pub fn derive<D: Digest + BlockSizeUser>(
+        &self,
+        purpose: Purpose,
+        wide: &[u8],
+        salt: &[u8],
+        rounds: u32,
+        length: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        self.effort.spend(u64::from(rounds))?;
+        Ok(derive::<D>(purpose, wide, salt, rounds, length))
+    }
+}
+
 /// Octets out of a password, as PKCS#12 does it (RFC 7292 B.2).
-pub fn derive<D: Digest + BlockSizeUser>(
+fn derive<D: Digest + BlockSizeUser>(
     purpose: Purpose,
     password: &[u8],
     salt: &[u8],

@@ -6,7 +6,7 @@ mod encrypted;
 mod failure;
 mod key_log;
 mod p521;
-mod pkcs12;
+pub mod pkcs12;
 mod verify;
 mod x509;
 

@@ -6,7 +6,8 @@ use sha1::digest::common::OutputSizeUser;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::der::{Der, EXPLICIT_0, IMPLICIT_0, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, dotted, only};
-use super::encrypted::{Failure, MOST_ROUNDS, Password, Purpose, decrypt, derive, private_key};
+pub use super::encrypted::{Effort, Failure};
+use super::encrypted::{Password, Purpose, decrypt, private_key};
 use super::x509::X509;
 
 /// What is in a file.
@@ -32,7 +33,7 @@ const SHA2: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
 const DEEPEST: u32 = 4;
 
 /// Reads a file. No password is the empty one.
-pub fn open(file: &[u8], password: &[u8]) -> Result<Pkcs12, Failure> {
+pub fn open(file: &[u8], password: &[u8], effort: Effort) -> Result<Pkcs12, Failure> {
     let mut fields = Der(only(file, SEQUENCE).ok_or(Failure::Malformed)?);
     fields.take_number().ok_or(Failure::Malformed)?;
     let mut safe = Der(fields.take(SEQUENCE).ok_or(Failure::Malformed)?);
@@ -41,7 +42,8 @@ pub fn open(file: &[u8], password: &[u8]) -> Result<Pkcs12, Failure> {
     }
     let safe = safe.take(EXPLICIT_0).and_then(|content| only(content, OCTET_STRING));
     let safe = safe.ok_or(Failure::Malformed)?;
-    let password = Password { text: password, wide: Some(checked(&mut fields, safe, password)?) };
+    let mut password = Password { text: password, wide: None, effort };
+    password.wide = Some(checked(&mut fields, safe, &password)?);
     let mut found = Found::default();
     let mut parts = Der(only(safe, SEQUENCE).ok_or(Failure::Malformed)?);
     while let Some(part) = parts.take(SEQUENCE) {
@@ -65,8 +67,8 @@ pub fn open(file: &[u8], password: &[u8]) -> Result<Pkcs12, Failure> {
 }
 
 /// The password as it is to be written, if the file's MAC says that it is right. A file without one takes any.
-fn checked(behind: &mut Der, safe: &[u8], password: &[u8]) -> Result<Vec<u8>, Failure> {
-    let wide = Password::widened(password);
+fn checked(behind: &mut Der, safe: &[u8], password: &Password) -> Result<Vec<u8>, Failure> {
+    let wide = Password::widened(password.text);
     let Some(mac) = behind.take(SEQUENCE) else { return Ok(wide) };
     let mut fields = Der(mac);
     let mut digest = Der(fields.take(SEQUENCE).ok_or(Failure::Malformed)?);
@@ -76,29 +78,27 @@ fn checked(behind: &mut Der, safe: &[u8], password: &[u8]) -> Result<Vec<u8>, Fa
     let salt = fields.take(OCTET_STRING).ok_or(Failure::Malformed)?;
     let rounds = if fields.0.is_empty() { Some(1) } else { fields.take_number() };
     let rounds = rounds.ok_or(Failure::Malformed)?;
-    if rounds > MOST_ROUNDS {
-        return Err(Failure::TooHard);
-    }
-    let mac = Authenticator { safe, salt, rounds, expected };
+    let mac = Authenticator { password, safe, salt, rounds, expected };
     let is_right = |wide: &[u8]| match (algorithm, algorithm.strip_prefix(SHA2)) {
-        (SHA1, _) => Ok(mac.is_of::<Sha1>(wide)),
-        (_, Some([1])) => Ok(mac.is_of::<Sha256>(wide)),
-        (_, Some([2])) => Ok(mac.is_of::<Sha384>(wide)),
-        (_, Some([3])) => Ok(mac.is_of::<Sha512>(wide)),
-        (_, Some([4])) => Ok(mac.is_of::<Sha224>(wide)),
+        (SHA1, _) => mac.is_of::<Sha1>(wide),
+        (_, Some([1])) => mac.is_of::<Sha256>(wide),
+        (_, Some([2])) => mac.is_of::<Sha384>(wide),
+        (_, Some([3])) => mac.is_of::<Sha512>(wide),
+        (_, Some([4])) => mac.is_of::<Sha224>(wide),
         _ => Err(Failure::Unsupported(dotted(algorithm))),
     };
     if is_right(&wide)? {
         return Ok(wide);
     }
     // Some write an empty password without its NUL.
-    if password.is_empty() && is_right(&[])? {
+    if password.text.is_empty() && is_right(&[])? {
         return Ok(Vec::new());
     }
     Err(Failure::WrongPassword)
 }
 
 struct Authenticator<'a> {
+    password: &'a Password<'a>,
     safe: &'a [u8],
     salt: &'a [u8],
     rounds: u32,
@@ -108,15 +108,15 @@ struct Authenticator<'a> {
 impl Authenticator<'_> {
     fn is_of<D: EagerHash + sha1::Digest + sha1::digest::common::BlockSizeUser>(
         &self,
-        password: &[u8],
-    ) -> bool
+        wide: &[u8],
+    ) -> Result<bool, Failure>
     where
         Hmac<D>: Mac + KeyInit,
     {
         let length = <D as OutputSizeUser>::output_size();
-        let key = derive::<D>(Purpose::Mac, password, self.salt, self.rounds, length);
-        let Ok(mac) = <Hmac<D> as KeyInit>::new_from_slice(&key) else { return false };
-        mac.chain_update(self.safe).verify_slice(self.expected).is_ok()
+        let key = self.password.derive::<D>(Purpose::Mac, wide, self.salt, self.rounds, length)?;
+        let Ok(mac) = <Hmac<D> as KeyInit>::new_from_slice(&key) else { return Ok(false) };
+        Ok(mac.chain_update(self.safe).verify_slice(self.expected).is_ok())
     }
 }
 
@@ -210,10 +210,24 @@ fn local_key_id(attributes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     const AES: &[u8] = include_bytes!("../../../tests/support/certificates/client/aes.p12");
     const LEGACY: &[u8] = include_bytes!("../../../tests/support/certificates/client/legacy.p12");
     const PLAIN: &[u8] = include_bytes!("../../../tests/support/certificates/client/plain.p12");
+
+    fn open(file: &[u8], password: &[u8]) -> Result<Pkcs12, Failure> {
+        super::open(file, password, Effort::default())
+    }
+
+    #[test]
+    fn the_effort_is_limited_for_a_key_and_for_a_file() {
+        let effort = |rounds, left| Effort { rounds, left: Cell::new(left), memory: 0 };
+        assert!(super::open(AES, b"secret", effort(2048, 100_000)).is_ok());
+        for few in [effort(2047, 100_000), effort(2048, 6143)] {
+            assert_eq!(super::open(AES, b"secret", few).unwrap_err(), Failure::TooHard);
+        }
+    }
 
     #[test]
     fn the_chain_begins_with_the_certificate_of_the_key() {

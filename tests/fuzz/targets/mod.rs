@@ -13,6 +13,7 @@ mod link;
 mod memory;
 mod message;
 mod netrc;
+mod pkcs12;
 mod proxy;
 mod response;
 mod text;
@@ -27,6 +28,7 @@ pub use json::json;
 pub use link::link;
 pub use message::{is_message, message, message_seeds};
 pub use netrc::netrc;
+pub use pkcs12::pkcs12;
 pub use proxy::proxy;
 pub use response::response;
 pub use text::text;
@@ -35,7 +37,7 @@ pub use url::url;
 type Target = fn(&[u8]);
 
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 13] = [
     ("challenge", challenge),
     ("cookies", cookies),
     ("events", events),
@@ -44,6 +46,7 @@ pub const ALL: [(&str, Target); 12] = [
     ("link", link),
     ("message", message),
     ("netrc", netrc),
+    ("pkcs12", pkcs12),
     ("proxy", proxy),
     ("response", response),
     ("text", text),
