@@ -524,11 +524,79 @@ static void server_names(void) {
 /* What came from the client first, as lower-case hexadecimal digits of its random number. */
 static char client_random[65];
 
+/* What goes over the wire, as if it had been captured: a file of packets, from and to port 443. */
+typedef struct capture {
+  pthread_mutex_t lock;
+  FILE *file;
+  uint32_t next[2]; /* sequence numbers of the client and the server */
+} capture;
+
+static capture captured = {PTHREAD_MUTEX_INITIALIZER, NULL, {0, 0}};
+
+static void put_big(uint8_t *to, uint32_t number, int octets) {
+  for (int i = 0; i < octets; i++) to[i] = (uint8_t)(number >> 8 * (octets - 1 - i));
+}
+
+static void packet(int from, int flags, const void *data, size_t length) {
+  uint8_t head[16 + 20 + 20] = {0}, *ip = head + 16, *tcp = ip + 20;
+  put_u32(head + 8, (uint32_t)(40 + length));
+  put_u32(head + 12, (uint32_t)(40 + length));
+  ip[0] = 0x45;
+  put_big(ip + 2, (uint32_t)(40 + length), 2);
+  ip[8] = 64;
+  ip[9] = 6;
+  for (int end = 0; end < 2; end++) {
+    int whose = end == 0 ? from : 1 - from;
+    put_big(ip + 12 + 4 * end, 0x7f000001 + (uint32_t)whose, 4);
+    put_big(tcp + 2 * end, whose == 0 ? 50000 : 443, 2);
+    put_big(tcp + 4 + 4 * end, captured.next[whose], 4);
+  }
+  tcp[12] = 0x50;
+  tcp[13] = (uint8_t)flags;
+  put_big(tcp + 14, 0xffff, 2);
+  CHECK_INT(sizeof head, fwrite(head, 1, sizeof head, captured.file));
+  CHECK_INT(length, fwrite(data, 1, length, captured.file));
+  captured.next[from] += (uint32_t)length + ((flags & 3) != 0);
+}
+
+enum { FIN = 1, SYN = 2, ACK = 16 };
+
+static void begin_capture(const char *path) {
+  uint8_t head[24] = {0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0};
+  put_u32(head + 16, 65535);
+  put_u32(head + 20, 101); /* IP, and nothing before it */
+  captured.file = fopen(path, "wb");
+  if (captured.file == NULL) FAIL("%s cannot be written", path);
+  CHECK_INT(sizeof head, fwrite(head, 1, sizeof head, captured.file));
+  captured.next[0] = captured.next[1] = 1000;
+  packet(0, SYN, "", 0);
+  packet(1, SYN | ACK, "", 0);
+  packet(0, ACK, "", 0);
+}
+
+static void end_capture(void) {
+  pthread_mutex_lock(&captured.lock);
+  packet(0, FIN | ACK, "", 0);
+  packet(1, FIN | ACK, "", 0);
+  CHECK_INT(0, fclose(captured.file));
+  captured.file = NULL;
+  pthread_mutex_unlock(&captured.lock);
+}
+
+static void overhear(int from, const char *data, size_t length) {
+  pthread_mutex_lock(&captured.lock);
+  for (size_t at = 0; captured.file != NULL && at < length; at += 1400) {
+    packet(from, ACK, data + at, length - at < 1400 ? length - at : 1400);
+  }
+  pthread_mutex_unlock(&captured.lock);
+}
+
 static void *pass_back(void *connections) {
   int *both = connections;
   char buffer[16384];
   ssize_t length;
   while ((length = recv(both[1], buffer, sizeof buffer, 0)) > 0) {
+    overhear(1, buffer, (size_t)length);
     if (send(both[0], buffer, (size_t)length, MSG_NOSIGNAL) != length) break;
   }
   shutdown(both[0], SHUT_RDWR);
@@ -554,6 +622,7 @@ static void relay(wire_connection *connection, void *port) {
       for (int i = 0; i < 32; i++) sprintf(client_random + 2 * i, "%02x", (uint8_t)connection->request[11 + i]);
     }
     size_t length = connection->length - passed;
+    overhear(0, connection->request + passed, length);
     if (send(both[1], connection->request + passed, length, MSG_NOSIGNAL) != (ssize_t)length) break;
     passed = connection->length;
   }
@@ -594,6 +663,35 @@ static void check_lines(const char *path, const char *const *labels) {
   free(content);
 }
 
+/* What tshark shows of the capture: the path that was asked for, and the status of the answer, each a line. */
+static const char *shown_by_tshark(const char *capture, const char *secrets) {
+  static char shown[256];
+  const char *fields = "-Y http -T fields -e http.request.uri -e http.response.code";
+  const char *command = text("tshark -r %s -o tls.keylog_file:%s %s 2>/dev/null", capture, secrets, fields);
+  FILE *output = popen(command, "r");
+  if (output == NULL) FAIL("no shell");
+  shown[fread(shown, 1, sizeof shown - 1, output)] = '\0';
+  CHECK_INT(0, pclose(output));
+  return shown;
+}
+
+/* Programs that show what goes over the wire can read the file, and without it they see nothing. */
+static void a_capture_is_readable_with_the_secrets(rf_session *session, const char *url, rf_options *options) {
+  if (system("tshark --version >/dev/null 2>&1") != 0) {
+    printf("skipped: reading a capture, as there is no tshark\n");
+    return;
+  }
+  const char *secrets = text("%s/%s", env("RF_TEST_DIR"), unique("secrets"));
+  const char *capture = text("%s/%s.pcap", env("RF_TEST_DIR"), unique("capture"));
+  CHECK(setenv("SSLKEYLOGFILE", secrets, 1) == 0);
+  begin_capture(capture);
+  SUCCEEDS(session, url, options);
+  end_capture();
+  CHECK_STR("/close\t\n\t200\n", shown_by_tshark(capture, secrets));
+  CHECK_STR("", shown_by_tshark(capture, "/dev/null"));
+  CHECK(unlink(secrets) == 0 && unlink(capture) == 0);
+}
+
 static void key_log(void) {
   int port = 0;
   wire *server = wire_start(relay, &port);
@@ -615,6 +713,8 @@ static void key_log(void) {
     check_lines(path, version == RF_TLS_1_2 ? LABELS_1_2 : LABELS_1_3);
     rf_session_free(other);
     CHECK(unlink(path) == 0);
+    a_capture_is_readable_with_the_secrets(session, url, options);
+    CHECK(setenv("SSLKEYLOGFILE", path, 1) == 0);
 
     /* An environment that is not trusted says nothing. */
     CHECK_OK(rf_options_set_trust_env(options, false));
