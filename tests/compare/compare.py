@@ -28,7 +28,7 @@ import rf
 from cases import CASES
 from differences import Differences
 from model import Place
-from servers import Blackhole, EchoServer, Httpbin, closed_port
+from servers import CERTIFICATES, Blackhole, EchoServer, Httpbin, closed_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # What either side would listen to. The user's own settings must not decide what is compared.
@@ -197,10 +197,13 @@ def main():
             "localhost": "http://localhost:%d" % echo.ports["echo"],
             "other": "http://127.0.0.1:%d" % echo.ports["other"],
             "proxy": "http://127.0.0.1:%d" % echo.ports["proxy"],
+            "secure": "https://localhost:%d" % echo.ports["secure"],
             "httpbin": "http://127.0.0.1:%d" % httpbin.port,
             "blackhole": "http://127.0.0.1:%d" % blackhole.port,
             "closed": "http://127.0.0.1:%d" % closed_port(),
             "proxy_port": str(echo.ports["proxy"]),
+            "secure_port": str(echo.ports["secure"]),
+            "certificates": CERTIFICATES,
             "port": str(echo.ports["echo"]),
         }, echo.hang_up)
         httpbin.wait()

@@ -8,13 +8,15 @@ import time
 import urllib.parse
 
 from model import Clear, Pause
+from servers import CERTIFICATES
 
 # As original.PATIENCE.
 PATIENCE = 15
 # What curl is told to do may also be said by options that only concern what is looked at afterwards.
 LOOKS = {"read", "encoding", "as_json", "rels"}
 SAID = {"headers", "body", "json", "form", "cookies", "auth", "allow_redirects", "max_redirects", "trust_env",
-        "proxies", "resolve"}
+        "proxies", "resolve", "verify", "ca_pem", "tls", "cert", "pins", "server_name", "ip", "local", "keepalive",
+        "no_proxy", "proxy_digest", "resolver"}
 # The headers that are compared: what else goes out is each program's own.
 HEADERS = ("authorization", "proxy-authorization", "cookie", "host", "content-type")
 
@@ -86,13 +88,52 @@ def _command(ask, said, place, jar):
         if key not in ("http", "all") or not url:
             raise Unsayable("a proxy by its key")
         command += ["-x", url]
-    for host, address in said.get("resolve", ()):
+    command += _reach(said)
+    for host, address in (*said.get("resolve", ()), *said.get("resolver", ())):
         for port in (80, place.names["port"], place.names["other"].rsplit(":", 1)[1]):
             command += ["--resolve", "%s:%s:%s" % (host, port, address)]
     url = place.expand(ask.url)
+    if "server_name" in said:
+        # curl takes the name from the URL.
+        asked = urllib.parse.urlsplit(url)
+        url = asked._replace(netloc="%s:%d" % (said["server_name"], asked.port)).geturl()
+        command += ["--connect-to", "::%s" % asked.netloc, "-H", "Host: " + asked.netloc]
     if not url or url.startswith("-"):
         raise Unsayable("a URL that is empty or looks like an option")
     return command + ["--", url]
+
+
+def _reach(said):
+    """The options of TLS and of connections."""
+    options = []
+    if said.get("verify") is False:
+        options.append("-k")
+    elif "verify" in said or "ca_pem" in said:
+        options += ["--cacert", said.get("verify", said.get("ca_pem"))]
+    if "tls" in said:
+        lowest, highest = ({0: None, 12: "1.2", 13: "1.3"}[version] for version in said["tls"])
+        options += ["--tlsv" + lowest] if lowest else []
+        options += ["--tls-max", highest] if highest else []
+    if "cert" in said:
+        given = said["cert"]
+        cert, key = (os.path.join(CERTIFICATES, "client", name) for name in (given.cert, given.key))
+        options += ["--cert", cert]
+        options += ["--cert-type", "P12"] if given.kind == "pkcs12" else ["--key", key]
+        options += ["--pass", given.password] if given.password is not None else []
+    if "pins" in said:
+        options += ["--pinnedpubkey", said["pins"][0]]
+    if "ip" in said:
+        options.append("-%d" % said["ip"])
+    if "local" in said:
+        options += ["--interface", said["local"]]
+    if "keepalive" in said:
+        options += ["--keepalive-time", str(said["keepalive"][0])]
+    if "no_proxy" in said:
+        options += ["--noproxy", said["no_proxy"]]
+    if "proxy_digest" in said:
+        proxy, user, password = said["proxy_digest"]
+        options += ["-x", proxy, "--proxy-digest", "-U", "%s:%s" % (user, password)]
+    return options
 
 
 def _step(ask, said, place, jar):
@@ -171,7 +212,7 @@ def comparable(fields):
             found[field] = value
         elif field == "sent.lines":
             found[field] = [_escapes_in_capitals(line) for line in value]
-        elif field == "sent.bodies":
+        elif field in ("sent.bodies", "sent.from", "sent.tls"):
             found[field] = value
         elif field == "sent.headers":
             for wanted in HEADERS:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import urllib.parse
 
@@ -9,6 +10,7 @@ import normal
 import rf
 import signing
 from model import Clear, Pause
+from servers import CERTIFICATES
 
 # As original.PATIENCE, in milliseconds.
 PATIENCE_MS = 15000
@@ -53,11 +55,56 @@ def _set(options, said, place):
         options.set_trust_env(said["trust_env"])
     for key, url in said.get("proxies", ()):
         options.set_proxy(key, url)
+    _set_reach(options, said)
     if "read" in said:
         options.set_stream(True)
     if "retry" in said:
         with rf.Retry(**said["retry"]) as retry:
             options.set_retry(retry)
+
+
+def _content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _set_reach(options, said):
+    """TLS and connections."""
+    if said.get("verify") is False:
+        options.set_verify(False)
+    elif "verify" in said:
+        options.set_ca_bundle(said["verify"])
+    if "ca_pem" in said:
+        options.set_ca_pem(_content(said["ca_pem"]))
+    if "tls" in said:
+        options.set_tls_versions(*said["tls"])
+    if "cert" in said:
+        given = said["cert"]
+        cert, key = (os.path.join(CERTIFICATES, "client", name) for name in (given.cert, given.key))
+        if given.kind == "pkcs12":
+            options.set_cert_pkcs12(cert, given.password)
+        elif given.kind == "pem":
+            options.set_cert_pem(_content(cert), _content(key))
+        else:
+            options.set_cert(cert, key)
+        if given.password is not None and given.kind != "pkcs12":
+            options.set_key_password(given.password)
+    if "pins" in said:
+        options.set_pinned_keys(said["pins"][0])
+    if "server_name" in said:
+        options.set_server_name(said["server_name"])
+    if "ip" in said:
+        options.set_ip_version(said["ip"])
+    if "local" in said:
+        options.set_local_address(said["local"])
+    if "keepalive" in said:
+        idle, interval, count = said["keepalive"]
+        options.set_keepalive(idle * 1000, interval * 1000, count)
+    if "no_proxy" in said:
+        options.set_no_proxy(said["no_proxy"])
+    if "proxy_digest" in said:
+        proxy, user, password = said["proxy_digest"]
+        options.set_proxy("all", proxy.replace("//", "//%s:%s@" % (user, password), 1))
 
 
 def _set_body(options, said, place):
@@ -190,7 +237,8 @@ def _step(session, ask, place):
 def run(case, place):
     """What came of each step, as a list of dictionaries."""
     outcomes = []
-    with rf.Session(max_workers=1) as session:
+    known = dict((case.defaults or {}).get("resolver", ()))
+    with rf.Session(1, (lambda host, _: known.get(host, ())) if known else None) as session:
         if case.defaults:
             with rf.Options() as options:
                 _set(options, place.expand(case.defaults), place)

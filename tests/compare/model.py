@@ -24,6 +24,7 @@ OPTIONS = {
     "max_redirects",    # of the session in requests, so only once in a case
     "trust_env",        # likewise
     "proxies",          # pairs of key and URL
+    "proxy_digest",     # a proxy for all, which asks for Digest, user and password
     "resolve",          # pairs of host and address
     "read",             # stream: "lines", "content" or how many bytes at once
     "encoding",         # set before the text is asked for
@@ -31,6 +32,17 @@ OPTIONS = {
     "retry",            # a dictionary: total, connect, read, status, statuses, methods (None: all), retry_after, raise_on_status, backoff
     "mounts",           # of the session: pairs of a prefix and how often an HTTP adapter below it tries again
     "rels",             # the relations of links to look at
+    "verify",           # False, or the path of what is trusted
+    "ca_pem",           # the path of what is trusted, given as a text
+    "tls",              # the lowest and the highest version, as 12 and 13; 0 for none
+    "cert",             # a Cert
+    "pins",             # of public keys, as curl writes them, and the fingerprint of the certificate
+    "server_name",
+    "ip",               # 4 or 6
+    "local",            # the address that connections come from
+    "keepalive",        # the seconds until and between probes, and how many
+    "no_proxy",
+    "resolver",         # of the session: pairs of host and address, told by a function
 }
 
 
@@ -52,6 +64,16 @@ class Part:
     filename: str = None
     content_type: str = None
     from_path: bool = False
+
+
+@dataclass(frozen=True)
+class Cert:
+    """A certificate to show, in files of tests/support/certificates/client. requests takes none but plain files, so it is
+    given those with the same content."""
+    kind: str  # "files", "pem" or "pkcs12"
+    cert: str = "chain.pem"
+    key: str = "key.pem"
+    password: str = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def multipart(headers, body):
 def sent(requests):
     """What the echo server recorded, as fields to compare."""
     lines, headers, bodies, framings, connections = [], [], [], [], []
+    peers, handshakes = [], []
     for request in requests:
         fields, body = multipart(request.headers, request.body)
         # In which order headers go out is promised for those that are given, not for what frames the body:
@@ -55,7 +56,10 @@ def sent(requests):
         bodies.append(body)
         framings.append(request.framing)
         connections.append(request.connection)
+        peers.append(request.peer)
+        handshakes.append(request.tls)
     return {"sent.lines": lines, "sent.headers": headers, "sent.bodies": bodies, "sent.framing": framings,
+            "sent.from": peers, "sent.tls": handshakes,
             # Which requests shared a connection, whatever its number: the first has 0.
             "sent.connections": [list(dict.fromkeys(connections)).index(number) for number in connections]}
 

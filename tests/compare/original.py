@@ -5,7 +5,9 @@ import concurrent.futures
 import contextlib
 import io
 import json
+import os
 import socket
+import ssl
 import time
 
 import requests
@@ -15,6 +17,10 @@ from requests_futures.sessions import FuturesSession
 import normal
 import signing
 from model import Clear, Pause
+from servers import CERTIFICATES
+
+# What is not verified is not verified on purpose.
+urllib3.disable_warnings()
 
 # So long a step may take before it counts as one that never ends.
 PATIENCE = 15
@@ -83,6 +89,77 @@ class _Rewound:
 
     def seek(self, position):
         return self._stream.seek(position)
+
+
+class _ProxyDigest(requests.auth.HTTPDigestAuth):
+    """requests answers the challenges of servers only. This is the same for those of a proxy, as requests-toolbelt has it."""
+
+    def __call__(self, request):
+        self.init_per_thread_state()
+        request.register_hook("response", self._answered)
+        return request
+
+    def _answered(self, response, **more):
+        if response.status_code != 407:
+            return response
+        challenge = response.headers.get("Proxy-Authenticate", "")
+        self._thread_local.chal = requests.utils.parse_dict_header(challenge.split(" ", 1)[1])
+        response.content
+        response.close()
+        request = response.request.copy()
+        request.headers["Proxy-Authorization"] = self.build_digest_header(request.method, request.url)
+        answer = response.connection.send(request, **more)
+        answer.history.append(response)
+        answer.request = request
+        return answer
+
+
+class _Reaching(requests.adapters.HTTPAdapter):
+    """What requests says of a connection only to urllib3."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+        super().__init__()
+
+    def init_poolmanager(self, *arguments, **more):
+        super().init_poolmanager(*arguments, **more, **self.settings)
+
+
+_VERSIONS = {0: None, 12: ssl.TLSVersion.TLSv1_2, 13: ssl.TLSVersion.TLSv1_3}
+
+
+def _settings(options):
+    """What urllib3 is to be told of connections."""
+    settings = {}
+    if "tls" in options:
+        lowest, highest = (_VERSIONS[version] for version in options["tls"])
+        settings["ssl_minimum_version"], settings["ssl_maximum_version"] = lowest, highest
+    if "pins" in options:
+        settings["assert_fingerprint"] = options["pins"][1]
+    if "server_name" in options:
+        settings["server_hostname"] = settings["assert_hostname"] = options["server_name"]
+    if "local" in options:
+        settings["source_address"] = (options["local"], 0)
+    if "keepalive" in options:
+        idle, interval, count = options["keepalive"]
+        settings["socket_options"] = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle), (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count)]
+    return settings
+
+
+@contextlib.contextmanager
+def _only(version):
+    """Has urllib3 look for addresses of this version alone."""
+    families = {4: socket.AF_INET, 6: socket.AF_INET6}
+    before = urllib3.util.connection.allowed_gai_family
+    if version in families:
+        urllib3.util.connection.allowed_gai_family = lambda: families[version]
+    try:
+        yield
+    finally:
+        urllib3.util.connection.allowed_gai_family = before
 
 
 def _auth(kind, *credentials):
@@ -160,6 +237,15 @@ def _arguments(options, place, opened):
         arguments["auth"] = _auth(*options["auth"])
     if "proxies" in options:
         arguments["proxies"] = dict(options["proxies"])
+    if "proxy_digest" in options:
+        proxy, *credentials = options["proxy_digest"]
+        arguments["proxies"], arguments["auth"] = {"http": proxy}, _ProxyDigest(*credentials)
+    if "no_proxy" in options:
+        arguments.setdefault("proxies", {})["no_proxy"] = options["no_proxy"]
+    if "verify" in options or "ca_pem" in options:
+        arguments["verify"] = options.get("verify", options.get("ca_pem"))
+    if "cert" in options:
+        arguments["cert"] = tuple(os.path.join(CERTIFICATES, "client", name) for name in ("chain.pem", "key.pem"))
     if "allow_redirects" in options:
         arguments["allow_redirects"] = options["allow_redirects"]
     arguments["stream"] = "read" in options
@@ -299,8 +385,12 @@ def _step(session, ask, place):
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=_retry(**options["retry"])))
     for prefix, retries in options.get("mounts", ()):
         session.mount(prefix, requests.adapters.HTTPAdapter(max_retries=_retry(retries)))
+    settings = _settings(options)
+    if settings:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Reaching(**settings))
     try:
-        with _resolve(options.get("resolve", ())):
+        with _resolve(options.get("resolve", ())), _only(options.get("ip")):
             arguments = _arguments(options, place, opened)
             method, url = ask.method, place.expand(ask.url)
             if method == "HEAD":
@@ -342,7 +432,8 @@ def run(case, place):
                     del session.cookies[step.name]
                 outcome = {}
             else:
-                outcome = _step(session, step, place)
+                with _resolve(defaults.get("resolver", ())):
+                    outcome = _step(session, step, place)
             outcome["jar"] = _cookies(session.cookies)
             outcomes.append(outcome)
     return outcomes

@@ -18,7 +18,7 @@ import itertools
 import json
 from ctypes import byref, c_char_p, c_size_t, c_void_p
 
-from rf_functions import DROP_FN, PREPARE_FN, READ_FN, REWIND_FN, CookieView, declare
+from rf_functions import DROP_FN, PREPARE_FN, READ_FN, RESOLVE_FN, REWIND_FN, CookieView, declare
 
 OK, TIMEOUT, CANCELLED, FAILED, END = range(5)
 FOREVER = -1
@@ -167,6 +167,17 @@ def _prepare(prepared, number):
         return _lib.rf_prepared_fail(prepared, _bytes(repr(failure)))
 
 
+@RESOLVE_FN
+def _resolve(lookup, host, port, number):
+    """Gives host and port to the function that is kept, and takes the addresses that it returns."""
+    try:
+        for address in _kept[number](_string(host), port):
+            _check(_lib.rf_lookup_add(lookup, _bytes(address)))
+        return OK
+    except Exception:
+        return FAILED
+
+
 @DROP_FN
 def _drop(number):
     _kept.pop(number, None)
@@ -248,6 +259,47 @@ class Options(Handle):
     def set_verify(self, verify):
         self._call("set_verify", verify)
 
+    def set_ca_bundle(self, path):
+        self._call("set_ca_bundle", path)
+
+    def set_ca_pem(self, pem):
+        self._call("set_ca_pem", pem, len(pem))
+
+    def set_cert(self, cert_path, key_path=None):
+        self._call("set_cert", cert_path, key_path)
+
+    def set_cert_pem(self, cert, key=None):
+        """Both are bytes. Without a key it is in `cert`."""
+        self._call("set_cert_pem", cert, len(cert), key, len(key or b""))
+
+    def set_cert_pkcs12(self, path, password=None):
+        self._call("set_cert_pkcs12", path, password)
+
+    def set_key_password(self, password):
+        self._call("set_key_password", password)
+
+    def set_tls_versions(self, lowest, highest):
+        """12, 13, or 0 for the library's."""
+        self._call("set_tls_versions", lowest, highest)
+
+    def set_pinned_keys(self, pins):
+        self._call("set_pinned_keys", pins)
+
+    def set_server_name(self, name):
+        self._call("set_server_name", name)
+
+    def set_ip_version(self, version):
+        self._call("set_ip_version", version)
+
+    def set_local_address(self, address_or_interface):
+        self._call("set_local_address", address_or_interface)
+
+    def set_keepalive(self, idle_ms, interval_ms, count):
+        self._call("set_keepalive", idle_ms, interval_ms, count)
+
+    def set_no_proxy(self, hosts):
+        self._call("set_no_proxy", hosts)
+
     def set_stream(self, stream):
         self._call("set_stream", stream)
 
@@ -328,12 +380,15 @@ class Session(Handle):
     # These have functions of their own, and HEAD's differs from rf_session_request in what it follows.
     VERBS = ("GET", "OPTIONS", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
-    def __init__(self, max_workers=None):
+    def __init__(self, max_workers=None, resolver=None):
+        """`resolver` gets host and port, and returns addresses."""
         config, pointer = c_void_p(), c_void_p()
         _check(_lib.rf_config_new(byref(config)))
         try:
             if max_workers is not None:
                 _check(_lib.rf_config_set_max_workers(config, max_workers))
+            if resolver is not None:
+                _check(_lib.rf_config_set_resolver(config, _resolve, _keep(resolver), _drop))
             _check(_lib.rf_session_new(config, byref(pointer)))
         finally:
             _lib.rf_config_free(config)

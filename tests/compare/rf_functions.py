@@ -11,6 +11,7 @@ DROP_FN = ctypes.CFUNCTYPE(None, c_void_p)
 READ_FN = ctypes.CFUNCTYPE(c_int64, POINTER(c_uint8), c_size_t, c_void_p)
 PREPARE_FN = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)
 REWIND_FN = ctypes.CFUNCTYPE(c_int, c_void_p)
+RESOLVE_FN = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_uint16, c_void_p)
 
 
 class CookieView(ctypes.Structure):
@@ -30,7 +31,9 @@ PROTOTYPES = {
 
     "rf_config_new": (c_int, [out]),
     "rf_config_set_max_workers": (c_int, [handle, c_size_t]),
+    "rf_config_set_resolver": (c_int, [handle, RESOLVE_FN, c_void_p, DROP_FN]),
     "rf_config_free": (None, [handle]),
+    "rf_lookup_add": (c_int, [handle, text]),
     "rf_session_new": (c_int, [handle, out]),
     "rf_session_update": (c_int, [handle, handle]),
     "rf_session_request": (c_int, [handle, text, text, handle, out]),
@@ -94,6 +97,19 @@ PROTOTYPES = {
     "rf_options_set_proxy": (c_int, [handle, text, text]),
     "rf_options_set_trust_env": (c_int, [handle, c_bool]),
     "rf_options_set_verify": (c_int, [handle, c_bool]),
+    "rf_options_set_ca_bundle": (c_int, [handle, text]),
+    "rf_options_set_ca_pem": (c_int, [handle, c_void_p, c_size_t]),
+    "rf_options_set_cert": (c_int, [handle, text, text]),
+    "rf_options_set_cert_pem": (c_int, [handle, c_void_p, c_size_t, c_void_p, c_size_t]),
+    "rf_options_set_cert_pkcs12": (c_int, [handle, text, text]),
+    "rf_options_set_key_password": (c_int, [handle, text]),
+    "rf_options_set_tls_versions": (c_int, [handle, c_int, c_int]),
+    "rf_options_set_pinned_keys": (c_int, [handle, text]),
+    "rf_options_set_server_name": (c_int, [handle, text]),
+    "rf_options_set_ip_version": (c_int, [handle, c_int]),
+    "rf_options_set_local_address": (c_int, [handle, text]),
+    "rf_options_set_keepalive": (c_int, [handle, c_int64, c_int64, c_int]),
+    "rf_options_set_no_proxy": (c_int, [handle, text]),
     "rf_options_set_stream": (c_int, [handle, c_bool]),
     "rf_options_set_resolve": (c_int, [handle, text, c_uint16, text]),
 

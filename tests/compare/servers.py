@@ -7,16 +7,20 @@ third that is used as a proxy. All of them play one script and fill one record.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
+
+CERTIFICATES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support", "certificates")
 
 # A pause in an answer that ends only when the client goes away.
 HANG = 5.0
@@ -55,6 +59,9 @@ class Recorded:
     headers: list
     body: bytes
     framing: str
+    # Where it came from, and what TLS says of it.
+    peer: str = ""
+    tls: str = ""
     at: float = field(default_factory=time.monotonic)
 
 
@@ -84,6 +91,7 @@ class Reader:
     def __init__(self, connection, server):
         self.connection, self.server, self.buffer = connection, server, b""
         self.number = next(self._numbers)
+        self.peer, self.tls = connection.getpeername()[0], _tls(connection)
 
     def _more(self):
         data = self.connection.recv(65536)
@@ -134,14 +142,38 @@ class Reader:
             body, framing = self._exactly(int(named["content-length"])), "length"
         else:
             body, framing = b"", "none"
-        return Recorded(self.server, self.number, line, headers, body, framing)
+        return Recorded(self.server, self.number, line, headers, body, framing, self.peer, self.tls)
+
+
+def _tls(connection):
+    """What a client has said in its handshake: version, server name, certificate."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return ""
+    shown = connection.getpeercert(binary_form=True)
+    shown = hashlib.sha256(shown).hexdigest()[:16] if shown else "none"
+    return "%s, for %s, certificate %s" % (connection.version(), connection.asked_for, shown)
+
+
+def _secure_context():
+    """That of a server for localhost and 127.0.0.1 which looks at certificates that are shown to it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.path.join(CERTIFICATES, "p521.pem"))
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(os.path.join(CERTIFICATES, "client", "ca.pem"))
+
+    def named(connection, name, _):
+        connection.asked_for = name
+
+    context.sni_callback = named
+    return context
 
 
 class EchoServer:
     """Listens on 127.0.0.1 and, at the same port where there is IPv6, on ::1."""
-    NAMES = ("echo", "other", "proxy")
+    NAMES = ("echo", "other", "proxy", "secure")
 
     def __init__(self):
+        self.context = _secure_context()
         self.exchange = Exchange()
         self.connections, self.lock = set(), threading.Lock()
         self.listeners, self.ports, self.ipv6 = [], {}, False
@@ -186,11 +218,18 @@ class EchoServer:
             threading.Thread(target=self._converse, args=(connection, name), daemon=True).start()
 
     def _converse(self, connection, name):
-        reader = Reader(connection, name)
         with self.lock:
             self.connections.add(connection)
-        with connection:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
             try:
+                if name == "secure":
+                    with self.lock:
+                        self.connections.discard(connection)
+                    connection = stack.enter_context(self.context.wrap_socket(connection, server_side=True))
+                    with self.lock:
+                        self.connections.add(connection)
+                reader = Reader(connection, name)
                 while True:
                     request = reader.request()
                     answer = self.exchange.answer(request)
