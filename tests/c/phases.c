@@ -335,7 +335,8 @@ static void an_answer_that_asks_has_its_own_time(void) {
     future = get(fresh, http("/redirect-to?url=/get"), options);
     response = RESPONSE(future);
     CHECK_INT(200, rf_response_status_code(response));
-    CHECK_INT(2, rf_response_attempts(rf_response_history_at(response, 0)));
+    /* One more where the connection that the proxy has ended looked as if it were still there. */
+    CHECK_RANGE(2, 2 + i, rf_response_attempts(rf_response_history_at(response, 0)));
     adds_up(response);
     rf_future_free(future);
     rf_session_free(fresh);

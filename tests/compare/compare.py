@@ -28,7 +28,7 @@ import rf
 from cases import CASES
 from differences import Differences
 from model import Place
-from servers import CERTIFICATES, Blackhole, EchoServer, Httpbin, closed_port
+from servers import CERTIFICATES, Authority, Blackhole, EchoServer, Httpbin, closed_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # What either side would listen to. The user's own settings must not decide what is compared.
@@ -188,7 +188,8 @@ def main():
         clear_environment(directory)
         print("%d cases, library %s, %s, curl %s" % (
             len(selected), rf.version(), original.versions(), curl.version()))
-        httpbin, echo, blackhole = Httpbin(directory), EchoServer(), Blackhole()
+        authority = Authority(directory)
+        httpbin, echo, blackhole = Httpbin(directory), EchoServer(authority.server), Blackhole()
         for server in (httpbin, echo, blackhole):
             stack.callback(server.close)
         # The longer names first: {port} is a part of {echo}, and contract() goes through them in this order.
@@ -204,6 +205,9 @@ def main():
             "proxy_port": str(echo.ports["proxy"]),
             "secure_port": str(echo.ports["secure"]),
             "certificates": CERTIFICATES,
+            "ca": authority.ca,
+            "pin": authority.pin,
+            "fingerprint": authority.fingerprint,
             "port": str(echo.ports["echo"]),
         }, echo.hang_up)
         httpbin.wait()

@@ -238,7 +238,7 @@ def run(case, place):
     """What came of each step, as a list of dictionaries."""
     outcomes = []
     known = dict((case.defaults or {}).get("resolver", ()))
-    with rf.Session(1, (lambda host, _: known.get(host, ())) if known else None) as session:
+    with rf.Session(1, (lambda host, _: [known[host]]) if known else None) as session:
         if case.defaults:
             with rf.Options() as options:
                 _set(options, place.expand(case.defaults), place)

@@ -6,6 +6,7 @@ third that is used as a proxy. All of them play one script and fill one record.
 """
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import itertools
@@ -154,10 +155,43 @@ def _tls(connection):
     return "%s, for %s, certificate %s" % (connection.version(), connection.asked_for, shown)
 
 
-def _secure_context():
-    """That of a server for localhost and 127.0.0.1 which looks at certificates that are shown to it."""
+class Authority:
+    """An authority, and the certificate of a server for localhost and 127.0.0.1 that it has signed."""
+
+    def __init__(self, directory):
+        def path(name):
+            return os.path.join(directory, name)
+
+        def openssl(*arguments):
+            ended = subprocess.run(["openssl", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+            if ended.returncode != 0:
+                raise SystemExit("openssl %s: %s" % (arguments[0], ended.stderr.decode("utf-8", "replace")))
+            return ended.stdout
+
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        self.ca, self.server = path("authority.pem"), path("server.pem")
+        with open(path("server.ext"), "w", encoding="ascii") as file:
+            file.write("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"
+                       "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
+        openssl("req", "-x509", *key, "-subj", "/CN=authority", "-days", "2", "-keyout", path("authority.key"),
+                "-addext", "keyUsage=critical,keyCertSign", "-out", self.ca)
+        openssl("req", "-new", *key, "-subj", "/CN=localhost", "-keyout", path("server.key"), "-out", path("server.csr"))
+        openssl("x509", "-req", "-in", path("server.csr"), "-CA", self.ca, "-CAkey", path("authority.key"), "-days", "2",
+                "-set_serial", "2", "-extfile", path("server.ext"), "-out", path("server.crt"))
+        with open(path("server.crt"), encoding="ascii") as certificate, open(path("server.key"), encoding="ascii") as key:
+            text = certificate.read()
+            with open(self.server, "w", encoding="ascii") as file:
+                file.write(text + key.read())
+        public = openssl("pkey", "-in", path("server.key"), "-pubout", "-outform", "DER")
+        # Of the public key, as curl writes it, and of the certificate, as urllib3 does.
+        self.pin = base64.b64encode(hashlib.sha256(public).digest()).decode("ascii")
+        self.fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(text)).hexdigest()
+
+
+def _secure_context(certificate):
+    """That of a server which looks at certificates that are shown to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(os.path.join(CERTIFICATES, "p521.pem"))
+    context.load_cert_chain(certificate)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(os.path.join(CERTIFICATES, "client", "ca.pem"))
 
@@ -172,8 +206,8 @@ class EchoServer:
     """Listens on 127.0.0.1 and, at the same port where there is IPv6, on ::1."""
     NAMES = ("echo", "other", "proxy", "secure")
 
-    def __init__(self):
-        self.context = _secure_context()
+    def __init__(self, certificate):
+        self.context = _secure_context(certificate)
         self.exchange = Exchange()
         self.connections, self.lock = set(), threading.Lock()
         self.listeners, self.ports, self.ipv6 = [], {}, False
