@@ -279,7 +279,7 @@ typedef enum rf_output_mode {
   RF_OUTPUT_REPLACE = 0,
   // The body goes behind it.
   RF_OUTPUT_APPEND = 1,
-  // Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+  // As RF_OUTPUT_REPLACE, but a download that breaks off is gone on with.
   RF_OUTPUT_RESUME = 2,
 } rf_output_mode;
 
@@ -1000,8 +1000,30 @@ rf_status rf_options_set_output_file(rf_options *options, const char *path);
 // What becomes of what the file of rf_options_set_output_file holds already: an rf_output_mode. Without such a
 // file it says nothing. RF_OUTPUT_APPEND: the body is written behind what is there, as it comes, and the file is
 // created where there is none; a failure takes out again what was added, unless somebody else has written to the
-// file since. Default: RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode, or RF_OUTPUT_RESUME, which this version
-// does not have.
+// file since. Default: RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode.
+//
+// RF_OUTPUT_RESUME: until it is complete the file is called NAME.part (NAME without symbolic links), and stays
+// there when the download breaks off, whatever the reason, a killed process included. NAME.part.meta has its URL
+// (with the query), its validator and its length. The next request for the same URL asks for the rest alone
+// (Range, If-Range), and: - 206: the body is written behind the part, if its Content-Range begins where the part
+// ends and has the stored length for its total, and if its validator is the stored one: an ETag that is not weak
+// or, from a server that sends none, a Last-Modified older than the Date beside it by a second at least.
+// Otherwise the whole file is asked for instead. - 200: the file is written from its start. It always is where
+// there is no such validator, and where the part is of another URL, as the request then asks for all of it. -
+// 416: success, the part is the file, if the length that the server names is that of the part. The response has
+// this status, which rf_options_set_raise_for_status then does not mind. Otherwise the whole file is asked for. -
+// Any other status leaves the part as it is, and its body is the response's content: look at the status.
+//
+// With rf_options_set_retry a body that breaks off is gone on with in the same request: each time counts as a
+// retry after something was sent, and response hooks see every response whose body was begun.
+// rf_options_set_max_body and progress count the whole file. The request asks for identity, unless it has an
+// Accept-Encoding of its own; what is coded all the same is decoded, and cannot be gone on with (but with
+// rf_options_set_decode(false)).
+//
+// The part is locked (flock) while a request writes it: another one, of any process, fails with RF_ERROR_REQUEST
+// and EWOULDBLOCK. RF_ERROR_REQUEST also for another method than GET, and where NAME.part belongs to another user
+// or is a link; RF_ERROR_INVALID_HEADER for a Range header of yours. A device or a pipe is written to directly.
+// Nothing is flushed to the disk: when the system itself has crashed, remove the part.
 rf_status rf_options_set_output_mode(rf_options *options, int mode);
 
 // Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever

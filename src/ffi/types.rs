@@ -189,7 +189,7 @@ pub enum rf_output_mode {
     RF_OUTPUT_REPLACE = 0,
     /// The body goes behind it.
     RF_OUTPUT_APPEND = 1,
-    /// Kept for going on with a download that broke off. This version does not have it: RF_E_INVALID.
+    /// As RF_OUTPUT_REPLACE, but a download that breaks off is gone on with.
     RF_OUTPUT_RESUME = 2,
 }
 

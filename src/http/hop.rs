@@ -11,6 +11,7 @@ use super::digest::Entity;
 use super::headers::{self, Given};
 use super::recent;
 use super::request::Request;
+use super::resume::Part;
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form;
@@ -40,6 +41,8 @@ pub struct Hop {
     /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this
     /// hop that asked for credentials.
     pub history: Vec<Arc<Response>>,
+    /// What is there of the file that the body goes to, where the hop may ask for the rest.
+    pub part: Option<Box<Part>>,
 }
 
 /// What one sending says about who asks.
@@ -145,7 +148,13 @@ impl Hop {
             attempts: Cell::new(0),
             challenges: Cell::new(0),
             history: Vec::new(),
+            part: None,
         })
+    }
+
+    /// The body of a response with this status goes behind so many bytes, which are there already.
+    pub fn goes_behind(&self, status: u16) -> u64 {
+        self.part.as_ref().filter(|_| status == 206).map_or(0, |part| part.asks_from())
     }
 
     /// Turns into the hop that a redirect asks for.
@@ -240,6 +249,12 @@ impl Hop {
                 || (proxy_authorization.is_some() && name.eq_ignore_ascii_case("Proxy-Authorization"));
             if !is_replaced {
                 line(name, value.as_bytes());
+            }
+        }
+        if let Some(part) = &self.part {
+            part.headers().for_each(|(name, value)| line(name, value.as_bytes()));
+            if !self.headers.has("Accept-Encoding") {
+                line("Accept-Encoding", b"identity");
             }
         }
         if let Some(cookie) = cookie {

@@ -31,6 +31,7 @@ pub mod proxy;
 pub mod receive;
 pub mod recent;
 pub mod request;
+pub mod resume;
 pub mod retry;
 pub mod route;
 pub mod send;

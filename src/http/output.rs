@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::iter;
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -78,11 +79,11 @@ enum Attempt<'a> {
 }
 
 /// How much is written between two looks at the control.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 /// How many links the system follows.
 const LINKS: usize = 40;
 /// How often a file may be another one than a moment before.
-const CHANGES: usize = 8;
+pub(super) const CHANGES: usize = 8;
 /// The length from which on the name of a file is no part of the temporary one: both have to fit into the 255 bytes that
 /// file systems allow.
 const LONG_NAME: usize = 200;
@@ -203,11 +204,10 @@ impl<'a> OutputFile<'a> {
         {
             return Ok(Attempt::Changed);
         }
-        let bytes = target.as_os_str().as_bytes();
-        let last = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        if !bytes.is_empty() && matches!(last, b"" | b"." | b"..") {
+        if goal.leads_to_folder(&target) {
             return Err(goal.is_folder());
         }
+        let last = last_part(&target);
         let mut path = target.clone();
         let shown = if last.len() < LONG_NAME { OsStr::from_bytes(last) } else { OsStr::new(goal.what) };
         let mut temporary = shown.to_os_string();
@@ -305,6 +305,11 @@ impl<'a> OutputFile<'a> {
 impl Drop for OutputFile<'_> {
     /// What was added to a file is taken out again when it is not all, unless somebody else has added more.
     fn drop(&mut self) {
+        if self.control.origin().is_inherited() {
+            // The parent goes on with it.
+            mem::forget(self.temporary.take());
+            return;
+        }
         let (Some(file), Some(Grown { start, written, is_new })) = (&self.file, &self.grown) else { return };
         if file.metadata().is_ok_and(|now| now.len() == start + written) {
             // If it cannot be done there is nobody to tell.
@@ -340,7 +345,7 @@ impl Goal<'_> {
     }
 
     /// A file that cannot be created at this path.
-    fn cannot_create(&self, path: &Path, error: &io::Error) -> Error {
+    pub(super) fn cannot_create(&self, path: &Path, error: &io::Error) -> Error {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         match (error.raw_os_error(), folder) {
             (Some(libc::ENOENT), Some(folder)) if !folder.exists() => {
@@ -351,7 +356,7 @@ impl Goal<'_> {
         }
     }
 
-    fn failed(&self, error: &io::Error) -> Error {
+    pub(super) fn failed(&self, error: &io::Error) -> Error {
         Error::os(
             ErrorKind::Request,
             format!("Cannot write the {} to {}", self.what, self.name.display()),
@@ -359,18 +364,28 @@ impl Goal<'_> {
         )
     }
 
-    fn refused(&self, why: &str, os_code: i32) -> Error {
+    pub(super) fn refused(&self, why: &str, os_code: i32) -> Error {
         let text = format!("Cannot write the {} to {}: {why}", self.what, self.name.display());
         Error::new(ErrorKind::Request, text).with_os_code(os_code)
     }
 
-    fn is_folder(&self) -> Error {
+    /// Whether nothing but a directory can have such a name.
+    pub(super) fn leads_to_folder(&self, target: &Path) -> bool {
+        !target.as_os_str().is_empty() && matches!(last_part(target), b"" | b"." | b"..")
+    }
+
+    pub(super) fn is_folder(&self) -> Error {
         self.refused("it is a directory", libc::EISDIR)
     }
 }
 
+/// What stands behind the last slash of a path.
+fn last_part(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
 /// Where the links of a path lead, also when nothing is there yet.
-fn followed(name: &Path) -> io::Result<PathBuf> {
+pub(super) fn followed(name: &Path) -> io::Result<PathBuf> {
     let mut target = name.to_path_buf();
     for _ in 0..LINKS {
         // What is no link, or not there, is where it ends.
@@ -381,12 +396,12 @@ fn followed(name: &Path) -> io::Result<PathBuf> {
     Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
+pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// As far as this process may. What cannot be kept gives nobody more rights than before.
-fn keep_owner_and_mode(file: &File, there: &Metadata) {
+pub(super) fn keep_owner_and_mode(file: &File, there: &Metadata) {
     let has_owner = fchown(file, Some(there.uid()), Some(there.gid())).is_ok();
     let has_group = has_owner || fchown(file, None, Some(there.gid())).is_ok();
     let mut mode = there.mode() & 0o7777;
@@ -403,7 +418,7 @@ fn keep_owner_and_mode(file: &File, there: &Metadata) {
 }
 
 /// Closes a file, and says whether that went well, which dropping it does not.
-fn close(file: File) -> io::Result<()> {
+pub(super) fn close(file: File) -> io::Result<()> {
     let descriptor = file.into_raw_fd();
     // An interrupted close leaves open what has become of the data.
     thread::with_signals_blocked(|| {

@@ -50,10 +50,10 @@ impl Meter {
         self.watch.is_some()
     }
 
-    /// A hop begins.
-    pub fn begin(&mut self, send_total: Option<u64>) -> Result<(), Error> {
+    /// A hop begins; of what it asks for, `there` bytes are there already.
+    pub fn begin(&mut self, send_total: Option<u64>, there: u64) -> Result<(), Error> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
-        (watch.sent, watch.send_total, watch.received, watch.receive_total) = (0, send_total, 0, None);
+        (watch.sent, watch.send_total, watch.received, watch.receive_total) = (0, send_total, there, None);
         watch.report()
     }
 
@@ -63,10 +63,11 @@ impl Meter {
         watch.report_now_and_then()
     }
 
-    /// The answer's head is there.
-    pub fn answered(&mut self, receive_total: Option<u64>) {
+    /// The answer's head is there; its body goes behind `there` bytes.
+    pub fn answered(&mut self, length: Option<u64>, there: u64) {
         if let Some(watch) = &mut self.watch {
-            watch.receive_total = receive_total;
+            watch.received = there;
+            watch.receive_total = length.and_then(|length| length.checked_add(there));
         }
     }
 

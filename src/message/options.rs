@@ -377,6 +377,8 @@ pub enum Sink {
 pub enum OutputMode {
     Replace,
     Append,
+    /// It is written beside the file until it is complete, and stays there when it breaks off.
+    Resume,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 pub mod descriptor;
 pub mod environment;
 pub mod fiber;
+pub mod file_lock;
 pub mod fork;
 pub mod lock;
 pub mod log;

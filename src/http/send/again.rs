@@ -149,7 +149,13 @@ impl Transfer {
     }
 
     /// How long to pause before one more attempt, which is paid for. None: there is none.
-    fn pay(&self, retry: &Retry, cause: Cause, head: Option<&Head>, tries: &mut Tries) -> Option<Duration> {
+    pub(super) fn pay(
+        &self,
+        retry: &Retry,
+        cause: Cause,
+        head: Option<&Head>,
+        tries: &mut Tries,
+    ) -> Option<Duration> {
         let length = retry::pause(retry, tries, head)?;
         // What would not be in time, or is not wanted any more, is not paid for.
         Pause::end(&self.control, length)?;
@@ -161,7 +167,12 @@ impl Transfer {
     }
 
     /// Pauses before the next attempt. Where that cannot be, this is what becomes of the last one.
-    fn pause(&self, round: &mut Round, length: Duration, last: Last) -> Result<Option<Arc<Response>>, Error> {
+    pub(super) fn pause(
+        &self,
+        round: &mut Round,
+        length: Duration,
+        last: Last,
+    ) -> Result<Option<Arc<Response>>, Error> {
         round.started = None;
         // Its turn is over, also where its answer is still to be read.
         if let Some(permit) = round.permit.take() {

@@ -159,11 +159,12 @@ impl<'t> Through<'t> {
         }
         let control = &self.transfer.control;
         let limit = self.transfer.settings.max_body.unwrap_or(u64::MAX);
+        let seen = hop.goes_behind(answer.status());
         let bound = |source: Source| -> Source {
-            Box::new(Limited { source, control: control.clone(), limit, seen: 0 })
+            Box::new(Limited { source, control: control.clone(), limit, seen })
         };
         // What is there already, but is too long, fails as it would if it came over the wire.
-        let too_long = answer.at_hand().filter(|content| content.len() as u64 > limit);
+        let too_long = answer.at_hand().filter(|content| content.len() as u64 > limit.saturating_sub(seen));
         let response = match too_long {
             Some(content) => {
                 let source = Some(bound(Box::new(Cursor::new(content.to_vec()))));

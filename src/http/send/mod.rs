@@ -3,6 +3,7 @@
 
 mod again;
 mod custom;
+mod resuming;
 
 use std::mem;
 use std::ops::Deref;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::again::{Failure, Pausing};
 use self::custom::Through;
+use self::resuming::Taken;
 use crate::future::control::Control;
 use crate::future::stopwatch::Phase;
 use crate::future::trace::Kind;
@@ -31,6 +33,7 @@ use crate::http::proxy::{Proxy, ProxyScheme, choice};
 use crate::http::receive::{self, Answer, Exchange, Unanswered};
 use crate::http::recent;
 use crate::http::request::{Outcome, Request};
+use crate::http::resume::Fit;
 use crate::http::retry::{Last, Pause, Tries};
 use crate::http::route::{Route, Via};
 use crate::http::socket::{self, Limits};
@@ -87,7 +90,14 @@ impl Sending {
     /// Goes on until it is over or has to wait. `begin` is called before anything is composed, and says whether that is
     /// still wanted.
     pub fn go_on(&mut self, begin: &mut dyn FnMut() -> bool) -> Reached {
-        match self.steps(begin) {
+        let reached = self.steps(begin);
+        if !matches!(reached, Ok(Step::Wait(_)))
+            && let Some(hop) = &mut self.hop
+        {
+            // The next request may want it as soon as this one is over.
+            hop.part = None;
+        }
+        match reached {
             Ok(Step::Wait(waiting)) => Reached::Waiting(waiting),
             Ok(Step::Over(response)) => Reached::End(Ok(response)),
             Err(error) => {
@@ -172,12 +182,26 @@ impl Sending {
                     response
                 }
             };
-            *round = None;
+            let round_of_part = round.take().filter(|_| hop.part.is_some());
             let response = transfer.call_hooks(response)?;
-            transfer.raise_for_status(&response)?;
-            if !transfer.redirect(hop, &response)? {
-                return transfer.finish(response, &hop.method).map(Step::Over);
+            transfer.raise_for_status(hop, &response)?;
+            if transfer.redirect(hop, &response)? {
+                continue;
             }
+            if let Some((plan, planned)) = round_of_part
+                && let Some(part) = hop.part.take()
+            {
+                match transfer.take_part(&response, part)? {
+                    Taken::Over => return transfer.finish(response).map(Step::Over),
+                    Taken::Some(part, broken) => {
+                        hop.part = Some(part);
+                        *round = Some(transfer.go_on_after(broken, hop, plan, planned)?);
+                        continue;
+                    }
+                }
+            }
+            transfer.take_body(&response, &hop.method)?;
+            return transfer.finish(response).map(Step::Over);
         }
     }
 }
@@ -330,6 +354,8 @@ enum Exchanged {
     Settled(Option<Arc<Response>>),
     /// It asks for credentials that there are: the hop is sent again, over the connection that is kept there.
     Asked(Arc<Response>, Option<Arc<Place>>),
+    /// It does not fit what is there of a file, for this reason.
+    Unfit(Arc<Response>, String),
 }
 
 /// What came of it.
@@ -348,7 +374,11 @@ impl Transfer {
             self.control.set_deadline(deadline);
             self.control.check()?;
         }
-        Hop::first(&self.request, &self.settings, &self.control)
+        let mut hop = Hop::first(&self.request, &self.settings, &self.control)?;
+        if self.resumes() {
+            self.prepare_resuming(&mut hop)?;
+        }
+        Ok(hop)
     }
 
     /// Where the hop goes.
@@ -403,8 +433,12 @@ impl Transfer {
         plan: &Plan,
         round: &mut Round,
     ) -> Result<Option<Arc<Response>>, Error> {
+        self.open_part(hop)?;
         let (response, place) = match self.exchange(hop, meter, plan, round)? {
             Exchanged::Settled(response) => return Ok(response),
+            Exchanged::Unfit(response, why) => {
+                return self.begin_anew(hop, response, &why, plan, round).map(|()| None);
+            }
             Exchanged::Asked(response, place) => (response, place),
         };
         match leave(&response) {
@@ -490,6 +524,11 @@ impl Transfer {
         if let Some(place) = place {
             place.give_back();
         }
+        match self.fit(hop, &response) {
+            Some(Fit::Complete) => return Ok(Exchanged::Settled(Some(response))),
+            Some(Fit::Unfit(why)) => return Ok(Exchanged::Unfit(response, why)),
+            _ => {}
+        }
         self.judge_status(response, hop, is_keyed, plan, round).map(Exchanged::Settled)
     }
 
@@ -513,8 +552,9 @@ impl Transfer {
     }
 
     /// Where the user wants that, what hooks have left of a 4xx or 5xx is no outcome but an error.
-    fn raise_for_status(&self, response: &Arc<Response>) -> Result<(), Error> {
-        if self.settings.raise_for_status != Some(true) {
+    fn raise_for_status(&self, hop: &Hop, response: &Arc<Response>) -> Result<(), Error> {
+        let is_complete = || self.fit(hop, response) == Some(Fit::Complete);
+        if self.settings.raise_for_status != Some(true) || is_complete() {
             return Ok(());
         }
         let Some(error) = response.bad_status() else { return Ok(()) };
@@ -755,7 +795,7 @@ impl Transfer {
         let (answer, reused) = self.attempt(attempt, &composed, admission, place)?;
         let Composed { head, prepared, .. } = composed;
         let length = answer.length;
-        meter.answered(length);
+        meter.answered(length, hop.goes_behind(answer.status));
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
         let elapsed = answer.at.saturating_duration_since(started);
         let response = self.response(hop, meter, url, head, (answer, reused), elapsed);
@@ -801,7 +841,7 @@ impl Transfer {
             has_sent(&mut lease);
         }
         let sent = meter
-            .begin(hop.payload.length())
+            .begin(hop.payload.length(), hop.part.as_ref().map_or(0, |part| part.asks_from()))
             .and_then(|()| hop.payload.send(&composed.head, &mut connection, &limits, meter));
         has_sent(&mut lease);
         let whole = match sent {
@@ -877,7 +917,7 @@ impl Transfer {
             let transferred = decode::decoder(&transfer_codings, metered, &self.control);
             let decoded = decode::decoder(coding.as_deref().unwrap_or(""), transferred, &self.control);
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
-            Some(Box::new(Limited { source: decoded, control, limit, seen: 0 }))
+            Some(Box::new(Limited { source: decoded, control, limit, seen: hop.goes_behind(answer.status) }))
         };
         // With room for the NUL that a string for C ends with.
         let mut shown_url = String::with_capacity(url.as_str().len() + 1);
@@ -1022,8 +1062,7 @@ impl Transfer {
 
     /// The last response, as the user gets it.
     #[inline(never)]
-    fn finish(&self, response: Arc<Response>, method: &str) -> Outcome {
-        self.take_body(&response, method)?;
+    fn finish(&self, response: Arc<Response>) -> Outcome {
         self.settle(&response);
         let response = match &self.settings.background {
             Some(background) => self.call(&**background, "background callback", response)?,
