@@ -116,10 +116,21 @@ pub struct Generated {
     piece: usize,
 }
 
+/// Of splitmix64's state from one word to the next.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
 impl Generated {
     /// `piece` is rounded up to whole words.
     pub fn new(seed: u64, length: u64, piece: usize) -> Generated {
         Generated { state: seed, left: length, piece: piece.max(1).next_multiple_of(8) }
+    }
+
+    /// The bytes from `first` up to `end`.
+    pub fn part(seed: u64, first: u64, end: u64, piece: usize) -> impl Iterator<Item = Bytes> + Send {
+        let (word, skipped) = (first / 8, (first % 8) as usize);
+        let state = seed.wrapping_add(word.wrapping_mul(STEP));
+        let pieces = Generated { state, ..Generated::new(seed, end - word * 8, piece) };
+        pieces.enumerate().map(move |(at, bytes)| if at == 0 { bytes.slice(skipped..) } else { bytes })
     }
 
     pub fn all(seed: u64, length: usize) -> Bytes {
@@ -137,7 +148,7 @@ impl Iterator for Generated {
         let size = self.left.min(self.piece as u64) as usize;
         let mut out = Vec::with_capacity(size.next_multiple_of(8));
         while out.len() < size {
-            self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            self.state = self.state.wrapping_add(STEP);
             let mut word = self.state;
             word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
             word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -164,6 +175,10 @@ mod tests {
         let all = Generated::all(7, 1001);
         let joined: Vec<u8> = Generated::new(7, 1001, 16).flatten().collect();
         assert_eq!(all, joined);
+        for first in [0, 1, 8, 500, 1000] {
+            let part: Vec<u8> = Generated::part(7, first, 1001, 16).flatten().collect();
+            assert_eq!(all[first as usize..], part);
+        }
         assert_eq!(Generated::all(0, 8)[..], 0xE220_A839_7B1D_CDAF_u64.to_le_bytes());
     }
 

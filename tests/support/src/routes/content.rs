@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, RANGE, TRANSFER_ENCODING,
+    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, IF_RANGE, RANGE, TRANSFER_ENCODING,
 };
 use hyper::{HeaderMap, StatusCode};
 use serde_json::json;
@@ -147,6 +147,43 @@ pub fn range(call: &Call, n: &str) -> Answer {
         answer = with_header(answer, CONTENT_RANGE, range.as_bytes())?;
     }
     Ok(answer)
+}
+
+/// `/breaking/{n}`
+pub fn breaking(call: &Call, n: &str) -> Answer {
+    let (n, seed, times) = (size(n)?, call.query.number("seed", 0)?, call.query.number("times", 0)?);
+    let etag = format!("\"{seed}-{n}\"");
+    let same = call.head.headers.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
+    let wanted = call.head.headers.get(RANGE).filter(|_| same).map(|range| text_of(range.as_bytes()));
+    let range = wanted.as_deref().and_then(|range| range.strip_prefix("bytes="));
+    let (first, end) = match range.map(|range| one_range(range, n)) {
+        None => (0, n),
+        Some(Some(range)) => range,
+        Some(None) => {
+            let answer = with_status(StatusCode::RANGE_NOT_SATISFIABLE, reply(OCTETS, Body::empty()));
+            return with_header(answer, CONTENT_RANGE, format!("bytes */{n}").as_bytes());
+        }
+    };
+    let breaks = call.number.is_some_and(|number| number <= times);
+    let sent = if breaks { end.min(first + n / (times + 1)) } else { end };
+    let body = Body::pieces(Some(end - first), Generated::part(seed, first, sent, 64 << 10));
+    let mut answer = with_header(reply(OCTETS, body), ETAG, etag.as_bytes())?;
+    if range.is_some() {
+        answer = with_status(StatusCode::PARTIAL_CONTENT, answer);
+        answer = with_header(answer, CONTENT_RANGE, format!("bytes {first}-{}/{n}", end - 1).as_bytes())?;
+    }
+    Ok(answer)
+}
+
+/// `/breaking/{n}/fnv1a`
+pub fn breaking_sum(call: &Call, n: &str) -> Answer {
+    let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
+    for piece in Generated::new(call.query.number("seed", 0)?, size(n)?, 64 << 10) {
+        for byte in piece {
+            sum = (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    Ok(reply("text/plain", format!("{sum:016x}")))
 }
 
 /// First byte and the one after the last.

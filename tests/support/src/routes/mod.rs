@@ -189,6 +189,8 @@ async fn dispatch(path: &[&str], call: Call) -> Answer {
         ["bytes", n] => content::bytes(call, n),
         ["head-length", n] => content::bytes(call, n),
         ["range", n] => content::range(call, n),
+        ["breaking", n] => content::breaking(call, n),
+        ["breaking", n, "fnv1a"] => content::breaking_sum(call, n),
         ["drip"] => content::drip(call).await,
         ["slow-body"] => content::slow_body(call),
         ["echo"] => Ok(content::echo(call)),
