@@ -880,6 +880,14 @@ rf_status rf_options_set_retry(rf_options *options, const rf_retry *retry);
 // Idempotency-Key header.
 rf_status rf_options_set_repeatable(rf_options *options, bool repeatable);
 
+// Asks the server whether it wants the body before it is sent (Expect: 100-continue), and waits for that so many
+// milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent
+// at all, and the connection is closed; that is the response, but for 417: then the request is sent again,
+// without the question, as often as rf_options_set_retry says or not. A request without a body is not affected,
+// nor is one with an Expect header of yours. The read time-out begins when the wait is over. 0, the default: it
+// does not ask. RF_E_INVALID: a negative number.
+rf_status rf_options_set_expect_continue(rf_options *options, int64_t wait_ms);
+
 // Who goes first when requests wait for a worker, for their turn at a host or for a connection: the higher; among
 // equals who came first. It is compared within an executor, whichever session submitted, and what was begun and
 // waits again, after a pause between two attempts say, is compared as well. It never stops what runs. Any int;

@@ -507,6 +507,18 @@ pub unsafe extern "C" fn rf_options_set_repeatable(options: *mut rf_options, rep
     change(options, || Ok(()), |options, ()| options.repeatable = Some(repeatable))
 }
 
+/// Asks the server whether it wants the body before it is sent (Expect: 100-continue), and waits for that so many
+/// milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent at all, and
+/// the connection is closed; that is the response, but for 417: then the request is sent again, without the question, as
+/// often as rf_options_set_retry says or not. A request without a body is not affected, nor is one with an Expect header of
+/// yours. The read time-out begins when the wait is over. 0, the default: it does not ask. RF_E_INVALID: a negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_expect_continue(options: *mut rf_options, wait_ms: i64) -> rf_status {
+    let check =
+        || u64::try_from(wait_ms).map(std::time::Duration::from_millis).map_err(|_| rf_status::RF_E_INVALID);
+    change(options, check, |options, wait| options.expect_continue = Some(wait))
+}
+
 /// Who goes first when requests wait for a worker, for their turn at a host or for a connection: the higher; among
 /// equals who came first. It is compared within an executor, whichever session submitted, and what was begun and waits
 /// again, after a pause between two attempts say, is compared as well. It never stops what runs. Any int; default: 0.

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Sent};
-use super::socket::Limits;
+use super::socket::{Limits, Step};
 use crate::future::control::Control;
-use crate::message::error::Error;
+use crate::message::error::{Error, ErrorKind};
 use crate::message::peer::Peer;
 
 /// The input buffer of a connection that has nothing to do.
@@ -226,6 +226,29 @@ impl Connection {
         }
     }
 
+    /// After a head that asks for it: waits until the server wants the body, or so long. False: it has said something else
+    /// than that, or hung up, and the body is not to be sent.
+    pub fn is_wanted(&mut self, wait: Duration, limits: &Limits) -> Result<bool, Error> {
+        let until = Instant::now().checked_add(wait);
+        loop {
+            if let Some(wanted) = wants_body(self.input()) {
+                return Ok(wanted);
+            }
+            let left = until.map_or(wait, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Ok(true);
+            }
+            let limits = Limits { silence: Some(left), step: Step::Head, pace: None, ..*limits };
+            match self.fill(&limits) {
+                Ok(0) => return Ok(false),
+                Ok(_) if self.input().len() >= HEAD_LIMIT => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ReadTimeout => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Whether the server has answered meanwhile and wants no more, or has hung up. Without waiting.
     pub fn is_turned_away(&mut self) -> bool {
         if self.is_refused() == Some(false) || !self.channel.has_news() {
@@ -301,6 +324,27 @@ impl Connection {
     }
 }
 
+/// Whether the answer to a head that expects 100-continue is just that; None: it is not whole yet. Other interim responses
+/// say nothing about it.
+fn wants_body(mut input: &[u8]) -> Option<bool> {
+    loop {
+        while let [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] = input {
+            input = rest;
+        }
+        const VERSION: &[u8] = b"HTTP/1.";
+        let known = VERSION.len().min(input.len());
+        if input[..known] != VERSION[..known] && *input != *b"\r" {
+            return Some(false);
+        }
+        match input.get(9..12)? {
+            b"101" => return Some(false),
+            status if status[0] != b'1' => return Some(false),
+            b"100" => return behind_head(input).map(|_| true),
+            _ => input = behind_head(input)?,
+        }
+    }
+}
+
 /// What stands behind the empty line that ends a head; None: it is not here yet.
 fn behind_head(input: &[u8]) -> Option<&[u8]> {
     let mut line = 0;
@@ -326,5 +370,27 @@ fn advance(pieces: &mut Vec<&[u8]>, mut amount: usize) {
         }
         amount -= first.len();
         pieces.remove(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wants_body;
+
+    #[test]
+    fn a_body_is_wanted_after_a_whole_100_and_not_after_anything_else() {
+        let early = "HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\n";
+        let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+        for before in ["", "\r\n", early, &early.repeat(2)] {
+            let whole = format!("{before}{go_on}");
+            for length in 0..whole.len() {
+                assert_eq!(wants_body(&whole.as_bytes()[..length]), None, "{:?}", &whole[..length]);
+            }
+            assert_eq!(wants_body(whole.as_bytes()), Some(true));
+            assert_eq!(wants_body(format!("{whole}HTTP/1.1 200 OK\r\n").as_bytes()), Some(true));
+            for other in ["HTTP/1.1 200 ", "HTTP/1.1 417 No", "HTTP/1.1 101 Up", "SMTP", "HTTP/2.0"] {
+                assert_eq!(wants_body(format!("{before}{other}").as_bytes()), Some(false), "{other}");
+            }
+        }
     }
 }

@@ -41,6 +41,8 @@ pub struct Hop {
     /// The history of the next response, oldest first: these redirects; or, where there are none, the answers to this
     /// hop that asked for credentials.
     pub history: Vec<Arc<Response>>,
+    /// Whether the server is asked before the body is sent.
+    pub asks_first: Cell<bool>,
     /// What is there of the file that the body goes to, where the hop may ask for the rest.
     pub part: Option<Box<Part>>,
 }
@@ -148,8 +150,14 @@ impl Hop {
             attempts: Cell::new(0),
             challenges: Cell::new(0),
             history: Vec::new(),
+            asks_first: Cell::new(settings.expect_continue.is_some_and(|wait| !wait.is_zero())),
             part: None,
         })
+    }
+
+    /// Whether that is so of what it is now: it has a body, and no Expect by hand.
+    fn expects_continue(&self) -> bool {
+        self.asks_first.get() && self.payload.length() != Some(0) && !self.headers.has("Expect")
     }
 
     /// The body of a response with this status goes behind so many bytes, which are there already.
@@ -265,6 +273,9 @@ impl Hop {
             _ if self.headers.has("Content-Length") || self.headers.has("Transfer-Encoding") => {}
             Some(length) => line("Content-Length", length.to_string().as_bytes()),
             None => line("Transfer-Encoding", b"chunked"),
+        }
+        if self.expects_continue() {
+            line("Expect", b"100-continue");
         }
         if let Some(content_type) =
             self.payload.content_type.as_ref().filter(|_| !self.headers.has("Content-Type"))

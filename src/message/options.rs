@@ -446,6 +446,8 @@ pub struct Options {
     pub priority: Option<i32>,
     /// An inner None: for ever.
     pub queue_timeout: Option<Option<Duration>>,
+    /// How long a body is held back until the server has asked for it; 0: not at all.
+    pub expect_continue: Option<Duration>,
 }
 
 pub const MAX_REDIRECTS: u32 = 30;
@@ -643,6 +645,7 @@ impl Options {
             repeatable: self.repeatable.or(base.repeatable),
             priority: self.priority.or(base.priority),
             queue_timeout: self.queue_timeout.or(base.queue_timeout),
+            expect_continue: self.expect_continue.or(base.expect_continue),
         }
     }
 

@@ -243,6 +243,14 @@ static void in_turn(void) {
 
 /* By how long it takes, and by what is not waited for. */
 static void speeds(void) {
+  rf_options *asking = direct();
+  CHECK_OK(rf_options_set_body(asking, "body", 4));
+  CHECK_OK(rf_options_set_expect_continue(asking, LONG_MS));
+  rf_future *asked = request(session, "POST", raw("/continue"), asking);
+  CHECK_HAS("ok", rf_response_text(RESPONSE(asked), NULL));
+  CHECK_STR("100-continue", rf_response_request_header(RESPONSE(asked), "Expect"));
+  rf_future_free(asked);
+  rf_options_free(asking);
   rf_options *options = direct();
   CHECK_OK(rf_options_set_speed_limit(options, 0, 1000));
   int64_t start = now_ms();

@@ -388,6 +388,10 @@ static void options(void) {
   CHECK_OK(rf_options_set_retry(options, NULL));
   NO(rf_options_set_repeatable(NULL, true));
   NO(rf_options_set_priority(NULL, 1));
+  NO(rf_options_set_expect_continue(NULL, 1));
+  BAD(rf_options_set_expect_continue(options, -1));
+  BAD(rf_options_set_expect_continue(options, -1000));
+  CHECK_OK(rf_options_set_expect_continue(options, 0));
   NO(rf_options_set_queue_timeout(NULL, 1));
   BAD(rf_options_set_queue_timeout(options, 0));
   BAD(rf_options_set_queue_timeout(options, -2));

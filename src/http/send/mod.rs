@@ -10,6 +10,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
+
 use self::again::{Failure, Pausing};
 use self::custom::Through;
 use self::resuming::Taken;
@@ -19,6 +21,7 @@ use crate::future::trace::Kind;
 use crate::future::waiting::Waiting;
 use crate::http::adapter::{Adapter, Admission};
 use crate::http::auth;
+use crate::http::connection::Connection;
 use crate::http::credentials::{self, Credentials};
 use crate::http::decode;
 use crate::http::digest::Message;
@@ -328,6 +331,8 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const MOST_AGAIN: u32 = 10;
 /// So much is read of an answer that it does not take.
 const LONGEST_CHALLENGE: u64 = 64 * 1024;
+/// As it stands in a head.
+const EXPECTS: &[u8] = b"\r\nExpect: 100-continue\r\n";
 /// A body that is longer may take a while to be sent.
 const LONG_BODY: u64 = 64 * 1024;
 
@@ -523,6 +528,11 @@ impl Transfer {
         }
         if let Some(place) = place {
             place.give_back();
+        }
+        if response.status() == 417 && hop.asks_first.get() && hop.payload.can_rewind() {
+            // It does not know what it was asked, which is nobody's failure.
+            hop.asks_first.set(false);
+            return self.pause(round, Duration::ZERO, Last::Answered(response)).map(Exchanged::Settled);
         }
         match self.fit(hop, &response) {
             Some(Fit::Complete) => return Ok(Exchanged::Settled(Some(response))),
@@ -842,7 +852,7 @@ impl Transfer {
         }
         let sent = meter
             .begin(hop.payload.length(), hop.part.as_ref().map_or(0, |part| part.asks_from()))
-            .and_then(|()| hop.payload.send(&composed.head, &mut connection, &limits, meter));
+            .and_then(|()| self.send_head_and_body(hop, &composed.head, &mut connection, &limits, meter));
         has_sent(&mut lease);
         let whole = match sent {
             Ok(whole) => whole,
@@ -878,6 +888,26 @@ impl Transfer {
             silent,
         });
         answered.map(|answer| (answer, reused))
+    }
+
+    /// False when the server has answered before it had all, or wants no body.
+    fn send_head_and_body(
+        &self,
+        hop: &Hop,
+        head: &[u8],
+        connection: &mut Connection,
+        limits: &Limits,
+        meter: &mut Meter,
+    ) -> Result<bool, Error> {
+        let wait = self.settings.expect_continue.unwrap_or_default();
+        // A function of the user's may have taken the header out.
+        if wait.is_zero() || !hop.asks_first.get() || memmem::find(head, EXPECTS).is_none() {
+            return hop.payload.send(head, connection, limits, meter);
+        }
+        if !connection.send(&[head], limits)? || !connection.is_wanted(wait, limits)? {
+            return Ok(false);
+        }
+        hop.payload.send(&[], connection, limits, meter)
     }
 
     #[inline(never)]

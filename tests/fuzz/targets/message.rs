@@ -240,8 +240,8 @@ fn describe(task: &ForeignTask) -> String {
         let _ = writeln!(text, "{:?} {:?}", options.resolve, options.stream);
         let _ = writeln!(text, "{:?} {:?} {:?}", options.repeatable, options.verify, options.trust_env);
         let _ = writeln!(text, "{:?} {:?}", options.allow_redirects, options.max_redirects);
-        let Options { decode, raise_for_status, output_mode, .. } = options;
-        let _ = writeln!(text, "{decode:?} {raise_for_status:?} {output_mode:?}");
+        let Options { decode, raise_for_status, output_mode, expect_continue, .. } = options;
+        let _ = writeln!(text, "{decode:?} {raise_for_status:?} {output_mode:?} {expect_continue:?}");
         let _ = match auth {
             None => writeln!(text, "no auth"),
             Some(Auth::Nothing) => writeln!(text, "nothing"),
@@ -421,6 +421,7 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         max_body: Some(1 << 40),
         sink: Some(Sink::File("out".into())),
         output_mode: Some(OutputMode::Append),
+        expect_continue: Some(Duration::from_secs(1)),
         decode: Some(false),
         raise_for_status: Some(true),
         hooks: vec![Arc::new(found())],
