@@ -1013,13 +1013,19 @@ rf_status rf_options_set_output_file(rf_options *options, const char *path);
 // RF_OUTPUT_RESUME: until it is complete the file is called NAME.part (NAME without symbolic links), and stays
 // there when the download breaks off, whatever the reason, a killed process included. NAME.part.meta has its URL
 // (with the query), its validator and its length. The next request for the same URL asks for the rest alone
-// (Range, If-Range), and: - 206: the body is written behind the part, if its Content-Range begins where the part
-// ends and has the stored length for its total, and if its validator is the stored one: an ETag that is not weak
-// or, from a server that sends none, a Last-Modified older than the Date beside it by a second at least.
-// Otherwise the whole file is asked for instead. - 200: the file is written from its start. It always is where
-// there is no such validator, and where the part is of another URL, as the request then asks for all of it. -
+// (Range, If-Range). Then:
+//
+// 206: the body is written behind the part, if its Content-Range begins where the part ends and has the stored
+// length for its total, and if its validator is the stored one: an ETag that is not weak or, from a server that
+// sends none, a Last-Modified older than the Date beside it by a second at least. Otherwise the whole file is
+// asked for instead.
+//
+// 200: the file is written from its start. It always is where there is no such validator, and where the part is
+// of another URL, as the request then asks for all of it.
+//
 // 416: success, the part is the file, if the length that the server names is that of the part. The response has
-// this status, which rf_options_set_raise_for_status then does not mind. Otherwise the whole file is asked for. -
+// this status, which rf_options_set_raise_for_status then does not mind. Otherwise the whole file is asked for.
+//
 // Any other status leaves the part as it is, and its body is the response's content: look at the status.
 //
 // With rf_options_set_retry a body that breaks off is gone on with in the same request: each time counts as a

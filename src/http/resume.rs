@@ -174,6 +174,12 @@ fn coding_of(head: &Head) -> String {
     if coding == "identity" { String::new() } else { coding }
 }
 
+/// Whether the body has ranges each with a head of its own, which nobody has asked for.
+fn is_multipart(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("multipart/byteranges")
+}
+
 /// How long the body is, as far as the head says so.
 fn announced(head: &Head) -> Option<u64> {
     if head.get("transfer-encoding").is_some() {
@@ -322,6 +328,9 @@ impl Part {
 
     /// Where the body of a 206 ends, and how long the whole is. The error says what is wrong with it.
     fn rest(&self, known: &Known, validator: &Validator, head: &Head) -> Result<(u64, u64), String> {
+        if head.get("content-type").is_some_and(is_multipart) {
+            return Err("its body is in several ranges".into());
+        }
         let Some((Some((first, end)), total)) = content_range(head) else {
             let range = head.joined("content-range").unwrap_or_default();
             return Err(format!("its Content-Range is \"{}\"", range.escape_debug()));
@@ -344,12 +353,12 @@ impl Part {
         Ok((end, total))
     }
 
-    /// The body of a response with this head comes next, from the start of the file.
-    pub fn restart(&mut self, head: &Head) -> Result<(), Error> {
+    /// The body of a response with this head comes next, from the start of the file. None: nobody knows what it is.
+    pub fn restart(&mut self, head: Option<&Head>) -> Result<(), Error> {
         Error::check(&self.control, " while writing the output")?;
         // Before anything describes it that it is not the beginning of.
         self.cut(0)?;
-        let known = Known::of(head, self.decodes);
+        let known = head.map(|head| Known::of(head, self.decodes)).unwrap_or_default();
         let written = self.write_meta(&known);
         written.map_err(|error| self.meta_failed(&error))?;
         self.end = known.total;
@@ -367,7 +376,12 @@ impl Part {
             let mut file = OpenOptions::new().append(true).custom_flags(FLAGS).open(&self.meta)?;
             thread::without_signals_of_writing(|| file.write_all(format!("length: {total}\n").as_bytes()))
         };
-        add().map_err(|error| self.meta_failed(&error))
+        let added = match (add(), &self.known) {
+            // Who had the part before was still about to remove what had described it.
+            (Err(error), Some(known)) if error.kind() == io::ErrorKind::NotFound => self.write_meta(known),
+            (added, _) => added,
+        };
+        added.map_err(|error| self.meta_failed(&error))
     }
 
     fn cut(&mut self, length: u64) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -269,6 +270,14 @@ static void in_pieces(void) {
   wire *server = wire_start(serve, &store);
   const char *path = new_path();
   begin(&store, server, path);
+  /* What may not be repeated is not. */
+  rf_options *options = resuming(path);
+  CHECK_OK(rf_options_set_repeatable(options, false));
+  rf_future *future = get(session, wire_url(server, "/file?x=1"), options);
+  CHECK_HAS("a part of the file only", rf_error_message(ERROR_OF(RF_ERROR_REQUEST, future)));
+  check_file(part_of(path), store.body, 1700);
+  rf_future_free(future);
+  rf_options_free(options);
   CHECK_INT(206, fetch(server, path));
   CHECK_INT(6, store.ranged);
   check_complete(path, store.body, LENGTH);
@@ -326,6 +335,8 @@ static void unfit(void) {
       PART("Content-Range: bytes 1003-1000/5000\r\nETag: \"v1\"\r\n"),
       PART("Content-Range: bytes 1000-1003/5000\r\nContent-Range: bytes 0-3/5000\r\nETag: \"v1\"\r\n"),
       PART("ETag: \"v1\"\r\n"),
+      PART("Content-Type: multipart/byteranges; boundary=x\r\nETag: \"v1\"\r\n"),
+      PART("Content-Type: Multipart/ByteRanges;boundary=x\r\nContent-Range: bytes 1000-1003/5000\r\nETag: \"v1\"\r\n"),
       "HTTP/1.1 416 No\r\nContent-Range: bytes */4999\r\nContent-Length: 0\r\n\r\n",
       /* The length was said to be another one. */
       "HTTP/1.1 416 No\r\nContent-Range: bytes */1000\r\nContent-Length: 0\r\n\r\n",
@@ -499,26 +510,217 @@ static void limits(void) {
   CHECK_OK(rf_options_set_max_body(options, LENGTH));
   CHECK_INT(206, fetch_with(session, wire_url(server, "/file?x=1"), options));
   check_complete(path, store.body, LENGTH);
-  /* A deadline, an abort. */
-  for (int how = 0; how < 2; how++) {
+  /* A deadline, an abort, a close. */
+  for (int how = 0; how < 3; how++) {
     store.cuts = 2, store.stalls = true, store.stalled = 0;
     for (int i = 1; i <= 2; i++) {
+      rf_session *own = new_session_workers(1);
       options = resuming(path);
       if (how == 0) CHECK_OK(rf_options_set_deadline(options, 300 * patience()));
-      rf_future *future = get(session, wire_url(server, "/file?x=1"), options);
+      rf_future *future = get(own, wire_url(server, "/file?x=1"), options);
       EVENTUALLY(LOAD(store.stalled) == i && size_of(part_of(path)) == i * 1000);
       int64_t start = now_ms();
       if (how == 1) CHECK(rf_future_abort(future));
+      if (how == 2) CHECK_OK(rf_session_close(own, RF_CLOSE_ABORT));
       ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
       CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
       check_file(part_of(path), store.body, (size_t)i * 1000);
       rf_future_free(future);
       rf_options_free(options);
+      rf_session_free(own);
     }
     CHECK_INT(206, fetch(server, path));
     check_complete(path, store.body, LENGTH);
   }
   wire_stop(server);
+}
+
+/* The same while it waits to be tried again: nobody else may write the part meanwhile, and somebody may after that. */
+static void paused(void) {
+  store store = usual();
+  store.cuts = 100;
+  wire *server = wire_start(serve, &store);
+  const char *path = new_path();
+  for (int how = 0; how < 3; how++) {
+    rf_session *own = new_session_workers(1);
+    rf_retry *retry = NULL;
+    CHECK_OK(rf_retry_new(3, &retry));
+    CHECK_OK(rf_retry_set_backoff(retry, 2 * LONG_MS, 2 * LONG_MS, 0));
+    rf_options *options = resuming(path);
+    CHECK_OK(rf_options_set_retry(options, retry));
+    if (how == 0) CHECK_OK(rf_options_set_deadline(options, LONG_MS / 2));
+    int sent = store.plain + store.ranged;
+    rf_future *future = get(own, wire_url(server, "/file?x=1"), options);
+    EVENTUALLY(size_of(part_of(path)) == (how + 1) * 1000);
+    sleep_ms(20);
+    int64_t start = now_ms();
+    if (how == 1) {
+      CHECK_INT(-RF_ERROR_REQUEST, fetch(server, path));
+      CHECK(rf_future_abort(future));
+    }
+    if (how == 2) CHECK_OK(rf_session_close(own, RF_CLOSE_ABORT));
+    /* A pause that would last beyond the deadline is none. */
+    ERROR_OF(how == 0 ? RF_ERROR_CHUNKED_ENCODING : RF_ERROR_ABORTED, future);
+    CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+    CHECK_INT(sent + 1, store.plain + store.ranged);
+    rf_future_free(future);
+    rf_options_free(options);
+    rf_retry_free(retry);
+    rf_session_free(own);
+  }
+  store.cuts = 0;
+  CHECK_INT(206, fetch(server, path));
+  CHECK_STR("bytes=3000-", store.range);
+  check_complete(path, store.body, LENGTH);
+  wire_stop(server);
+}
+
+/* There is room for so many bytes, and then there is more. */
+static void no_room(void) {
+  store store = usual();
+  store.cuts = 0;
+  wire *server = wire_start(serve, &store);
+  const char *path = new_path();
+  static const rlim_t rooms[] = {10, 2000};
+  for (int i = 0; i < 2; i++) {
+    struct rlimit before, small;
+    CHECK_INT(0, getrlimit(RLIMIT_FSIZE, &before));
+    small = before, small.rlim_cur = rooms[i];
+    rf_options *options = resuming(path);
+    CHECK_INT(0, setrlimit(RLIMIT_FSIZE, &small));
+    rf_future *future = get(session, wire_url(server, "/file?x=1"), options);
+    const rf_error *error = NULL;
+    CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+    CHECK_INT(0, setrlimit(RLIMIT_FSIZE, &before));
+    error = ERROR_OF(RF_ERROR_REQUEST, future);
+    CHECK_INT(EFBIG, rf_error_os_code(error));
+    CHECK_HAS(i == 0 ? ".part.meta" : path, rf_error_message(error));
+    CHECK(!is_there(path));
+    /* Without a description it would be of no use. */
+    if (i == 0) CHECK(!is_there(part_of(path)) && !is_there(meta_of(path)));
+    else check_file(part_of(path), store.body, 2000);
+    rf_future_free(future);
+    rf_options_free(options);
+    CHECK_INT(i == 0 ? 200 : 206, fetch(server, path));
+    check_complete(path, store.body, LENGTH);
+  }
+  wire_stop(server);
+}
+
+/* Gives 100 bytes so many times, and then fails. */
+static int64_t give(uint8_t *buffer, size_t capacity, void *user_data) {
+  int *left = user_data;
+  if (capacity < 100 || (*left)-- == 0) return -1;
+  memset(buffer, 'h', 100);
+  return 100;
+}
+
+static rf_status put_in_place(rf_hook_call *call, const rf_response *response, void *user_data) {
+  rf_response *other = NULL;
+  (void)response;
+  CHECK_OK(rf_response_new_reader(200, give, LENGTH, user_data, NULL, &other));
+  CHECK_OK(rf_response_add_header(other, "ETag", "\"v1\""));
+  rf_status result = rf_hook_replace(call, other);
+  rf_response_free(other);
+  return result;
+}
+
+static rf_status without_range(rf_prepared *prepared, void *unused) {
+  (void)unused;
+  CHECK_STR("bytes=1000-", rf_prepared_header(prepared, "Range"));
+  CHECK_STR("\"v1\"", rf_prepared_header(prepared, "If-Range"));
+  return rf_prepared_set_header(prepared, "Range", NULL);
+}
+
+static rf_status another_range(rf_prepared *prepared, void *unused) {
+  (void)unused;
+  rf_status status = rf_prepared_set_header(prepared, "Range", "bytes=5-");
+  return status == RF_OK ? rf_prepared_set_header(prepared, "If-Range", "\"v1\"") : status;
+}
+
+/* What functions of the user's do with requests and answers makes no mixed file either. */
+static void through_functions(void) {
+  store store = usual();
+  store.cuts = 0;
+  wire *server = wire_start(serve, &store);
+  const char *path = new_path();
+  /* What a hook has put in an answer's place is no beginning of what the server has. */
+  int left = 5;
+  rf_options *options = resuming(path);
+  CHECK_OK(rf_options_add_hook(options, put_in_place, &left, NULL));
+  CHECK(fetch_with(session, wire_url(server, "/file?x=1"), options) < 0);
+  CHECK_INT(500, size_of(part_of(path)));
+  CHECK_INT(200, fetch(server, path));
+  CHECK_INT(0, store.ranged);
+  check_complete(path, store.body, LENGTH);
+
+  store.cuts = 1;
+  begin(&store, server, path);
+  options = resuming(path);
+  CHECK_OK(rf_options_add_request_hook(options, another_range, NULL, NULL));
+  CHECK_INT(-RF_ERROR_INVALID_HEADER, fetch_with(session, wire_url(server, "/file?x=1"), options));
+  check_file(part_of(path), store.body, store.each);
+  options = resuming(path);
+  CHECK_OK(rf_options_add_request_hook(options, without_range, NULL, NULL));
+  CHECK_INT(200, fetch_with(session, wire_url(server, "/file?x=1"), options));
+  check_complete(path, store.body, LENGTH);
+  wire_stop(server);
+}
+
+static rf_adapter *over_http;
+
+static rf_status send_through(rf_prepared *prepared, void *unused) {
+  rf_response *response = NULL;
+  const rf_error *error = NULL;
+  (void)unused;
+  rf_status status = rf_adapter_send(over_http, prepared, &response, &error);
+  if (status == RF_OK) status = rf_prepared_respond(prepared, response);
+  rf_response_free(response);
+  return status;
+}
+
+static void through_an_adapter(void) {
+  rf_adapter_ops ops = {sizeof ops, send_through};
+  rf_adapter *adapter = NULL;
+  rf_session *own = new_session_workers(1);
+  CHECK_OK(rf_adapter_new_http(NULL, &over_http));
+  CHECK_OK(rf_adapter_new_custom(&ops, NULL, NULL, &adapter));
+  CHECK_OK(rf_session_mount(own, "http://", adapter));
+  rf_adapter_free(adapter);
+  goes_on(own);
+  in_one_request(own, false);
+  rf_session_free(own);
+  rf_adapter_free(over_http);
+}
+
+/* Many at once on one thread, each to a file of its own, over TLS. */
+static void in_fibers(void) {
+  enum { MANY = 24, LONG = 60000 };
+  rf_executor *executor = NULL;
+  CHECK_OK(rf_executor_new_events(MANY, 1, &executor));
+  rf_session *events = session_on(executor);
+  const char *paths[MANY];
+  rf_future *futures[MANY];
+  rf_options *options = new_options();
+  rf_future *whole = get(events, http(text("/bytes/%d", LONG)), NULL);
+  const uint8_t *content = rf_response_content(RESPONSE(whole), NULL);
+  for (int i = 0; i < MANY; i++) {
+    rf_options_free(options);
+    options = resuming(paths[i] = new_path());
+    set_retry(options, 3);
+    CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+    const char *url = text("/breaking/%d?times=3&key=%s", LONG, unique("breaking"));
+    futures[i] = get(events, text("%s%s", env(i % 2 ? "RF_TEST_HTTP" : "RF_TEST_HTTPS"), url), options);
+  }
+  for (int i = 0; i < MANY; i++) {
+    CHECK_INT(206, rf_response_status_code(RESPONSE(futures[i])));
+    check_complete(paths[i], (const char *)content, LONG);
+    rf_future_free(futures[i]);
+  }
+  rf_future_free(whole);
+  rf_options_free(options);
+  rf_session_free(events);
+  rf_executor_free(executor);
 }
 
 static void wrong_requests(void) {
@@ -527,7 +729,13 @@ static void wrong_requests(void) {
   rf_future *future = request(session, "POST", http("/anything"), options);
   CHECK_HAS("RF_OUTPUT_RESUME is for GET", rf_error_message(ERROR_OF(RF_ERROR_REQUEST, future)));
   rf_future_free(future);
+  future = request(session, "HEAD", http("/anything"), options);
+  ERROR_OF(RF_ERROR_REQUEST, future);
+  rf_future_free(future);
   CHECK_OK(rf_options_set_header(options, "range", "bytes=5-"));
+  CHECK_INT(-RF_ERROR_INVALID_HEADER, fetch_with(session, http("/range/100"), options));
+  options = resuming(path);
+  CHECK_OK(rf_options_set_header(options, "If-Range", "\"x\""));
   CHECK_INT(-RF_ERROR_INVALID_HEADER, fetch_with(session, http("/range/100"), options));
   future = get(session, http("/hello"), options = resuming(text("%s/no/such/file", env("RF_TEST_DIR"))));
   CHECK_HAS("does not exist; create it first", rf_error_message(ERROR_OF(RF_ERROR_REQUEST, future)));
@@ -588,6 +796,19 @@ static void somebody_elses(void) {
     CHECK_STR("", store.range);
     check_complete(path, store.body, LENGTH);
   }
+  /* One that has no end, is no text, is a pipe, or says what the part is too long for. */
+  for (int how = 0; how < 5; how++) {
+    put(part_of(path), "somebody else's", 15);
+    const char *good = text("requests-futures part 1\nurl: %s\netag: \"v1\"\nlength: 10\nend: \n", wire_url(server, "/file?x=1"));
+    put(meta_of(path), how == 1 ? "\xff\xfe\0" : good, how == 1 ? 3 : strlen(good));
+    if (how == 0) CHECK_INT(0, truncate(meta_of(path), (off_t)1 << 40));
+    if (how == 2) CHECK(unlink(meta_of(path)) == 0 && mkfifo(meta_of(path), 0600) == 0);
+    if (how == 3) CHECK(unlink(meta_of(path)) == 0 && symlink("/dev/zero", meta_of(path)) == 0);
+    CHECK_INT(200, fetch(server, path));
+    CHECK_INT(how < 4 ? 0 : 1, store.ranged);
+    check_complete(path, store.body, LENGTH);
+  }
+  store.ranged = 0;
   /* What could be another file than it seems is refused, and stays as it was. */
   put(other, "other", 5);
   CHECK_INT(0, symlink(other, part_of(path)));
@@ -877,6 +1098,11 @@ int main(int argc, char **argv) {
   other_statuses();
   coded();
   limits();
+  paused();
+  no_room();
+  through_functions();
+  through_an_adapter();
+  in_fibers();
   wrong_requests();
   somebody_elses();
   two_writers();

@@ -186,6 +186,7 @@ impl Sending {
                 }
             };
             let round_of_part = round.take().filter(|_| hop.part.is_some());
+            let of_server = round_of_part.as_ref().map(|_| response.clone());
             let response = transfer.call_hooks(response)?;
             transfer.raise_for_status(hop, &response)?;
             if transfer.redirect(hop, &response)? {
@@ -194,7 +195,8 @@ impl Sending {
             if let Some((plan, planned)) = round_of_part
                 && let Some(part) = hop.part.take()
             {
-                match transfer.take_part(&response, part)? {
+                let is_servers = of_server.is_some_and(|answer| Arc::ptr_eq(&answer, &response));
+                match transfer.take_part(&response, is_servers, part)? {
                     Taken::Over => return transfer.finish(response).map(Step::Over),
                     Taken::Some(part, broken) => {
                         hop.part = Some(part);

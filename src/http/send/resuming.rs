@@ -84,9 +84,15 @@ impl Transfer {
     }
 
     /// The body, or as much of it as comes, into the file. The part is open no more when that is over.
-    pub(super) fn take_part(&self, response: &Response, mut part: Box<Part>) -> Result<Taken, Error> {
+    pub(super) fn take_part(
+        &self,
+        response: &Response,
+        is_servers: bool,
+        mut part: Box<Part>,
+    ) -> Result<Taken, Error> {
         match part.fit(response.status(), response.head()) {
-            Fit::Whole => part.restart(response.head())?,
+            // What a hook has made is no beginning of what the server has, whatever its head says.
+            Fit::Whole => part.restart(Some(response.head()).filter(|_| is_servers))?,
             Fit::GoesOn { end, total } => part.go_on(end, total)?,
             Fit::Complete => {
                 read_whole(response)?;

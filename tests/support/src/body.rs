@@ -12,7 +12,7 @@ type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
 pub enum Body {
     Full(Bytes),
-    Pieces { pieces: Pieces, left: Option<u64> },
+    Pieces { pieces: Pieces, left: Option<u64>, breaks: bool },
     Paced { pieces: mpsc::Receiver<Bytes>, left: Option<u64> },
 }
 
@@ -23,7 +23,7 @@ impl Body {
 
     /// With a length the answer gets a Content-Length, without one it is chunked.
     pub fn pieces(length: Option<u64>, pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Body {
-        Body::Pieces { pieces: Box::new(pieces), left: length }
+        Body::Pieces { pieces: Box::new(pieces), left: length, breaks: false }
     }
 
     /// The sender's other end; the body ends when it is dropped.
@@ -50,7 +50,16 @@ impl HttpBody for Body {
         let (piece, left) = match self.get_mut() {
             Body::Full(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Body::Full(bytes) => (Some(std::mem::take(bytes)), &mut None),
-            Body::Pieces { pieces, left } => (pieces.next(), left),
+            Body::Pieces { pieces, left, breaks } => {
+                let piece = pieces.next();
+                if piece.is_none() && left.is_some_and(|left| left > 0) && !*breaks {
+                    // What there was is sent before the connection breaks off.
+                    *breaks = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                (piece, left)
+            }
             Body::Paced { pieces, left } => match pieces.poll_recv(context) {
                 Poll::Ready(piece) => (piece, left),
                 Poll::Pending => return Poll::Pending,

@@ -152,6 +152,7 @@ pub fn range(call: &Call, n: &str) -> Answer {
 /// `/breaking/{n}`
 pub fn breaking(call: &Call, n: &str) -> Answer {
     let (n, seed, times) = (size(n)?, call.query.number("seed", 0)?, call.query.number("times", 0)?);
+    let each = call.query.number("each", 0)?;
     let etag = format!("\"{seed}-{n}\"");
     let same = call.head.headers.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
     let wanted = call.head.headers.get(RANGE).filter(|_| same).map(|range| text_of(range.as_bytes()));
@@ -165,7 +166,11 @@ pub fn breaking(call: &Call, n: &str) -> Answer {
         }
     };
     let breaks = call.number.is_some_and(|number| number <= times);
-    let sent = if breaks { end.min(first + n / (times + 1)) } else { end };
+    let sent = match each {
+        0 if breaks => end.min(first + n / (times + 1)),
+        0 => end,
+        each => end.min(first.saturating_add(each)),
+    };
     let body = Body::pieces(Some(end - first), Generated::part(seed, first, sent, 64 << 10));
     let mut answer = with_header(reply(OCTETS, body), ETAG, etag.as_bytes())?;
     if range.is_some() {
