@@ -17,7 +17,7 @@ typedef struct script {
   int early;           /* bodies that came before they were asked for */
   int bodies;          /* bodies that came */
   size_t length;       /* of the last, framing included */
-  bool is_closed;      /* after something else than 100 the client has closed the connection, without a body */
+  int closed;          /* after something else than 100 the client has closed the connection, without a body */
   int together;        /* so many heads have to be there before anything is said */
 } script;
 
@@ -60,7 +60,7 @@ static void serve(wire_connection *connection, void *user_data) {
         if (!is_silent || connection->length > connection->consumed) INCREMENT(script->early);
         wire_say(connection, script->first);
         if (strstr(script->first, " 100 ") == NULL) {
-          script->is_closed = recv(connection->fd, &byte, 1, 0) == 0;
+          if (recv(connection->fd, &byte, 1, 0) == 0) INCREMENT(script->closed);
           return;
         }
       }
@@ -185,7 +185,7 @@ static void unwanted(void) {
       source source = {1000, 0};
       CHECK_INT(cases[i].status, post(session, server, with_body(large ? LARGE : 10, LONG_MS)));
       EVENTUALLY(wire_open(server) == 0);
-      CHECK(script.is_closed);
+      CHECK_INT(1, script.closed);
       rf_options *options = with_body(1, LONG_MS);
       CHECK_OK(rf_options_set_body_reader(options, read_source, NULL, 1000, &source, NULL));
       CHECK_INT(cases[i].status, post(session, server, options));
@@ -224,7 +224,7 @@ static void failed(rf_session *by, bool is_here) {
   CHECK_INT(1, script.plain);
   CHECK_INT(is_here ? 1000 : 10, script.length);
   CHECK_INT(is_here ? 1 : 0, seen);
-  CHECK(script.is_closed);
+  EVENTUALLY(LOAD(script.closed) == 1);
   /* Again: it is the response. */
   script.answer = FAILED_417;
   CHECK_INT(417, post(by, server, with_body(10, LONG_MS)));
@@ -236,6 +236,58 @@ static void failed(rf_session *by, bool is_here) {
   CHECK_INT(3, script.expected);
   CHECK_INT(3, script.plain);
   wire_stop(server);
+}
+
+/* Where it leads to, and who has to say who asks: all of that comes before the body. */
+typedef struct way {
+  int refused, bodies, early;
+  size_t length;
+} way;
+
+static void lead(wire_connection *connection, void *user_data) {
+  way *way = user_data;
+  char value[256], byte;
+  while (wire_head(connection)) {
+    CHECK_STR("100-continue", wire_header(connection, "Expect", value, sizeof value));
+    const char *answer = NULL;
+    if (wire_asks(connection, "POST /from ")) {
+      answer = "HTTP/1.1 307 Elsewhere\r\nLocation: /to\r\nContent-Length: 0\r\n\r\n";
+    } else if (wire_header(connection, "Authorization", value, sizeof value) == NULL) {
+      answer = "HTTP/1.1 401 Who\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\nContent-Length: 0\r\n\r\n";
+    }
+    if (answer != NULL) {
+      INCREMENT(way->refused);
+      wire_say(connection, answer);
+      if (recv(connection->fd, &byte, 1, 0) != 0) INCREMENT(way->early);
+      return;
+    }
+    wire_say(connection, "HTTP/1.1 100 Continue\r\n\r\n");
+    if (!read_body(connection)) return;
+    way->length = connection->body_length;
+    INCREMENT(way->bodies);
+    wire_say(connection, OK_ANSWER);
+  }
+}
+
+static void led(void) {
+  for (int reads = 0; reads < 2; reads++) {
+    way way = {0, 0, 0, 0};
+    source source = {1000, 0};
+    wire *server = wire_start(lead, &way);
+    rf_options *options = with_body(1000, LONG_MS);
+    /* One that cannot be rewound is still at its beginning. */
+    if (reads) CHECK_OK(rf_options_set_body_reader(options, read_source, NULL, 1000, &source, NULL));
+    CHECK_OK(rf_options_set_auth_digest(options, "user", "password"));
+    rf_future *future = request(session, "POST", wire_url(server, "/from"), options);
+    CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+    CHECK_INT(2, way.refused);
+    CHECK_INT(0, way.early);
+    CHECK_INT(1, way.bodies);
+    CHECK_INT(1000, way.length);
+    rf_future_free(future);
+    rf_options_free(options);
+    wire_stop(server);
+  }
 }
 
 static void ends(void) {
@@ -254,6 +306,15 @@ static void ends(void) {
   ERROR_OF(RF_ERROR_ABORTED, future);
   CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
   rf_future_free(future);
+  rf_session *own = new_session_workers(1);
+  future = request(own, "POST", wire_url(server, "/"), options);
+  EVENTUALLY(LOAD(script.expected) == 3);
+  start = now_ms();
+  CHECK_OK(rf_session_close(own, RF_CLOSE_ABORT));
+  ERROR_OF(RF_ERROR_ABORTED, future);
+  CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+  rf_future_free(future);
+  rf_session_free(own);
   rf_options_free(options);
   CHECK_INT(0, script.bodies);
   wire_stop(server);
@@ -346,6 +407,7 @@ int main(void) {
   failed(session, true);
   failed(by_bytes, false);
   failed(processes.session, false);
+  led();
   ends();
   does_not_ask();
   in_fibers();
