@@ -4,11 +4,28 @@
 
 /* ---- what is done while a call fails ---- */
 
-enum { PLAIN, BY_NAME, POSTED_FILE, TLS, PROXIED, STREAMED, OUTPUT_FILE, QUEUED, PROCESS, PROCESS_POOL, SCENARIOS };
-static const char *const names[] = {"plain",       "by name", "posted file", "TLS",          "proxied", "streamed",
-                                    "output file", "queue",   "process",     "process pool"};
+enum { PLAIN, BY_NAME, POSTED_FILE, TLS, PROXIED, STREAMED, OUTPUT_FILE, RESUMED, QUEUED, PROCESS, PROCESS_POOL, SCENARIOS };
+static const char *const names[] = {"plain",       "by name", "posted file", "TLS",     "proxied",     "streamed",
+                                    "output file", "resumed", "queue",       "process", "process pool"};
 static char path[400], source[420];
 static rf_executor *lasting; /* its worker process has started */
+static bool is_armed;
+
+/* Breaks off in the middle, and has the rest for who asks for that. */
+static void break_off(wire_connection *connection, void *unused) {
+  char range[32];
+  (void)unused;
+  while (wire_next(connection)) {
+    if (wire_header(connection, "Range", range, sizeof range) == NULL) {
+      wire_say(connection, "HTTP/1.1 200 OK\r\nETag: \"v\"\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nHello, \r\n");
+      return;
+    }
+    int first = atoi(range + strlen("bytes="));
+    wire_say(connection, text("HTTP/1.1 206 Partial Content\r\nETag: \"v\"\r\nContent-Range: bytes %d-12/13\r\n"
+                              "Content-Length: %d\r\n\r\n%s",
+                              first, 13 - first, &"Hello, world!"[first]));
+  }
+}
 
 static rf_options *options_for(int scenario, const char **url, const char **expected) {
   rf_options *options = new_options();
@@ -28,6 +45,19 @@ static rf_options *options_for(int scenario, const char **url, const char **expe
     unlink(path);
     CHECK_OK(rf_options_set_output_file(options, path));
     *expected = "";
+  }
+  if (scenario == RESUMED) {
+    /* What an attempt before this one has left is gone on with. */
+    rf_retry *retry = NULL;
+    unlink(path);
+    CHECK_OK(rf_options_set_output_file(options, path));
+    CHECK_OK(rf_options_set_output_mode(options, RF_OUTPUT_RESUME));
+    CHECK_OK(rf_retry_new(1, &retry));
+    CHECK_OK(rf_options_set_retry(options, retry));
+    rf_retry_free(retry);
+    /* It is always the same URL, whichever server there is. */
+    CHECK_OK(rf_options_set_unix_socket(options, text("%s.socket", path)));
+    *url = "http://breaking/", *expected = "";
   }
   return options;
 }
@@ -71,17 +101,18 @@ static void check_outcome(int scenario, rf_future *future, const char *expected)
   if (status == RF_FAILED) {
     CHECK_OK(rf_future_exception(future, 0, &error));
     CHECK(rf_error_message(error)[0] != '\0');
-    if (scenario == OUTPUT_FILE) CHECK(access(path, F_OK) != 0);
+    if (scenario == OUTPUT_FILE || scenario == RESUMED) CHECK(access(path, F_OK) != 0);
+    if (scenario == RESUMED && !is_armed) FAIL("not gone on with: %s", rf_error_message(error));
     return;
   }
   CHECK_OK(status);
-  CHECK_INT(200, rf_response_status_code(response));
+  CHECK_INT(scenario == RESUMED ? 206 : 200, rf_response_status_code(response));
   if (scenario == STREAMED) {
     check_stream(response, expected);
   } else {
     CHECK_HAS(expected, rf_response_text(response, NULL));
   }
-  if (scenario == OUTPUT_FILE) {
+  if (scenario == OUTPUT_FILE || scenario == RESUMED) {
     FILE *file = fopen(path, "r");
     CHECK(file != NULL && fgets(line, sizeof line, file) != NULL && fclose(file) == 0);
     CHECK_STR("Hello, world!", line);
@@ -93,6 +124,7 @@ static void carry_out(int scenario) {
   rf_executor *pool = NULL;
   rf_future *future = NULL;
   rf_completed *queue = NULL;
+  wire *server = scenario == RESUMED ? wire_start_unix(text("%s.socket", path), break_off, NULL) : NULL;
   rf_options *options = options_for(scenario, &url, &expected);
   rf_session *session = session_for(scenario, &pool);
   const char *verb = scenario == POSTED_FILE ? "POST" : "GET";
@@ -112,6 +144,7 @@ static void carry_out(int scenario) {
   rf_options_free(options);
   if (pool != NULL) CHECK_OK(rf_executor_shutdown(pool, true, false));
   rf_executor_free(pool);
+  if (server != NULL) wire_stop(server);
 }
 
 static void every_call_fails_once(int scenario) {
@@ -130,8 +163,10 @@ static void every_call_fails_once(int scenario) {
         int64_t start = now_ms();
         if (getenv("RF_SHOW") != NULL) fprintf(stderr, "%s: %s %d: error %d\n", names[scenario], calls[call].name, nth, error);
         arm(call, nth, error);
+        is_armed = true;
         carry_out(scenario);
         arm(-1, 0, 0);
+        is_armed = false;
         if (now_ms() - start > 10000 * patience()) FAIL("%s: %s %d, error %d: it hangs", names[scenario], calls[call].name, nth, error);
         carry_out(scenario); /* and what comes next goes well */
         int64_t until = now_ms() + 5000 * patience();
@@ -161,6 +196,7 @@ int main(int argc, char **argv) {
   for (int scenario = 0; scenario < SCENARIOS; scenario++) {
     if (argc < 2 || strcmp(argv[1], names[scenario]) == 0) every_call_fails_once(scenario);
   }
+  unlink(text("%s.socket", path));
   unlink(path);
   unlink(source);
   return finish();

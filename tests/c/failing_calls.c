@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -77,6 +78,10 @@ WRAP(int, dup2, (int a, int b), (a, b), -1)
 WRAP(int, setsockopt, (int fd, int l, int o, const void *v, socklen_t n), (fd, l, o, v, n), -1)
 WRAP(int, getsockopt, (int fd, int l, int o, void *v, socklen_t *n), (fd, l, o, v, n), -1)
 WRAP(int, shutdown, (int fd, int h), (fd, h), -1)
+WRAP(int, flock, (int fd, int o), (fd, o), -1)
+WRAP(int, ftruncate64, (int fd, off64_t n), (fd, n), -1)
+WRAP(ssize_t, pwrite64, (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o), -1)
+WRAP(ssize_t, readlink, (const char *p, char *b, size_t n), (p, b, n), -1)
 WRAP(int, rename, (const char *a, const char *b), (a, b), -1)
 WRAP(int, unlink, (const char *a), (a), -1)
 WRAP(int, fchmod, (int fd, mode_t m), (fd, m), -1)

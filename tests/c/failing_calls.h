@@ -21,6 +21,10 @@
   CALL(setsockopt, ENOPROTOOPT, EINVAL, ENOMEM) \
   CALL(getsockopt, ENOPROTOOPT, EINVAL) \
   CALL(shutdown, ENOTCONN) \
+  CALL(flock, ENOLCK, EINTR, EWOULDBLOCK) \
+  CALL(ftruncate64, EIO, EINTR, EPERM) \
+  CALL(pwrite64, ENOSPC, EIO, EINTR, EDQUOT) \
+  CALL(readlink, EIO, ENOENT) \
   CALL(rename, EACCES, ENOSPC, EXDEV, EIO) \
   CALL(unlink, EACCES, EIO) \
   CALL(fchmod, EPERM, EIO) \
