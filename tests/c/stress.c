@@ -44,6 +44,7 @@ static struct {
   long kills;                    /* of worker processes */
   long hooks, hook_drops_due, hook_drops;
   long sessions, closed;
+  long written, locked;          /* files that went on; requests that found them taken */
 } seen;
 
 /* ---- sessions that anyone may replace at any time ---- */
@@ -136,9 +137,9 @@ static void move_house(uint64_t *random) {
 
 /* How an answer is looked at. One that may have been damaged on its way may say anything; it says what was sent where
    TLS is what looks for damage. */
-enum { PLAIN, NUMBERED, LARGE, STREAMED, DOUBTFUL };
+enum { PLAIN, NUMBERED, LARGE, STREAMED, WRITTEN, DOUBTFUL };
 enum {
-  NONE, SHORT, BRISK, STREAM, STREAM_SHORT, LIMITED, HOOKED, TLS, FORMS,
+  NONE, SHORT, BRISK, STREAM, STREAM_SHORT, LIMITED, HOOKED, TLS, FORMS, EXPECTING, RESUMING, RESUMING_ANY,
   SPOILT, SPOILT_STREAM, SPOILT_TLS, SPOILT_PROXY, SPOILT_PROXY_TLS,
   OPTIONS
 };
@@ -187,6 +188,11 @@ static const kind KINDS[] = {
     {20, "RF_TEST_RAW", "/chunks/bad-size", PLAIN, NONE, false, {RF_ERROR_CHUNKED_ENCODING}},
     {20, "RF_TEST_RAW", "/bad-status", PLAIN, NONE, false, {RF_ERROR_CONNECTION}},
     {20, "RF_TEST_RAW", "/reason?phrase=n0", STREAMED, FORMS, true, {0}},
+    {20, "RF_TEST_RAW", "/continue", STREAMED, EXPECTING, true, {0}},
+    /* A file that breaks off twice: a thread's own, of several requests at once, and one that all of them want. It is taken,
+       or not tried again as the session is closed. */
+    {100, "RF_TEST_HTTP", "/breaking/60000?each=20000", WRITTEN, RESUMING, true, {RF_ERROR_REQUEST, RF_ERROR_CHUNKED_ENCODING}},
+    {50, "RF_TEST_HTTP", "/breaking/60000?each=25000", WRITTEN, RESUMING_ANY, true, {RF_ERROR_REQUEST, RF_ERROR_CHUNKED_ENCODING}},
     {20, "RF_TEST_HTTP", "/compressed-corrupt?with=gzip", PLAIN, NONE, false, {RF_ERROR_CONTENT_DECODING}},
     {20, "RF_TEST_HTTP", "/bytes/100000", PLAIN, LIMITED, false, {RF_ERROR_BODY_TOO_LARGE}},
     /* Damaged on its way, in a soak alone. No redirects without TLS: nobody knows where they would lead to. */
@@ -241,6 +247,13 @@ static void look_at(const note *about, const rf_response *response) {
     return;
   }
   if (!about->kind->succeeds) FAIL("%s: %d", about->kind->path, rf_response_status_code(response));
+  if (about->kind->look == WRITTEN) {
+    /* 416: somebody had written all of it, and was stopped before it had its name. */
+    int status = rf_response_status_code(response);
+    CHECK(status == 200 || status == 206 || status == 416);
+    INCREMENT(seen.written);
+    return;
+  }
   CHECK_INT(200, rf_response_status_code(response));
   if (about->kind->look == PLAIN) {
     CHECK_STR("Hello, world!", (const char *)rf_response_content(response, &length));
@@ -305,6 +318,10 @@ static void judge(rf_future *future, const note *about) {
     if (is_spoilt(about->kind)) {
       INCREMENT(seen.spoilt);
       if (is_damage(about->kind, is)) return;
+    }
+    if (about->kind->look == WRITTEN && is == RF_ERROR_REQUEST) {
+      if (rf_error_os_code(error) != EWOULDBLOCK) FAIL("%s", rf_error_message(error));
+      INCREMENT(seen.locked);
     }
     for (size_t i = 0; i < 3; i++) {
       if (is == about->kind->errors[i]) return;
@@ -487,6 +504,34 @@ static void drop_hook(void *user_data) {
   INCREMENT(seen.hook_drops);
 }
 
+/* The file that a thread's downloads go to, and the one of all threads. */
+static const char *file_of(const player *self) {
+  return text("%s/stress-%ld-%p", env("RF_TEST_DIR"), (long)getpid(), (const void *)self);
+}
+
+/* Whoever has written it, and however often it was stopped: it is whole, or not there. */
+static void check_written(const player *self) {
+  uint8_t content[sizeof large + 1];
+  FILE *file = fopen(file_of(self), "r");
+  if (file != NULL) {
+    CHECK_INT(sizeof large, fread(content, 1, sizeof content, file));
+    CHECK(memcmp(large, content, sizeof large) == 0);
+    fclose(file);
+  }
+  unlink(file_of(self));
+  unlink(text("%s.part", file_of(self)));
+  unlink(text("%s.part.meta", file_of(self)));
+}
+
+static void resume(rf_options *options, const player *self) {
+  rf_retry *retry = NULL;
+  CHECK_OK(rf_options_set_output_file(options, file_of(self)));
+  CHECK_OK(rf_options_set_output_mode(options, RF_OUTPUT_RESUME));
+  CHECK_OK(rf_retry_new(2, &retry));
+  CHECK_OK(rf_options_set_retry(options, retry));
+  rf_retry_free(retry);
+}
+
 static void prepare(player *self) {
   for (int i = SHORT; i < OPTIONS; i++) self->options[i] = new_options();
   /* What is damaged may be a length, and the rest of that never comes. */
@@ -504,6 +549,10 @@ static void prepare(player *self) {
   CHECK_OK(rf_options_set_max_body(self->options[LIMITED], 50000));
   CHECK_OK(rf_options_set_ca_bundle(self->options[TLS], env("RF_TEST_CA")));
   CHECK_OK(rf_options_add_form(self->options[FORMS], "name", "value"));
+  CHECK_OK(rf_options_set_body(self->options[EXPECTING], "body", 4));
+  CHECK_OK(rf_options_set_expect_continue(self->options[EXPECTING], LONG_MS));
+  resume(self->options[RESUMING], self);
+  resume(self->options[RESUMING_ANY], NULL);
   CHECK_OK(rf_options_add_hook(self->options[HOOKED], count_hook, self, drop_hook));
   INCREMENT(seen.hook_drops_due);
 }
@@ -512,8 +561,11 @@ static void read_some(const rf_response *response, uint64_t *random) {
   uint8_t buffer[4096];
   size_t length = 0;
   for (unsigned pieces = below(random, 100); pieces > 0; pieces--) {
-    rf_status status = rf_response_read(response, buffer, sizeof buffer, &length, NULL);
-    if (status != RF_OK || length == 0) break;
+    const rf_event *event = NULL;
+    bool events = one_in(random, 10);
+    rf_status status = events ? rf_response_read_event(response, &event, NULL)
+                              : rf_response_read(response, buffer, sizeof buffer, &length, NULL);
+    if (status != RF_OK || (!events && length == 0)) break;
   }
   if (one_in(random, 3)) CHECK_OK(rf_response_close(response));
 }
@@ -692,7 +744,6 @@ static void *round_of(void *argument) {
     CHECK_INT(0, pthread_create(&players[i].thread, NULL, play, &players[i]));
   }
   for (int i = 0; i < THREADS; i++) CHECK_INT(0, pthread_join(players[i].thread, NULL));
-  free(players);
   for (int i = 0; i < SHELF; i++) {
     rf_future_free(shelf[i]);
     shelf[i] = NULL;
@@ -703,6 +754,9 @@ static void *round_of(void *argument) {
     leave(homes[i]);
   }
   end_executors();
+  for (int i = 0; i < THREADS; i++) check_written(&players[i]);
+  check_written(NULL);
+  free(players);
   __atomic_store_n(&killer_stops, true, __ATOMIC_SEQ_CST);
   if (soaking) CHECK_INT(0, pthread_join(killer, NULL));
   seed = next_random(&random); /* of the next round */
@@ -774,12 +828,7 @@ static void report(int64_t start, state now) {
    threads keep does not grow with the requests. */
 enum { KEPT_HEAP = 48 * 1024, KEPT_RESIDENT = 4 * 1024 * 1024, REQUESTS_A_BYTE = 50 };
 
-static void soak(int64_t seconds, long requests) {
-  int64_t start = now_ms(), warm_at = start + seconds * 1000 / 6, end = start + seconds * 1000, line = start + 60000;
-  state warm = {0, 0, 0, 0}, now;
-  bool is_warm = false;
-  int64_t allowed = 0;
-  int again = seconds < 60 ? 6 : 0;
+static void ask_for_large(void) {
   rf_session *session = new_session_workers(1);
   rf_future *future = get(session, http("/bytes/60000"), NULL);
   size_t length = 0;
@@ -788,6 +837,14 @@ static void soak(int64_t seconds, long requests) {
   memcpy(large, content, sizeof large);
   rf_future_free(future);
   rf_session_free(session);
+}
+
+static void soak(int64_t seconds, long requests) {
+  int64_t start = now_ms(), warm_at = start + seconds * 1000 / 6, end = start + seconds * 1000, line = start + 60000;
+  state warm = {0, 0, 0, 0}, now;
+  bool is_warm = false;
+  int64_t allowed = 0;
+  int again = seconds < 60 ? 6 : 0;
   do {
     run_round(requests);
     now = look();
@@ -848,6 +905,7 @@ int main(void) {
   for (size_t i = 0; i < KINDS_COUNT; i++) snprintf(urls[i], sizeof urls[i], "%s%s", env(KINDS[i].base), KINDS[i].path);
   snprintf(tls_names, sizeof tls_names, "%s/hello", env("RF_TEST_HTTPS_NAME"));
 
+  ask_for_large();
   if (soaking) {
     soak(atoll(seconds), requests);
     return finish();
@@ -865,10 +923,11 @@ int main(void) {
     run_round(requests);
     grown = heap() - heap_before;
     printf("stress: %ld futures, %ld succeeded, %ld failed, %ld aborted, %ld cancelled; %ld callbacks; %ld sessions; "
-           "%" PRId64 " bytes left; %" PRId64 " ms\n",
+           "%ld files, %ld times locked; %" PRId64 " bytes left; %" PRId64 " ms\n",
            seen.futures, seen.succeeded, seen.failed, seen.aborted, seen.cancelled, seen.callbacks, seen.sessions,
-           grown, now_ms() - start);
+           seen.written, seen.locked, grown, now_ms() - start);
     CHECK_INT(descriptors_before, descriptors());
+    if (requests >= 5000) CHECK(seen.written > 0);
   } while (grown > KEPT && ++rounds < 6);
   CHECK_RANGE(-1000000, KEPT, grown);
   return 0;
