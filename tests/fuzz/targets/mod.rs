@@ -16,6 +16,7 @@ mod netrc;
 mod pkcs12;
 mod proxy;
 mod response;
+mod resume;
 mod text;
 mod url;
 mod wire;
@@ -31,6 +32,7 @@ pub use netrc::netrc;
 pub use pkcs12::pkcs12;
 pub use proxy::proxy;
 pub use response::response;
+pub use resume::resume;
 pub use text::text;
 pub use url::url;
 
@@ -49,6 +51,7 @@ pub const ALL: [(&str, Target); 13] = [
     ("pkcs12", pkcs12),
     ("proxy", proxy),
     ("response", response),
+    ("resume", resume),
     ("text", text),
     ("url", url),
 ];
