@@ -16,9 +16,9 @@ PATIENCE = 15
 LOOKS = {"read", "encoding", "as_json", "rels"}
 SAID = {"headers", "body", "json", "form", "cookies", "auth", "allow_redirects", "max_redirects", "trust_env",
         "proxies", "resolve", "verify", "ca_pem", "tls", "cert", "pins", "server_name", "ip", "local", "keepalive",
-        "no_proxy", "proxy_digest", "resolver"}
+        "no_proxy", "proxy_digest", "resolver", "decode", "raise", "expect", "resume"}
 # The headers that are compared: what else goes out is each program's own.
-HEADERS = ("authorization", "proxy-authorization", "cookie", "host", "content-type")
+HEADERS = ("authorization", "proxy-authorization", "cookie", "host", "content-type", "range", "expect")
 
 
 class Unsayable(Exception):
@@ -50,10 +50,19 @@ def _body(said, place):
     return (body.encode("utf-8") if isinstance(body, str) else body), None
 
 
+def _output(said, place):
+    return place.download() if said.get("resume") else os.path.join(place.directory, "curl-body")
+
+
 def _command(ask, said, place, jar):
-    command = ["curl", "-q", "-s", "-S", "--compressed", "--globoff", "--max-time", str(PATIENCE),
-               "-o", os.path.join(place.directory, "curl-body"), "-w", "%{http_code} %{url_effective}",
-               "-b", jar, "-c", jar]
+    command = ["curl", "-q", "-s", "-S", "--globoff", "--max-time", str(PATIENCE),
+               "-o", _output(said, place), "-w", "%{http_code} %{url_effective}", "-b", jar, "-c", jar]
+    if said.get("resume"):
+        command += ["-C", "-"]
+    elif said.get("decode", True):
+        command.append("--compressed")
+    if said.get("raise"):
+        command.append("--fail-with-body")
     follows = said.get("allow_redirects", ask.method != "HEAD")
     body, content_type = _body(said, place)
     if ask.method == "HEAD":
@@ -65,6 +74,8 @@ def _command(ask, said, place, jar):
     if follows:
         command += ["-L", "--max-redirs", str(said.get("max_redirects", 30))]
     names = {name.lower() for name, _ in said.get("headers", ())}
+    if said.get("expect"):
+        command += ["-H", "Expect: 100-continue", "--expect100-timeout", str(said["expect"])]
     if body is not None:
         command += ["--data-binary", "@" + place.write("curl-request", body)]
         if "content-type" not in names:
@@ -137,8 +148,8 @@ def _reach(said):
 
 
 def _step(ask, said, place, jar):
-    path = os.path.join(place.directory, "curl-body")
-    if os.path.exists(path):
+    path = _output(said, place)
+    if os.path.exists(path) and not said.get("resume"):
         os.remove(path)
     variables = dict(os.environ) if said.get("trust_env", True) else {"PATH": os.environ["PATH"]}
     # The library's environment is UTF-8, whatever the machine's is.
@@ -148,14 +159,17 @@ def _step(ask, said, place, jar):
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, check=False)
     except ValueError:
         raise Unsayable("a NUL in an argument") from None
-    if ended.returncode != 0:
-        return {"outcome": "failed", "why": ended.stderr.decode("utf-8", "replace").strip()}
-    status, url = ended.stdout.decode("utf-8", "replace").split(" ", 1)
     content = b""
     if os.path.exists(path) and ask.method != "HEAD":
         with open(path, "rb") as file:
             content = file.read()
-    return {"outcome": "answered", "status": int(status), "url": url, "content": content}
+    fields = {"file": content or None} if said.get("resume") else {}
+    if ended.returncode != 0:
+        return dict(fields, outcome="failed", why=ended.stderr.decode("utf-8", "replace").strip())
+    status, url = ended.stdout.decode("utf-8", "replace").split(" ", 1)
+    if not fields:
+        fields["content"] = content
+    return dict(fields, outcome="answered", status=int(status), url=url)
 
 
 def _empty(path):
@@ -167,6 +181,7 @@ def run(case, place):
     """What came of each step; Unsayable when curl cannot be told one of them."""
     jar = os.path.join(place.directory, "curl-cookies")
     _empty(jar)
+    place.download(begin=True)
     outcomes = []
     defaults = place.expand(case.defaults or {})
     for step in case.steps:

@@ -58,6 +58,14 @@ def _set(options, said, place):
     _set_reach(options, said)
     if "read" in said:
         options.set_stream(True)
+    if "decode" in said:
+        options.set_decode(said["decode"])
+    if "raise" in said:
+        options.set_raise_for_status(said["raise"])
+    if "expect" in said:
+        options.set_expect_continue(int(said["expect"] * 1000))
+    if "resume" in said:
+        options.set_output_file(place.download(), rf.OUTPUT_RESUME)
     if "retry" in said:
         with rf.Retry(**said["retry"]) as retry:
             options.set_retry(retry)
@@ -116,8 +124,12 @@ def _set_body(options, said, place):
     for name, value in said.get("form", ()):
         options.add_form(name, value)
     for part in said.get("parts", ()):
-        if part.from_path:
+        if part.from_path is True:
             options.add_file(part.name, place.write(part.filename, part.data), part.content_type)
+        elif part.from_path:
+            options.add_file_as(part.name, place.write(part.from_path, part.data), part.filename, part.content_type)
+        elif part.read:
+            options.add_part_reader(part.name, io.BytesIO(part.data), len(part.data), part.filename, part.content_type)
         else:
             options.add_part(part.name, part.data, part.filename, part.content_type)
     if "file" in said:
@@ -185,7 +197,9 @@ def _describe(response, options):
         response.set_encoding(options["encoding"])
     fields["encoding"] = response.encoding
     read = options.get("read")
-    if read == "lines":
+    if "resume" in options:
+        pass
+    elif read == "lines":
         fields["lines"] = list(response.lines())
     elif isinstance(read, int):
         fields["content"] = b"".join(iter(lambda: response.read(read), b""))
@@ -210,7 +224,23 @@ def _failure(error):
     return fields
 
 
+def _file(place):
+    """What there is of a file, under either of its names."""
+    for path in (place.download(), place.download() + ".part"):
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                return file.read()
+    return None
+
+
 def _step(session, ask, place):
+    fields = _outcome(session, ask, place)
+    if "resume" in ask.options:
+        fields["file"] = _file(place)
+    return fields
+
+
+def _outcome(session, ask, place):
     said, url = place.expand(ask.options), place.expand(ask.url)
     for prefix, retries in said.get("mounts", ()):
         with rf.HTTPAdapter(retries) as adapter:
@@ -237,6 +267,7 @@ def _step(session, ask, place):
 def run(case, place):
     """What came of each step, as a list of dictionaries."""
     outcomes = []
+    place.download(begin=True)
     known = dict((case.defaults or {}).get("resolver", ()))
     with rf.Session(1, (lambda host, _: [known[host]]) if known else None) as session:
         if case.defaults:

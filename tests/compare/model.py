@@ -1,6 +1,7 @@
 """What a case is: requests said once, in words that neither side owns, and the place in which they run."""
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -43,6 +44,10 @@ OPTIONS = {
     "keepalive",        # the seconds until and between probes, and how many
     "no_proxy",
     "resolver",         # of the session: pairs of host and address, told by a function
+    "decode",           # False: the body as it came
+    "raise",            # True: a 4xx or 5xx is a failure
+    "expect",           # seconds: the server is asked before the body is sent, and given so long
+    "resume",           # True: into a file that goes on where it broke off
 }
 
 
@@ -58,12 +63,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a multipart body. `from_path`: the data is first written to a file of that name."""
+    """A part of a multipart body.
+
+    `from_path`: the data is first written to a file, of that name or of the one that `from_path` is. `read`: it is read
+    while the body is sent."""
     name: str
     data: bytes
     filename: str = None
     content_type: str = None
-    from_path: bool = False
+    from_path: object = False
+    read: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class Case:
     netrc: str = None
     ignore: tuple = ()
     needs_ipv6: bool = False
+    # requests has nothing like it.
+    curl_alone: bool = False
     # Compare the pauses between requests, as multiples of so many seconds.
     pauses: float = None
 
@@ -141,6 +152,14 @@ class Place:
         for name, address in self.names.items():
             text = text.replace(address, "{%s}" % name)
         return text
+
+    def download(self, begin=False):
+        """Where a body goes that may break off. `begin`: nothing is there yet."""
+        path = os.path.join(self.directory, "download")
+        for suffix in ("", ".part", ".part.meta") if begin else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path + suffix)
+        return path
 
     def write(self, name, data):
         """Writes a file and returns its path."""

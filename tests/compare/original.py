@@ -199,9 +199,12 @@ def _files(parts, place, opened):
     files = []
     for part in parts:
         if part.from_path:
-            file = open(place.write(part.filename, part.data), "rb")
+            named = part.filename if part.from_path is True else part.from_path
+            file = open(place.write(named, part.data), "rb")
             opened.append(file)
-            files.append((part.name, file))
+            files.append((part.name, file if part.from_path is True else (part.filename, file, part.content_type)))
+        elif part.read:
+            files.append((part.name, (part.filename, io.BytesIO(part.data), part.content_type)))
         else:
             files.append((part.name, (part.filename, part.data, part.content_type)))
     return files
@@ -248,7 +251,7 @@ def _arguments(options, place, opened):
         arguments["cert"] = tuple(os.path.join(CERTIFICATES, "client", name) for name in ("chain.pem", "key.pem"))
     if "allow_redirects" in options:
         arguments["allow_redirects"] = options["allow_redirects"]
-    arguments["stream"] = "read" in options
+    arguments["stream"] = "read" in options or options.get("decode") is False
     return arguments
 
 
@@ -345,7 +348,11 @@ def _describe(response, options):
         response.encoding = options["encoding"]
     fields["encoding"] = response.encoding
     read = options.get("read")
-    if read == "lines":
+    if options.get("decode") is False:
+        response._content = response.raw.read(decode_content=False)
+    if "resume" in options:
+        pass
+    elif read == "lines":
         fields["lines"] = list(response.iter_lines(chunk_size=7))
     elif isinstance(read, int):
         fields["content"] = b"".join(response.iter_content(read))
@@ -376,6 +383,50 @@ def _failure(error):
     return fields
 
 
+def _asks(session, url, headers):
+    return session.get(url, headers=dict(headers, **{"Accept-Encoding": "identity"}), stream=True).result(PATIENCE)
+
+
+def _download(session, url, options, place):
+    """What is done by hand to go on with a download that broke off. What is there is in the file, and its validator
+    beside it."""
+    path = place.download()
+    there, validator = os.path.getsize(path) if os.path.exists(path) else 0, None
+    if there and os.path.exists(path + ".part.meta"):
+        with open(path + ".part.meta", encoding="ascii") as file:
+            validator = file.read() or None
+    headers = {"Range": "bytes=%d-" % there, "If-Range": validator} if validator else {}
+    response = _asks(session, url, headers)
+    fits = (response.headers.get("Content-Range", "").startswith("bytes %d-" % there)
+            and response.headers.get("ETag") == validator)
+    if response.status_code == 206 and not fits:
+        response.close()
+        response = _asks(session, url, {})
+    try:
+        if response.status_code in (200, 206):
+            if response.status_code == 200:
+                etag = response.headers.get("ETag", "W/")
+                with open(path + ".part.meta", "w", encoding="ascii") as file:
+                    file.write("" if etag.startswith("W/") else etag)
+            with open(path, "wb" if response.status_code == 200 else "ab") as file:
+                for piece in response.iter_content(1):
+                    file.write(piece)
+        else:
+            # It is read, and its connection goes on.
+            _content(response)
+        fields = _describe(response, options)
+    except requests.RequestException as error:
+        fields = _failure(error)
+    finally:
+        response.close()
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            fields["file"] = file.read()
+    else:
+        fields["file"] = None
+    return fields
+
+
 def _step(session, ask, place):
     options, opened = place.expand(ask.options), []
     session.max_redirects = options.get("max_redirects", session.max_redirects)
@@ -393,11 +444,15 @@ def _step(session, ask, place):
         with _resolve(options.get("resolve", ())), _only(options.get("ip")):
             arguments = _arguments(options, place, opened)
             method, url = ask.method, place.expand(ask.url)
+            if "resume" in options:
+                return _download(session, url, options, place)
             if method == "HEAD":
                 future = session.head(url, **arguments)
             else:
                 future = session.request(method, url, **arguments)
             response = future.result(PATIENCE)
+            if options.get("raise"):
+                response.raise_for_status()
             try:
                 return _describe(response, options)
             finally:
@@ -417,6 +472,7 @@ def _step(session, ask, place):
 def run(case, place):
     """What came of each step, as a list of dictionaries."""
     outcomes = []
+    place.download(begin=True)
     with FuturesSession(max_workers=1) as session:
         defaults = place.expand(case.defaults or {})
         _set_defaults(session, defaults)

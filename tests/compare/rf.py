@@ -23,6 +23,7 @@ from rf_functions import DROP_FN, PREPARE_FN, READ_FN, RESOLVE_FN, REWIND_FN, Co
 OK, TIMEOUT, CANCELLED, FAILED, END = range(5)
 FOREVER = -1
 CLOSE_WAIT, CLOSE_CANCEL_PENDING, CLOSE_ABORT = range(3)
+OUTPUT_REPLACE, OUTPUT_APPEND, OUTPUT_RESUME = range(3)
 
 _lib = None
 
@@ -230,6 +231,12 @@ class Options(Handle):
     def add_file(self, name, path, content_type=None):
         self._call("add_file", name, path, content_type)
 
+    def add_file_as(self, name, path, filename, content_type=None):
+        self._call("add_file_as", name, path, filename, content_type)
+
+    def add_part_reader(self, name, stream, length=-1, filename=None, content_type=None):
+        self._call("add_part_reader", name, filename, content_type, _read, _rewind, length, _keep(stream), _drop)
+
     def set_cookie(self, name, value):
         self._call("set_cookie", name, value)
 
@@ -302,6 +309,19 @@ class Options(Handle):
 
     def set_stream(self, stream):
         self._call("set_stream", stream)
+
+    def set_decode(self, decode):
+        self._call("set_decode", decode)
+
+    def set_raise_for_status(self, raises):
+        self._call("set_raise_for_status", raises)
+
+    def set_expect_continue(self, wait_ms):
+        self._call("set_expect_continue", wait_ms)
+
+    def set_output_file(self, path, mode=OUTPUT_REPLACE):
+        self._call("set_output_file", path)
+        self._call("set_output_mode", mode)
 
     def set_resolve(self, host, port, address):
         self._call("set_resolve", host, port, address)

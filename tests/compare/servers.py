@@ -34,6 +34,8 @@ class Answer:
     `body` is bytes, or a sequence of bytes and pauses in seconds. `chunked` sends each as a chunk.
     Content-Length is added unless the headers have it, or `framed` is false: the end of the connection is
     then the end of the body. `raw` is sent instead of everything else. After `close` the connection ends.
+    A request that expects it gets a 100 before its body is read where `goes_on` says so, and none of its body is read
+    where that is None; otherwise nothing is said.
     """
     status: int = 200
     headers: tuple = ()
@@ -43,6 +45,7 @@ class Answer:
     framed: bool = True
     close: bool = False
     raw: object = None
+    goes_on: object = False
 
 
 def to(location, status=302, headers=(), **more):
@@ -78,6 +81,12 @@ class Exchange:
         if callable(self.script):
             return self.script(request)
         return self.script[number] if number < len(self.script) else Answer()
+
+    def goes_on(self):
+        """What is said to the next request, should it expect something."""
+        number = len(self.requests)
+        is_there = not callable(self.script) and number < len(self.script)
+        return self.script[number].goes_on if is_there else False
 
 
 class Broken(Exception):
@@ -124,7 +133,7 @@ class Reader:
             if self._exactly(2) != b"\r\n":
                 raise Broken()
 
-    def request(self):
+    def request(self, exchange):
         while not self.buffer:
             self._more()
         if self.buffer[0] == 0x16:
@@ -137,6 +146,12 @@ class Reader:
         headers = [(name, value[1:] if value.startswith(" ") else value)
                    for name, _, value in (entry.partition(":") for entry in fields)]
         named = {name.lower(): value for name, value in headers}
+        if named.get("expect", "").lower() == "100-continue":
+            goes_on = exchange().goes_on()
+            if goes_on is None:
+                return Recorded(self.server, self.number, line, headers, b"", "held back")
+            if goes_on:
+                self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in named.get("transfer-encoding", "").lower():
             body, framing = self._chunks(), "chunked"
         elif "content-length" in named:
@@ -265,7 +280,7 @@ class EchoServer:
                         self.connections.add(connection)
                 reader = Reader(connection, name)
                 while True:
-                    request = reader.request()
+                    request = reader.request(lambda: self.exchange)
                     answer = self.exchange.answer(request)
                     _send(connection, request, answer)
                     if answer.close or answer.raw is not None or not answer.framed:

@@ -1,10 +1,10 @@
 """The cases, by what they are about. A case is named GROUP/WHAT."""
-from cases import answers, auth, bodies, cookies, failures, headers, mounts, odd, params, proxies, reach
-from cases import redirects, retries, streams, urls, verbs
+from cases import answers, auth, bodies, cookies, downloads, expecting, failures, headers, mounts, odd, params
+from cases import proxies, reach, redirects, retries, streams, urls, verbs
 
 CASES = [
     case for module in (verbs, urls, params, headers, bodies, redirects, cookies, auth, answers, streams,
-                        failures, odd, proxies, reach, retries, mounts) for case in module.CASES
+                        failures, odd, proxies, reach, retries, mounts, downloads, expecting) for case in module.CASES
 ]
 
 _names = [case.name for case in CASES]
