@@ -2234,6 +2234,10 @@ class options : public ownership::handle<rf_options, rf_options_free> {
   options &&set_retry(std::nullptr_t) && { return std::move(set_retry(nullptr)); }
   options &set_repeatable(bool repeatable) & { return did(*this, rf_options_set_repeatable(raw_, repeatable)); }
   options &&set_repeatable(bool repeatable) && { return std::move(set_repeatable(repeatable)); }
+  options &set_expect_continue(time_limit wait) & {
+    return did(*this, rf_options_set_expect_continue(raw_, wait.count()));
+  }
+  options &&set_expect_continue(time_limit wait) && { return std::move(set_expect_continue(wait)); }
 
   // Proxies and the environment.
   options &set_proxy(const zstring &key, const optional_zstring &url) & {

@@ -55,6 +55,8 @@ void requests() {
   gentle.set_keepalive(1min, 1s, 3).set_keepalive(rf::forever, 0s, 0);
   CHECK(answer(gentle).ok());
   CHECK_IS(rf::status::invalid, ERROR_THROWN(gentle.set_queue_timeout(0s)).status());
+  CHECK(answer(gentle.set_body("asked about first").set_expect_continue(1ms)).ok());
+  CHECK_IS(rf::status::invalid, ERROR_THROWN(gentle.set_expect_continue(rf::forever)).status());
 }
 
 void outputs() {
@@ -67,6 +69,11 @@ void outputs() {
   CHECK_EQUAL("Hello, world!Hello, world!", whole(path));
   answer(rf::options().set_output_file(path).set_output_mode(rf::output_mode::replace));
   CHECK_EQUAL("Hello, world!", whole(path));
+  const rf::retry again = rf::retry(2).set_backoff(1ms, 1ms, 0);
+  const std::string file = "/breaking/3000000?times=2&key=cpp-" + std::to_string(getpid());
+  rf::options resumed = rf::options().set_output_file(path).set_output_mode(rf::output_mode::resume).set_retry(again);
+  CHECK_IS(206, answer(resumed, file.c_str()).status_code());
+  CHECK_IS(3000000u, std::filesystem::file_size(path));
   const int descriptor = open(path.c_str(), O_WRONLY | O_TRUNC);
   CHECK(descriptor >= 0);
   answer(rf::options().set_output_fd(descriptor));

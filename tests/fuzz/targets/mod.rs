@@ -39,7 +39,7 @@ pub use url::url;
 type Target = fn(&[u8]);
 
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, Target); 13] = [
+pub const ALL: [(&str, Target); 14] = [
     ("challenge", challenge),
     ("cookies", cookies),
     ("events", events),
