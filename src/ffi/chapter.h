@@ -65,6 +65,14 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
+ *   Bindings   What "cc -E -P" makes of this header is plain C, which parsers of other languages (Python's cffi) read as
+ *              it is. A binding need not be called back at all: rf_completed_next waits on a thread of the runtime's for
+ *              whatever is over next, and rf_completed_fd tells its event loop. Functions that are called back are so on
+ *              threads of the library's, which the runtime has to take in (cffi, JNA and cgo do) or to pass the call to a
+ *              thread of its own (koffi), which must not be waiting in a function of this library meanwhile. What a function
+ *              refers to is kept until `drop` runs. Before the runtime's end rf_session_close with RF_CLOSE_ABORT: when
+ *              it returns, no function is called any more for this session.
+ *
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
  *              codings on top of each other, none of which may take in 1 MB without giving anything out; windows of
@@ -83,7 +91,18 @@
 #define REQUESTS_FUTURES_H
 
 #include <stdbool.h>
+// Of C's compilers no max_align_t: parsers of other languages do not read its attributes.
+#if defined(__GNUC__) && !defined(__cplusplus)
+#define __need_size_t
+#define __need_ptrdiff_t
+#define __need_wchar_t
+#define __need_NULL
+#endif
 #include <stddef.h>
+#undef __need_size_t
+#undef __need_ptrdiff_t
+#undef __need_wchar_t
+#undef __need_NULL
 #include <stdint.h>
 
 #define RF_VERSION_MAJOR @MAJOR@

@@ -258,9 +258,15 @@ pub fn run(name: &str, program: &Path) {
 
 /// The same, with variables of its own.
 pub fn run_with(name: &str, program: &Path, variables: &[(&str, &str)]) {
+    print!("{}", run_command(name, program, &[], variables));
+}
+
+/// Runs a program with arguments, and returns what it said.
+pub fn run_command(name: &str, program: &Path, arguments: &[OsString], variables: &[(&str, &str)]) -> String {
     let home = scratch().join("home");
     fs::create_dir_all(&home).expect("an empty home");
-    let said = program.with_extension(if variables.is_empty() { "txt" } else { "again.txt" });
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let said = scratch().join(plain).with_extension(if variables.is_empty() { "txt" } else { "again.txt" });
     let file = File::create(&said).expect("a file for the output");
 
     let mut command = if valgrind() {
@@ -299,6 +305,7 @@ pub fn run_with(name: &str, program: &Path, variables: &[(&str, &str)]) {
     // A worker that lies beside the library is found by itself; this one is sure to be of the same build.
     command.env("REQUESTS_FUTURES_WORKER", worker());
     command.envs(variables.iter().copied());
+    command.args(arguments);
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("the file once more")).stderr(file);
 
     let limit = if checked { LIMIT_CHECKED } else { LIMIT };
@@ -324,6 +331,6 @@ pub fn run_with(name: &str, program: &Path, variables: &[(&str, &str)]) {
     match status {
         None => panic!("{name} still ran after {} seconds. It said:\n{said}", limit.as_secs()),
         Some(status) if !status.success() => panic!("{name} failed ({status}):\n{said}"),
-        Some(_) => print!("{said}"),
+        Some(_) => said,
     }
 }

@@ -1,0 +1,3 @@
+module requests_futures
+
+go 1.18

@@ -1,0 +1,64 @@
+"""2,000 requests by threads and by asyncio, a failure, an abort, a hook; and the program ends while requests run."""
+import asyncio
+import concurrent.futures
+import os
+import time
+
+from requests_futures import AsyncSession, RequestError, Session
+
+URL = os.environ["RF_TEST_HTTP"]
+
+
+def threads():
+    session = Session(at_once=16)
+    futures = [session.get(f"{URL}/hello") for _ in range(1000)]
+    assert all(done.result().content == b"Hello, world!" for done in concurrent.futures.as_completed(futures, 60))
+
+    try:
+        session.get("http://127.0.0.1:1/").result(60)
+        raise AssertionError("it did not fail")
+    except RequestError as error:
+        assert error.kind == "RF_ERROR_CONNECTION" and error.url == "http://127.0.0.1:1/" and "127.0.0.1" in str(error)
+
+    running = session.get(f"{URL}/delay/60")
+    assert running.cancel()
+    try:
+        running.result(60)
+        raise AssertionError("it was not aborted")
+    except concurrent.futures.CancelledError:
+        pass
+
+    seen = []
+    response = session.get(f"{URL}/get", hook=lambda response: seen.append(response.header("Content-Type"))).result(60)
+    assert response.status_code == 200 and seen == ["application/json"]
+    try:
+        session.get(f"{URL}/get", hook=lambda response: 1 / 0).result(60)
+        raise AssertionError("the hook did not fail")
+    except RequestError as error:
+        assert error.kind == "RF_ERROR_HOOK" and str(error) == "division by zero"
+    return session
+
+
+async def loop():
+    session = AsyncSession()
+    responses = await asyncio.gather(*(session.get(f"{URL}/hello") for _ in range(1000)))
+    assert all(response.content == b"Hello, world!" for response in responses)
+    assert (await asyncio.wrap_future(Session().get(f"{URL}/hello"))).status_code == 200
+    try:
+        await session.get("no-scheme")
+        raise AssertionError("it did not fail")
+    except RequestError as error:
+        assert error.kind == "RF_ERROR_MISSING_SCHEMA"
+    begin = time.monotonic()
+    try:
+        await asyncio.wait_for(session.get(f"{URL}/delay/60"), 0.05)
+        raise AssertionError("it did not time out")
+    except asyncio.TimeoutError:
+        assert time.monotonic() - begin < 30
+    session.close()
+
+
+session = threads()
+asyncio.run(loop())
+futures = [session.get(f"{URL}/delay/60", hook=print) for _ in range(20)]  # and nobody waits for them
+print("done")
