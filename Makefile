@@ -1,6 +1,7 @@
 # make              builds what is installed, into target/release/install
 # make install      PREFIX, LIBDIR, INCLUDEDIR and DESTDIR say where to
 # make uninstall    with the same ones
+# make doc          the reference, HTML and man pages, into target/reference; make install then installs it as well
 # make dist         the sources, into target/requests_futures-VERSION.tar.gz
 # make deb          packages for Debian, into target/debian
 #
@@ -45,7 +46,11 @@ export CC_$(TRIPLE) := $(CC)
 export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_LINKER := $(CC)
 endif
 
-.PHONY: all install uninstall dist deb clean
+# What the reference is made with: a Python that has sphinx and furo.
+PYTHON ?= python3
+REFERENCE := $(TARGET)/reference
+
+.PHONY: all install uninstall dist deb doc clean
 .DELETE_ON_ERROR:
 
 all: $(OUT)/$(SHARED) $(OUT)/$(STATIC) $(OUT)/built
@@ -80,7 +85,8 @@ $(OUT)/$(SHARED): $(OUT)/requests_futures.o $(PARTS)/requests_futures.map
 # ---- installing ----
 
 # What the script is told.
-VARIABLES := PREFIX LIBDIR INCLUDEDIR DESTDIR OUT LIB VERSION SERIES LINK SONAME SHARED STATIC WORKER LIBS_PRIVATE CC
+VARIABLES := PREFIX LIBDIR INCLUDEDIR DESTDIR OUT LIB VERSION SERIES LINK SONAME SHARED STATIC WORKER LIBS_PRIVATE CC \
+  REFERENCE
 told = $(foreach name,$(VARIABLES),$(name)='$(subst ','\'',$($(name)))')
 
 install: all
@@ -88,6 +94,13 @@ install: all
 
 uninstall:
 	@$(told) "$(PARTS)/install.sh" uninstall
+
+# ---- the reference ----
+
+doc:
+	@$(PYTHON) -c 'import sphinx, furo' 2>/dev/null || \
+	  { echo "make doc: $(PYTHON) has no sphinx and furo: pip install -r src/doc/requirements.txt, or PYTHON=another" >&2; exit 1; }
+	@$(PYTHON) -B "$(ROOT)/src/doc/build.py" "$(REFERENCE)"
 
 # ---- packages ----
 
@@ -105,4 +118,4 @@ dist:
 	@echo "$(DIST)"
 
 clean:
-	rm -rf "$(OUT)" "$(DEBIAN)" "$(DIST)"
+	rm -rf "$(OUT)" "$(DEBIAN)" "$(DIST)" "$(REFERENCE)"

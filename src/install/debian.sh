@@ -1,5 +1,6 @@
 #!/bin/sh
-# debian.sh    makes packages for this Debian in $DEBIAN: librequests-futures0 and librequests-futures-dev
+# debian.sh    makes packages for this Debian in $DEBIAN: librequests-futures0, librequests-futures-dev and, where make doc
+#              has made the reference, librequests-futures-doc
 #
 # The Makefile calls it, with its variables in the environment. What it needs is in Debian's dpkg-dev.
 set -eu
@@ -12,6 +13,7 @@ done
 
 library=librequests-futures$SERIES
 headers=librequests-futures-dev
+reference=librequests-futures-doc
 architecture=$(dpkg --print-architecture)
 multiarch=$($CC -print-multiarch)
 if [ "$multiarch" != "$(dpkg-architecture -qDEB_HOST_MULTIARCH)" ]; then
@@ -35,6 +37,12 @@ mkdir -p "$library$LIBDIR" "$library/usr/share/doc/$library" "$library/DEBIAN" "
 mv "$headers$LIBDIR/$SHARED" "$headers$LIBDIR/$SONAME" "$library$LIBDIR/"
 mv "$headers/usr/libexec" "$library/usr/"
 strip --strip-unneeded "$library$LIBDIR/$SHARED" "$library/usr/libexec/requests-futures/$WORKER"
+if [ -d "$headers/usr/share/doc/requests_futures/html" ]; then
+  mkdir -p "$reference/usr/share/doc/$reference" "$reference/DEBIAN"
+  mv "$headers/usr/share/doc/requests_futures/html" "$reference/usr/share/doc/$reference/"
+  mv "$headers/usr/share/man" "$reference/usr/share/"
+  find "$reference/usr/share/man" -type f -exec gzip -9 -n {} +
+fi
 mv "$headers/usr/share/doc/requests_futures" "$headers/usr/share/doc/$headers"
 cd "$headers/usr/share/doc/$headers"
 {
@@ -48,6 +56,7 @@ printf 'requests-futures (%s) unstable; urgency=medium\n\n  * See changelog.gz.\
   "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9 -n >changelog.Debian.gz
 rm LICENSE THIRD-PARTY.txt
 cp copyright changelog.gz changelog.Debian.gz "$work/$library/usr/share/doc/$library/"
+[ ! -d "$work/$reference" ] || cp copyright changelog.gz changelog.Debian.gz "$work/$reference/usr/share/doc/$reference/"
 cd "$work"
 
 printf 'Source: requests-futures\n\nPackage: %s\nArchitecture: any\n' "$library" >debian/control
@@ -62,7 +71,8 @@ control() {
   {
     printf 'Package: %s\nSource: requests-futures\nVersion: %s\nArchitecture: %s\n' "$1" "$revision" "$architecture"
     printf 'Maintainer: %s\nInstalled-Size: %s\n' "$maintainer" "$(du -k -s --exclude=DEBIAN "$1" | cut -f 1)"
-    printf 'Section: %s\nPriority: optional\nDepends: %s\n' "$2" "$3"
+    printf 'Section: %s\nPriority: optional\n' "$2"
+    [ -z "$3" ] || printf 'Depends: %s\n' "$3"
     [ "$1" != "$library" ] || printf 'Recommends: ca-certificates\n'
     printf 'Description: %s\n' "$4"
     sed 's/^/ /'
@@ -84,3 +94,12 @@ control "$headers" libdevel "$library (= $revision), libc6-dev | libc-dev" \
 The headers for C and C++, the static library, and what pkg-config and CMake
 need to build programs that use requests-futures.
 T
+if [ -d "$reference" ]; then
+  architecture=all
+  control "$reference" doc "" "asynchronous HTTP requests that return futures (reference)" <<T
+The reference of requests-futures as HTML, which can be searched, and as man
+pages.
+T
+else
+  echo "make deb: no $reference: make doc makes the reference" >&2
+fi

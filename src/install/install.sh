@@ -27,6 +27,24 @@ table() {
   for file in LICENSE src/install/THIRD-PARTY.txt; do
     row 644 "$root/$file" "$PREFIX/share/doc/requests_futures/${file##*/}"
   done
+  reference
+}
+
+# The pages of the reference: those that `make doc` has made or, to be removed, those that are installed.
+reference() {
+  if [ "$action" = install ]; then
+    html=$REFERENCE/html man=$REFERENCE/man
+  else
+    html=$DESTDIR$PREFIX/share/doc/requests_futures/html man=$DESTDIR$PREFIX/share/man/man3
+  fi
+  if [ -e "$html/index.html" ]; then
+    (cd "$html" && find . -type f ! -name '.*') | sed 's|^\./||' | while IFS= read -r page; do
+      row 644 "$html/$page" "$PREFIX/share/doc/requests_futures/html/$page"
+    done
+  fi
+  for page in "$man"/requests_futures.3 "$man"/rf_*.3; do
+    [ ! -e "$page" ] || row 644 "$page" "$PREFIX/share/man/man3/${page##*/}"
+  done
 }
 
 fail() {
@@ -183,7 +201,8 @@ REQUESTS_FUTURES_WORKER: it looks in libexec beside its own lib" >&2 ;;
   uninstall)
     each remove || fail "not everything could be removed"
     # Folders that nobody else has anything in.
-    for folder in "$LIBDIR/cmake/requests_futures" "$LIBDIR/cmake" "$LIBDIR/pkgconfig" "$PREFIX/libexec/requests-futures" \
+    find "$DESTDIR$PREFIX/share/doc/requests_futures/html" -depth -type d -exec rmdir {} + 2>/dev/null
+    for folder in "$PREFIX/share/man/man3" "$PREFIX/share/man" "$LIBDIR/cmake/requests_futures" "$LIBDIR/cmake" "$LIBDIR/pkgconfig" "$PREFIX/libexec/requests-futures" \
       "$PREFIX/libexec" "$PREFIX/share/doc/requests_futures" "$PREFIX/share/doc"; do
       rmdir "$DESTDIR$folder" 2>/dev/null
     done
