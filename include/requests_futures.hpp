@@ -170,6 +170,29 @@ enum class return_when : int {
 /// What becomes of what an output file holds already: rf_output_mode.
 enum class output_mode : int { replace = RF_OUTPUT_REPLACE, append = RF_OUTPUT_APPEND, resume = RF_OUTPUT_RESUME };
 
+/// Where the time of a request goes: rf_phase. `none` is that of a future that has not failed.
+enum class phase : int {
+  none = 0,
+  queue = RF_PHASE_QUEUE,
+  resolve = RF_PHASE_RESOLVE,
+  connect = RF_PHASE_CONNECT,
+  tls = RF_PHASE_TLS,
+  send = RF_PHASE_SEND,
+  wait = RF_PHASE_WAIT,
+  receive = RF_PHASE_RECEIVE,
+  hook = RF_PHASE_HOOK,
+  pause = RF_PHASE_PAUSE,
+};
+
+/// What a trace is told: rf_trace_kind.
+enum class trace_kind : int {
+  info = RF_TRACE_INFO,
+  head_out = RF_TRACE_HEAD_OUT,
+  head_in = RF_TRACE_HEAD_IN,
+  body_out = RF_TRACE_BODY_OUT,
+  body_in = RF_TRACE_BODY_IN,
+};
+
 /// What session::close does with what is not over: rf_close_mode.
 enum class close_mode : int { wait = RF_CLOSE_WAIT, cancel_pending = RF_CLOSE_CANCEL_PENDING, abort = RF_CLOSE_ABORT };
 
@@ -352,6 +375,11 @@ class error_view {
   std::optional<std::string_view> url() const noexcept { return detail::maybe(rf_error_url(raw_)); }
   inline response_view response() const noexcept;
   int os_code() const noexcept { return rf_error_os_code(raw_); }
+  /// Where it was when it failed.
+  requests_futures::phase phase() const noexcept { return static_cast<requests_futures::phase>(rf_error_phase(raw_)); }
+  /// How often the last hop was sent.
+  std::uint32_t attempts() const noexcept { return rf_error_attempts(raw_); }
+  std::optional<std::string_view> method() const noexcept { return detail::maybe(rf_error_method(raw_)); }
 
  protected:
   const rf_error *raw_ = nullptr;
@@ -1102,6 +1130,32 @@ class response_view {
     return detail::fields(raw_, rf_response_trailer_count(raw_), rf_response_trailer_at);
   }
   std::chrono::microseconds elapsed() const noexcept { return std::chrono::microseconds(rf_response_elapsed_us(raw_)); }
+  /// How long this hop was in that phase; nullopt: there was no such phase.
+  std::optional<std::chrono::microseconds> time_in(phase phase) const noexcept {
+    return time(rf_response_phase_us(raw_, static_cast<int>(phase)));
+  }
+  /// From submitting to the end of the body; nullopt where rf_response_total_us is negative.
+  std::optional<std::chrono::microseconds> total() const noexcept { return time(rf_response_total_us(raw_)); }
+  std::uint32_t attempts() const noexcept { return rf_response_attempts(raw_); }
+  bool is_reused() const noexcept { return rf_response_is_reused(raw_); }
+  std::optional<std::string_view> remote_address() const noexcept {
+    return detail::maybe(rf_response_remote_address(raw_));
+  }
+  std::optional<std::string_view> local_address() const noexcept {
+    return detail::maybe(rf_response_local_address(raw_));
+  }
+  std::optional<std::string_view> http_version() const noexcept { return detail::maybe(rf_response_http_version(raw_)); }
+  std::optional<std::string_view> tls_version() const noexcept { return detail::maybe(rf_response_tls_version(raw_)); }
+  std::optional<std::string_view> tls_cipher() const noexcept { return detail::maybe(rf_response_tls_cipher(raw_)); }
+  /// The certificates that the server has sent, its own first, as DER.
+  auto certificates() const noexcept {
+    auto at = [raw = raw_](std::size_t index) {
+      std::size_t length = 0;
+      const std::uint8_t *der = rf_response_certificate_at(raw, index, &length);
+      return detail::view(der, length);
+    };
+    return detail::indexed<decltype(at)>(rf_response_certificate_count(raw_), at);
+  }
   /// The responses that came before this one, oldest first.
   auto history() const noexcept {
     auto at = [raw = raw_](std::size_t index) { return response_view(rf_response_history_at(raw, index)); };
@@ -1252,6 +1306,10 @@ class response_view {
   }
 
  protected:
+  static std::optional<std::chrono::microseconds> time(std::int64_t us) noexcept {
+    if (us < 0) return std::nullopt;
+    return std::chrono::microseconds(us);
+  }
   template <class T>
   static outcome<T> failure(rf_status status, const rf_error *error) noexcept {
     return outcome<T>(static_cast<requests_futures::status>(status), error_view(error));
@@ -1355,6 +1413,8 @@ class future_view {
   bool valid() const noexcept { return raw_ != nullptr; }
   explicit operator bool() const noexcept { return raw_ != nullptr; }
   rf_future *raw() const noexcept { return raw_; }
+  /// What tells its request from others in a trace.
+  std::uint64_t id() const noexcept { return rf_future_id(raw_); }
   /// Another handle of the same future.
   inline future clone() const;
 
@@ -2360,6 +2420,36 @@ class options : public ownership::handle<rf_options, rf_options_free> {
     return std::move(set_progress(std::move(progress)));
   }
 
+  /// `trace(std::uint64_t future_id, trace_kind, std::string_view)` is told what goes over the wire; the values of
+  /// Authorization, Cookie and the like only where `secrets`.
+  template <class Trace>
+  options &set_trace(Trace trace, bool secrets = false) & {
+    static_assert(std::is_invocable_v<const Trace &, std::uint64_t, trace_kind, std::string_view>,
+                  "a trace takes a std::uint64_t, a trace_kind and a std::string_view, and is called by many threads at "
+                  "once: it is not mutable");
+    using function = detail::shared_function<Trace>;
+    typename function::pointer pointer(std::move(trace));
+    const rf_trace_fn call = [](std::uint64_t future_id, int kind, const std::uint8_t *data, std::size_t length,
+                                void *user_data) {
+      detail::guarded_void([&] {
+        function::with(user_data, [&](const Trace &trace) {
+          trace(future_id, static_cast<trace_kind>(kind), detail::view(data, length));
+        });
+      });
+    };
+    check(pointer.given(rf_options_set_trace(raw_, call, secrets, pointer.raw(), function::drop())));
+    return *this;
+  }
+  template <class Trace>
+  options &&set_trace(Trace trace, bool secrets = false) && {
+    return std::move(set_trace(std::move(trace), secrets));
+  }
+  /// None: not the session's either.
+  options &set_trace(std::nullptr_t) & {
+    return did(*this, rf_options_set_trace(raw_, nullptr, false, nullptr, nullptr));
+  }
+  options &&set_trace(std::nullptr_t) && { return std::move(set_trace(nullptr)); }
+
   // Functions on the way.
   /// `hook(hook_call &, response_view)`, or `hook(response_view)`, sees each response of the request, on the worker.
   template <class Hook>
@@ -2625,6 +2715,21 @@ class executor : public ownership::handle<rf_executor, rf_executor_free> {
 
 // ---- Sessions ----
 
+/// What a resolver finds.
+class lookup {
+ public:
+  explicit lookup(rf_lookup *raw) noexcept : raw_(raw) {}
+  lookup(const lookup &) = delete;
+  lookup &operator=(const lookup &) = delete;
+
+  rf_lookup *raw() const noexcept { return raw_; }
+  /// "192.0.2.1", "2001:db8::1".
+  status add(const zstring &address) noexcept { return static_cast<status>(rf_lookup_add(raw_, address.c_str())); }
+
+ private:
+  rf_lookup *raw_;
+};
+
 /// How a session is built: `rf::session session(rf::config().set_max_workers(32));` One thread at a time.
 class config : public ownership::handle<rf_config, rf_config_free> {
  public:
@@ -2658,6 +2763,38 @@ class config : public ownership::handle<rf_config, rf_config_free> {
   config &&set_idle_timeout(time_limit rest) && { return std::move(set_idle_timeout(rest)); }
   config &set_dns_cache(time_limit ttl) & { return did(*this, rf_config_set_dns_cache(raw_, ttl.count())); }
   config &&set_dns_cache(time_limit ttl) && { return std::move(set_dns_cache(ttl)); }
+  /// `resolve(const char *host, std::uint16_t port, lookup &)` gives each address of the host to lookup::add.
+  template <class Resolve>
+  config &set_resolver(Resolve resolve) & {
+    static_assert(std::is_invocable_v<const Resolve &, const char *, std::uint16_t, lookup &>,
+                  "a resolver takes a const char*, a std::uint16_t and a lookup&, and is called by many threads at once: "
+                  "it is not mutable");
+    using function = detail::shared_function<Resolve>;
+    typename function::pointer pointer(std::move(resolve));
+    const rf_resolve_fn call = [](rf_lookup *raw, const char *host, std::uint16_t port, void *user_data) {
+      return detail::guarded_or(
+          [&] {
+            return function::with(user_data, [&](const Resolve &resolve) {
+              lookup found(raw);
+              return detail::answer(resolve, host, port, found);
+            });
+          },
+          RF_FAILED);
+    };
+    check(pointer.given(rf_config_set_resolver(raw_, call, pointer.raw(), function::drop())));
+    return *this;
+  }
+  template <class Resolve>
+  config &&set_resolver(Resolve resolve) && {
+    return std::move(set_resolver(std::move(resolve)));
+  }
+  /// A function of C, without user data for worker processes.
+  config &set_resolver(rf_resolve_fn resolve, void *user_data = nullptr, rf_drop_fn drop = nullptr) & {
+    return did(*this, rf_config_set_resolver(raw_, resolve, user_data, drop));
+  }
+  config &&set_resolver(rf_resolve_fn resolve, void *user_data = nullptr, rf_drop_fn drop = nullptr) && {
+    return std::move(set_resolver(resolve, user_data, drop));
+  }
   config &set_max_per_host(std::size_t requests) & { return did(*this, rf_config_set_max_per_host(raw_, requests)); }
   config &&set_max_per_host(std::size_t requests) && { return std::move(set_max_per_host(requests)); }
   config &set_rate(double per_second, std::uint32_t burst = 1) & {

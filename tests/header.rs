@@ -30,7 +30,8 @@ fn library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let name = format!("{}requests_futures{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    [profile.join(&name), profile.join("deps").join(&name)]
+    // The first is what cargo makes for the tests; the second is there after a whole build.
+    [profile.join("deps").join(&name), profile.join(&name)]
         .into_iter()
         .find(|path| path.exists())
         .expect("cargo builds the shared library before the tests")

@@ -92,7 +92,9 @@ void coroutines() {
   const detached thrown = throwing(session);
   EVENTUALLY(unhandled == 1);
   CHECK(thrown.coroutine.done());
-  thrown.coroutine.destroy();
+#ifndef __clang__
+  thrown.coroutine.destroy(); /* clang's would destroy once more what the exception has destroyed on its way */
+#endif
   session.close();
 }
 

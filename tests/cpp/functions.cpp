@@ -439,6 +439,65 @@ void costs() {
   CHECK_INT(before, allocations);
 }
 
+rf_status c_resolve(rf_lookup *lookup, const char *, std::uint16_t, void *) { return rf_lookup_add(lookup, "127.0.0.1"); }
+
+void traces() {
+  rf::session session;
+  std::mutex lock;
+  std::string sent, received;
+  std::atomic<std::uint64_t> told{0};
+  {
+    rf::options options;
+    options.set_trace([&, token = counted_token()](std::uint64_t id, rf::trace_kind kind, std::string_view data) {
+      const std::lock_guard<std::mutex> locked(lock);
+      told = id;
+      if (kind == rf::trace_kind::head_out) sent += data;
+      if (kind == rf::trace_kind::body_in) received += data;
+    });
+    const rf::future future = session.get(http("/hello"), options.set_auth_bearer("a secret"));
+    CHECK_EQUAL("Hello, world!", GET(future).text());
+    CHECK(told == future.id());
+    GET(session.get(http("/get"), options.set_trace(nullptr)));
+    CHECK(told == future.id());
+  }
+  all_destroyed();
+  const std::lock_guard<std::mutex> locked(lock);
+  CHECK_CONTAINS("GET /hello HTTP/1.1", sent);
+  CHECK(sent.find("a secret") == std::string::npos);
+  CHECK_EQUAL("Hello, world!", received);
+  // What a trace throws has no future to go to.
+  GET(session.get(http("/hello"), rf::options().set_trace([](std::uint64_t, rf::trace_kind, std::string_view) { throw 1; })));
+  EVENTUALLY(unhandled > 0);
+  session.close();
+  unhandled = 0;
+}
+
+void resolvers() {
+  const char *url = text("http://name.example:%s/hello", env("RF_TEST_HTTP_PORT"));
+  {
+    std::atomic<int> port{0};
+    rf::config config;
+    config.set_resolver([&port, token = counted_token()](const char *host, std::uint16_t of, rf::lookup &found) {
+      CHECK_STR("name.example", host);
+      CHECK_IS(rf::status::invalid, found.add("no address"));
+      port = of;
+      return found.raw() != nullptr ? found.add("127.0.0.1") : rf::status::failed;
+    });
+    rf::session session(config);
+    CHECK_EQUAL("Hello, world!", GET(session.get(url)).text());
+    CHECK(std::to_string(port) == env("RF_TEST_HTTP_PORT"));
+    session.close();
+  }
+  all_destroyed();
+  rf::session in_c(rf::config().set_resolver(c_resolve));
+  CHECK_EQUAL("Hello, world!", GET(in_c.get(url)).text());
+  rf::session thrown(rf::config().set_resolver([](const char *, std::uint16_t, rf::lookup &) { throw 1; }));
+  CHECK_IS(rf::error_kind::connection, ERROR_THROWN(thrown.get(url).get(LONG)).kind());
+  in_c.close();
+  thrown.close();
+  CHECK_INT(1, unhandled.exchange(0));
+}
+
 }  // namespace
 
 int main() {
@@ -453,6 +512,8 @@ int main() {
   bodies();
   callbacks();
   executors();
+  traces();
+  resolvers();
   costs();
   all_destroyed();
   CHECK_INT(0, unhandled);

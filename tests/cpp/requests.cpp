@@ -187,6 +187,28 @@ void cookies() {
   CHECK(!moved);
 }
 
+/// Where the time went, and over what it came.
+void seen() {
+  rf::session session;
+  rf::future future = session.get(env("RF_TEST_HTTPS"), rf::options().set_ca_bundle(env("RF_TEST_CA")));
+  const rf::response response = GET(future);
+  CHECK(response.time_in(rf::phase::tls) && *response.time_in(rf::phase::tls) <= *response.total());
+  CHECK(!response.time_in(rf::phase::pause));
+  CHECK_INT(1, response.attempts());
+  CHECK(!response.is_reused());
+  CHECK_CONTAINS("127.0.0.1:", response.local_address().value_or(""));
+  CHECK(std::string(env("RF_TEST_HTTPS")).find(*response.remote_address()) != std::string::npos);
+  CHECK_EQUAL("HTTP/1.1", response.http_version());
+  CHECK_EQUAL("TLSv1.3", response.tls_version());
+  CHECK_CONTAINS("TLS", response.tls_cipher().value_or(""));
+  int count = 0;
+  for (const std::string_view der : response.certificates()) count += !der.empty() && der[0] == '\x30' ? 1 : 0;
+  CHECK(count >= 1);
+  const rf::response plain = GET(session.get(http("/hello")));
+  CHECK(!plain.tls_version() && !plain.tls_cipher());
+  CHECK(future.id() != 0 && future.id() == future.clone().id() && future.id() != session.get(http("/hello")).id());
+}
+
 void failures() {
   rf::session session;
   // It keeps all that it tells, whatever else is gone.
@@ -202,6 +224,9 @@ void failures() {
   CHECK_CONTAINS("127.0.0.1", kept.message());
   CHECK_EQUAL(kept.message(), kept.what());
   CHECK_EQUAL(kept.message(), kept.view().message());
+  CHECK_IS(rf::phase::connect, kept.view().phase());
+  CHECK_INT(1, kept.view().attempts());
+  CHECK_EQUAL("GET", kept.view().method());
   const rf::error copy = kept;
   CHECK_EQUAL(kept.url(), copy.url());
 
@@ -290,6 +315,7 @@ int main() {
   bodies();
   json();
   cookies();
+  seen();
   failures();
   by_hand();
   credentials();
