@@ -46,7 +46,7 @@ export CC_$(TRIPLE) := $(CC)
 export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_LINKER := $(CC)
 endif
 
-# What the reference is made with: a Python that has sphinx and furo.
+# What the reference is made with: a Python that has sphinx, furo and myst-parser.
 PYTHON ?= python3
 REFERENCE := $(TARGET)/reference
 
@@ -98,8 +98,8 @@ uninstall:
 # ---- the reference ----
 
 doc:
-	@$(PYTHON) -c 'import sphinx, furo' 2>/dev/null || \
-	  { echo "make doc: $(PYTHON) has no sphinx and furo: pip install -r src/doc/requirements.txt, or PYTHON=another" >&2; exit 1; }
+	@$(PYTHON) -c 'import sphinx, furo, myst_parser' 2>/dev/null || \
+	  { echo "make doc: $(PYTHON) has no sphinx, furo and myst-parser: pip install -r src/doc/requirements.txt, or PYTHON=another" >&2; exit 1; }
 	@$(PYTHON) -B "$(ROOT)/src/doc/build.py" "$(REFERENCE)"
 
 # ---- packages ----

@@ -1,6 +1,6 @@
 """Makes the reference, HTML and man pages, from include/requests_futures.h, with Sphinx.
 
-    python3 src/doc/build.py OUT      needs sphinx and furo: pip install -r src/doc/requirements.txt
+    python3 src/doc/build.py OUT      needs sphinx, furo and myst-parser: pip install -r src/doc/requirements.txt
 
 Sphinx was chosen because its domain for C knows what a declaration names, links it wherever it is mentioned, and fails where
 a link leads nowhere; because the pages can be searched without a server; and because it makes man pages from the same source.
@@ -139,6 +139,21 @@ def html_pages(header):
     return pages
 
 
+GUIDES = ["recipes", "worker_processes", "install", "performance"]
+
+
+def guides(folder):
+    """The guides are written by hand, with links to files of the repository: those that are pages here become links to them."""
+    for name in GUIDES:
+        text = (HERE / "guide" / f"{name}.md").read_text()
+        for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
+            shutil.copy(HERE / "guide" / picture, folder)
+            text = text.replace(f"]({picture})", f"]({Path(picture).name})")
+        text = re.sub(r"\]\((?:\.\./)+examples-c/(\w+)\.c\)", r"](/examples/\1.rst)", text)
+        text = re.sub(r"\[([^]]+)\]\((?:\.\./)+[^)]*\)", r"\1", text)
+        (folder / f"{name}.md").write_text(text)
+
+
 def index_page(header, writer):
     page = rule("requests-futures for C") + writer.paragraphs(header.introduction)
     page += listing("#include" + (ROOT / "examples-c/basic.c").read_text().partition("#include")[2])
@@ -146,8 +161,9 @@ def index_page(header, writer):
     def tree(caption, names):
         return f".. toctree::\n   :caption: {caption}\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in names) + "\n"
 
-    page += tree("Begin here", ["conventions", "cxx", "from_libcurl", "from_requests", "examples/index"])
+    page += tree("Begin here", ["recipes", "conventions", "cxx", "from_libcurl", "from_requests", "examples/index"])
     page += tree("Reference", [section.slug for section in header.sections])
+    page += tree("Guides", GUIDES[1:])
     return page + ".. toctree::\n   :hidden:\n\n   genindex\n"
 
 
@@ -264,6 +280,7 @@ def main():
     header = header_file.read(ROOT / "include/requests_futures.h")
     pages, listed = man_pages(header)
     write(out / "source/html", html_pages(header))
+    guides(out / "source/html")
     write(out / "source/man", {**pages, "index": ":orphan:\n\n" + rule("Pages")})
     (out / "source/pages.py").write_text(f"version = {header.version!r}\nman_pages = {listed!r}\n")
     for builder in ("html", "man"):

@@ -15,7 +15,7 @@ def setup(app):
 
 project = "requests-futures for C"
 copyright = "the requests-futures-c authors"
-extensions = []
+extensions = ["myst_parser"]
 smartquotes = False
 primary_domain = "c"
 add_function_parentheses = False
