@@ -37,18 +37,20 @@
 //              if that is what happened: kind, message, URL. Nothing else is thrown but std::bad_alloc. Waiting has a form that does
 //              not throw: future::result, try_json and so on give an `outcome`, which is the value or says why not.
 //
-//   Inside     An exception that leaves a function of yours ends where it belongs and never in C: that of a hook, a prepare, challenge
-//              or background function or an adapter is what its future fails with (its kind and message if it is an `error`, else
-//              error_kind::hook and what()); a reader, output or progress function fails the future with error_kind::hook;
-//              a resolver has found nothing; an executor's submit has refused the task. One that has no future to go to, as
-//              that of a done callback, is given to the function of set_unhandled.
+//   Inside     An exception that leaves a function of yours ends where it belongs and never in C. That of a prepare or
+//              challenge function or of an adapter is what its future fails with: its kind and message if it is an `error`, else
+//              error_kind::hook and what(). So is that of a hook or a background function, always as error_kind::hook. A
+//              reader, output or progress function fails the future with error_kind::hook, a resolver has found nothing, an
+//              executor's submit has refused the task; these, and what has no future to go to, as that of a done callback,
+//              are given to the function of set_unhandled.
 //
 //   No exceptions
 //              With -fno-exceptions nothing throws. An object that could not be made is false, setters remember the first
 //              failure, and their status() says which it was; a future whose request was not submitted has that status for its
 //              result().
 //
-//   Coroutines With C++20 `co_await future` gives the response. The coroutine goes on on the thread that finishes the
+//   Coroutines
+//              With C++20 `co_await future` gives the response. The coroutine goes on on the thread that finishes the
 //              future, as a done callback would.
 #ifndef REQUESTS_FUTURES_HPP
 #define REQUESTS_FUTURES_HPP

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sphinx.cmd.build import build_main
 
+import cxx_header
 import header as header_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,14 +157,14 @@ def guides(folder):
 
 def index_page(header, writer):
     page = rule("requests-futures for C") + writer.paragraphs(header.introduction)
-    page += listing("#include" + (ROOT / "examples-c/basic.c").read_text().partition("#include")[2])
-
     def tree(caption, names):
         return f".. toctree::\n   :caption: {caption}\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in names) + "\n"
 
     page += tree("Begin here", ["recipes", "conventions", "cxx", "from_libcurl", "from_requests", "examples/index"])
     page += tree("Reference", [section.slug for section in header.sections])
     page += tree("Guides", GUIDES[1:])
+    page += rule("The first program", "-")
+    page += listing("#include" + (ROOT / "examples-c/basic.c").read_text().partition("#include")[2])
     return page + ".. toctree::\n   :hidden:\n\n   genindex\n"
 
 
@@ -175,7 +176,10 @@ def cxx_page(writer):
     rest = [line for line in lines if not (line.startswith("    ") and not line.startswith("     "))]
     introduction, found = header_file.entries(rest)
     page = rule("C++") + listing("\n".join(code), "cpp") + writer.paragraphs(introduction)
-    return page + "".join(rule(title, "-") + writer.paragraphs(text) for title, text in found)
+    page += "".join(rule(title, "-") + writer.paragraphs(text) for title, text in found)
+    for name, comment, declarations in cxx_header.classes(ROOT / "include/requests_futures.hpp"):
+        page += rule(name, "-") + writer.text(comment) + "\n\n" + listing("\n".join(declarations), "cpp")
+    return page
 
 
 def rows(path):
