@@ -638,6 +638,56 @@ static rf_status another_range(rf_prepared *prepared, void *unused) {
   return status == RF_OK ? rf_prepared_set_header(prepared, "If-Range", "\"v1\"") : status;
 }
 
+typedef struct notes {
+  char text[16000];
+} notes;
+
+static void note(uint64_t future, int kind, const uint8_t *data, size_t length, void *user_data) {
+  notes *notes = user_data;
+  size_t before = strlen(notes->text);
+  (void)future;
+  if (kind == RF_TRACE_INFO) snprintf(notes->text + before, sizeof notes->text - before, "%.*s\n", (int)length, (const char *)data);
+}
+
+/* A trace tells why it is asked again, and for what. */
+static void traced(void) {
+  store store = usual();
+  store.most = 3500;
+  wire *server = wire_start(serve, &store);
+  const char *path = new_path();
+  notes notes = {""};
+  rf_options *options = resuming(path);
+  set_retry(options, 1);
+  CHECK_OK(rf_options_set_trace(options, note, false, &notes, NULL));
+  rf_future *future = get(session, wire_url(server, "/file?x=1"), options);
+  CHECK_INT(206, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(3, rf_response_attempts(RESPONSE(future)));
+  CHECK_HAS("Broken off: ", notes.text);
+  CHECK_HAS("once more in 0 ms, from byte 1000", notes.text);
+  CHECK_HAS("There is more of the file; asking for it from byte 4500", notes.text);
+  check_complete(path, store.body, LENGTH);
+  rf_future_free(future);
+  store.cuts = 1;
+  begin(&store, server, path);
+  store.ranged_answer = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 7-8/5000\r\nETag: \"v1\"\r\nContent-Length: 2\r\n\r\nxx";
+  CHECK_INT(200, fetch_with(session, wire_url(server, "/file?x=1"), options));
+  CHECK_HAS("its Content-Range begins at byte 7, not 1000; asking for the whole file", notes.text);
+  check_complete(path, store.body, LENGTH);
+  /* What broke off says in which step. */
+  store.cuts = 1, store.ranged_answer = NULL;
+  options = resuming(path);
+  future = get(session, wire_url(server, "/file?x=1"), options);
+  const rf_error *error = ERROR_OF(RF_ERROR_CHUNKED_ENCODING, future);
+  CHECK_INT(RF_PHASE_RECEIVE, rf_error_phase(error));
+  CHECK_INT(1, rf_error_attempts(error));
+  CHECK_STR("GET", rf_error_method(error));
+  rf_future_free(future);
+  rf_options_free(options);
+  CHECK_INT(0, unlink(part_of(path)));
+  CHECK_INT(0, unlink(meta_of(path)));
+  wire_stop(server);
+}
+
 /* What functions of the user's do with requests and answers makes no mixed file either. */
 static void through_functions(void) {
   store store = usual();
@@ -1100,6 +1150,7 @@ int main(int argc, char **argv) {
   limits();
   paused();
   no_room();
+  traced();
   through_functions();
   through_an_adapter();
   in_fibers();

@@ -10,6 +10,7 @@ use super::{IDEMPOTENCY_KEY, Plan, Round, Transfer, read_whole};
 use crate::http::hop::Hop;
 use crate::http::resume::{Fit, Part};
 use crate::http::retry::{Cause, Last};
+use crate::http::trace;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::{Options, OutputMode, Sink};
 use crate::message::response::Response;
@@ -80,6 +81,12 @@ impl Transfer {
             Some(part) if may_repeat && part.asks_from() > 0 => part.begin_anew(),
             _ => return Err(unfit()),
         }
+        trace::info(&self.control, || {
+            format!(
+                "Answered with {}, and not to what was asked: {why}; asking for the whole file",
+                response.status()
+            )
+        })?;
         self.pause(round, Duration::ZERO, Last::Answered(response)).map(|_| ())
     }
 
@@ -130,12 +137,18 @@ impl Transfer {
     ) -> Result<(Plan, Round), Error> {
         self.control.check()?;
         let is_keyed = hop.headers.has(IDEMPOTENCY_KEY);
+        let there = || hop.part.as_ref().map_or(0, |part| part.asks_from());
         let retry = plan.retry.as_deref();
+        let phase = self.control.stopwatch.phase();
+        let broken = broken.map(|error| error.during(Some(phase), hop.attempts.get(), &hop.method));
         let Some(error) = broken else {
             if !self.may_repeat(hop, is_keyed, true, None) {
                 let text = "The server has given a part of the file only, and may not be asked for more";
                 return Err(Error::new(ErrorKind::Request, text));
             }
+            trace::info(&self.control, || {
+                format!("There is more of the file; asking for it from byte {}", there())
+            })?;
             round.started = None;
             let permit = mem::take(&mut round.permit);
             permit.iter().for_each(|permit| permit.end());
@@ -148,6 +161,10 @@ impl Transfer {
         else {
             return Err(error);
         };
+        trace::info(&self.control, || {
+            let millis = length.as_millis();
+            format!("Broken off: {error}; once more in {millis} ms, from byte {}", there())
+        })?;
         self.pause(&mut round, length, Last::Failed(error))?;
         Ok((plan, round))
     }
