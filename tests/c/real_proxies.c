@@ -21,6 +21,8 @@ static void through(const char *proxy) {
       rf_future_free(futures[j]);
     }
     CHECK_OK(rf_options_set_body(options, "some bytes", 10));
+    /* Tinyproxy ends a connection after the answer without saying so: that may come when this is on its way already. */
+    CHECK_OK(rf_options_set_repeatable(options, true));
     rf_future *future = request(session, "POST", text("%s/post", bases[i]), options);
     CHECK_STR("some bytes", json_string(RESPONSE(future), "/data"));
     rf_future_free(future);
