@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "thread_count.h"
+
 #define FAIL(...)                                 \
   do {                                            \
     fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
@@ -324,22 +326,6 @@ static inline void gate_wait(const char *gate, int64_t waiting) {
 static inline int64_t counted(const char *key) { return ask(http(text("/count?key=%s&peek=1", key)), "/count"); }
 
 /* ---- the end ---- */
-
-/* How many threads this process has, or 1 where nobody can tell. */
-static inline int threads(void) {
-  FILE *file = fopen("/proc/self/status", "r");
-  char line[256];
-  int count = 1;
-  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-    if (sscanf(line, "Threads: %d", &count) == 1) break;
-  }
-  if (file != NULL) fclose(file);
-#ifdef __SANITIZE_THREAD__
-  if (count > 1) count--; /* ThreadSanitizer's own, from the first thread on */
-#endif
-  if (getenv("RF_TEST_EMULATED") != NULL && count > 1) count--; /* the emulator's own */
-  return count;
-}
 
 /* Bytes of the heap that are in use, in all arenas; 0 where nobody can tell. */
 static inline int64_t heap(void) {

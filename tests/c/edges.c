@@ -53,6 +53,7 @@ __attribute__((destructor)) static void at_the_very_end(void) {
   EDGE(rf_session_close(to_be_closed, RF_CLOSE_WAIT) == RF_OK);
   rf_session_free(to_be_closed);
   EDGE(handlers == 1);
+  last_threads_end();
 }
 
 /* ---- faults ---- */

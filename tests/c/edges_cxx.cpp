@@ -42,6 +42,7 @@ struct count_them {
   ~count_them() {
     const char *where = "the end";
     EDGE(destroyed == 3);
+    last_threads_end();
   }
 } the_count;
 
