@@ -49,7 +49,7 @@ static void serve(wire_connection *connection, void *user_data) {
   char value[64];
   while (wire_head(connection)) {
     bool expects = wire_header(connection, "Expect", value, sizeof value) != NULL;
-    const char *first = script->first; /* a test may have another in mind as soon as it has the answer */
+    const char *first = LOAD(script->first); /* a test may have another in mind as soon as it has the answer */
     if (expects) {
       CHECK_STR("100-continue", value);
       INCREMENT(script->expected);
@@ -69,9 +69,9 @@ static void serve(wire_connection *connection, void *user_data) {
       INCREMENT(script->plain);
     }
     if (!read_body(connection)) return;
-    script->length = connection->body_length;
+    __atomic_store_n(&script->length, connection->body_length, __ATOMIC_SEQ_CST);
     INCREMENT(script->bodies);
-    wire_say(connection, script->answer);
+    wire_say(connection, LOAD(script->answer));
   }
 }
 
@@ -129,7 +129,7 @@ static void wanted(rf_session *by, bool is_here) {
     static const size_t lengths[] = {1, 5000, LARGE};
     for (size_t j = 0; j < 3; j++) {
       CHECK_INT(200, post(by, server, with_body(lengths[j], LONG_MS)));
-      CHECK_INT(lengths[j], script.length);
+      CHECK_INT(lengths[j], LOAD(script.length));
     }
     if (is_here) {
       source source = {1000, 0};
@@ -137,11 +137,11 @@ static void wanted(rf_session *by, bool is_here) {
       CHECK_OK(rf_options_set_expect_continue(options, LONG_MS));
       CHECK_OK(rf_options_set_body_reader(options, read_source, NULL, -1, &source, NULL));
       CHECK_INT(200, post(by, server, options));
-      CHECK(script.length > 1000);
+      CHECK(LOAD(script.length) > 1000);
     }
-    CHECK_INT(is_here ? 4 : 3, script.expected);
-    CHECK_INT(0, script.early);
-    CHECK_INT(0, script.plain);
+    CHECK_INT(is_here ? 4 : 3, LOAD(script.expected));
+    CHECK_INT(0, LOAD(script.early));
+    CHECK_INT(0, LOAD(script.plain));
     /* The connection goes on. */
     if (by == session) CHECK_INT(1, wire_connections(server));
     wire_stop(server);
@@ -154,14 +154,14 @@ static void silent(void) {
   int64_t start = now_ms();
   CHECK_INT(200, post(session, server, with_body(5000, 300)));
   CHECK_RANGE(295, LONG_MS, now_ms() - start);
-  CHECK_INT(5000, script.length);
+  CHECK_INT(5000, LOAD(script.length));
   /* The read time-out is no shorter wait. */
   rf_options *options = with_body(5000, 500);
   CHECK_OK(rf_options_set_timeout(options, LONG_MS, 200 * patience()));
   start = now_ms();
   CHECK_INT(200, post(session, server, options));
   CHECK_RANGE(495, LONG_MS, now_ms() - start);
-  CHECK_INT(2, script.bodies);
+  CHECK_INT(2, LOAD(script.bodies));
   wire_stop(server);
 }
 
@@ -186,13 +186,13 @@ static void unwanted(void) {
       source source = {1000, 0};
       CHECK_INT(cases[i].status, post(session, server, with_body(large ? LARGE : 10, LONG_MS)));
       EVENTUALLY(wire_open(server) == 0);
-      CHECK_INT(1, script.closed);
+      CHECK_INT(1, LOAD(script.closed));
       rf_options *options = with_body(1, LONG_MS);
       CHECK_OK(rf_options_set_body_reader(options, read_source, NULL, 1000, &source, NULL));
       CHECK_INT(cases[i].status, post(session, server, options));
       CHECK_INT(0, source.reads);
       CHECK_INT(2, wire_connections(server));
-      CHECK_INT(0, script.bodies + script.early);
+      CHECK_INT(0, LOAD(script.bodies) + LOAD(script.early));
       wire_stop(server);
     }
   }
@@ -221,21 +221,21 @@ static void failed(rf_session *by, bool is_here) {
   if (is_here) CHECK_OK(rf_options_add_hook(options, count, &seen, NULL));
   CHECK_OK(rf_options_set_repeatable(options, false));
   CHECK_INT(200, post(by, server, options));
-  CHECK_INT(1, script.expected);
-  CHECK_INT(1, script.plain);
-  CHECK_INT(is_here ? 1000 : 10, script.length);
+  CHECK_INT(1, LOAD(script.expected));
+  CHECK_INT(1, LOAD(script.plain));
+  CHECK_INT(is_here ? 1000 : 10, LOAD(script.length));
   CHECK_INT(is_here ? 1 : 0, seen);
   EVENTUALLY(LOAD(script.closed) == 1);
   /* Again: it is the response. */
-  script.answer = FAILED_417;
+  __atomic_store_n(&script.answer, FAILED_417, __ATOMIC_SEQ_CST);
   CHECK_INT(417, post(by, server, with_body(10, LONG_MS)));
-  CHECK_INT(2, script.expected);
-  CHECK_INT(2, script.plain);
+  CHECK_INT(2, LOAD(script.expected));
+  CHECK_INT(2, LOAD(script.plain));
   /* After the body: it is sent again, if it can be. */
-  script.first = NULL;
+  __atomic_store_n(&script.first, NULL, __ATOMIC_SEQ_CST);
   CHECK_INT(417, post(by, server, with_body(10, 50)));
-  CHECK_INT(3, script.expected);
-  CHECK_INT(3, script.plain);
+  CHECK_INT(3, LOAD(script.expected));
+  CHECK_INT(3, LOAD(script.plain));
   wire_stop(server);
 }
 
@@ -317,7 +317,7 @@ static void ends(void) {
   rf_future_free(future);
   rf_session_free(own);
   rf_options_free(options);
-  CHECK_INT(0, script.bodies);
+  CHECK_INT(0, LOAD(script.bodies));
   wire_stop(server);
 }
 
@@ -343,19 +343,19 @@ static void does_not_ask(void) {
   options = with_body(10, LONG_MS);
   CHECK_OK(rf_options_add_request_hook(options, take_out, NULL, NULL));
   CHECK_INT(200, post(own, server, options));
-  CHECK_INT(0, script.expected);
-  CHECK_INT(3, script.plain);
+  CHECK_INT(0, LOAD(script.expected));
+  CHECK_INT(3, LOAD(script.plain));
   /* By hand: it goes out as any header. */
   options = with_body(10, LONG_MS);
   CHECK_OK(rf_options_set_header(options, "expect", "100-continue"));
   CHECK_INT(200, post(own, server, options));
-  CHECK_INT(1, script.expected);
-  script.first = CONTINUE;
+  CHECK_INT(1, LOAD(script.expected));
+  __atomic_store_n(&script.first, CONTINUE, __ATOMIC_SEQ_CST);
   options = new_options();
   CHECK_OK(rf_options_set_body(options, "body", 4));
   CHECK_INT(200, post(own, server, options));
-  CHECK_INT(2, script.expected);
-  CHECK_INT(0, script.early);
+  CHECK_INT(2, LOAD(script.expected));
+  CHECK_INT(0, LOAD(script.early));
   rf_session_free(own);
   wire_stop(server);
 }
@@ -376,8 +376,8 @@ static void in_fibers(void) {
     CHECK_INT(200, rf_response_status_code(RESPONSE(futures[i])));
     rf_future_free(futures[i]);
   }
-  CHECK_INT(MANY, script.bodies);
-  CHECK_INT(0, script.early);
+  CHECK_INT(MANY, LOAD(script.bodies));
+  CHECK_INT(0, LOAD(script.early));
   rf_options_free(options);
   rf_session_free(events);
   rf_executor_free(executor);
