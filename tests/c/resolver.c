@@ -18,7 +18,7 @@ static rf_status look_up(rf_lookup *lookup, const char *host, uint16_t port, voi
   int most = LOAD(names->most);
   while (inside > most && !__atomic_compare_exchange_n(&names->most, &most, inside, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
   }
-  names->port = port;
+  __atomic_store_n(&names->port, port, __ATOMIC_SEQ_CST);
   while (LOAD(names->held)) sleep_ms(2);
   BAD(rf_lookup_add(lookup, "nonsense"));
   BAD(rf_lookup_add(lookup, "127.0.0.1:80"));
@@ -58,12 +58,12 @@ static void it_is_asked_once_for_a_while(void) {
     rf_future_free(future);
   }
   CHECK_INT(1, LOAD(names.asked));
-  CHECK_INT(atoi(env("RF_TEST_HTTP_PORT")), names.port);
+  CHECK_INT(atoi(env("RF_TEST_HTTP_PORT")), LOAD(names.port));
   /* For another port it may say something else. */
   rf_future *future = get(session, text("http://any.thing:%s/ok", env("RF_TEST_RAW_PORT")), NULL);
   RESPONSE(future);
   CHECK_INT(2, LOAD(names.asked));
-  CHECK_INT(atoi(env("RF_TEST_RAW_PORT")), names.port);
+  CHECK_INT(atoi(env("RF_TEST_RAW_PORT")), LOAD(names.port));
   rf_future_free(future);
   /* Nothing is to be looked up. */
   future = get(session, http("/get"), NULL);

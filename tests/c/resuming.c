@@ -107,8 +107,8 @@ static void serve(wire_connection *connection, void *user_data) {
     else INCREMENT(store->plain);
     const char *whole = has_range ? store->ranged_answer : store->answer;
     if (whole != NULL) {
-      wire_say(connection, whole);
       if (has_range && store->times > 0 && --store->times == 0) store->ranged_answer = NULL;
+      wire_say(connection, whole);
       return;
     }
     size_t first = 0, end = store->length;
@@ -156,10 +156,12 @@ static void set_retry(rf_options *options, uint32_t total) {
 
 /* Sends it, and frees the options. The status of its response, or the error's kind, less than 0. */
 static int fetch_with(rf_session *by, const char *url, rf_options *options) {
+  wire_in_order();
   rf_future *future = get(by, url, options);
   const rf_error *error = NULL;
   const rf_response *response = NULL;
   CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+  wire_in_order();
   rf_future_result(future, 0, &response);
   int outcome = error != NULL ? -rf_error_kind_of(error) : rf_response_status_code(response);
   if (response != NULL && (outcome == 200 || outcome == 206)) CHECK_STR("", rf_response_text(response, NULL));

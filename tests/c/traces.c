@@ -64,9 +64,10 @@ static rf_options *traced(story *story, bool secrets) {
 }
 
 /* All that was told of a kind, one piece behind the other; free it. */
-static char *all_of(const story *story, uint64_t id, int kind, size_t *length) {
+static char *all_of(story *story, uint64_t id, int kind, size_t *length) {
   char *all = calloc(1, 1);
   size_t sum = 0;
+  pthread_mutex_lock(&story->lock);
   for (size_t i = 0; i < story->count; i++) {
     const piece *piece = &story->pieces[i];
     CHECK(piece->length > 0);
@@ -80,20 +81,23 @@ static char *all_of(const story *story, uint64_t id, int kind, size_t *length) {
     }
     all[sum] = '\0';
   }
+  pthread_mutex_unlock(&story->lock);
   if (length != NULL) *length = sum;
   return all;
 }
 
-static size_t count_of(const story *story, int kind) {
+static size_t count_of(story *story, int kind) {
   size_t count = 0;
+  pthread_mutex_lock(&story->lock);
   for (size_t i = 0; i < story->count; i++) count += story->pieces[i].kind == kind;
+  pthread_mutex_unlock(&story->lock);
   return count;
 }
 
 /* Of one request, which is over. */
 #define HAS(part, kind) has((part), story, rf_future_id(future), (kind), true, __FILE__, __LINE__)
 #define HAS_NOT(part, kind) has((part), story, rf_future_id(future), (kind), false, __FILE__, __LINE__)
-static void has(const char *part, const story *story, uint64_t id, int kind, bool wanted, const char *file, int line) {
+static void has(const char *part, story *story, uint64_t id, int kind, bool wanted, const char *file, int line) {
   char *all = all_of(story, id, kind, NULL);
   if ((strstr(all, part) != NULL) != wanted) {
     fprintf(stderr, "%s:%d: \"%s\" is %s\n%s\n", file, line, part, wanted ? "not in" : "in", all);
