@@ -79,15 +79,16 @@ typedef struct store {
 } store;
 
 static void send_body(wire_connection *connection, store *store, size_t first, size_t end) {
-  bool cut = store->cuts > 0;
+  /* Once something is said the test may change the rest. */
+  bool cut = store->cuts > 0, chunked = store->chunked, stalls = store->stalls;
   size_t count = end - first;
   if (cut) store->cuts--;
   if (cut && count > store->each) count = store->each;
-  if (store->chunked) wire_say(connection, text("%zx\r\n", count));
+  if (chunked) wire_say(connection, text("%zx\r\n", count));
   wire_bytes(connection, store->body + first, count);
-  if (store->chunked) wire_say(connection, cut ? "\r\n" : "\r\n0\r\n\r\n");
+  if (chunked) wire_say(connection, cut ? "\r\n" : "\r\n0\r\n\r\n");
   if (!cut) return;
-  if (store->stalls) {
+  if (stalls) {
     INCREMENT(store->stalled);
     wire_stall(connection);
   }
