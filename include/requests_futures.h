@@ -1036,8 +1036,8 @@ rf_status rf_options_set_output_file(rf_options *options, const char *path);
 //
 // 206: the body is written behind the part, if its Content-Range begins where the part ends and has the stored
 // length for its total, and if its validator is the stored one: an ETag that is not weak or, from a server that
-// sends none, a Last-Modified older than the Date beside it by a second at least. Otherwise the whole file is
-// asked for instead.
+// sends none, a Last-Modified older than the Date beside it by a second at least; and if it comes from the URL,
+// behind redirects, that the part came from, but for the query. Otherwise the whole file is asked for instead.
 //
 // 200: the file is written from its start. It always is where there is no such validator, and where the part is
 // of another URL, as the request then asks for all of it.

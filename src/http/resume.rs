@@ -16,6 +16,7 @@ use super::set_cookie::parse_date;
 use crate::future::control::{Control, SLICE};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
+use crate::message::url::without_userinfo;
 use crate::system::{fiber, file_lock, thread};
 
 /// The beginning of a file. It is locked as long as this lives.
@@ -51,6 +52,8 @@ struct Known {
     total: Option<u64>,
     /// The content codings that the bytes still have; empty: none.
     coding: String,
+    /// Which URL has answered, behind redirects: validators of two resources say nothing of each other.
+    at: String,
 }
 
 /// What two bodies have in common if they are the same, byte for byte.
@@ -118,13 +121,13 @@ impl Validator {
 
 impl Known {
     /// What a response with the whole body says of it.
-    fn of(head: &Head, decodes: bool) -> Known {
+    fn of(head: &Head, url: &str, decodes: bool) -> Known {
         let coding = coding_of(head);
         if decodes && !coding.is_empty() {
             // What is written is not what a range would be a part of.
             return Known::default();
         }
-        Known { validator: Validator::of(head), total: announced(head), coding }
+        Known { validator: Validator::of(head), total: announced(head), coding, at: resource(url) }
     }
 
     fn written(&self, url: &str) -> String {
@@ -138,6 +141,7 @@ impl Known {
         if !self.coding.is_empty() {
             line("coding", &self.coding);
         }
+        line("at", &self.at);
         if let Some(total) = self.total {
             line("length", &total.to_string());
         }
@@ -159,6 +163,7 @@ impl Known {
                 "etag" => known.validator = Some(Validator::Etag(value.into())),
                 "last-modified" => known.validator = Some(Validator::LastModified(value.into())),
                 "coding" => known.coding = value.into(),
+                "at" => known.at = value.into(),
                 "length" => known.total = Some(value.parse().ok()?),
                 "end" => is_whole = true,
                 _ => return None,
@@ -166,6 +171,12 @@ impl Known {
         }
         (is_of_url && is_whole).then_some(known)
     }
+}
+
+/// What a URL names, without what differs each time where links are signed: its query.
+fn resource(url: &str) -> String {
+    let url = without_userinfo(url);
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// The content codings of a body, in lower case.
@@ -302,9 +313,13 @@ impl Part {
         self.anew = true;
     }
 
-    pub fn fit(&self, status: u16, head: &Head) -> Fit {
+    /// What the response from this URL means.
+    pub fn fit(&self, status: u16, head: &Head, url: &str) -> Fit {
         match (status, self.asked()) {
             (200, _) => Fit::Whole,
+            (206 | 416, Some((known, _))) if resource(url) != known.at => {
+                Fit::Unfit(format!("what is there came from {}", known.at))
+            }
             (206, Some((known, validator))) => self
                 .rest(known, validator, head)
                 .map_or_else(Fit::Unfit, |(end, total)| Fit::GoesOn { end, total }),
@@ -353,12 +368,13 @@ impl Part {
         Ok((end, total))
     }
 
-    /// The body of a response with this head comes next, from the start of the file. None: nobody knows what it is.
-    pub fn restart(&mut self, head: Option<&Head>) -> Result<(), Error> {
+    /// The body of a response with this head, from this URL, comes next, from the start of the file. None: nobody knows
+    /// what it is.
+    pub fn restart(&mut self, head: Option<&Head>, url: &str) -> Result<(), Error> {
         Error::check(&self.control, " while writing the output")?;
         // Before anything describes it that it is not the beginning of.
         self.cut(0)?;
-        let known = head.map(|head| Known::of(head, self.decodes)).unwrap_or_default();
+        let known = head.map(|head| Known::of(head, url, self.decodes)).unwrap_or_default();
         let written = self.write_meta(&known);
         written.map_err(|error| self.meta_failed(&error))?;
         self.end = known.total;
@@ -603,6 +619,7 @@ mod tests {
             validator: Some(Validator::Etag("\"a: b\"".into())),
             total: Some(5),
             coding: "gzip".into(),
+            at: "http://h/".into(),
         };
         for known in [known.clone(), Known { total: None, ..known }, Known::default()] {
             let text = known.written("http://h/?a: b");

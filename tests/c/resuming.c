@@ -826,6 +826,33 @@ static void wrong_requests(void) {
   CHECK_INT(0, unlink(path));
 }
 
+/* What a redirect leads to may be another file each time, of the same length and with the same ETag. */
+static void another_mirror(void) {
+  store first = usual(), second = usual(), mirror = usual();
+  second.body = bytes(1, LENGTH), second.cuts = 0;
+  wire *a = wire_start(serve, &first), *b = wire_start(serve, &second), *m = wire_start(serve, &mirror);
+  const char *path = new_path();
+  char to[3][300];
+  const char *const urls[] = {wire_url(a, "/file?signature=1"), wire_url(b, "/file"), wire_url(a, "/file?signature=2")};
+  for (int i = 0; i < 3; i++) {
+    snprintf(to[i], sizeof to[i], "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", urls[i]);
+  }
+  for (int i = 0; i < 2; i++) {
+    mirror.answer = mirror.ranged_answer = to[0];
+    first.cuts = 1;
+    begin(&first, m, path);
+    mirror.answer = mirror.ranged_answer = to[1 + i];
+    CHECK_INT(i == 0 ? 200 : 206, fetch(m, path));
+    check_complete(path, i == 0 ? second.body : first.body, LENGTH);
+  }
+  CHECK_INT(1, second.ranged);
+  CHECK_INT(1, second.plain);
+  CHECK_INT(1, first.ranged);
+  wire_stop(a);
+  wire_stop(b);
+  wire_stop(m);
+}
+
 /* ---- others ---- */
 
 static void somebody_elses(void) {
@@ -1148,6 +1175,7 @@ int main(int argc, char **argv) {
   validators();
   unfit();
   another_file();
+  another_mirror();
   other_statuses();
   coded();
   limits();

@@ -59,7 +59,7 @@ impl Transfer {
     }
 
     pub(super) fn fit(&self, hop: &Hop, response: &Response) -> Option<Fit> {
-        hop.part.as_ref().map(|part| part.fit(response.status(), response.head()))
+        hop.part.as_ref().map(|part| part.fit(response.status(), response.head(), response.url().as_str()))
     }
 
     /// After an answer that does not fit what is there: all of it is asked for, once.
@@ -97,9 +97,11 @@ impl Transfer {
         is_servers: bool,
         mut part: Box<Part>,
     ) -> Result<Taken, Error> {
-        match part.fit(response.status(), response.head()) {
+        match part.fit(response.status(), response.head(), response.url().as_str()) {
             // What a hook has made is no beginning of what the server has, whatever its head says.
-            Fit::Whole => part.restart(Some(response.head()).filter(|_| is_servers))?,
+            Fit::Whole => {
+                part.restart(Some(response.head()).filter(|_| is_servers), response.url().as_str())?;
+            }
             Fit::GoesOn { end, total } => part.go_on(end, total)?,
             Fit::Complete => {
                 read_whole(response)?;

@@ -77,7 +77,11 @@ pub fn resume(data: &[u8]) {
         assert!(has(format!("url: {url}")), "it is of another URL");
         assert!(has(format!("etag: {validator}")) || has(format!("last-modified: {validator}")));
     }
-    let fit = part.fit(status, &head);
+    let fit = part.fit(status, &head, &url);
+    let from = url.split(['?', '#']).next().unwrap_or_default();
+    let is_from = |description: &[u8]| {
+        description.split(|byte| *byte == b'\n').any(|line| line == format!("at: {from}").as_bytes())
+    };
     match &fit {
         Fit::GoesOn { end, total } => {
             let (_, validator) = asked.expect("the rest was asked for");
@@ -85,6 +89,7 @@ pub fn resume(data: &[u8]) {
             assert_eq!(range_of(&head), format!("bytes{length}-{}/{total}", end - 1));
             let is_same = |name| head.get(name).map(str::trim) == Some(&*validator);
             assert!(is_same("etag") || is_same("last-modified"), "of another file");
+            assert!(url.contains('@') || is_from(&description), "from another place");
         }
         Fit::Complete => {
             assert_eq!((status, range_of(&head)), (416, format!("bytes*/{length}")));
@@ -96,7 +101,7 @@ pub fn resume(data: &[u8]) {
     }
 
     // As if it were all of the file, and broke off.
-    part.restart(Some(&head)).expect("it is written");
+    part.restart(Some(&head), &url).expect("it is written");
     let is_written = part.write(b"new").is_ok();
     drop(part);
     let part = open(&url);
