@@ -167,7 +167,10 @@ pub fn load(jar: &Jar, path: &str) -> Result<(), Error> {
     let cookies = read(&file).map_err(|BadLine { number, why }| {
         Error::new(ErrorKind::Request, format!("{}: line {number} is no cookie: {why}", failed()))
     })?;
-    jar.merge(cookies);
+    // A file may have any number of them: those that a jar keeps are found without its lock, which requests wait for.
+    let kept = Jar::new();
+    kept.merge(cookies);
+    jar.merge(kept.snapshot());
     Ok(())
 }
 

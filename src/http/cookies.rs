@@ -3,7 +3,7 @@
 //! How a `Set-Cookie` line is read is the subject of [`super::set_cookie`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -104,8 +104,11 @@ pub struct Jar {
 #[derive(Default)]
 struct Store {
     domains: HashMap<String, Vec<Stored>>,
-    count: usize,
+    /// The domain of each, in the order in which they go when there are too many.
+    order: BTreeMap<Place, String>,
     next: u64,
+    /// None of them ends before this.
+    first_end: i64,
     /// What was put in and taken out, for a jar that is to be told of elsewhere.
     journal: Option<Vec<Cookie>>,
 }
@@ -114,6 +117,16 @@ struct Stored {
     cookie: Cookie,
     /// When it was created, in terms of other cookies.
     created: u64,
+}
+
+/// Whether it is Secure, and when it was created: those that are not Secure go first, so that nobody who speaks http can
+/// push a Secure one out, and of these the oldest.
+type Place = (bool, u64);
+
+impl Stored {
+    fn place(&self) -> Place {
+        (self.cookie.secure, self.created)
+    }
 }
 
 impl Jar {
@@ -144,7 +157,7 @@ impl Jar {
             return false;
         }
         store.put(cookie, now);
-        self.used.store(store.count > 0, Ordering::Release);
+        self.used.store(!store.order.is_empty(), Ordering::Release);
         true
     }
 
@@ -155,7 +168,7 @@ impl Jar {
         for cookie in cookies {
             store.put(cookie, now);
         }
-        self.used.store(store.count > 0, Ordering::Release);
+        self.used.store(!store.order.is_empty(), Ordering::Release);
     }
 
     /// The value of the `Cookie` header: what the jar has for `url`, longest path first and then oldest first, and the
@@ -241,7 +254,7 @@ impl Jar {
             keep
         });
         store.journal.iter_mut().for_each(|journal| journal.append(&mut gone));
-        self.used.store(store.count > 0, Ordering::Release);
+        self.used.store(!store.order.is_empty(), Ordering::Release);
     }
 }
 
@@ -263,16 +276,15 @@ impl Store {
         let overlaps = |domain: &String| {
             host::is_within_domain(domain, &cookie.domain) || host::is_within_domain(&cookie.domain, domain)
         };
-        self.domains
-            .iter()
-            .filter(|(domain, _)| overlaps(domain))
-            .flat_map(|(_, cookies)| cookies)
+        self.order
+            .range((true, 0)..)
+            .filter(|(_, domain)| overlaps(domain))
+            .filter_map(|((_, created), domain)| {
+                self.domains.get(domain)?.iter().find(|stored| stored.created == *created)
+            })
             .map(|stored| &stored.cookie)
             .any(|kept| {
-                kept.secure
-                    && kept.name == cookie.name
-                    && path_matches(&kept.path, &cookie.path)
-                    && !kept.is_expired(now)
+                kept.name == cookie.name && path_matches(&kept.path, &cookie.path) && !kept.is_expired(now)
             })
     }
 
@@ -286,64 +298,73 @@ impl Store {
             && let Some(at) = cookies.iter().position(same)
         {
             // It keeps its place, and the server's order with it.
-            created = cookies.remove(at).created;
-            self.count -= 1;
-            if cookies.is_empty() {
-                self.domains.remove(&cookie.domain);
-            }
+            created = cookies[at].created;
+            let place = cookies[at].place();
+            self.remove(place);
         }
         if cookie.is_expired(now) {
             return;
         }
         self.next += 1;
-        self.count += 1;
+        if cookie.expires_s != SESSION {
+            self.first_end = self.first_end.min(cookie.expires_s);
+        }
         let domain = cookie.domain.clone();
-        let cookies = self.domains.entry(domain.clone()).or_default();
-        cookies.push(Stored { cookie, created });
-        if cookies.len() > MAX_PER_DOMAIN {
-            self.make_room(Some(&domain), now);
-        }
-        if self.count > MAX_COOKIES {
-            self.make_room(None, now);
-        }
-    }
-
-    /// Drops what has expired, or else one cookie of a domain that is too full, or of a jar that is: the oldest of those
-    /// that are not Secure, if there are any, so that nobody who speaks http can push a Secure one out.
-    fn make_room(&mut self, domain: Option<&str>, now: i64) {
-        self.retain(|cookie| !cookie.is_expired(now));
-        let too_full = match domain {
-            Some(domain) => self.domains.get(domain).is_some_and(|cookies| cookies.len() > MAX_PER_DOMAIN),
-            None => self.count > MAX_COOKIES,
-        };
-        if !too_full {
-            return;
-        }
-        let in_domain = |cookie: &Cookie| domain.is_none_or(|domain| domain == cookie.domain);
-        let least = self
-            .domains
-            .values()
-            .flatten()
-            .filter(|stored| in_domain(&stored.cookie))
-            .min_by_key(|stored| (stored.cookie.secure, stored.created))
-            .map(|stored| (stored.cookie.domain.clone(), stored.created));
-        if let Some((domain, created)) = least
-            && let Some(cookies) = self.domains.get_mut(&domain)
-        {
-            cookies.retain(|stored| stored.created != created);
-            self.count -= 1;
-            if cookies.is_empty() {
-                self.domains.remove(&domain);
+        let stored = Stored { cookie, created };
+        self.order.insert(stored.place(), domain.clone());
+        self.domains.entry(domain.clone()).or_default().push(stored);
+        for limit in [Some(&*domain), None] {
+            if self.first_beyond(limit).is_some() {
+                self.drop_expired(now);
+            }
+            if let Some(place) = self.first_beyond(limit) {
+                self.remove(place);
             }
         }
     }
 
+    /// The first to go of a domain that is too full, or of a jar that is.
+    fn first_beyond(&self, domain: Option<&str>) -> Option<Place> {
+        match domain {
+            Some(domain) => {
+                let cookies = self.domains.get(domain).filter(|cookies| cookies.len() > MAX_PER_DOMAIN)?;
+                cookies.iter().map(Stored::place).min()
+            }
+            None => self.order.keys().next().copied().filter(|_| self.order.len() > MAX_COOKIES),
+        }
+    }
+
+    fn remove(&mut self, place: Place) {
+        let Some(domain) = self.order.remove(&place) else { return };
+        let Some(cookies) = self.domains.get_mut(&domain) else { return };
+        cookies.retain(|stored| stored.place() != place);
+        if cookies.is_empty() {
+            self.domains.remove(&domain);
+        }
+    }
+
+    /// Looks at all of them, but not twice within the same second.
+    fn drop_expired(&mut self, now: i64) {
+        if self.first_end > now {
+            return;
+        }
+        self.retain(|cookie| !cookie.is_expired(now));
+        let ends = self.domains.values().flatten().map(|stored| stored.cookie.expires_s);
+        self.first_end = ends.filter(|end| *end != SESSION).min().unwrap_or(i64::MAX);
+    }
+
     fn retain(&mut self, mut keep: impl FnMut(&Cookie) -> bool) {
+        let order = &mut self.order;
         self.domains.retain(|_, cookies| {
-            cookies.retain(|stored| keep(&stored.cookie));
+            cookies.retain(|stored| {
+                let is_kept = keep(&stored.cookie);
+                if !is_kept {
+                    order.remove(&stored.place());
+                }
+                is_kept
+            });
             !cookies.is_empty()
         });
-        self.count = self.domains.values().map(Vec::len).sum();
     }
 }
 
@@ -756,7 +777,7 @@ mod tests {
             jar.set(&url(&format!("http://h{number}/")), "a=1");
         }
         assert_eq!(jar.snapshot().len(), MAX_COOKIES);
-        assert_eq!(jar.store.lock().count, MAX_COOKIES);
+        assert_eq!(jar.store.lock().order.len(), MAX_COOKIES);
     }
 
     #[test]

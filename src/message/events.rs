@@ -1,5 +1,7 @@
 //! Server-sent events, as the HTML standard reads them: lines of fields, of which an empty one ends an event.
 
+use std::sync::Arc;
+
 /// No line is longer, and no event: of a stream that never ends, something has to.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
@@ -10,7 +12,8 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct Event {
     kind: Vec<u8>,
     data: Vec<u8>,
-    id: Vec<u8>,
+    /// Shared with the events before it that the stream has set no other for: what is long is not copied for each.
+    id: Arc<Vec<u8>>,
     retry_ms: Option<i64>,
 }
 
@@ -49,28 +52,34 @@ pub enum Unreadable {
 }
 
 /// What was read of a stream and is not over.
-#[derive(Default)]
 pub struct Events {
     /// Of the event that is read.
     kind: Vec<u8>,
     data: Vec<u8>,
-    /// Of the stream.
-    id: Vec<u8>,
+    /// Of the stream; a NUL follows it.
+    id: Arc<Vec<u8>>,
     retry_ms: Option<i64>,
     /// The event that was lent last. It stays where it is until the next is there.
     lent: Option<Box<Event>>,
+}
+
+impl Default for Events {
+    fn default() -> Events {
+        Events { kind: Vec::new(), data: Vec::new(), id: Arc::new(vec![0]), retry_ms: None, lent: None }
+    }
 }
 
 impl Events {
     /// Of a stream that another process has begun to read.
     pub fn going_on(mut id: Vec<u8>, retry_ms: Option<i64>) -> Events {
         id.retain(|byte| *byte != 0);
-        Events { id, retry_ms: retry_ms.filter(|ms| *ms >= 0), ..Events::default() }
+        id.push(0);
+        Events { id: Arc::new(id), retry_ms: retry_ms.filter(|ms| *ms >= 0), ..Events::default() }
     }
 
     /// What outlives an event: the last id and the last time.
     pub fn last(&self) -> (&[u8], Option<i64>) {
-        (&self.id, self.retry_ms)
+        (without_nul(&self.id), self.retry_ms)
     }
 
     /// Takes a line without its end. None: the event goes on.
@@ -102,8 +111,10 @@ impl Events {
                 append(&mut self.kind, value, 1)?;
             }
             b"id" if !value.contains(&0) => {
-                self.id.clear();
-                append(&mut self.id, value, 0)?;
+                let mut id = Vec::new();
+                append(&mut id, value, 1)?;
+                id.push(0);
+                self.id = Arc::new(id);
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 // Too many digits are a long time.
@@ -121,9 +132,6 @@ impl Events {
             self.forget();
             return Ok(None);
         }
-        let mut id = Vec::new();
-        append(&mut id, &self.id, 1)?;
-        id.push(0);
         let mut data = std::mem::take(&mut self.data);
         // In the place of the last LF.
         data.pop();
@@ -133,7 +141,7 @@ impl Events {
             kind.extend_from_slice(b"message");
         }
         kind.push(0);
-        let event = Event { kind, data, id, retry_ms: self.retry_ms };
+        let event = Event { kind, data, id: self.id.clone(), retry_ms: self.retry_ms };
         Ok(Some(self.lent.insert(Box::new(event))))
     }
 
