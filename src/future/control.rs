@@ -17,6 +17,7 @@ use crate::future::monitor::Until;
 use crate::future::stopwatch::Stopwatch;
 use crate::future::trace::Trace;
 use crate::future::waiting::Waiting;
+use crate::system::clock::Moment;
 use crate::system::fiber::Waker;
 use crate::system::fork::Origin;
 use crate::system::lock::Mutex;
@@ -116,7 +117,7 @@ impl fmt::Debug for Control {
 
 impl Default for Control {
     fn default() -> Control {
-        Control::of_request(0, 0, Instant::now())
+        Control::of_request(0, 0, Moment::now())
     }
 }
 
@@ -126,7 +127,7 @@ impl Control {
     }
 
     /// Of a request that was submitted at that time.
-    pub fn of_request(priority: i32, order: u64, submitted: Instant) -> Control {
+    pub fn of_request(priority: i32, order: u64, submitted: Moment) -> Control {
         Control {
             origin: Origin::here(),
             aborted: AtomicBool::new(false),
@@ -147,7 +148,7 @@ impl Control {
 
     #[cfg(test)]
     pub fn with_priority(priority: i32, order: u64) -> Control {
-        Control::of_request(priority, order, Instant::now())
+        Control::of_request(priority, order, Moment::now())
     }
 
     /// Among equals, the lower goes first.

@@ -24,13 +24,13 @@ pub mod workers;
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use self::monitor::lock;
 use self::ticket::{Held, Ticket};
 use crate::future::control::{Control, Left, Stopped};
 use crate::future::deadlock::{Running, Way};
 use crate::future::workers::Shortage;
+use crate::system::clock::Moment;
 use crate::system::fiber::{self, Wake};
 use crate::system::fork::{self, Origin};
 use crate::system::sync::{AtomicU8, Mutex, MutexGuard, OnceLock, Ordering};
@@ -124,7 +124,7 @@ pub struct Future<W: Work> {
     home: u64,
     /// The generation of processes that it was made in.
     made_in: u32,
-    made_at: Instant,
+    made_at: Moment,
     core: Mutex<Core<W>>,
 }
 
@@ -167,7 +167,7 @@ impl<W: Work> Future<W> {
             user_data: AtomicUsize::new(user_data),
             home,
             made_in: fork::generation(),
-            made_at: Instant::now(),
+            made_at: Moment::now(),
             core: Mutex::new(Core {
                 work: Some(work),
                 ticket: None,
@@ -196,7 +196,7 @@ impl<W: Work> Future<W> {
         self.id
     }
 
-    pub fn made_at(&self) -> Instant {
+    pub fn made_at(&self) -> Moment {
         self.made_at
     }
 

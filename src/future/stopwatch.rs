@@ -3,8 +3,7 @@
 //! Times are whole microseconds since the request was submitted, and what is told of a phase is the difference of two of
 //! them: so the phases add up to the whole, to the microsecond.
 
-use std::time::{Duration, Instant};
-
+use crate::system::clock::Moment;
 use crate::system::lock::Mutex;
 
 /// What a request is busy with. The numbers are part of the ABI (`rf_phase`).
@@ -92,13 +91,9 @@ impl Spent {
     }
 }
 
-pub fn micros(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(time.subsec_micros()))
-}
-
 /// Counts the time of one request from its submission on. It has one phase after the other, on whatever thread.
 pub struct Stopwatch {
-    since: Instant,
+    since: Moment,
     now: Mutex<Now>,
 }
 
@@ -120,28 +115,28 @@ impl Now {
 
 impl Stopwatch {
     /// Of a request that was submitted at that time, and has waited since.
-    pub fn since(since: Instant) -> Stopwatch {
+    pub fn since(since: Moment) -> Stopwatch {
         let now = Now { phase: Phase::Queue, mark: 0, spent: Spent::default() };
         Stopwatch { since, now: Mutex::new(now) }
     }
 
     /// Microseconds from the submission to that time.
-    fn at(&self, time: Instant) -> u64 {
-        micros(time.saturating_duration_since(self.since))
+    fn at(&self, time: Moment) -> u64 {
+        time.micros_since(self.since)
     }
 
     /// Microseconds since the submission.
     pub fn elapsed(&self) -> u64 {
-        self.at(Instant::now())
+        self.at(Moment::now())
     }
 
     /// From now on it is in this phase; the one before.
     pub fn enter(&self, phase: Phase) -> Phase {
-        self.enter_at(phase, Instant::now())
+        self.enter_at(phase, Moment::now())
     }
 
     /// The same from that time on, which was read from the clock just now.
-    pub fn enter_at(&self, phase: Phase, time: Instant) -> Phase {
+    pub fn enter_at(&self, phase: Phase, time: Moment) -> Phase {
         let time = self.at(time);
         let mut now = self.now.lock();
         now.pass(time);
@@ -175,12 +170,13 @@ impl Stopwatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn phases_add_up_to_the_time_since_the_submission() {
-        let start = Instant::now();
+        let start = Moment::now();
         let watch = Stopwatch::since(start);
-        let after = |micros: u64| start + Duration::from_nanos(micros * 1000 + 999);
+        let after = |micros: u64| start.after(Duration::from_nanos(micros * 1000 + 999));
         assert_eq!(watch.enter_at(Phase::Connect, after(10)), Phase::Queue);
         assert_eq!(watch.enter_at(Phase::Send, after(25)), Phase::Connect);
         // An older reading of the clock.

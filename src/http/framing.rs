@@ -18,6 +18,7 @@ use crate::future::stopwatch::Phase;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::response::Trailers;
+use crate::system::clock::Moment;
 
 /// A connection that carries a request. Dropped, it is closed.
 pub struct InUse {
@@ -59,8 +60,8 @@ impl InUse {
     }
 
     /// The first of the answer is there: when that was.
-    pub fn hears(&self) -> Instant {
-        let now = Instant::now();
+    pub fn hears(&self) -> Moment {
+        let now = Moment::now();
         self.control.stopwatch.enter_at(Phase::Receive, now);
         now
     }

@@ -4,7 +4,7 @@
 //! (RFC 9112, 6.3); a line of the head that is no field is left out, and the response stands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -19,6 +19,7 @@ use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::peer::{HttpVersion, Peer};
+use crate::system::clock::Moment;
 
 /// A request that was sent, waiting for its answer.
 pub struct Exchange {
@@ -41,7 +42,7 @@ pub struct Answer {
     pub version: HttpVersion,
     pub head: Head,
     /// When all of that was there.
-    pub at: Instant,
+    pub at: Moment,
     pub peer: Arc<Peer>,
     pub body: RawBody,
     /// The length that the server announced.
@@ -71,7 +72,7 @@ pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
     let mut heard = (!in_use.parts().0.input().is_empty()).then(|| in_use.hears());
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {
-            let at = heard.unwrap_or_else(Instant::now);
+            let at = heard.unwrap_or_else(Moment::now);
             answer((start, head, at, peer), in_use, head_only)
                 .map_err(|error| Unanswered { error, silent: false })
         }
@@ -111,7 +112,7 @@ impl StatusLine {
 }
 
 /// `heard`: when something has come.
-fn receive_head(in_use: &mut InUse, heard: &mut Option<Instant>) -> Result<(StatusLine, Head), Error> {
+fn receive_head(in_use: &mut InUse, heard: &mut Option<Moment>) -> Result<(StatusLine, Head), Error> {
     let nonsense = |in_use: &InUse, what: &str| {
         Error::new(ErrorKind::Connection, format!("Connection aborted: {} {what}", in_use.route()))
     };
@@ -149,7 +150,7 @@ fn receive_head(in_use: &mut InUse, heard: &mut Option<Instant>) -> Result<(Stat
                 };
                 return Err(nonsense(in_use, &text));
             }
-            *heard = Some(if heard.is_none() { in_use.hears() } else { Instant::now() });
+            *heard = Some(if heard.is_none() { in_use.hears() } else { Moment::now() });
             continue;
         };
         let raw = &connection.input()[..length];
@@ -185,7 +186,7 @@ fn receive_head(in_use: &mut InUse, heard: &mut Option<Instant>) -> Result<(Stat
 // Not part of a frame that is there while the head is waited for.
 #[inline(never)]
 fn answer(
-    (start, head, at, peer): (StatusLine, Head, Instant, Arc<Peer>),
+    (start, head, at, peer): (StatusLine, Head, Moment, Arc<Peer>),
     in_use: InUse,
     head_only: bool,
 ) -> Result<Answer, Error> {

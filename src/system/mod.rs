@@ -1,5 +1,6 @@
 //! What the operating system gives.
 
+pub mod clock;
 pub mod descriptor;
 pub mod environment;
 pub mod fiber;

@@ -15,6 +15,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::response::Response;
 use crate::message::retry::Retry;
+use crate::system::clock::Moment;
 
 pub(super) enum Pausing {
     Wait(Arc<Waiting>, Instant),
@@ -182,7 +183,7 @@ impl Transfer {
             last.give_up();
             return Ok(None);
         }
-        let now = Instant::now();
+        let now = Moment::now();
         match Pause::begin(&self.control, length) {
             Some(pause) => {
                 self.control.stopwatch.enter_at(Phase::Pause, now);

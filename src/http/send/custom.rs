@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Cursor;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::again::Failure;
 use super::{Attempt, Composed, Heard, IDEMPOTENCY_KEY, Transfer, closes, said};
@@ -20,6 +20,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Refused;
 use crate::message::prepared::{BaseAdapter, Prepared, SendThrough};
 use crate::message::response::{Parts, Response, Seen, Source};
+use crate::system::clock::Moment;
 
 /// What an adapter of the user's needs to send a request through others.
 pub(super) struct Through<'t> {
@@ -31,7 +32,7 @@ pub(super) struct Through<'t> {
     inside: RefCell<Vec<*const ()>>,
     /// How the last of them failed.
     failure: RefCell<Option<Failure>>,
-    started: Cell<Option<Instant>>,
+    started: Cell<Option<Moment>>,
 }
 
 /// As messages name it.
@@ -59,7 +60,7 @@ impl Transfer {
         adapter: &Arc<dyn BaseAdapter>,
         composed: Composed<'b>,
         through: &'b Through<'b>,
-        started: Instant,
+        started: Moment,
     ) -> Result<Heard<'b>, Failure> {
         let Some(mut prepared) = composed.prepared else {
             let text = "A defect in this library: nothing was prepared for an adapter";
@@ -206,7 +207,7 @@ impl<'t> Through<'t> {
             let is_keyed = composed.is_keyed;
             hop.payload.rewind(control)?;
             let attempt = Attempt { hop, meter: &mut meter, adapter, route: &route, fresh };
-            let now = Instant::now();
+            let now = Moment::now();
             control.stopwatch.enter_at(Phase::Send, now);
             match transfer.send_over(attempt, composed, admission, None, now) {
                 Ok(heard) => return Ok(heard.response),

@@ -53,6 +53,7 @@ use crate::message::reach::{Dialing, Reach};
 use crate::message::response::{Parts, Refusal, Response, Seen, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url, without_userinfo};
+use crate::system::clock::Moment;
 use crate::system::environment::Environment;
 
 /// A request on its way to its response. What it does is done in steps (its turn, composing, sending, the head), and
@@ -161,9 +162,8 @@ impl Sending {
                 Pausing::Over(Some(response)) => response,
                 Pausing::Over(None) => {
                     if let Some(waiting) = transfer.turn(hop, plan, planned)? {
-                        let now = Instant::now();
-                        transfer.control.stopwatch.enter_at(Phase::Queue, now);
-                        patience.begin(now, &transfer.control);
+                        transfer.control.stopwatch.enter(Phase::Queue);
+                        patience.begin(Instant::now(), &transfer.control);
                         patience.check(
                             &transfer.control,
                             planned.admission.awaited(),
@@ -306,7 +306,7 @@ struct Round {
     /// A connection that rested is not to be trusted.
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
-    started: Option<Instant>,
+    started: Option<Moment>,
 }
 
 /// What is sent.
@@ -496,7 +496,7 @@ impl Transfer {
             Means::Custom(..) => Phase::Hook,
         };
         let started = *round.started.get_or_insert_with(|| {
-            let now = Instant::now();
+            let now = Moment::now();
             self.control.stopwatch.enter_at(first, now);
             now
         });
@@ -800,7 +800,7 @@ impl Transfer {
         composed: Composed<'b>,
         admission: Admission,
         place: Option<Arc<Place>>,
-        started: Instant,
+        started: Moment,
     ) -> Result<Heard<'b>, Failure> {
         let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let attempt = Attempt { hop, meter, adapter, route, fresh };
@@ -809,7 +809,7 @@ impl Transfer {
         let length = answer.length;
         meter.answered(length, hop.goes_behind(answer.status));
         let url = prepared.as_ref().map_or(&hop.url, |prepared| prepared.url());
-        let elapsed = answer.at.saturating_duration_since(started);
+        let elapsed = answer.at.since(started);
         let response = self.response(hop, meter, url, head, (answer, reused), elapsed);
         Ok(Heard { response, prepared, length })
     }
@@ -954,7 +954,7 @@ impl Transfer {
         // With room for the NUL that a string for C ends with.
         let mut shown_url = String::with_capacity(url.as_str().len() + 1);
         shown_url.push_str(url.as_str());
-        let response = Response::new(Parts {
+        let mut response = Response::new(Parts {
             status: answer.status,
             head,
             url: shown_url,
@@ -975,10 +975,10 @@ impl Transfer {
         if let Some(trailers) = trailers {
             response.expect_trailers(trailers);
         }
-        Arc::new(match whole {
-            Some(content) => response.with_content(content),
-            None => response,
-        })
+        if let Some(content) = whole {
+            response.set_content(content);
+        }
+        Arc::new(response)
     }
 
     /// Whether nobody but us reads a body before all of it is here.

@@ -10,13 +10,13 @@ use std::io::Read;
 use std::mem;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::future::control::Control;
 use crate::future::monitor::Monitor;
-use crate::future::stopwatch::{Phase, Spent, micros};
+use crate::future::stopwatch::{Phase, Spent};
 use crate::message::error::Error;
 use crate::message::events::Events;
 use crate::message::head::Head;
@@ -25,6 +25,7 @@ use crate::message::json::Document;
 use crate::message::peer::{HttpVersion, Peer};
 use crate::message::terminated::Terminated;
 use crate::message::url::Url;
+use crate::system::clock::Moment;
 use crate::system::lock::Mutex;
 
 pub use self::content::JsonRefusal;
@@ -96,7 +97,7 @@ enum End {
     /// Somebody else counts.
     Open,
     /// It is received since then, by whoever reads it.
-    Receiving(Instant),
+    Receiving(Moment),
     Ended,
 }
 
@@ -105,7 +106,7 @@ impl Timing {
     fn spent(&self) -> Spent {
         let mut spent = self.spent;
         if let End::Receiving(since) = self.end {
-            spent.add(Phase::Receive, micros(since.elapsed()));
+            spent.add(Phase::Receive, Moment::now().micros_since(since));
         }
         spent
     }
@@ -323,12 +324,17 @@ impl Response {
         }
     }
 
-    /// With this for its content. There is no source to read.
-    pub fn with_content(mut self, mut content: Vec<u8>) -> Response {
+    /// See [`Response::set_content`].
+    pub fn with_content(mut self, content: Vec<u8>) -> Response {
+        self.set_content(content);
+        self
+    }
+
+    /// Its content is there, and no source to read.
+    pub fn set_content(&mut self, mut content: Vec<u8>) {
         content.push(0);
         self.content = OnceLock::from(Content::Own(content));
         self.body.lock().state = BodyState::Kept;
-        self
     }
 
     pub fn status(&self) -> u16 {
@@ -393,7 +399,7 @@ impl Response {
             return false;
         }
         timing.spent = spent;
-        timing.end = if is_read { End::Ended } else { End::Receiving(Instant::now()) };
+        timing.end = if is_read { End::Ended } else { End::Receiving(Moment::now()) };
         drop(timing);
         true
     }

@@ -1,5 +1,7 @@
 //! What the operating system gives, with the model checker's locks.
 
+#[path = "../../../src/system/clock.rs"]
+pub mod clock;
 #[path = "../../../src/system/descriptor.rs"]
 pub mod descriptor;
 #[path = "fiber.rs"]
