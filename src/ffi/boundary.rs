@@ -1,6 +1,7 @@
 //! The rules of the boundary: what is checked before anything happens, and what a caller finds afterwards.
 
 use std::ffi::{CStr, c_char};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -125,6 +126,20 @@ pub(super) fn limit(timeout_ms: i64) -> Checked<Option<Duration>> {
         1.. => Ok(Some(Duration::from_millis(timeout_ms.unsigned_abs()))),
         _ => Err(rf_status::RF_E_INVALID),
     }
+}
+
+/// Milliseconds, 0 included; None: RF_FOREVER.
+pub(super) fn longest(ms: i64) -> Checked<Option<Duration>> {
+    match ms {
+        -1 => Ok(None),
+        0.. => Ok(Some(Duration::from_millis(ms.unsigned_abs()))),
+        _ => Err(rf_status::RF_E_INVALID),
+    }
+}
+
+/// An address, of IPv6 perhaps in brackets.
+pub(super) fn address(text: &str) -> Checked<IpAddr> {
+    text.trim_start_matches('[').trim_end_matches(']').parse().map_err(|_| rf_status::RF_E_INVALID)
 }
 
 /// A member of a structure of the caller's that begins with its size. None where the structure ends before the member

@@ -82,8 +82,8 @@
  *              threads at most, by each resolver of yours as well; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
- *              hosts, or as many of both as the executor runs requests at once, if that is more, which rest for 118
- *              seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
+ *              hosts, or as many of both as the executor runs requests at once, if that is more; an idle one is closed after
+ *              118 seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
  *              User-Agent (requests-futures-c/@VERSION@), Accept-Encoding (gzip, deflate, br, zstd), Accept (every type)
  *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
@@ -91,7 +91,7 @@
 #define REQUESTS_FUTURES_H
 
 #include <stdbool.h>
-// Of C's compilers no max_align_t: parsers of other languages do not read its attributes.
+// Leaves max_align_t out of C's stddef.h: its attributes are more than parsers of other languages can read.
 #if defined(__GNUC__) && !defined(__cplusplus)
 #define __need_size_t
 #define __need_ptrdiff_t

@@ -22,7 +22,9 @@ use std::sync::atomic::AtomicBool;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::boundary::{Checked, Out, bytes, length_of, limit, nothing, optional_text, status, text};
+use super::boundary::{
+    self, Checked, Out, bytes, length_of, limit, longest, nothing, optional_text, status, text,
+};
 use super::callback::{
     BackgroundFunction, BodyReader, BorrowedBytes, ChallengeFunction, Data, FunctionData, HookFunction, Name,
     OutputFunction, PrepareFunction, ProgressFunction, TraceFunction,
@@ -509,13 +511,12 @@ pub unsafe extern "C" fn rf_options_set_repeatable(options: *mut rf_options, rep
 
 /// Asks the server whether it wants the body before it is sent (Expect: 100-continue), and waits for that so many
 /// milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent at all, and
-/// the connection is closed; that is the response, but for 417: then the request is sent again, without the question, as
-/// often as rf_options_set_retry says or not. A request without a body is not affected, nor is one with an Expect header of
+/// the connection is closed; that is the response, but for 417: then the request is sent once more, without the question,
+/// whatever rf_options_set_retry says. A request without a body is not affected, nor is one with an Expect header of
 /// yours. The read time-out begins when the wait is over. 0, the default: it does not ask. RF_E_INVALID: a negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_expect_continue(options: *mut rf_options, wait_ms: i64) -> rf_status {
-    let check =
-        || u64::try_from(wait_ms).map(std::time::Duration::from_millis).map_err(|_| rf_status::RF_E_INVALID);
+    let check = || longest(wait_ms)?.ok_or(rf_status::RF_E_INVALID);
     change(options, check, |options, wait| options.expect_continue = Some(wait))
 }
 
@@ -1120,8 +1121,7 @@ pub unsafe extern "C" fn rf_options_set_resolve(
     let check = || {
         // SAFETY: see rf_options_new.
         let (host, address) = unsafe { (text(host)?, text(address)?) };
-        let address = address.trim_start_matches('[').trim_end_matches(']');
-        let address = address.parse().map_err(|_| rf_status::RF_E_INVALID)?;
+        let address = boundary::address(address)?;
         if port == 0 {
             return Err(rf_status::RF_E_INVALID);
         }

@@ -15,7 +15,7 @@ use std::ffi::{c_char, c_int};
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use super::boundary::{Checked, Out, nothing, status, text};
+use super::boundary::{Checked, Out, longest, nothing, status, text};
 use super::handle;
 use super::types::{rf_retry, rf_status};
 use crate::message::head::is_token;
@@ -156,13 +156,4 @@ fn change<T>(
         set(retry, checked);
         Ok(())
     })
-}
-
-/// Milliseconds, 0 included; None: RF_FOREVER.
-fn longest(ms: i64) -> Checked<Option<Duration>> {
-    match ms {
-        -1 => Ok(None),
-        0.. => Ok(Some(Duration::from_millis(ms.unsigned_abs()))),
-        _ => Err(rf_status::RF_E_INVALID),
-    }
 }

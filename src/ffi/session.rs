@@ -6,9 +6,8 @@ use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::boundary::{Checked, Out, limit, nothing, optional_text, status, text, value};
+use super::boundary::{self, Checked, Out, limit, longest, nothing, optional_text, status, text, value};
 use super::callback::{Data, Name, ResolveFunction};
 use super::cookies::Cookies;
 use super::handle;
@@ -111,8 +110,7 @@ pub unsafe extern "C" fn rf_config_set_idle_timeout(config: *mut rf_config, ms: 
 /// RF_E_INVALID: another negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_dns_cache(config: *mut rf_config, ttl_ms: i64) -> rf_status {
-    let check = || if ttl_ms == 0 { Ok(Some(Duration::ZERO)) } else { limit(ttl_ms) };
-    change(config, check, |config, it| config.dns_cache = Some(it))
+    change(config, || longest(ttl_ms), |config, it| config.dns_cache = Some(it))
 }
 
 /// Has names looked up by a function of yours in the place of the system's resolver: names of servers and of proxies, as
@@ -134,18 +132,10 @@ pub unsafe extern "C" fn rf_config_set_resolver(
     user_data: *mut c_void,
     drop: rf_drop_fn,
 ) -> rf_status {
-    status(|| {
-        // SAFETY: see rf_config_new.
-        let config = unsafe { handle::peek_mut(config) }?;
-        if resolve.is_none() {
-            return Err(rf_status::RF_E_NULL);
-        }
+    let check = || if resolve.is_none() { Err(rf_status::RF_E_NULL) } else { Ok(()) };
+    change(config, check, |config, ()| {
         let data = Data::new(user_data, drop);
-        let resolver = ResolveFunction { function: resolve, data, name: Name::default() };
-        let before = config.resolver.replace(Arc::new(resolver));
-        // With it may go user data, whose drop function may come back here.
-        std::mem::drop(before);
-        Ok(())
+        config.resolver.replace(Arc::new(ResolveFunction { function: resolve, data, name: Name::default() }))
     })
 }
 
@@ -156,8 +146,7 @@ pub unsafe extern "C" fn rf_lookup_add(lookup: *mut rf_lookup, address: *const c
     status(|| {
         // SAFETY: see rf_config_new.
         let (found, address) = unsafe { (handle::peek_mut(lookup)?, text(address)?) };
-        let address = address.trim_start_matches('[').trim_end_matches(']');
-        found.addresses.push(address.parse().map_err(|_| rf_status::RF_E_INVALID)?);
+        found.addresses.push(boundary::address(address)?);
         Ok(())
     })
 }
@@ -221,15 +210,18 @@ pub unsafe extern "C" fn rf_config_free(config: *mut rf_config) {
     nothing(|| drop(unsafe { handle::take(config) }));
 }
 
-fn change<T>(
+/// What `set` returns is what it replaced: the drop function of that may change the same configuration, so it runs last.
+fn change<T, Replaced>(
     config: *mut rf_config,
     check: impl FnOnce() -> Checked<T>,
-    set: impl FnOnce(&mut Config, T),
+    set: impl FnOnce(&mut Config, T) -> Replaced,
 ) -> rf_status {
     status(|| {
         // SAFETY: see rf_config_new.
         let config = unsafe { handle::peek_mut(config) }?;
-        set(config, check()?);
+        let checked = check()?;
+        let replaced = set(config, checked);
+        drop(replaced);
         Ok(())
     })
 }

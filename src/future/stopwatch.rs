@@ -143,6 +143,14 @@ impl Stopwatch {
         std::mem::replace(&mut now.phase, phase)
     }
 
+    /// Runs functions of the user's. Where one fails, that stays the phase: the error says so.
+    pub fn in_hook<T, E>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let before = self.enter(Phase::Hook);
+        let result = call()?;
+        self.enter(before);
+        Ok(result)
+    }
+
     pub fn phase(&self) -> Phase {
         self.now.lock().phase
     }

@@ -11,7 +11,6 @@ use super::progress::Meter;
 use super::socket::Limits;
 use super::trace;
 use crate::future::control::{Control, SLICE};
-use crate::future::stopwatch::Phase;
 use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form::{self, Multipart, Segment};
@@ -350,16 +349,14 @@ fn rewind(shared: &SharedReader, control: &Control) -> Result<(), Error> {
         ));
     }
     let mut reader = shared.lock(|| control.check())?;
-    let before = control.stopwatch.enter(Phase::Hook);
-    let is_rewound = reader.rewind();
-    drop(reader);
-    if !is_rewound {
-        return Err(Error::new(
+    control.stopwatch.in_hook(|| match reader.rewind() {
+        true => Ok(()),
+        false => Err(Error::new(
             ErrorKind::Hook,
             "The reader of the request body failed to rewind: its rewind function returned other than RF_OK",
-        ));
-    }
-    control.stopwatch.enter(before);
+        )),
+    })?;
+    drop(reader);
     shared.set_touched(false);
     // It may have forked, and returned in the child as well.
     Ok(control.check()?)
@@ -458,24 +455,16 @@ fn read_pieces(pieces: &[Piece], control: &Control) -> impl FnMut(&mut [u8]) -> 
 }
 
 fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8], control: &Control) -> Result<usize, Error> {
-    let before = control.stopwatch.enter(Phase::Hook);
-    let count = reader.read(buffer);
-    match usize::try_from(count) {
-        Ok(read) if read <= buffer.len() => {
-            control.stopwatch.enter(before);
-            Ok(read)
-        }
-        _ if count < 0 => Err(Error::new(
-            ErrorKind::Hook,
-            format!("The reader of the request body failed: it returned {count}"),
-        )),
-        _ => {
-            let most = buffer.len();
-            let text =
-                format!("The reader of the request body returned {count}, and its buffer has {most} bytes");
-            Err(Error::new(ErrorKind::Hook, text))
-        }
-    }
+    control.stopwatch.in_hook(|| {
+        let count = reader.read(buffer);
+        let most = buffer.len();
+        let text = match usize::try_from(count) {
+            Ok(read) if read <= most => return Ok(read),
+            Ok(_) => format!("The reader of the request body returned {count}, and its buffer has {most} bytes"),
+            Err(_) => format!("The reader of the request body failed: it returned {count}"),
+        };
+        Err(Error::new(ErrorKind::Hook, text))
+    })
 }
 
 /// Opens a regular file, and says how long it is. Opening a pipe would wait for its other end, and nothing could end

@@ -229,16 +229,13 @@ impl Connection {
     /// After a head that asks for it: waits until the server wants the body, or so long. False: it has said something else
     /// than that, or hung up, and the body is not to be sent.
     pub fn is_wanted(&mut self, wait: Duration, limits: &Limits) -> Result<bool, Error> {
-        let until = Instant::now().checked_add(wait);
+        // Whatever comes meanwhile, byte by byte, does not make it longer.
+        let end = Instant::now().checked_add(wait).map(|until| (until, wait));
+        let limits = Limits { connect: end, silence: None, step: Step::Head, pace: None, ..*limits };
         loop {
             if let Some(wanted) = wants_body(self.input()) {
                 return Ok(wanted);
             }
-            let left = until.map_or(wait, |until| until.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return Ok(true);
-            }
-            let limits = Limits { silence: Some(left), step: Step::Head, pace: None, ..*limits };
             match self.fill(&limits) {
                 Ok(0) => return Ok(false),
                 Ok(_) if self.input().len() >= HEAD_LIMIT => return Ok(false),

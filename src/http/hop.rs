@@ -13,6 +13,7 @@ use super::recent;
 use super::request::Request;
 use super::resume::Part;
 use crate::future::control::Control;
+use crate::future::stopwatch::Phase;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::form;
 use crate::message::head::is_token;
@@ -92,6 +93,11 @@ impl Body for Outgoing<'_> {
 }
 
 impl Hop {
+    /// An error says that it happened to this hop, in that phase.
+    pub fn blamed(&self, error: Error, phase: Phase) -> Error {
+        error.during(Some(phase), self.attempts.get(), &self.method)
+    }
+
     /// Checks all of the request, before anything is sent.
     pub fn first(request: &Request, settings: &Options, control: &Control) -> Result<Hop, Error> {
         if !is_token(request.method.as_bytes()) {

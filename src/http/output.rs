@@ -1,5 +1,5 @@
-//! A download that appears under its name when it is complete, and not before. What goes to a device or a pipe is
-//! written to it directly.
+//! A download that appears under its name when it is complete, and not before. What goes to a device, a pipe or a
+//! descriptor, or behind what a file holds, is written to it directly.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -26,7 +26,7 @@ pub struct OutputFile<'a> {
     way: Way,
     /// Of one that is added to.
     grown: Option<Grown>,
-    /// None: the file is a device or a pipe.
+    /// None: it is written where it is: a device, a pipe, a descriptor, or a file that is added to.
     temporary: Option<Temporary>,
     control: &'a Control,
 }
@@ -89,11 +89,6 @@ pub(super) const CHANGES: usize = 8;
 const LONG_NAME: usize = 200;
 
 impl<'a> OutputFile<'a> {
-    /// Opens what the body goes to. A pipe is waited for until somebody reads from it.
-    pub fn create(name: &'a Path, control: &'a Control) -> Result<OutputFile<'a>, Error> {
-        OutputFile::create_for(Goal::output(name), control)
-    }
-
     /// What a descriptor of the user's leads to, from where it stands. It is not closed, and its mode stays.
     pub fn of_descriptor(
         descriptor: RawFd,
@@ -118,7 +113,7 @@ impl<'a> OutputFile<'a> {
         Ok(OutputFile { file: Some(file), goal, way, grown: None, temporary: None, control })
     }
 
-    /// The same for what is no body.
+    /// Opens it. A pipe is waited for until somebody reads from it.
     pub fn create_for(goal: Goal<'a>, control: &'a Control) -> Result<OutputFile<'a>, Error> {
         let mut changes = 0;
         loop {
@@ -465,7 +460,7 @@ mod tests {
 
     fn write(name: &Path, content: &[u8]) -> Result<(), Error> {
         let control = Control::new();
-        let mut file = OutputFile::create(name, &control)?;
+        let mut file = OutputFile::create_for(Goal::output(name), &control)?;
         file.write(content)?;
         file.complete()
     }
@@ -496,7 +491,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &first).unwrap();
         std::os::unix::fs::symlink("first", &second).unwrap();
         let control = Control::new();
-        let mut file = OutputFile::create(&second, &control).unwrap();
+        let mut file = OutputFile::create_for(Goal::output(&second), &control).unwrap();
         file.write(b"new").unwrap();
         // The temporary file lies beside the target.
         assert_eq!((folder.names().len(), other.names().len()), (2, 2));
@@ -558,7 +553,7 @@ mod tests {
         let folder = Folder::new();
         let path = folder.file("file", "old");
         let control = Control::new();
-        let mut file = OutputFile::create(&path, &control).unwrap();
+        let mut file = OutputFile::create_for(Goal::output(&path), &control).unwrap();
         file.write(b"half").unwrap();
         control.abort();
         assert_eq!(file.write(b"more").unwrap_err().kind(), ErrorKind::Aborted);
@@ -585,7 +580,7 @@ mod tests {
         let begun = Instant::now();
         let after = Duration::from_millis(50);
         control.set_deadline(Deadline { at: begun + after, after });
-        let error = OutputFile::create(&path, &control).err().unwrap();
+        let error = OutputFile::create_for(Goal::output(&path), &control).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(begun.elapsed() < Duration::from_secs(5));
         // A regular file in its place is not touched before the body is complete.

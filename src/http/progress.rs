@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::future::control::Control;
-use crate::future::stopwatch::Phase;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Progress;
 use crate::system::fork::Origin;
@@ -86,14 +85,14 @@ impl Watch {
     fn report(&mut self) -> Result<(), Error> {
         self.last = Instant::now();
         let origin = Origin::here();
-        let before = self.control.stopwatch.enter(Phase::Hook);
-        let reported = self.progress.report(self.sent, self.send_total, self.received, self.receive_total);
-        if origin.has_left() {
-            return Err(Error::forked());
-        }
-        reported.map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on"))?;
-        self.control.stopwatch.enter(before);
-        Ok(())
+        let Watch { progress, sent, send_total, received, receive_total, .. } = self;
+        self.control.stopwatch.in_hook(|| {
+            let reported = progress.report(*sent, *send_total, *received, *receive_total);
+            if origin.has_left() {
+                return Err(Error::forked());
+            }
+            reported.map_err(|_| Error::new(ErrorKind::Hook, "The progress function refused to go on"))
+        })
     }
 }
 

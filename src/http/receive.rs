@@ -67,14 +67,12 @@ const INTERIM_BYTES: usize = 64 * 1024;
 pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
     let Exchange { connection, lease, place, control, silence, pace, close, head_only } = exchange;
     let mut in_use = InUse::new((connection, lease), place, control, (silence, pace), close);
-    let peer = in_use.parts().0.peer.clone();
     // What has come while the request was sent is received from now on.
     let mut heard = (!in_use.parts().0.input().is_empty()).then(|| in_use.hears());
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {
             let at = heard.unwrap_or_else(Moment::now);
-            answer((start, head, at, peer), in_use, head_only)
-                .map_err(|error| Unanswered { error, silent: false })
+            answer((start, head, at), in_use, head_only).map_err(|error| Unanswered { error, silent: false })
         }
         Err(error) => Err(Unanswered { error, silent: heard.is_none() }),
     }
@@ -186,8 +184,8 @@ fn receive_head(in_use: &mut InUse, heard: &mut Option<Moment>) -> Result<(Statu
 // Not part of a frame that is there while the head is waited for.
 #[inline(never)]
 fn answer(
-    (start, head, at, peer): (StatusLine, Head, Moment, Arc<Peer>),
-    in_use: InUse,
+    (start, head, at): (StatusLine, Head, Moment),
+    mut in_use: InUse,
     head_only: bool,
 ) -> Result<Answer, Error> {
     let StatusLine { minor, status } = start;
@@ -215,6 +213,7 @@ fn answer(
         && framing.leaves_connection()
         && engine::keeps_alive(minor, &fields.connection);
     drop(fields);
+    let peer = in_use.parts().0.peer.clone();
     let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
     let body = RawBody::new(in_use, framing, keep);
     Ok(Answer { status, version, head, at, peer, length, transfer_codings, body })

@@ -31,7 +31,7 @@ pub struct Part {
     decodes: bool,
     /// What was asked for.
     url: String,
-    /// What the part is the beginning of. None: nobody knows.
+    /// What the part is the beginning of. None: nobody knows, or it is of no use.
     known: Option<Known>,
     /// So many bytes are there.
     length: u64,
@@ -39,8 +39,6 @@ pub struct Part {
     from: u64,
     /// And has nothing behind this.
     end: Option<u64>,
-    /// What is there is of no use.
-    anew: bool,
     /// It has its name.
     is_done: bool,
 }
@@ -103,6 +101,13 @@ impl Validator {
         }
     }
 
+    fn name(&self) -> &'static str {
+        match self {
+            Validator::Etag(_) => "etag",
+            Validator::LastModified(_) => "last-modified",
+        }
+    }
+
     fn value(&self) -> &str {
         match self {
             Validator::Etag(value) | Validator::LastModified(value) => value,
@@ -111,11 +116,7 @@ impl Validator {
 
     /// What a head has of the same kind.
     fn counterpart<'a>(&self, head: &'a Head) -> Option<&'a str> {
-        let name = match self {
-            Validator::Etag(_) => "etag",
-            Validator::LastModified(_) => "last-modified",
-        };
-        head.get(name).map(str::trim)
+        head.get(self.name()).map(str::trim)
     }
 }
 
@@ -133,10 +134,8 @@ impl Known {
     fn written(&self, url: &str) -> String {
         let mut text = format!("{MAGIC}\nurl: {url}\n");
         let mut line = |name: &str, value: &str| text.extend([name, ": ", value, "\n"]);
-        match &self.validator {
-            Some(Validator::Etag(value)) => line("etag", value),
-            Some(Validator::LastModified(value)) => line("last-modified", value),
-            None => {}
+        if let Some(validator) = &self.validator {
+            line(validator.name(), validator.value());
         }
         if !self.coding.is_empty() {
             line("coding", &self.coding);
@@ -269,7 +268,6 @@ impl Part {
                         length: about.len(),
                         from: 0,
                         end: None,
-                        anew: false,
                         is_done: false,
                     }));
                 }
@@ -290,7 +288,7 @@ impl Part {
 
     /// What the part is the beginning of, where the rest of it can be asked for.
     fn asked(&self) -> Option<(&Known, &Validator)> {
-        let known = self.known.as_ref().filter(|_| !self.anew && self.length > 0)?;
+        let known = self.known.as_ref().filter(|_| self.length > 0)?;
         let is_written_as_sent = known.coding.is_empty() || !self.decodes;
         known.validator.as_ref().filter(|_| is_written_as_sent).map(|validator| (known, validator))
     }
@@ -310,7 +308,7 @@ impl Part {
 
     /// All of it is asked for from now on.
     pub fn begin_anew(&mut self) {
-        self.anew = true;
+        self.known = None;
     }
 
     /// What the response from this URL means.
@@ -372,14 +370,13 @@ impl Part {
     /// what it is.
     pub fn restart(&mut self, head: Option<&Head>, url: &str) -> Result<(), Error> {
         Error::check(&self.control, " while writing the output")?;
-        // Before anything describes it that it is not the beginning of.
+        // First, so that nothing lies there that the new description does not fit.
         self.cut(0)?;
         let known = head.map(|head| Known::of(head, url, self.decodes)).unwrap_or_default();
         let written = self.write_meta(&known);
         written.map_err(|error| self.meta_failed(&error))?;
         self.end = known.total;
         self.known = Some(known);
-        self.anew = false;
         Ok(())
     }
 
@@ -393,7 +390,7 @@ impl Part {
             thread::without_signals_of_writing(|| file.write_all(format!("length: {total}\n").as_bytes()))
         };
         let added = match (add(), &self.known) {
-            // Who had the part before was still about to remove what had described it.
+            // Whoever completed the part before us removes its description last, and may have done so only now.
             (Err(error), Some(known)) if error.kind() == io::ErrorKind::NotFound => self.write_meta(known),
             (added, _) => added,
         };
@@ -470,7 +467,7 @@ impl Part {
             // last descriptor.
             close(self.file.try_clone()?)?;
             let about = self.file.metadata()?;
-            if !fs::symlink_metadata(&self.path).is_ok_and(|other| is_same(&about, &other)) {
+            if !is_at(&self.path, &about) {
                 return Ok(Some("is not there any more"));
             }
             if about.len() != self.length {
@@ -503,10 +500,7 @@ impl Drop for Part {
             return;
         }
         let is_empty = || {
-            self.file.metadata().is_ok_and(|about| {
-                let is_there = fs::symlink_metadata(&self.path).is_ok_and(|other| is_same(&about, &other));
-                about.len() == 0 && is_there
-            })
+            self.file.metadata().is_ok_and(|about| about.len() == 0 && is_at(&self.path, &about))
         };
         if !self.is_done && is_empty() {
             // There is nothing to go on with. What cannot be removed does no harm.
@@ -557,11 +551,16 @@ fn lock(goal: &Goal<'_>, target: &Path, path: &Path, is_there: bool) -> Result<L
     }
     // Who had it before may have given it the file's name since it was opened here, or removed it.
     let about = file.metadata().map_err(|error| goal.failed(&error))?;
-    if fs::symlink_metadata(path).is_ok_and(|other| is_same(&about, &other)) {
+    if is_at(path, &about) {
         return Ok(Locked::Yes(file, about));
     }
     file_lock::unlock(&file);
     Ok(Locked::Changed)
+}
+
+/// Whether the file that this is about is still the one of that name.
+fn is_at(path: &Path, about: &Metadata) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|other| is_same(about, &other))
 }
 
 /// What describes a part, where it is ours.

@@ -25,7 +25,8 @@ pub struct Limits<'a> {
     pub control: &'a Control,
     /// The longest silence.
     pub silence: Option<Duration>,
-    /// While connecting: when it has to be done, and what the user asked for, for the message.
+    /// When it has to be done, whatever comes meanwhile, and what the user asked for, for the message: while connecting, and
+    /// while a server is asked whether it wants a body.
     pub connect: Option<(Instant, Duration)>,
     pub step: Step,
     /// With whom: host and port, for messages.

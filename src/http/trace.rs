@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use crate::future::control::Control;
-use crate::future::stopwatch::Phase;
 use crate::future::trace::{Kind, Trace};
 use crate::message::error::Error;
 
@@ -44,13 +43,10 @@ pub fn body(control: &Control, kind: Kind, piece: &[u8]) -> Result<(), Error> {
 
 #[cold]
 fn tell(trace: &Arc<dyn Trace>, control: &Control, kind: Kind, data: &[u8]) -> Result<(), Error> {
-    let before = control.stopwatch.enter(Phase::Hook);
-    trace.tell(control.order(), kind, data);
-    if control.origin().has_left() {
-        return Err(Error::forked());
-    }
-    control.stopwatch.enter(before);
-    Ok(())
+    control.stopwatch.in_hook(|| {
+        trace.tell(control.order(), kind, data);
+        if control.origin().has_left() { Err(Error::forked()) } else { Ok(()) }
+    })
 }
 
 fn without_secrets(head: &[u8]) -> Vec<u8> {

@@ -146,6 +146,11 @@ pub enum Part {
     },
 }
 
+/// What was given, or else what lies below it.
+pub(super) fn either<T: Clone>(over: &Option<T>, base: &Option<T>) -> Option<T> {
+    over.as_ref().or(base.as_ref()).cloned()
+}
+
 /// Shared bytes in one piece, not as a sequence of numbers.
 pub(super) mod shared_bytes {
     use std::sync::Arc;
@@ -560,9 +565,6 @@ impl Options {
 
     /// This set laid over `base`. What takes something out stays in the result, for [`Options::settle`].
     pub fn over(&self, base: &Options) -> Options {
-        fn either<T: Clone>(over: &Option<T>, base: &Option<T>) -> Option<T> {
-            over.as_ref().or(base.as_ref()).cloned()
-        }
         let mut headers = base.headers.clone();
         let mut done: Vec<&str> = Vec::new();
         for header in self.headers.iter() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::options::shared_bytes;
+use crate::message::options::{either, shared_bytes};
 
 /// Bytes that are nobody else's affair: a key, a password. Shared, however often what holds them is copied.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,9 +137,6 @@ pub struct Reach {
 impl Reach {
     /// This laid over `base`.
     pub fn over(&self, base: &Reach) -> Reach {
-        fn either<T: Clone>(over: &Option<T>, base: &Option<T>) -> Option<T> {
-            over.as_ref().or(base.as_ref()).cloned()
-        }
         Reach {
             tls_versions: self.tls_versions.or(base.tls_versions),
             ca_pem: either(&self.ca_pem, &base.ca_pem),

@@ -83,8 +83,7 @@ impl Transfer {
             (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
             _ => failure.error,
         };
-        let phase = self.control.stopwatch.phase();
-        let error = error.at(hop.url.as_str()).during(Some(phase), hop.attempts.get(), &hop.method);
+        let error = hop.blamed(error.at(hop.url.as_str()), self.control.stopwatch.phase());
         let Some(pause) = again else { return Err(error) };
         trace::info(&self.control, || match pause {
             Some(pause) => format!("Failed: {error}; once more in {} ms", pause.as_millis()),
@@ -126,8 +125,7 @@ impl Transfer {
             let text = format!("Gave up after {attempts} attempt{s}: {peer} answered {status}");
             self.settle(&response);
             let error = Error::new(ErrorKind::Retry, text).at(hop.url.as_str());
-            let error = error.during(Some(Phase::Receive), hop.attempts.get(), &hop.method);
-            return Err(error.with_response(response));
+            return Err(hop.blamed(error, Phase::Receive).with_response(response));
         }
         let Some(length) = self.pay(retry, Cause::Status, Some(response.head()), &mut round.tries) else {
             return Ok(Some(response));
@@ -174,11 +172,7 @@ impl Transfer {
         length: Duration,
         last: Last,
     ) -> Result<Option<Arc<Response>>, Error> {
-        round.started = None;
-        // Its turn is over, also where its answer is still to be read.
-        if let Some(permit) = round.permit.take() {
-            permit.end();
-        }
+        round.end_turn();
         if length.is_zero() {
             last.give_up();
             return Ok(None);

@@ -123,7 +123,7 @@ impl Sending {
         };
         let error = stopped.unwrap_or(error).at(&request.url);
         match &self.hop {
-            Some(hop) => error.during(Some(control.stopwatch.phase()), hop.attempts.get(), &hop.method),
+            Some(hop) => hop.blamed(error, control.stopwatch.phase()),
             // Nothing was wrong but the time, or all that is the request's.
             None => {
                 let is_late = error.kind() == ErrorKind::Timeout;
@@ -307,6 +307,16 @@ struct Round {
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
     started: Option<Moment>,
+}
+
+impl Round {
+    /// The turn of what was sent is over, also where its answer is still to be read.
+    fn end_turn(&mut self) {
+        self.started = None;
+        if let Some(permit) = self.permit.take() {
+            permit.end();
+        }
+    }
 }
 
 /// What is sent.
@@ -589,9 +599,8 @@ impl Transfer {
         let most = self.settings.max_redirects.unwrap_or(MAX_REDIRECTS) as usize;
         if hop.redirects == most {
             let error = Error::new(ErrorKind::TooManyRedirects, format!("Exceeded {most} redirects."))
-                .at(response.url().as_str())
-                .during(Some(Phase::Receive), hop.attempts.get(), &hop.method);
-            return Err(error.with_response(response.clone()));
+                .at(response.url().as_str());
+            return Err(hop.blamed(error, Phase::Receive).with_response(response.clone()));
         }
         if hop.redirects == 0 {
             // No history shows them any more, so their time goes on with the next response.
@@ -667,12 +676,11 @@ impl Transfer {
         response: &Arc<Response>,
     ) -> Result<bool, Error> {
         let (Some(challenge), Some(mut prepared)) = (&custom.challenge, prepared) else { return Ok(false) };
-        let before = self.control.stopwatch.enter(Phase::Hook);
-        let verdict = challenge.judge(&mut prepared, response);
-        let is_again = verdict.map(|verdict| matches!(verdict, Verdict::Again));
-        let (is_again, _) = self.after(prepared, "challenge function", is_again)?;
-        self.control.stopwatch.enter(before);
-        Ok(is_again)
+        self.control.stopwatch.in_hook(|| {
+            let verdict = challenge.judge(&mut prepared, response);
+            let is_again = verdict.map(|verdict| matches!(verdict, Verdict::Again));
+            self.after(prepared, "challenge function", is_again).map(|(is_again, _)| is_again)
+        })
     }
 
     /// After a function of the user's that got the request: what it has read is put back, and what it says is heard.
@@ -763,21 +771,17 @@ impl Transfer {
         }
         let owner = self.request.owner.clone();
         let mut prepared = Box::new(hop.prepared(outgoing, owner, cookie, &authorizations, forwarded));
-        let before = self.control.stopwatch.phase();
-        let calls = !hooks.is_empty() || custom.is_some_and(|custom| custom.prepare.is_some());
-        if calls {
-            self.control.stopwatch.enter(Phase::Hook);
-        }
         for hook in hooks {
-            let result = hook.prepare(&mut prepared);
-            (_, prepared) = self.after(prepared, "request hook", result)?;
+            prepared = self.control.stopwatch.in_hook(|| {
+                let result = hook.prepare(&mut prepared);
+                self.after(prepared, "request hook", result).map(|(_, prepared)| prepared)
+            })?;
         }
         if let Some(prepare) = custom.and_then(|custom| custom.prepare.as_ref()) {
-            let result = prepare.prepare(&mut prepared);
-            (_, prepared) = self.after(prepared, "prepare function", result)?;
-        }
-        if calls {
-            self.control.stopwatch.enter(before);
+            prepared = self.control.stopwatch.in_hook(|| {
+                let result = prepare.prepare(&mut prepared);
+                self.after(prepared, "prepare function", result).map(|(_, prepared)| prepared)
+            })?;
         }
         if by.is_some() {
             prepared.sent();
@@ -1069,22 +1073,23 @@ impl Transfer {
     /// Calls a hook, and takes what it puts in the response's place.
     fn call(&self, hook: &dyn crate::message::options::Hook, what: &str, response: Arc<Response>) -> Outcome {
         let mut call = HookCall { owner: self.request.owner.clone(), failure: None, replacement: None };
-        let before = self.control.stopwatch.enter(Phase::Hook);
-        let result = hook.call(&mut call, &response);
-        if self.control.origin().has_left() {
-            // The body's connection is the parent's.
-            mem::forget((call, response));
-            return Err(Error::forked());
-        }
-        Error::check(&self.control, format_args!(" in a {what}"))?;
-        if result.is_err() {
-            let text = call.failure.unwrap_or_else(|| {
-                format!("A {what} returned other than RF_OK, and set no message with rf_hook_fail")
-            });
-            return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
-        }
-        self.control.stopwatch.enter(before);
-        let Some(replacement) = call.replacement else { return Ok(response) };
+        let (replacement, response) = self.control.stopwatch.in_hook(|| {
+            let result = hook.call(&mut call, &response);
+            if self.control.origin().has_left() {
+                // The body's connection is the parent's.
+                mem::forget((call, response));
+                return Err(Error::forked());
+            }
+            Error::check(&self.control, format_args!(" in a {what}"))?;
+            if result.is_err() {
+                let text = call.failure.unwrap_or_else(|| {
+                    format!("A {what} returned other than RF_OK, and set no message with rf_hook_fail")
+                });
+                return Err(Error::new(ErrorKind::Hook, text).at(response.url().as_str()));
+            }
+            Ok((call.replacement, response))
+        })?;
+        let Some(replacement) = replacement else { return Ok(response) };
         replacement.answer(&self.control, |source| {
             let (control, limit) = (self.control.clone(), self.settings.max_body.unwrap_or(u64::MAX));
             Box::new(Limited { source, control, limit, seen: 0 })
@@ -1125,14 +1130,10 @@ impl Transfer {
             }
             Some(Sink::Function(output)) => response.drain(&mut |piece| {
                 let refused = |_| Error::new(ErrorKind::Hook, "The output function refused to go on");
-                let before = self.control.stopwatch.enter(Phase::Hook);
-                let written = output.write(piece).map_err(refused);
-                if self.control.origin().has_left() {
-                    return Err(Error::forked());
-                }
-                written?;
-                self.control.stopwatch.enter(before);
-                Ok(())
+                self.control.stopwatch.in_hook(|| {
+                    let written = output.write(piece).map_err(refused);
+                    if self.control.origin().has_left() { Err(Error::forked()) } else { written }
+                })
             }),
             None if self.settings.stream == Some(true) => {
                 self.request.owner.remember_stream(&self.control);

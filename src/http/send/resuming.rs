@@ -1,7 +1,6 @@
 //! A response into a file that is complete after several requests: what is asked for, what fits what is there, and
 //! what comes after a body that breaks off.
 
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,9 +139,6 @@ impl Transfer {
         self.control.check()?;
         let is_keyed = hop.headers.has(IDEMPOTENCY_KEY);
         let there = || hop.part.as_ref().map_or(0, |part| part.asks_from());
-        let retry = plan.retry.as_deref();
-        let phase = self.control.stopwatch.phase();
-        let broken = broken.map(|error| error.during(Some(phase), hop.attempts.get(), &hop.method));
         let Some(error) = broken else {
             if !self.may_repeat(hop, is_keyed, true, None) {
                 let text = "The server has given a part of the file only, and may not be asked for more";
@@ -151,12 +147,11 @@ impl Transfer {
             trace::info(&self.control, || {
                 format!("There is more of the file; asking for it from byte {}", there())
             })?;
-            round.started = None;
-            let permit = mem::take(&mut round.permit);
-            permit.iter().for_each(|permit| permit.end());
+            round.end_turn();
             return Ok((plan, round));
         };
-        let retry = retry.filter(|retry| {
+        let error = hop.blamed(error, self.control.stopwatch.phase());
+        let retry = plan.retry.as_deref().filter(|retry| {
             round.tries.has(Cause::Read) && self.may_repeat(hop, is_keyed, true, Some(retry))
         });
         let Some(length) = retry.and_then(|retry| self.pay(retry, Cause::Read, None, &mut round.tries))

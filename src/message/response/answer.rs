@@ -52,8 +52,7 @@ impl Response {
         let failure = body.failure.clone();
         body.state = BodyState::Closed;
         drop(body);
-        let given_control = given.control.lock().take();
-        drop(given_control);
+        given.let_go();
         let mut own = response.body.lock();
         own.failure = failure;
         if let Some(source) = taken {

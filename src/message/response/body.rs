@@ -83,7 +83,7 @@ impl Response {
     }
 
     /// Nothing is left that could be ended. Not under the lock: with the control may go what is the user's.
-    fn let_go(&self) {
+    pub(super) fn let_go(&self) {
         let control = self.control.lock().take();
         drop(control);
     }
@@ -179,7 +179,7 @@ impl Response {
                         self.close();
                         return Err(error);
                     }
-                    // In a fiber each piece may be on its way to another thread and back: what comes fast goes in few.
+                    // In a fiber a piece may go to another thread and back: while each is full, the next is larger.
                     if count == piece.len() && count < LARGE_PIECE && fiber::here().is_some() {
                         piece = vec![0; 2 * count];
                     }
