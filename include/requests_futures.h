@@ -65,13 +65,13 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
- *   Bindings   What "cc -E -P" makes of this header is plain C, which parsers of other languages (Python's cffi) read as
- *              it is. A binding need not be called back at all: rf_completed_next waits on a thread of the runtime's for
- *              whatever is over next, and rf_completed_fd tells its event loop. Functions that are called back are so on
- *              threads of the library's, which the runtime has to take in (cffi, JNA and cgo do) or to pass the call to a
- *              thread of its own (koffi), which must not be waiting in a function of this library meanwhile. What a function
- *              refers to is kept until `drop` runs. Before the runtime's end rf_session_close with RF_CLOSE_ABORT: when
- *              it returns, no function is called any more for this session.
+ *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is.
+ *              A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
+ *              next future that is over, and rf_completed_fd tells an event loop that one is. Your functions are called
+ *              on threads of the library's. Some runtimes attach such a thread by themselves (cffi, JNA, cgo). Others
+ *              hand the call to a thread of their own (koffi): that thread must not wait in a function of this library
+ *              meanwhile. Keep what a function refers to until its `drop` runs. Before the runtime ends, call
+ *              rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for this session any more.
  *
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
@@ -82,8 +82,8 @@
  *              threads at most, by each resolver of yours as well; more wait for their turn.
  *
  *   Defaults   8 workers; no time-outs and no deadline; 30 redirects; no retries; 10 idle connections for each of 10
- *              hosts, or as many of both as the executor runs requests at once, if that is more, which rest for 118
- *              seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
+ *              hosts, or as many of both as the executor runs requests at once, if that is more; an idle one is closed after
+ *              118 seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
  *              User-Agent (requests-futures-c/0.2.0), Accept-Encoding (gzip, deflate, br, zstd), Accept (every type)
  *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
  */
@@ -91,7 +91,7 @@
 #define REQUESTS_FUTURES_H
 
 #include <stdbool.h>
-// Of C's compilers no max_align_t: parsers of other languages do not read its attributes.
+// Leaves max_align_t out of C's stddef.h: its attributes are more than parsers of other languages can read.
 #if defined(__GNUC__) && !defined(__cplusplus)
 #define __need_size_t
 #define __need_ptrdiff_t
@@ -479,9 +479,9 @@ rf_status rf_executor_new_threads(size_t max_workers, rf_executor **out);
 // to `max_workers` threads, which start as they are needed; a request without any never leaves the loop. Done
 // callbacks run on the thread that has the loop. One that waits in a function of this library, or takes longer
 // than 10 ms, has lost the loop to another thread by then, so that it stops nobody else; as long as more of them
-// do so at a time than there are threads left (`max_workers` + 2 in all), the loop stands still.
-// rf_executor_max_workers is `max_requests`. RF_E_INVALID: one of the numbers is 0. RF_E_RESOURCE: no descriptor
-// is left. Free it with rf_executor_free.
+// do so at a time than there are threads left (`max_workers` + 2 in all), the loop stands still. Trace functions
+// run on that thread too, and should be short. rf_executor_max_workers is `max_requests`. RF_E_INVALID: one of
+// the numbers is 0. RF_E_RESOURCE: no descriptor is left. Free it with rf_executor_free.
 rf_status rf_executor_new_events(size_t max_requests, size_t max_workers, rf_executor **out);
 
 // Makes a pool of up to `max_workers` worker processes, which start as they are needed: each request and its
@@ -625,8 +625,9 @@ rf_status rf_config_set_dns_cache(rf_config *config, int64_t ttl_ms);
 // the request fails with RF_ERROR_NOT_TRANSFERABLE.
 rf_status rf_config_set_resolver(rf_config *config, rf_resolve_fn resolve, void *user_data, rf_drop_fn drop);
 
-// Adds an address, IPv4 or IPv6, to what a look-up has found, behind those before it: in order of preference. It
-// belongs to the thread of the call that it was given to, and lives as long. RF_E_INVALID: it is no address.
+// Adds an address, IPv4 or IPv6 ("192.0.2.1", "2001:db8::1" or "[2001:db8::1]", without a zone), to what a
+// look-up has found, behind those before it: in order of preference. It belongs to the thread of the call that it
+// was given to, and lives as long. RF_E_INVALID: it is no address.
 rf_status rf_lookup_add(rf_lookup *lookup, const char *address);
 
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
@@ -901,10 +902,10 @@ rf_status rf_options_set_repeatable(rf_options *options, bool repeatable);
 
 // Asks the server whether it wants the body before it is sent (Expect: 100-continue), and waits for that so many
 // milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent
-// at all, and the connection is closed; that is the response, but for 417: then the request is sent again,
-// without the question, as often as rf_options_set_retry says or not. A request without a body is not affected,
-// nor is one with an Expect header of yours. The read time-out begins when the wait is over. 0, the default: it
-// does not ask. RF_E_INVALID: a negative number.
+// at all, and the connection is closed; that is the response, but for 417: then the request is sent once more,
+// without the question, whatever rf_options_set_retry says. A request without a body is not affected, nor is one
+// with an Expect header of yours. The wait is part of RF_PHASE_SEND. The read time-out begins when it is over. 0,
+// the default: it does not ask. RF_E_INVALID: a negative number.
 rf_status rf_options_set_expect_continue(rf_options *options, int64_t wait_ms);
 
 // Who goes first when requests wait for a worker, for their turn at a host or for a connection: the higher; among
@@ -922,7 +923,8 @@ rf_status rf_options_set_queue_timeout(rf_options *options, int64_t ms);
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 // "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's
 // scheme is http, https, socks4, socks4a, socks5 or socks5h. User and password in it are sent to an HTTP proxy as
-// Basic at once, and as Digest when it asks for that. NULL: direct.
+// Basic at once, and as Digest when it asks for that. NULL: direct. The environment's no_proxy speaks of the
+// environment's proxies alone: rf_options_set_no_proxy says who is reached without this one.
 rf_status rf_options_set_proxy(rf_options *options, const char *key, const char *url);
 
 // Whether environment variables count: http_proxy, https_proxy, all_proxy, no_proxy, NETRC (and ~/.netrc),
@@ -980,9 +982,9 @@ rf_status rf_options_set_tls_versions(rf_options *options, int lowest, int highe
 // Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what
 // stands in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All
 // else that is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds
-// for every https hop, also after a redirect to another host, and not for an https proxy. NULL: any key. Another
-// one is RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of this
-// form, or empty.
+// for every https hop, also after a redirect to another host, and not for an https proxy; an http hop is not
+// refused for it. NULL: any key. Another one is RF_ERROR_SSL, and its message has the pin of the key that the
+// server has. RF_E_INVALID: not of this form, or empty.
 rf_status rf_options_set_pinned_keys(rf_options *options, const char *pins);
 
 // Sets the name that is sent to the server in the TLS handshake (SNI) and that its certificate has to be for, in
@@ -1032,7 +1034,8 @@ rf_status rf_options_set_output_file(rf_options *options, const char *path);
 // RF_OUTPUT_RESUME: until it is complete the file is called NAME.part (NAME without symbolic links), and stays
 // there when the download breaks off, whatever the reason, a killed process included. NAME.part.meta has its URL
 // (with the query), its validator and its length. The next request for the same URL asks for the rest alone
-// (Range, If-Range). Then:
+// (Range, and If-Range with the validator). A 206 that ends before the file does is followed by a request for
+// what is left, as often as the server gives at least a byte; these do not count as retries. Then:
 //
 // 206: the body is written behind the part, if its Content-Range begins where the part ends and has the stored
 // length for its total, and if its validator is the stored one: an ETag that is not weak or, from a server that
@@ -1056,7 +1059,8 @@ rf_status rf_options_set_output_file(rf_options *options, const char *path);
 // The part is locked (flock) while a request writes it: another one, of any process, fails with RF_ERROR_REQUEST
 // and EWOULDBLOCK. RF_ERROR_REQUEST also for another method than GET, and where NAME.part belongs to another user
 // or is a link; RF_ERROR_INVALID_HEADER for a Range header of yours. A device or a pipe is written to directly.
-// Nothing is flushed to the disk: when the system itself has crashed, remove the part.
+// Where the file system has no locks, the future fails with its error. NAME has 245 bytes at most where the file
+// system takes 255. Nothing is flushed to the disk: when the system itself has crashed, remove the part.
 rf_status rf_options_set_output_mode(rf_options *options, int mode);
 
 // Writes the decoded body to a descriptor (a file, a pipe, a socket, a terminal), from where it stands, whatever
@@ -1073,7 +1077,7 @@ rf_status rf_options_set_output_fd(rf_options *options, int fd);
 rf_status rf_options_set_output(rf_options *options, rf_write_fn write, void *user_data, rf_drop_fn drop);
 
 // Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
-// end.
+// end of a body that has come to it. What fails is not told again: the future says so.
 rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, void *user_data, rf_drop_fn drop);
 
 // Has a function told what goes over the wire, and what is done for that: name look-ups, connections, TLS, heads,
@@ -1725,7 +1729,7 @@ const char *rf_event_data(const rf_event *event, size_t *length);
 const char *rf_event_id(const rf_event *event);
 
 // How long to wait before connecting anew, in milliseconds, as the stream has said last, with this event or
-// before it; -1: it has not, or `event` is NULL.
+// before it; -1: it has not, or `event` is NULL. A number beyond INT64_MAX is that.
 int64_t rf_event_retry_ms(const rf_event *event);
 
 // ---- Cookies ---------------------------------------------------------------------------------------------

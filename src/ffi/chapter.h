@@ -65,13 +65,13 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
- *   Bindings   What "cc -E -P" makes of this header is plain C, which parsers of other languages (Python's cffi) read as
- *              it is. A binding need not be called back at all: rf_completed_next waits on a thread of the runtime's for
- *              whatever is over next, and rf_completed_fd tells its event loop. Functions that are called back are so on
- *              threads of the library's, which the runtime has to take in (cffi, JNA and cgo do) or to pass the call to a
- *              thread of its own (koffi), which must not be waiting in a function of this library meanwhile. What a function
- *              refers to is kept until `drop` runs. Before the runtime's end rf_session_close with RF_CLOSE_ABORT: when
- *              it returns, no function is called any more for this session.
+ *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is.
+ *              A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
+ *              next future that is over, and rf_completed_fd tells an event loop that one is. Your functions are called
+ *              on threads of the library's. Some runtimes attach such a thread by themselves (cffi, JNA, cgo). Others
+ *              hand the call to a thread of their own (koffi): that thread must not wait in a function of this library
+ *              meanwhile. Keep what a function refers to until its `drop` runs. Before the runtime ends, call
+ *              rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for this session any more.
  *
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5

@@ -46,8 +46,8 @@ pub unsafe extern "C" fn rf_event_id(event: *const rf_event) -> *const c_char {
     unsafe { read(event, null(), |event| Some(event.id().as_ptr().cast())) }
 }
 
-/// How long to wait before connecting anew, in milliseconds, as the stream has said last, with this event or before it; -1:
-/// it has not, or `event` is NULL.
+/// How long to wait before connecting anew, in milliseconds, as the stream has said last, with this event or before it;
+/// -1: it has not, or `event` is NULL. A number beyond INT64_MAX is that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_event_retry_ms(event: *const rf_event) -> i64 {
     // SAFETY: see read.

@@ -67,10 +67,11 @@ pub unsafe extern "C" fn rf_executor_new_threads(
 /// Makes an event loop that carries out up to `max_requests` requests at once on one thread. What you give a request
 /// (hooks, prepare, challenge, adapter, reader, output, progress and background functions) is called on up to
 /// `max_workers` threads, which start as they are needed; a request without any never leaves the loop. Done callbacks
-/// run on the thread that has the loop. One that waits in a function of this library, or takes longer than 10 ms, has lost
-/// the loop to another thread by then, so that it stops nobody else; as long as more of them do so at a time than there
-/// are threads left (`max_workers` + 2 in all), the loop stands still. rf_executor_max_workers is `max_requests`.
-/// RF_E_INVALID: one of the numbers is 0. RF_E_RESOURCE: no descriptor is left. Free it with rf_executor_free.
+/// run on the thread that has the loop. One that waits in a function of this library, or takes longer than 10 ms, has
+/// lost the loop to another thread by then, so that it stops nobody else; as long as more of them do so at a time than
+/// there are threads left (`max_workers` + 2 in all), the loop stands still. Trace functions run on that thread too,
+/// and should be short. rf_executor_max_workers is `max_requests`. RF_E_INVALID: one of the numbers is 0.
+/// RF_E_RESOURCE: no descriptor is left. Free it with rf_executor_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_executor_new_events(
     max_requests: usize,

@@ -510,10 +510,11 @@ pub unsafe extern "C" fn rf_options_set_repeatable(options: *mut rf_options, rep
 }
 
 /// Asks the server whether it wants the body before it is sent (Expect: 100-continue), and waits for that so many
-/// milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent at all, and
-/// the connection is closed; that is the response, but for 417: then the request is sent once more, without the question,
-/// whatever rf_options_set_retry says. A request without a body is not affected, nor is one with an Expect header of
-/// yours. The read time-out begins when the wait is over. 0, the default: it does not ask. RF_E_INVALID: a negative number.
+/// milliseconds: after 100, or after that time, the body is sent. Where another status comes first it is not sent at
+/// all, and the connection is closed; that is the response, but for 417: then the request is sent once more, without
+/// the question, whatever rf_options_set_retry says. A request without a body is not affected, nor is one with an
+/// Expect header of yours. The wait is part of RF_PHASE_SEND. The read time-out begins when it is over. 0, the default:
+/// it does not ask. RF_E_INVALID: a negative number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_expect_continue(options: *mut rf_options, wait_ms: i64) -> rf_status {
     let check = || longest(wait_ms)?.ok_or(rf_status::RF_E_INVALID);
@@ -540,7 +541,8 @@ pub unsafe extern "C" fn rf_options_set_queue_timeout(options: *mut rf_options, 
 /// Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
 /// "https://example.org" or "all://example.org"; the host may be written in any way that a URL may. The URL's scheme is
 /// http, https, socks4, socks4a, socks5 or socks5h. User and password in it are sent to an HTTP proxy as Basic at once,
-/// and as Digest when it asks for that. NULL: direct.
+/// and as Digest when it asks for that. NULL: direct. The environment's no_proxy speaks of the environment's proxies
+/// alone: rf_options_set_no_proxy says who is reached without this one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_proxy(
     options: *mut rf_options,
@@ -694,11 +696,12 @@ pub unsafe extern "C" fn rf_options_set_tls_versions(
     change(options, check, |options, versions| options.reach_mut().tls_versions = Some(versions))
 }
 
-/// Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what
-/// stands in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All
-/// else that is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds for
-/// every https hop, also after a redirect to another host, and not for an https proxy. NULL: any key. Another one is
-/// RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of this form, or empty.
+/// Talks only to servers with one of these public keys: "sha256//BASE64;sha256//BASE64 ...", the SHA-256 of what stands
+/// in the server's own certificate for its key (SubjectPublicKeyInfo), as curl's --pinnedpubkey has it. All else that
+/// is verified is so, too; but a key is looked at also where rf_options_set_verify says false. It holds for every https
+/// hop, also after a redirect to another host, and not for an https proxy; an http hop is not refused for it. NULL: any
+/// key. Another one is RF_ERROR_SSL, and its message has the pin of the key that the server has. RF_E_INVALID: not of
+/// this form, or empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_pinned_keys(
     options: *mut rf_options,
@@ -796,9 +799,11 @@ pub unsafe extern "C" fn rf_options_set_output_file(
 /// there is none; a failure takes out again what was added, unless somebody else has written to the file since. Default:
 /// RF_OUTPUT_REPLACE. RF_E_INVALID: no such mode.
 ///
-/// RF_OUTPUT_RESUME: until it is complete the file is called NAME.part (NAME without symbolic links), and stays there when
-/// the download breaks off, whatever the reason, a killed process included. NAME.part.meta has its URL (with the query),
-/// its validator and its length. The next request for the same URL asks for the rest alone (Range, If-Range). Then:
+/// RF_OUTPUT_RESUME: until it is complete the file is called NAME.part (NAME without symbolic links), and stays there
+/// when the download breaks off, whatever the reason, a killed process included. NAME.part.meta has its URL (with the
+/// query), its validator and its length. The next request for the same URL asks for the rest alone (Range, and If-Range
+/// with the validator). A 206 that ends before the file does is followed by a request for what is left, as often as the
+/// server gives at least a byte; these do not count as retries. Then:
 ///
 /// 206: the body is written behind the part, if its Content-Range begins where the part ends and has the stored length for
 /// its total, and if its validator is the stored one: an ETag that is not weak or, from a server that sends none, a
@@ -820,8 +825,9 @@ pub unsafe extern "C" fn rf_options_set_output_file(
 ///
 /// The part is locked (flock) while a request writes it: another one, of any process, fails with RF_ERROR_REQUEST and
 /// EWOULDBLOCK. RF_ERROR_REQUEST also for another method than GET, and where NAME.part belongs to another user or is a
-/// link; RF_ERROR_INVALID_HEADER for a Range header of yours. A device or a pipe is written to directly. Nothing is flushed
-/// to the disk: when the system itself has crashed, remove the part.
+/// link; RF_ERROR_INVALID_HEADER for a Range header of yours. A device or a pipe is written to directly. Where the file
+/// system has no locks, the future fails with its error. NAME has 245 bytes at most where the file system takes 255.
+/// Nothing is flushed to the disk: when the system itself has crashed, remove the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_output_mode(options: *mut rf_options, mode: c_int) -> rf_status {
     let check = || match mode {
@@ -865,8 +871,8 @@ pub unsafe extern "C" fn rf_options_set_output(
     )
 }
 
-/// Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the
-/// end.
+/// Has a function told how far the request has come: on the worker, at the start, at most every 100 ms, and at the end
+/// of a body that has come to it. What fails is not told again: the future says so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_set_progress(
     options: *mut rf_options,

@@ -139,8 +139,9 @@ pub unsafe extern "C" fn rf_config_set_resolver(
     })
 }
 
-/// Adds an address, IPv4 or IPv6, to what a look-up has found, behind those before it: in order of preference. It belongs
-/// to the thread of the call that it was given to, and lives as long. RF_E_INVALID: it is no address.
+/// Adds an address, IPv4 or IPv6 ("192.0.2.1", "2001:db8::1" or "[2001:db8::1]", without a zone), to what a look-up has
+/// found, behind those before it: in order of preference. It belongs to the thread of the call that it was given to,
+/// and lives as long. RF_E_INVALID: it is no address.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_lookup_add(lookup: *mut rf_lookup, address: *const c_char) -> rf_status {
     status(|| {

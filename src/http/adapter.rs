@@ -74,7 +74,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(118);
 /// How long a name is known of which nobody said anything.
 pub const DNS_CACHE: Duration = Duration::from_secs(60);
 
-/// "es 192.0.2.1 and 2001:db8::1", for more than one.
+/// "es 192.0.2.1, 2001:db8::1", or " 192.0.2.1" where there is only one.
 fn listed(addresses: &[SocketAddr]) -> String {
     let all: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     format!("{} {}", if all.len() == 1 { "" } else { "es" }, all.join(", "))
@@ -159,11 +159,7 @@ impl Adapter {
 
     /// What is remembered of a look-up is remembered by this.
     fn name_of<'h>(&self, host: &'h str, port: u16) -> Cow<'h, str> {
-        match &self.lookups {
-            None => Cow::Borrowed(host),
-            Some(lookups) if !dns::is_address(host) => lookups.key(host, port),
-            Some(_) => Cow::Borrowed(host),
-        }
+        self.lookups.as_ref().map_or(Cow::Borrowed(host), |lookups| lookups.key(host, port))
     }
 
     /// Whether a request waits for its turn before it begins, as far as that is known.
@@ -288,21 +284,21 @@ impl Adapter {
         route: &Route,
         limits: &Limits,
     ) -> Result<Vec<SocketAddr>, Error> {
+        if dns::is_address(host) {
+            let address = dns::resolve(host, port, self.lookups.as_ref(), limits)?;
+            return dialing::of_version(address, route.dialing.ip_version, host);
+        }
         let name = self.name_of(host, port);
         let addresses = match self.names.get(&name, port) {
             Some(known) => known,
             None => {
-                if !dns::is_address(host) {
-                    limits.control.stopwatch.enter(Phase::Resolve);
-                }
+                limits.control.stopwatch.enter(Phase::Resolve);
                 let found = dns::resolve(host, port, self.lookups.as_ref(), limits)?;
                 self.names.put(&name, &found);
                 found
             }
         };
-        if !dns::is_address(host) {
-            trace::info(limits.control, || format!("{host} has the address{}", listed(&addresses)))?;
-        }
+        trace::info(limits.control, || format!("{host} has the address{}", listed(&addresses)))?;
         dialing::of_version(addresses, route.dialing.ip_version, host)
     }
 

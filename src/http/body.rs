@@ -460,7 +460,9 @@ fn read_reader(reader: &mut dyn Reader, buffer: &mut [u8], control: &Control) ->
         let most = buffer.len();
         let text = match usize::try_from(count) {
             Ok(read) if read <= most => return Ok(read),
-            Ok(_) => format!("The reader of the request body returned {count}, and its buffer has {most} bytes"),
+            Ok(_) => {
+                format!("The reader of the request body returned {count}, and its buffer has {most} bytes")
+            }
             Err(_) => format!("The reader of the request body failed: it returned {count}"),
         };
         Err(Error::new(ErrorKind::Hook, text))

@@ -3,13 +3,13 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::socket::raw_address;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::socket::set_option;
+use super::socket::{address_of_raw, raw_address};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::reach::{Dialing, IpVersion};
 
@@ -169,18 +169,8 @@ fn address_of(interface: &CStr, target: &SocketAddr) -> io::Result<SocketAddr> {
             if CStr::from_ptr(entry.ifa_name) != interface || entry.ifa_addr.is_null() {
                 continue;
             }
-            let address: SocketAddr = match i32::from((*entry.ifa_addr).sa_family) {
-                libc::AF_INET => {
-                    let raw = &*entry.ifa_addr.cast::<libc::sockaddr_in>();
-                    (Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes()), 0).into()
-                }
-                libc::AF_INET6 => {
-                    let raw = &*entry.ifa_addr.cast::<libc::sockaddr_in6>();
-                    let address = Ipv6Addr::from(raw.sin6_addr.s6_addr);
-                    SocketAddrV6::new(address, 0, 0, raw.sin6_scope_id).into()
-                }
-                _ => continue,
-            };
+            let Some(mut address) = address_of_raw(entry.ifa_addr) else { continue };
+            address.set_port(0);
             let reaches = match (address.ip(), target.ip()) {
                 (IpAddr::V4(_), IpAddr::V4(_)) => true,
                 // Within a link and beyond it are two things.

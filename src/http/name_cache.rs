@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::dns::is_address;
 use crate::system::lock::Mutex;
 
 /// So many hosts are remembered.
@@ -37,18 +38,15 @@ impl NameCache {
 
     /// What was looked up. An address that is written in the place of a name is none of it.
     pub fn put(&self, host: &str, addresses: &[SocketAddr]) {
-        let Some(known) = &self.known else { return };
-        if host.contains('%') || host.parse::<IpAddr>().is_ok() {
-            return;
-        }
+        let Some(known) = self.known.as_ref().filter(|_| !is_address(host)) else { return };
         let addresses = addresses.iter().map(SocketAddr::ip).collect();
         let mut known = known.lock();
         if known.len() >= MOST && !known.contains_key(host) {
             known.retain(|_, one| self.is_fresh(one));
-        }
-        if known.len() >= MOST && !known.contains_key(host) {
-            let oldest = known.iter().min_by_key(|(_, one)| one.since).map(|(host, _)| host.clone());
-            oldest.and_then(|oldest| known.remove(&oldest));
+            if known.len() >= MOST {
+                let oldest = known.iter().min_by_key(|(_, one)| one.since).map(|(host, _)| host.clone());
+                oldest.and_then(|oldest| known.remove(&oldest));
+            }
         }
         known.insert(host.into(), Known { addresses, since: Instant::now() });
     }

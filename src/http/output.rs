@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::future::control::{Control, SLICE};
 use crate::message::error::{Error, ErrorKind};
@@ -62,6 +62,28 @@ pub struct Goal<'a> {
     pub appends: bool,
 }
 
+/// A terminal once more, with a description of its own: what the user has goes on to wait, and this does not. None: it is
+/// none, or cannot be had once more.
+#[cfg(target_os = "linux")]
+fn terminal_of(descriptor: RawFd, flags: i32) -> Option<File> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: an open descriptor; the number is filled in.
+    let (is_terminal, is_master) = unsafe {
+        (libc::isatty(descriptor) == 1, libc::ioctl(descriptor, libc::TIOCGPTN, &raw mut number) == 0)
+    };
+    // The controlling side opened once more would be another terminal. What is only read from stays an error.
+    if !is_terminal || is_master || flags & libc::O_ACCMODE == libc::O_RDONLY {
+        return None;
+    }
+    let how = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().write(true).custom_flags(how).open(format!("/proc/self/fd/{descriptor}")).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn terminal_of(_: RawFd, _: i32) -> Option<File> {
+    None
+}
+
 /// A file under another name beside the one that it gets. Dropped before it has that, it is removed.
 struct Temporary {
     path: PathBuf,
@@ -105,7 +127,19 @@ impl<'a> OutputFile<'a> {
         let kind = file.metadata().map_err(|error| goal.failed(&error))?.file_type();
         // SAFETY: an open descriptor.
         let flags = unsafe { libc::fcntl(copy, libc::F_GETFL) };
-        let way = match flags & libc::O_NONBLOCK == 0 && !kind.is_file() {
+        let waits = flags & libc::O_NONBLOCK == 0 && !kind.is_file();
+        // What poll(2) says of a terminal is not how much it takes.
+        if waits && let Some(own) = terminal_of(copy, flags) {
+            return Ok(OutputFile {
+                file: Some(own),
+                goal,
+                way: Way::Free,
+                grown: None,
+                temporary: None,
+                control,
+            });
+        }
+        let way = match waits {
             false => Way::Free,
             true if kind.is_socket() => Way::Socket,
             true => Way::Pipe,
@@ -235,7 +269,8 @@ impl<'a> OutputFile<'a> {
             Error::check(self.control, format_args!(" while writing the {}", self.goal.what))?;
             let most = if self.way == Way::Pipe { libc::PIPE_BUF } else { PIECE };
             let piece = &left[..left.len().min(most)];
-            if self.way != Way::Free && !self.wait_for_room() {
+            // A socket says by itself that it has none.
+            if self.way == Way::Pipe && !self.has_room(Duration::ZERO) && !self.wait_for_room() {
                 continue;
             }
             match thread::without_signals_of_writing(|| self.write_some(piece)) {
@@ -272,8 +307,12 @@ impl<'a> OutputFile<'a> {
             here.wait_for(iter::once(&watched), WRITABLE, Instant::now().checked_add(SLICE));
             return watched.readiness.has(WRITABLE);
         }
+        self.has_room(SLICE)
+    }
+
+    fn has_room(&self, longest: Duration) -> bool {
         let mut entry = libc::pollfd { fd: self.file().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-        let millis = SLICE.as_millis().try_into().unwrap_or(1);
+        let millis = longest.as_millis().try_into().unwrap_or(1);
         // SAFETY: one entry, which lives until the call returns.
         unsafe { libc::poll(&mut entry, 1, millis) > 0 }
     }

@@ -256,11 +256,7 @@ impl Pool {
     }
 
     pub fn close_idle_before(&self, at: Instant) {
-        let is_old = |connection: &mut Box<Connection>| connection.used_at < at;
-        let mut hosts = self.hosts.lock();
-        let old: Vec<_> =
-            hosts.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_old)).collect();
-        drop(hosts);
+        let old = self.hosts.lock().take_idle(|connection| connection.used_at < at);
         // To close is a system call: not under the lock.
         drop(old);
     }
@@ -311,10 +307,8 @@ impl Expires for Pool {
     }
 
     fn expire(self: Arc<Self>) {
-        let is_old = |connection: &mut Box<Connection>| self.is_too_old(connection);
         let mut hosts = self.hosts.lock();
-        let old: Vec<_> =
-            hosts.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_old)).collect();
+        let old = hosts.take_idle(|connection| self.is_too_old(connection));
         let next = hosts.first_end(self.settings.idle_timeout);
         let before = hosts.watch;
         hosts.watch = match (before, next) {
@@ -372,6 +366,12 @@ impl Drop for Ticket {
 }
 
 impl Hosts {
+    /// Those that rest and are so.
+    fn take_idle(&mut self, is_so: impl Fn(&Connection) -> bool) -> Surplus {
+        let is_so = |connection: &mut Box<Connection>| is_so(connection);
+        self.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_so)).collect()
+    }
+
     /// When the first of those that rest has done so for too long.
     fn first_end(&self, longest: Option<Duration>) -> Option<Instant> {
         let idle = self.table.values().flat_map(|host| &host.idle);

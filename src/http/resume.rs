@@ -420,12 +420,12 @@ impl Part {
         Error::os(ErrorKind::Request, format!("Cannot write {}", self.meta.display()), error)
     }
 
-    /// Writes behind what is there. What is more than the server has announced is none of the file, nor is then what
-    /// came before it in the same response.
+    /// Writes behind what is there. Of a server that sends more than it has announced nothing is believed: what is there
+    /// goes, and the next request asks for all of it.
     pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         if let Some(end) = self.end.filter(|end| end - self.length < data.len() as u64) {
             let total = end - self.from;
-            self.cut(self.from)?;
+            self.cut(0)?;
             let text = format!("The body has more than the {total} bytes that were announced");
             return Err(Error::new(ErrorKind::Request, text));
         }
@@ -499,9 +499,8 @@ impl Drop for Part {
             // It is the parent's, its lock as well.
             return;
         }
-        let is_empty = || {
-            self.file.metadata().is_ok_and(|about| about.len() == 0 && is_at(&self.path, &about))
-        };
+        let is_empty =
+            || self.file.metadata().is_ok_and(|about| about.len() == 0 && is_at(&self.path, &about));
         if !self.is_done && is_empty() {
             // There is nothing to go on with. What cannot be removed does no harm.
             let _ = fs::remove_file(&self.meta);

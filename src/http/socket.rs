@@ -6,7 +6,6 @@ use std::io;
 use std::iter;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::dialing::Origin;
@@ -325,7 +324,8 @@ impl Socket {
         // SAFETY: the storage is writable for the length given.
         let result =
             unsafe { libc::getsockname(self.descriptor(), (&raw mut storage).cast(), &raw mut length) };
-        if result < 0 { None } else { address_of_raw(&storage) }
+        // SAFETY: the system has filled it in.
+        if result < 0 { None } else { unsafe { address_of_raw((&raw const storage).cast()) } }
     }
 
     /// Bytes received; 0 at the end of the stream.
@@ -835,17 +835,21 @@ pub(super) fn raw_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc
     (storage, length as libc::socklen_t)
 }
 
-fn address_of_raw(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match i32::from(storage.ss_family) {
+/// None: it is not one of IP.
+///
+/// SAFETY: it points to an address that is whole for the family that it names.
+pub(super) unsafe fn address_of_raw(raw: *const libc::sockaddr) -> Option<SocketAddr> {
+    // SAFETY: as said above.
+    match i32::from(unsafe { (*raw).sa_family }) {
         libc::AF_INET => {
-            // SAFETY: sockaddr_storage is large enough and aligned for every family; this is what the family says.
-            let raw = unsafe { &*ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            // SAFETY: as above.
+            let raw = unsafe { &*raw.cast::<libc::sockaddr_in>() };
             let address = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
             Some(SocketAddrV4::new(address, u16::from_be(raw.sin_port)).into())
         }
         libc::AF_INET6 => {
             // SAFETY: as above.
-            let raw = unsafe { &*ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let raw = unsafe { &*raw.cast::<libc::sockaddr_in6>() };
             let (address, port) = (Ipv6Addr::from(raw.sin6_addr.s6_addr), u16::from_be(raw.sin6_port));
             Some(SocketAddrV6::new(address, port, raw.sin6_flowinfo, raw.sin6_scope_id).into())
         }

@@ -76,6 +76,19 @@ impl Environment {
     pub fn ca_bundle(&self) -> Option<&Path> {
         self.requests_ca_bundle.as_deref().or(self.curl_ca_bundle.as_deref())
     }
+
+    /// Paths to files, as they were given.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.netrc, &self.requests_ca_bundle, &self.curl_ca_bundle, &self.ssl_key_log_file]
+            .into_iter()
+            .flatten()
+    }
+
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.netrc, &mut self.requests_ca_bundle, &mut self.curl_ca_bundle, &mut self.ssl_key_log_file]
+            .into_iter()
+            .flatten()
+    }
 }
 
 /// Only which variables are set: proxies carry passwords, and this ends up in messages.

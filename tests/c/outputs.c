@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <termios.h>
 
 static rf_session *session;
 
@@ -193,57 +194,64 @@ static void *read_all(void *user_data) {
   return NULL;
 }
 
-/* A pipe and a socket, blocking and not: all of it arrives, and the mode stays. */
-static void pair_of(int fds[2], bool is_socket, bool is_blocking) {
-  if (is_socket) CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
-  else CHECK_INT(0, pipe2(fds, O_CLOEXEC));
-  if (!is_blocking) CHECK_INT(0, fcntl(fds[1], F_SETFL, O_NONBLOCK));
+/* Where what is written to `fds[1]` is read from `fds[0]`. */
+enum { PIPE, SOCKET, TERMINAL, KINDS };
+
+static void pair_of(int fds[2], int kind, bool is_blocking) {
+  if (kind == SOCKET) CHECK_INT(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+  else if (kind == PIPE) CHECK_INT(0, pipe2(fds, O_CLOEXEC));
+  else {
+    struct termios modes;
+    CHECK((fds[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) >= 0 && grantpt(fds[0]) == 0 && unlockpt(fds[0]) == 0);
+    CHECK((fds[1] = open(ptsname(fds[0]), O_RDWR | O_NOCTTY | O_CLOEXEC)) >= 0);
+    CHECK_INT(0, tcgetattr(fds[1], &modes));
+    modes.c_oflag &= ~(tcflag_t)OPOST;
+    CHECK_INT(0, tcsetattr(fds[1], TCSANOW, &modes));
+  }
+  if (!is_blocking) CHECK_INT(0, fcntl(fds[1], F_SETFL, fcntl(fds[1], F_GETFL) | O_NONBLOCK));
 }
 
-static void into_pipes(void) {
-  for (int how = 0; how < 4; how++) {
-    int fds[2];
-    pthread_t thread;
-    pair_of(fds, how & 1, how & 2);
-    reader reader = {fds[0], 2, 0};
-    CHECK_INT(0, pthread_create(&thread, NULL, read_all, &reader));
-    rf_future *future = get_into(fds[1], http("/bytes/500000"), LONG_MS);
-    RESPONSE(future);
-    CHECK_INT(how & 2 ? 0 : O_NONBLOCK, fcntl(fds[1], F_GETFL) & O_NONBLOCK);
-    rf_future_free(future);
-    CHECK_INT(0, close(fds[1]));
-    CHECK_INT(0, pthread_join(thread, NULL));
-    CHECK_INT(500000, reader.length);
-    CHECK_INT(0, close(fds[0]));
-  }
+/* All of it arrives, and the mode stays. */
+static void into_each_kind(int kind, bool is_blocking) {
+  int fds[2];
+  pthread_t thread;
+  pair_of(fds, kind, is_blocking);
+  reader reader = {fds[0], 2, 0};
+  CHECK_INT(0, pthread_create(&thread, NULL, read_all, &reader));
+  rf_future *future = get_into(fds[1], http("/bytes/500000"), LONG_MS);
+  RESPONSE(future);
+  CHECK_INT(is_blocking ? 0 : O_NONBLOCK, fcntl(fds[1], F_GETFL) & O_NONBLOCK);
+  rf_future_free(future);
+  CHECK_INT(0, close(fds[1]));
+  CHECK_INT(0, pthread_join(thread, NULL));
+  CHECK_INT(500000, reader.length);
+  CHECK_INT(0, close(fds[0]));
 }
 
 /* Nobody reads: a deadline and an abort end it; a reader that has gone away does as well, without a signal. */
-static void nobody_reads(void) {
-  for (int how = 0; how < 4; how++) {
-    int fds[2];
-    pair_of(fds, how & 1, how & 2);
-    int64_t start = now_ms();
-    rf_future *future = get_into(fds[1], http("/bytes/5000000"), 400);
-    ERROR_OF(RF_ERROR_TIMEOUT, future);
-    CHECK_RANGE(350, 400 + 2000 * patience(), now_ms() - start);
-    rf_future_free(future);
+static void nobody_reads(int kind, bool is_blocking) {
+  int fds[2];
+  pair_of(fds, kind, is_blocking);
+  int64_t start = now_ms();
+  rf_future *future = get_into(fds[1], http("/bytes/5000000"), 400);
+  ERROR_OF(RF_ERROR_TIMEOUT, future);
+  CHECK_RANGE(350, 400 + 2000 * patience(), now_ms() - start);
+  rf_future_free(future);
 
-    future = get_into(fds[1], http("/bytes/5000000"), LONG_MS);
-    EVENTUALLY(rf_future_running(future));
-    sleep_ms(100);
-    start = now_ms();
-    CHECK(rf_future_abort(future));
-    ERROR_OF(RF_ERROR_ABORTED, future);
-    CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
-    rf_future_free(future);
+  future = get_into(fds[1], http("/bytes/5000000"), LONG_MS);
+  EVENTUALLY(rf_future_running(future));
+  sleep_ms(100);
+  start = now_ms();
+  CHECK(rf_future_abort(future));
+  ERROR_OF(RF_ERROR_ABORTED, future);
+  CHECK_RANGE(0, 2000 * patience(), now_ms() - start);
+  rf_future_free(future);
 
-    CHECK_INT(0, close(fds[0]));
-    future = get_into(fds[1], http("/bytes/5000000"), LONG_MS);
-    CHECK_INT(EPIPE, rf_error_os_code(ERROR_OF(RF_ERROR_REQUEST, future)));
-    rf_future_free(future);
-    CHECK_INT(0, close(fds[1]));
-  }
+  CHECK_INT(0, close(fds[0]));
+  future = get_into(fds[1], http("/bytes/5000000"), LONG_MS);
+  CHECK_INT(kind == TERMINAL ? EIO : EPIPE, rf_error_os_code(ERROR_OF(RF_ERROR_REQUEST, future)));
+  rf_future_free(future);
+  CHECK_INT(0, close(fds[1]));
 }
 
 /* The last output set counts. */
@@ -257,7 +265,7 @@ static void in_turn(void) {
   const char *path = new_path();
   int fds[2];
   char buffer[32] = "";
-  pair_of(fds, false, true);
+  pair_of(fds, PIPE, true);
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_output(options, never, NULL, NULL));
   CHECK_OK(rf_options_set_output_file(options, path));
@@ -292,8 +300,12 @@ int main(void) {
   after_a_failure();
   wrong_modes();
   into_a_file();
-  into_pipes();
-  nobody_reads();
+  for (int kind = 0; kind < KINDS; kind++) {
+    for (int is_blocking = 0; is_blocking < 2; is_blocking++) {
+      into_each_kind(kind, is_blocking);
+      nobody_reads(kind, is_blocking);
+    }
+  }
   in_turn();
   rf_session_free(by_bytes);
   rf_session_free(session);

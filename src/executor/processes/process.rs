@@ -302,7 +302,7 @@ impl Process {
                 let cookies = reply.take_cookies();
                 let message = wire::owned(Cow::Borrowed(message))?;
                 let mut whole = Vec::new();
-                let mut trailers = None;
+                let trailers = Trailers::default();
                 let failure = loop {
                     match self.channel.receive(watch)?.ok_or_else(ended)? {
                         (Kind::Piece, piece) => {
@@ -314,7 +314,7 @@ impl Process {
                             whole.try_reserve(piece.len() + 1)?;
                             whole.extend_from_slice(piece);
                         }
-                        (Kind::Trailers, lines) => trailers = Some(wire::trailers_of(lines)),
+                        (Kind::Trailers, lines) => _ = trailers.set(wire::trailers_of(lines)),
                         (Kind::End, end) => break failure_of(end).map_err(|_| rubbish())?,
                         _ => return Err(rubbish()),
                     }
@@ -325,7 +325,7 @@ impl Process {
                 }
                 let reply = Reply::decode(&message).map_err(|_| rubbish())?;
                 let outcome = reply.outcome(&body, Some(whole), None, control)?;
-                if let (Ok(response), Some(trailers)) = (&outcome, trailers) {
+                if let Ok(response) = &outcome {
                     response.expect_trailers(trailers);
                 }
                 Ok(outcome)
@@ -627,9 +627,7 @@ impl Read for Remote {
                     Err(error) => return Err(self.failure(Some(error.into()))),
                 },
                 Ok(Some((Kind::Trailers, lines))) => {
-                    if let Some(trailers) = wire::trailers_of(lines).get() {
-                        let _ = self.trailers.set(trailers.clone());
-                    }
+                    let _ = self.trailers.set(wire::trailers_of(lines));
                 }
                 Ok(Some((Kind::End, end))) => {
                     self.is_over = true;

@@ -17,7 +17,7 @@ use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::options::{BodySource, Borrowed, Owned};
 use crate::message::peer::{HttpVersion, Peer};
-use crate::message::response::{BodyState, Carried, Parts, Response, Seen, SentBody, Source, Trailers};
+use crate::message::response::{BodyState, Carried, Parts, Response, Seen, SentBody, Source};
 
 #[derive(Serialize, Deserialize)]
 struct ReplyMessage<'a> {
@@ -485,7 +485,7 @@ impl<'a> Reply<'a> {
             };
             let whole = Response::carried(parts, carried);
             if !response.trailers.is_empty() {
-                whole.expect_trailers(trailers_of(&response.trailers));
+                whole.expect_trailers(Arc::new(OnceLock::from(trailers_of(&response.trailers))));
             }
             whole.settle(Spent::of_parts(response.spent));
             made.push(Arc::new(whole));
@@ -517,8 +517,8 @@ pub fn trailer_lines(trailers: &Head) -> Vec<u8> {
 }
 
 /// Trailers that came from another process.
-pub fn trailers_of(lines: &[u8]) -> Trailers {
-    Arc::new(OnceLock::from(Head::of_response(lines)))
+pub fn trailers_of(lines: &[u8]) -> Head {
+    Head::of_response(lines)
 }
 
 /// A copy with room for a NUL behind it.

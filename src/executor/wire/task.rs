@@ -69,9 +69,9 @@ impl ResolverMessage {
     }
 
     /// An error where the request itself needs it.
-    fn check(self, is_needed: bool) -> Result<ResolverMessage, Error> {
+    fn check(self, is_needed: impl FnOnce() -> bool) -> Result<ResolverMessage, Error> {
         match self {
-            ResolverMessage::Stays(why) if is_needed => Err(stays_here("The resolver", &why)),
+            ResolverMessage::Stays(why) if is_needed() => Err(stays_here("The resolver", &why)),
             other => Ok(other),
         }
     }
@@ -193,7 +193,7 @@ pub fn encode_task(name: TaskName, request: &Request, may_attach: bool) -> Resul
     };
     let mounts = name_mounts(request)?;
     let shared = request.owner.shared();
-    let own_adapter = request.parse_url().ok().is_some_and(|url| request.adapter_for(&url).is_none());
+    let own_adapter = || request.parse_url().ok().is_some_and(|url| request.adapter_for(&url).is_none());
     let resolver = ResolverMessage::of(&shared.adapter).check(own_adapter)?;
     let mut message = TaskMessage {
         name,
@@ -241,8 +241,7 @@ fn name_mounts(request: &Request) -> Result<Vec<MountMessage>, Error> {
     let name = |(prefix, adapter): (&Prefix, &AnyAdapter)| {
         let named = match adapter {
             AnyAdapter::Http(http) => {
-                let is_needed = own.is_some_and(|own| own.is(adapter));
-                let resolver = ResolverMessage::of(http).check(is_needed)?;
+                let resolver = ResolverMessage::of(http).check(|| own.is_some_and(|own| own.is(adapter)))?;
                 AdapterMessage::Http(http.identity(), http.settings, resolver)
             }
             AnyAdapter::Custom(custom) => match custom.named() {
@@ -373,12 +372,10 @@ impl TaskMessage<'_> {
             }
             _ => false,
         };
-        let in_environment = self.environment.as_ref().is_some_and(|environment| {
-            let Environment { netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file, .. } =
-                &**environment;
-            let paths = [netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file];
-            paths.into_iter().flatten().any(|path| path.is_relative())
-        });
+        let in_environment = self
+            .environment
+            .as_ref()
+            .is_some_and(|environment| environment.paths().any(|path| path.is_relative()));
         in_body
             || in_environment
             || in_options(&self.defaults)
@@ -524,10 +521,7 @@ fn decode_request(
     options.sink = message.sink.map(|path| Sink::File(anchored(&path, directory)));
     let environment = message.environment.map(|environment| {
         let mut environment = environment.into_owned();
-        let Environment { netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file, .. } =
-            &mut environment;
-        let paths = [netrc, requests_ca_bundle, curl_ca_bundle, ssl_key_log_file];
-        for path in paths.into_iter().flatten() {
+        for path in environment.paths_mut() {
             // A `~` is expanded where the file is opened.
             if !path.as_os_str().is_empty() && !path.starts_with("~") {
                 *path = directory.unwrap_or(Path::new("")).join(&*path);

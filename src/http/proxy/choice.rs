@@ -12,8 +12,8 @@ use crate::system::environment::Environment;
 /// The request's proxies come first, then the environment's (`None` when trust_env is off), then the
 /// session's. Within one of them the most precise key counts: `scheme://host`, `scheme`, `all://host`, `all`.
 /// A key without a value (or with an empty one) says "direct" and ends the search. `no_proxy` speaks about
-/// the environment's proxies only; a request may replace it with a `no_proxy` key of its own. A list that is said
-/// apart from that stands in the place of both, and speaks about all proxies.
+/// the environment's proxies only; a request may replace it with a `no_proxy` key of its own. The argument `no_proxy`,
+/// where it is given, replaces both of these lists, and speaks about all proxies.
 pub fn select(
     scheme: &str,
     host: &str,
@@ -30,12 +30,12 @@ pub fn select(
     if no_proxy.is_some_and(|list| is_excepted(list, host, port)) {
         return Ok(None);
     }
-    let from_environment = || match no_proxy {
+    let of_environment = || match no_proxy {
         Some(_) => environment?.proxy(scheme),
         None => from_environment(environment?, request, scheme, host, port),
     };
     let chosen = lookup(request, scheme, host)
-        .or_else(|| from_environment().map(Some))
+        .or_else(|| of_environment().map(Some))
         .or_else(|| lookup(session, scheme, host))
         .flatten();
     chosen.filter(|value| !value.is_empty()).map(Proxy::parse).transpose()

@@ -147,17 +147,8 @@ fn load_pkcs12(path: &str, password: Option<&Hidden>, limits: &Limits) -> Result
     let opened = aside(limits, move || {
         pkcs12::open(&content, password.as_ref().map_or(&[], Hidden::bytes), Effort::default())
     })?;
-    let opened = opened.map_err(|failure| {
-        let text = match failure {
-            Failure::WrongPassword => format!("The password of the PKCS#12 file {path} is wrong"),
-            Failure::Malformed => format!("{path} is no PKCS#12 file, or a damaged one"),
-            Failure::Unsupported(how) => {
-                format!("The PKCS#12 file {path} is encrypted in a way that is not supported ({how})")
-            }
-            Failure::TooHard => format!("The PKCS#12 file {path} {TOO_HARD}"),
-        };
-        Error::new(ErrorKind::Ssl, text)
-    })?;
+    let malformed = || format!("{path} is no PKCS#12 file, or a damaged one");
+    let opened = opened.map_err(|why| not_opened(&format!("PKCS#12 file {path}"), malformed, why))?;
     let missing = |what: &str| Error::new(ErrorKind::Ssl, format!("No {what} in the PKCS#12 file {path}"));
     let key = opened.key.ok_or_else(|| missing("private key"))?;
     if opened.chain.is_empty() {
@@ -167,7 +158,20 @@ fn load_pkcs12(path: &str, password: Option<&Hidden>, limits: &Limits) -> Result
     Ok((chain, PrivatePkcs8KeyDer::from(key).into()))
 }
 
-const TOO_HARD: &str = "is encrypted so that trying its password takes too much time or memory";
+/// Why something that is encrypted cannot be opened.
+fn not_opened(what: &str, malformed: impl FnOnce() -> String, why: Failure) -> Error {
+    let text = match why {
+        Failure::WrongPassword => format!("The password of the {what} is wrong"),
+        Failure::Malformed => malformed(),
+        Failure::Unsupported(how) => {
+            format!("The {what} is encrypted in a way that is not supported ({how})")
+        }
+        Failure::TooHard => {
+            format!("The {what} is encrypted so that trying its password takes too much time or memory")
+        }
+    };
+    Error::new(ErrorKind::Ssl, text)
+}
 
 /// All certificates of a text, which are one at least.
 fn some_certificates(
@@ -219,16 +223,9 @@ fn private_key(
             let password = Password { text, wide, effort: Effort::default() };
             encrypted::private_key(encrypted.secret_pkcs8_der(), &password)
         })?;
-        let key = decrypted.map_err(|why| match why {
-            Failure::WrongPassword => {
-                failure(format!("The password of the private key in the {place} is wrong"))
-            }
-            Failure::Malformed => failure(format!("The encrypted private key in the {place} is malformed")),
-            Failure::Unsupported(how) => failure(format!(
-                "The private key in the {place} is encrypted in a way that is not supported ({how})"
-            )),
-            Failure::TooHard => failure(format!("The private key in the {place} {TOO_HARD}")),
-        })?;
+        let malformed = || format!("The encrypted private key in the {place} is malformed");
+        let key =
+            decrypted.map_err(|why| not_opened(&format!("private key in the {place}"), malformed, why))?;
         return Ok(PrivatePkcs8KeyDer::from(key).into());
     }
     if memchr::memmem::find(content, b"Proc-Type: 4,ENCRYPTED").is_some() {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use cbc::cipher::block_padding::Pkcs7;
@@ -14,9 +15,12 @@ use sha1::digest::Digest;
 use sha1::digest::common::BlockSizeUser;
 
 use super::der::{Der, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, dotted, only};
+use crate::future::control::SLICE;
 use crate::future::monitor::Monitor;
 use crate::http::socket::Limits;
 use crate::message::error::{Error, ErrorKind};
+use crate::system::fiber;
+use crate::system::fork::PerProcess;
 use crate::system::thread::with_signals_blocked;
 
 /// Why it cannot be read.
@@ -58,7 +62,7 @@ pub struct Effort {
 }
 
 impl Default for Effort {
-    /// Seconds.
+    /// What takes some seconds at most.
     fn default() -> Effort {
         Effort { rounds: 10_000_000, left: Cell::new(40_000_000), memory: 64 * 1024 * 1024 }
     }
@@ -220,16 +224,44 @@ fn derive<D: Digest + BlockSizeUser>(
     derived
 }
 
-/// Does this on a thread of its own: passwords are made to take their time, and nothing can interrupt that. The request
-/// waits for no longer than it likes.
+/// How many threads do something [`aside`]: those whose request has gone on go on as well.
+static ASIDE: PerProcess<Arc<AtomicUsize>> = PerProcess::new(|_| Arc::default());
+/// No more do so at once. More wait for their turn.
+const MOST_ASIDE: usize = 16;
+
+/// One of those threads, or one that is about to be.
+struct OneAside(Arc<AtomicUsize>);
+
+impl OneAside {
+    fn begin(limits: &Limits) -> Result<OneAside, Error> {
+        let running = ASIDE.get().clone();
+        let more = |count| (count < MOST_ASIDE).then_some(count + 1);
+        while running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_err() {
+            limits.next_look()?;
+            fiber::sleep(SLICE);
+        }
+        Ok(OneAside(running))
+    }
+}
+
+impl Drop for OneAside {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Does this on a thread of its own: passwords are made to take their time, a file system may take any, and nothing can
+/// interrupt either. The request waits for no longer than it likes.
 pub fn aside<T: Send + 'static>(
     limits: &Limits,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
+    let one = OneAside::begin(limits)?;
     let place = Arc::new(Monitor::new(None));
     let answer = place.clone();
     let run = move || {
         let done = catch_unwind(AssertUnwindSafe(work)).ok();
+        drop(one);
         let mut answer = answer.lock();
         *answer = Some(done);
         answer.notify_all();
