@@ -1,7 +1,7 @@
 //! The reference that `make doc` makes of the header has every function, and no link in it leads nowhere; and what its tables
 //! of idioms say is code that a compiler takes.
 //!
-//! `RF_PYTHON` names a Python that has sphinx and furo.
+//! `RF_PYTHON` names a Python that has sphinx, furo and myst-parser.
 
 mod programs;
 
@@ -23,7 +23,7 @@ fn python() -> OsString {
 fn reference() -> Option<&'static Path> {
     static REFERENCE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let made = REFERENCE.get_or_init(|| {
-        let can = Command::new(python()).args(["-c", "import sphinx, furo"]).output();
+        let can = Command::new(python()).args(["-c", "import sphinx, furo, myst_parser"]).output();
         if !can.is_ok_and(|output| output.status.success()) {
             return None;
         }
@@ -34,7 +34,7 @@ fn reference() -> Option<&'static Path> {
         Some(out)
     });
     if made.is_none() {
-        println!("skipped: the reference (no Python with sphinx and furo)");
+        println!("skipped: the reference (no Python with sphinx, furo and myst-parser)");
     }
     made.as_deref()
 }
@@ -141,6 +141,59 @@ fn no_link_of_the_reference_leads_nowhere() {
             let other = words(&page[..at]).last().unwrap_or_default();
             assert!(man.contains_key(&format!("{other}.3")), "{name} refers to {other}(3)");
         }
+    }
+}
+
+/// What GitHub makes of a heading, so that links lead to it.
+fn anchor_of(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter_map(|letter| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        _ if letter.is_alphanumeric() => Some(letter.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+#[test]
+fn no_link_of_the_pages_written_by_hand_leads_nowhere() {
+    let guides = fs::read_dir(root().join("src/doc/guide")).expect("the guides");
+    let guides = guides.map(|entry| entry.expect("an entry").path());
+    let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name));
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let mut count = 0;
+    for page in guides.chain(pages) {
+        for rest in read(&page).split("](").skip(1) {
+            let link = rest.split(')').next().unwrap_or_default();
+            if link.starts_with("https://") {
+                continue;
+            }
+            count += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if path.is_empty() { page.clone() } else { page.parent().expect("a folder").join(path) };
+            assert!(target.exists(), "{page:?} links {link}");
+            let is_there = anchor.is_empty()
+                || read(&target).lines().any(|line| line.starts_with('#') && anchor_of(line) == anchor);
+            assert!(is_there, "{page:?} links {link}");
+        }
+    }
+    assert!(count > 60, "{count} links");
+}
+
+#[test]
+fn the_figures_of_the_readme_are_those_of_the_guide() {
+    let rows = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(root().join(name)).expect("a page");
+        text.lines()
+            .filter(|line| line.starts_with("| GET") || line.starts_with("| P"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (short, whole) = (rows("README.md"), rows("src/doc/guide/performance.md"));
+    assert!(short.iter().filter(|row| row.contains("| threads |")).count() > 4, "{short:#?}");
+    for row in short.iter().filter(|row| row.contains(" to ")) {
+        assert!(whole.contains(row), "{row}");
     }
 }
 
