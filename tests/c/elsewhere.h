@@ -100,6 +100,26 @@ static inline pool new_pool(size_t max_workers) {
   return made;
 }
 
+/* The same request in each place where one can run: in this process, as bytes, in a worker process. */
+enum { HERE, BY_BYTES, IN_PROCESSES, PLACES };
+
+typedef struct places {
+  rf_session *at[PLACES];
+  rf_executor *processes;
+} places;
+
+static inline places new_places(void) {
+  pool pool = new_pool(1);
+  places made = {{new_session_workers(2), session_run_by(run_by_bytes), pool.session}, pool.executor};
+  return made;
+}
+
+static inline void end_places(places places) {
+  CHECK_OK(rf_session_close(places.at[IN_PROCESSES], RF_CLOSE_WAIT));
+  for (int i = 0; i < PLACES; i++) rf_session_free(places.at[i]);
+  rf_executor_free(places.processes);
+}
+
 /* The processes that this one has started, dead ones that nobody has waited for included. */
 static inline int children(void) {
   DIR *processes = opendir("/proc");
@@ -166,6 +186,30 @@ static inline long process_of(const rf_response *response) {
   const char *number = extra(response, "process");
   if (number == NULL) FAIL("no hook has told its process");
   return atol(number);
+}
+
+/* ---- an adapter that sends through another one, and hands its response on ---- */
+
+static inline rf_status hand_on(rf_prepared *prepared, void *through) {
+  rf_response *response = NULL;
+  const rf_error *error = NULL;
+  rf_status status = rf_adapter_send(through, prepared, &response, &error);
+  if (status == RF_OK) status = rf_prepared_respond(prepared, response);
+  rf_response_free(response);
+  return status;
+}
+
+static inline void drop_adapter(void *adapter) { rf_adapter_free(adapter); }
+
+static inline rf_session *new_session_through(void) {
+  rf_adapter_ops ops = {sizeof ops, hand_on};
+  rf_adapter *adapter = NULL, *through = NULL;
+  rf_session *session = new_session_workers(1);
+  CHECK_OK(rf_adapter_new_http(NULL, &through));
+  CHECK_OK(rf_adapter_new_custom(&ops, through, drop_adapter, &adapter));
+  CHECK_OK(rf_session_mount(session, "http://", adapter));
+  rf_adapter_free(adapter);
+  return session;
 }
 
 /* ---- an outcome as text ---- */

@@ -397,26 +397,21 @@ static void over_tls(void) {
 }
 
 int main(void) {
-  pool processes = new_pool(1);
-  rf_session *by_bytes = session_run_by(run_by_bytes);
-  session = new_session_workers(2);
+  places places = new_places();
+  session = places.at[HERE];
   wanted(session, true);
-  wanted(by_bytes, false);
-  wanted(processes.session, false);
+  wanted(places.at[BY_BYTES], false);
+  wanted(places.at[IN_PROCESSES], false);
   silent();
   unwanted();
   failed(session, true);
-  failed(by_bytes, false);
-  failed(processes.session, false);
+  failed(places.at[BY_BYTES], false);
+  failed(places.at[IN_PROCESSES], false);
   led();
   ends();
   does_not_ask();
   in_fibers();
   over_tls();
-  rf_session_free(by_bytes);
-  rf_session_free(session);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }

@@ -291,12 +291,11 @@ static void in_turn(void) {
 }
 
 int main(void) {
-  pool processes = new_pool(1);
-  rf_session *by_bytes = session_run_by(run_by_bytes);
-  session = new_session_workers(2);
+  places places = new_places();
+  session = places.at[HERE];
   added(session);
-  added(by_bytes);
-  added(processes.session);
+  added(places.at[BY_BYTES]);
+  added(places.at[IN_PROCESSES]);
   after_a_failure();
   wrong_modes();
   into_a_file();
@@ -307,10 +306,6 @@ int main(void) {
     }
   }
   in_turn();
-  rf_session_free(by_bytes);
-  rf_session_free(session);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }

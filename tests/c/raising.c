@@ -202,21 +202,15 @@ static void by_default(void) {
 }
 
 int main(void) {
-  rf_session *here = new_session_workers(2), *by_bytes = session_run_by(run_by_bytes);
-  pool processes = new_pool(1);
-  rf_session *const sessions[] = {here, by_bytes, processes.session};
-  for (size_t i = 0; i < 3; i++) {
-    by_status(sessions[i]);
-    not_in_outputs(sessions[i], i == 0);
-    after_attempts(sessions[i]);
-    without_a_body(sessions[i]);
+  places places = new_places();
+  for (int i = 0; i < PLACES; i++) {
+    by_status(places.at[i]);
+    not_in_outputs(places.at[i], i == HERE);
+    after_attempts(places.at[i]);
+    without_a_body(places.at[i]);
   }
-  after_hooks(here);
+  after_hooks(places.at[HERE]);
   by_default();
-  rf_session_free(here);
-  rf_session_free(by_bytes);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }

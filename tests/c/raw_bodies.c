@@ -203,22 +203,16 @@ static void ranges_by_default(void) {
 }
 
 int main(void) {
-  rf_session *here = new_session_workers(2), *by_bytes = session_run_by(run_by_bytes);
-  pool processes = new_pool(1);
-  rf_session *const sessions[] = {here, by_bytes, processes.session};
-  for (size_t i = 0; i < 3; i++) {
-    in_memory(sessions[i]);
-    streamed(sessions[i]);
-    in_outputs(sessions[i], i == 0);
-    ranges(sessions[i]);
+  places places = new_places();
+  for (int i = 0; i < PLACES; i++) {
+    in_memory(places.at[i]);
+    streamed(places.at[i]);
+    in_outputs(places.at[i], i == HERE);
+    ranges(places.at[i]);
   }
   by_default();
   ranges_by_default();
   accepted(NULL, NULL, NULL);
-  rf_session_free(here);
-  rf_session_free(by_bytes);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }

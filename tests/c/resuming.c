@@ -719,30 +719,11 @@ static void through_functions(void) {
   wire_stop(server);
 }
 
-static rf_adapter *over_http;
-
-static rf_status send_through(rf_prepared *prepared, void *unused) {
-  rf_response *response = NULL;
-  const rf_error *error = NULL;
-  (void)unused;
-  rf_status status = rf_adapter_send(over_http, prepared, &response, &error);
-  if (status == RF_OK) status = rf_prepared_respond(prepared, response);
-  rf_response_free(response);
-  return status;
-}
-
 static void through_an_adapter(void) {
-  rf_adapter_ops ops = {sizeof ops, send_through};
-  rf_adapter *adapter = NULL;
-  rf_session *own = new_session_workers(1);
-  CHECK_OK(rf_adapter_new_http(NULL, &over_http));
-  CHECK_OK(rf_adapter_new_custom(&ops, NULL, NULL, &adapter));
-  CHECK_OK(rf_session_mount(own, "http://", adapter));
-  rf_adapter_free(adapter);
+  rf_session *own = new_session_through();
   goes_on(own);
   in_one_request(own, false);
   rf_session_free(own);
-  rf_adapter_free(over_http);
 }
 
 /* Many at once on one thread, each to a file of its own, over TLS. */
@@ -1161,15 +1142,14 @@ static void killed(void) {
 int main(int argc, char **argv) {
   if (argc == 5) return child(argv);
   program = argv[0];
-  pool processes = new_pool(1);
-  rf_session *by_bytes = session_run_by(run_by_bytes);
-  session = new_session_workers(2);
+  places places = new_places();
+  session = places.at[HERE];
   goes_on(session);
-  goes_on(by_bytes);
-  goes_on(processes.session);
+  goes_on(places.at[BY_BYTES]);
+  goes_on(places.at[IN_PROCESSES]);
   in_one_request(session, true);
-  in_one_request(by_bytes, false);
-  in_one_request(processes.session, false);
+  in_one_request(places.at[BY_BYTES], false);
+  in_one_request(places.at[IN_PROCESSES], false);
   in_pieces();
   validators();
   unfit();
@@ -1193,10 +1173,6 @@ int main(int argc, char **argv) {
 #ifdef CAN_KILL
   killed();
 #endif
-  rf_session_free(by_bytes);
-  rf_session_free(session);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }

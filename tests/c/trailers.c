@@ -168,50 +168,24 @@ static void bad_sections(rf_session *session) {
   free(many);
 }
 
-/* An adapter that sends through another one hands its response on. */
-static rf_adapter *over_http;
-
-static rf_status send_through(rf_prepared *prepared, void *user_data) {
-  rf_response *response = NULL;
-  const rf_error *error = NULL;
-  (void)user_data;
-  rf_status status = rf_adapter_send(over_http, prepared, &response, &error);
-  if (status == RF_OK) status = rf_prepared_respond(prepared, response);
-  rf_response_free(response);
-  return status;
-}
-
 static void through_an_adapter(void) {
-  rf_adapter_ops ops = {sizeof ops, send_through};
-  rf_adapter *adapter = NULL;
-  rf_session *session = new_session_workers(1);
-  CHECK_OK(rf_adapter_new_http(NULL, &over_http));
-  CHECK_OK(rf_adapter_new_custom(&ops, NULL, NULL, &adapter));
-  CHECK_OK(rf_session_mount(session, "http://", adapter));
-  rf_adapter_free(adapter);
+  rf_session *session = new_session_through();
   rf_future *future = get(session, raw("/chunks/trailers"), NULL);
   CHECK_STR("hello", rf_response_text(RESPONSE(future), NULL));
   check_trailers(RESPONSE(future));
   rf_future_free(future);
   rf_session_free(session);
-  rf_adapter_free(over_http);
 }
 
 int main(void) {
-  rf_session *here = new_session_workers(2), *by_bytes = session_run_by(run_by_bytes);
-  pool processes = new_pool(1);
-  rf_session *const sessions[] = {here, by_bytes, processes.session};
-  for (size_t i = 0; i < 3; i++) {
-    when_read(sessions[i]);
-    of_long_bodies(sessions[i]);
-    of_coded_bodies(sessions[i]);
-    bad_sections(sessions[i]);
+  places places = new_places();
+  for (int i = 0; i < PLACES; i++) {
+    when_read(places.at[i]);
+    of_long_bodies(places.at[i]);
+    of_coded_bodies(places.at[i]);
+    bad_sections(places.at[i]);
   }
   through_an_adapter();
-  rf_session_free(here);
-  rf_session_free(by_bytes);
-  CHECK_OK(rf_session_close(processes.session, RF_CLOSE_WAIT));
-  rf_session_free(processes.session);
-  rf_executor_free(processes.executor);
+  end_places(places);
   return finish();
 }
