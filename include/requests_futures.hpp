@@ -766,37 +766,40 @@ void guarded_void(Body &&body) noexcept {
 
 #endif
 
+/// Goes through what is asked for by its number, of a view or behind a pointer.
+template <class Source, class Value>
+class by_index {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = Value;
+  using difference_type = std::ptrdiff_t;
+  using pointer = void;
+  using reference = Value;
+
+  by_index() = default;
+  by_index(Source source, std::size_t index) noexcept : source_(source), index_(index) {}
+  Value operator*() const {
+    if constexpr (std::is_pointer_v<Source>) return (*source_)[index_];
+    else return source_[index_];
+  }
+  by_index &operator++() noexcept {
+    ++index_;
+    return *this;
+  }
+  by_index operator++(int) noexcept { return by_index(source_, index_++); }
+  friend bool operator==(const by_index &a, const by_index &b) noexcept { return a.index_ == b.index_; }
+  friend bool operator!=(const by_index &a, const by_index &b) noexcept { return a.index_ != b.index_; }
+
+ private:
+  Source source_ = {};
+  std::size_t index_ = 0;
+};
+
 /// What is asked for by its number, as a range.
 template <class At>
 class indexed {
  public:
-  class iterator {
-   public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = std::invoke_result_t<const At &, std::size_t>;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = value_type;
-
-    iterator() = default;
-    iterator(const indexed *range, std::size_t index) noexcept : range_(range), index_(index) {}
-    value_type operator*() const { return (*range_)[index_]; }
-    iterator &operator++() noexcept {
-      ++index_;
-      return *this;
-    }
-    iterator operator++(int) noexcept {
-      iterator before = *this;
-      ++index_;
-      return before;
-    }
-    friend bool operator==(const iterator &a, const iterator &b) noexcept { return a.index_ == b.index_; }
-    friend bool operator!=(const iterator &a, const iterator &b) noexcept { return a.index_ != b.index_; }
-
-   private:
-    const indexed *range_ = nullptr;
-    std::size_t index_ = 0;
-  };
+  using iterator = by_index<const indexed *, std::invoke_result_t<const At &, std::size_t>>;
 
   indexed(std::size_t size, At at) : size_(size), at_(std::move(at)) {}
   std::size_t size() const noexcept { return size_; }
@@ -951,33 +954,11 @@ class json_value {
     return detail::maybe(name, length);
   }
 
-  class iterator {
-   public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = json_value;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = json_value;
-
-    iterator() = default;
-    iterator(const rf_json *raw, std::size_t index) noexcept : raw_(raw), index_(index) {}
-    json_value operator*() const noexcept { return json_value(raw_)[index_]; }
-    iterator &operator++() noexcept {
-      ++index_;
-      return *this;
-    }
-    iterator operator++(int) noexcept { return iterator(raw_, index_++); }
-    friend bool operator==(const iterator &a, const iterator &b) noexcept { return a.index_ == b.index_; }
-    friend bool operator!=(const iterator &a, const iterator &b) noexcept { return a.index_ != b.index_; }
-
-   private:
-    const rf_json *raw_ = nullptr;
-    std::size_t index_ = 0;
-  };
+  using iterator = detail::by_index<json_value, json_value>;
 
   /// The elements of an array, or the values of an object's members.
-  iterator begin() const noexcept { return {raw_, 0}; }
-  iterator end() const noexcept { return {raw_, size()}; }
+  iterator begin() const noexcept { return {*this, 0}; }
+  iterator end() const noexcept { return {*this, size()}; }
   /// An object's members, each a name and a value.
   auto members() const noexcept {
     auto member_at = [object = *this](std::size_t index) {
@@ -1055,30 +1036,7 @@ class cookie_list : public ownership::handle<rf_cookies, rf_cookies_free> {
     return detail::maybe(rf_cookies_get(raw_, name.c_str(), domain.c_str()));
   }
 
-  class iterator {
-   public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = cookie;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = cookie;
-
-    iterator() = default;
-    iterator(const cookie_list *list, std::size_t index) noexcept : list_(list), index_(index) {}
-    cookie operator*() const noexcept { return (*list_)[index_]; }
-    iterator &operator++() noexcept {
-      ++index_;
-      return *this;
-    }
-    iterator operator++(int) noexcept { return iterator(list_, index_++); }
-    friend bool operator==(const iterator &a, const iterator &b) noexcept { return a.index_ == b.index_; }
-    friend bool operator!=(const iterator &a, const iterator &b) noexcept { return a.index_ != b.index_; }
-
-   private:
-    const cookie_list *list_ = nullptr;
-    std::size_t index_ = 0;
-  };
-
+  using iterator = detail::by_index<const cookie_list *, cookie>;
   iterator begin() const noexcept { return {this, 0}; }
   iterator end() const noexcept { return {this, size()}; }
   static cookie_list made(rf_status status, rf_cookies *raw) {
@@ -1259,7 +1217,7 @@ class response_view {
   /// The body as JSON, which lives as long as the response.
   json_value json() const { return value_or_raise(try_json()); }
   /// Throws where the status is 4xx or 5xx. Returns the response, so that calls can be chained.
-  const response_view &raise_for_status() const {
+  response_view raise_for_status() const {
     if (const auto raised = try_raise_for_status(); !raised) raise(raised.status(), raised.error());
     return *this;
   }
@@ -1374,6 +1332,18 @@ class response : public response_view, public ownership::checked {
   /// The same with a body that is what `read(char *buffer, std::size_t capacity)` returns, 0 at the end.
   template <class Read>
   static response make_reader(int status_code, Read read, std::int64_t length = unknown_length);
+
+#if REQUESTS_FUTURES_EXCEPTIONS
+  /// Throws where the status is 4xx or 5xx. Returns the response, one that nobody has a name for as an owner.
+  const response &raise_for_status() const & {
+    response_view::raise_for_status();
+    return *this;
+  }
+  response raise_for_status() && {
+    response_view::raise_for_status();
+    return std::move(*this);
+  }
+#endif
 
   response &add_header(const zstring &name, const zstring &value) & {
     check(rf_response_add_header(raw(), name.c_str(), value.c_str()));

@@ -238,6 +238,11 @@ void failures() {
   CHECK_INT(404, http_error.response().status_code());
   CHECK(!not_found.try_raise_for_status() && !not_found.ok());
   CHECK_EQUAL("Hello, world!", GET(session.get(http("/hello"))).raise_for_status().text());
+  /* One that nobody has a name for goes on as an owner. */
+  const auto owner = session.get(http("/hello")).get().raise_for_status();
+  static_assert(std::is_same_v<decltype(owner), const rf::response>, "an owner");
+  static_assert(std::is_same_v<decltype(owner.raise_for_status()), const rf::response &>, "the same");
+  CHECK_EQUAL("Hello, world!", owner.raise_for_status().text());
   const rf::error raised = ERROR_THROWN(session.get(http("/status/500"), rf::options().set_raise_for_status()).get());
   CHECK_IS(rf::error_kind::http, raised.kind());
   CHECK_INT(500, raised.response().status_code());
