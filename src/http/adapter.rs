@@ -206,6 +206,7 @@ impl Adapter {
 
     /// A connection for this route: one that rests, unless it must be `fresh`, or else a new one, for which `connect`
     /// is the time. That begins here, whatever the request has waited for before.
+    #[inline]
     pub fn connection(
         &self,
         admission: Admission,
@@ -214,14 +215,24 @@ impl Adapter {
         connect: Option<Duration>,
         fresh: bool,
     ) -> Result<(Box<Connection>, Lease), Error> {
-        let (idle, mut lease) = self.pool.take(admission.place, route, fresh);
+        let (kept, mut lease) = self.pool.take(admission.place, route, fresh);
         if let Standing::Come(permit) = admission.standing {
             lease.permit = Some(permit);
         }
-        if let Some(connection) = idle {
+        if let Some(connection) = kept {
             connection.attach(control);
             return Ok((connection, lease));
         }
+        self.new_connection(route, control, connect).map(|connection| (connection, lease))
+    }
+
+    #[inline(never)]
+    fn new_connection(
+        &self,
+        route: &Arc<Route>,
+        control: &Control,
+        connect: Option<Duration>,
+    ) -> Result<Box<Connection>, Error> {
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
         let limits = Limits {
             control,
@@ -234,8 +245,7 @@ impl Adapter {
         };
         let channel = self.dial(route, &limits)?;
         control.stopwatch.enter(Phase::Send);
-        let peer = channel.peer(route.secure);
-        Ok((Box::new(Connection::new(channel, peer)), lease))
+        Ok(Connection::over(channel, route.secure))
     }
 
     /// Closes what rests and keeps nothing from now on.
@@ -261,19 +271,22 @@ impl Adapter {
     #[inline(never)]
     fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
         let mut channel = self.reach(route, limits)?;
-        if route.secure {
-            let settings = route.tls.as_ref().expect("a secure route has TLS settings");
-            limits.control.stopwatch.enter(Phase::Tls);
-            let outcome = self.tls.get(settings, limits).and_then(|config| {
-                let limits = limits.to(Step::Handshake, limits.peer);
-                channel.add_tls(&config, route.name_for_tls(), &limits)
-            });
-            if let Err(error) = outcome {
-                channel.detach(limits.control);
-                return Err(error);
-            }
+        if route.secure
+            && let Err(error) = self.secure(&mut channel, route, limits)
+        {
+            channel.detach(limits.control);
+            return Err(error);
         }
         Ok(channel)
+    }
+
+    /// Speaks TLS with the server from now on.
+    #[inline(never)]
+    fn secure(&self, channel: &mut Channel, route: &Route, limits: &Limits) -> Result<(), Error> {
+        let settings = route.tls.as_ref().expect("a secure route has TLS settings");
+        limits.control.stopwatch.enter(Phase::Tls);
+        let config = self.tls.get(settings, limits)?;
+        channel.add_tls(&config, route.name_for_tls(), &limits.to(Step::Handshake, limits.peer))
     }
 
     /// The addresses of a host on the way that may be used.
@@ -313,16 +326,18 @@ impl Adapter {
     ) -> Result<Socket, Error> {
         limits.control.stopwatch.enter(Phase::Connect);
         let made = Socket::connect(addresses, origin, route.dialing.keepalive, limits);
-        let Ok(socket) = &made else {
-            let port = addresses.first().map_or(0, SocketAddr::port);
-            self.names.forget(&self.name_of(host, port));
-            return made;
-        };
-        trace::info(limits.control, || {
-            let shown = |address: Option<SocketAddr>| address.map_or_else(String::new, |one| one.to_string());
-            let (remote, local) = (shown(socket.remote), shown(socket.local()));
-            format!("Connected to {} ({remote}) from {local}", limits.peer)
-        })?;
+        match &made {
+            Ok(socket) => trace::info(limits.control, || {
+                let shown =
+                    |address: Option<SocketAddr>| address.map_or_else(String::new, |one| one.to_string());
+                let (remote, local) = (shown(socket.remote), shown(socket.local()));
+                format!("Connected to {} ({remote}) from {local}", limits.peer)
+            })?,
+            Err(_) => {
+                let port = addresses.first().map_or(0, SocketAddr::port);
+                self.names.forget(&self.name_of(host, port));
+            }
+        }
         made
     }
 

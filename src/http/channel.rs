@@ -11,6 +11,7 @@ use super::trace;
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::peer::{Peer, TlsFacts};
+use crate::system::fiber::on_thread_stack;
 
 #[derive(Debug)]
 pub struct Channel {
@@ -20,7 +21,7 @@ pub struct Channel {
 
 #[derive(Debug)]
 struct Layer {
-    connection: ClientConnection,
+    connection: Box<ClientConnection>,
     /// With whom, for messages.
     peer: Box<str>,
 }
@@ -62,8 +63,8 @@ impl Channel {
     /// Puts TLS on what is there, and shakes hands.
     pub fn add_tls(&mut self, config: &TlsConfig, host: &str, limits: &Limits) -> Result<(), Error> {
         let peer = limits.peer.to_string().into_boxed_str();
-        let mut connection =
-            tls::client(config, host).map_err(|error| tls::failure(&error, &peer, Phase::Handshake))?;
+        let made = on_thread_stack(|| tls::client(config, host).map(Box::new));
+        let mut connection = made.map_err(|error| tls::failure(&error, &peer, Phase::Handshake))?;
         let mut phase = Phase::Hello;
         let mut below =
             Below { layers: &mut self.layers, socket: &mut self.socket, listening: false, limits };
@@ -80,7 +81,8 @@ impl Channel {
                     format!("{peer} closed the connection during the TLS handshake"),
                 ));
             }
-            if let Err(error) = connection.process_new_packets() {
+            // Certificates are verified in there, and keys are made.
+            if let Err(error) = on_thread_stack(|| connection.process_new_packets().map(|_| ())) {
                 // The server is told why, if it still listens.
                 let _ = connection.write_tls(&mut below);
                 return Err(tls::failure(&error, &peer, phase));

@@ -45,9 +45,11 @@ struct HeadScan {
 }
 
 impl Connection {
-    pub fn new(channel: Channel, peer: Peer) -> Connection {
-        Connection {
-            peer: Arc::new(peer),
+    /// Over a channel, which has TLS with the server itself where it is `secure`.
+    #[inline(never)]
+    pub fn over(channel: Channel, secure: bool) -> Box<Connection> {
+        Box::new(Connection {
+            peer: Arc::new(channel.peer(secure)),
             channel,
             input: Vec::new(),
             start: 0,
@@ -57,7 +59,7 @@ impl Connection {
             flooded: false,
             served: 0,
             used_at: Instant::now(),
-        }
+        })
     }
 
     /// A request begins: nothing of it was written.

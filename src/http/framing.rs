@@ -512,7 +512,6 @@ mod tests {
     use crate::http::pool::{Pool, Turn};
     use crate::http::route::Via;
     use crate::http::socket::Socket;
-    use crate::message::peer::Peer;
     use crate::message::reach::Dialing;
 
     /// The data of a chunked body that comes in pieces of this size, and whether it ended, and cleanly.
@@ -570,7 +569,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
         theirs.write_all(sent).expect("room for a few bytes");
         drop(theirs);
-        let connection = Connection::new(Channel::new(Socket::from(OwnedFd::from(ours))), Peer::default());
+        let connection = Connection::over(Channel::new(Socket::from(OwnedFd::from(ours))), false);
         let settings = AdapterSettings { pool_connections: 1, pool_maxsize: 1, ..AdapterSettings::default() };
         let route = Arc::new(Route {
             secure: false,
@@ -583,7 +582,7 @@ mod tests {
             login: None,
         });
         let (_, lease) = Pool::new(settings).take(Turn::Free, &route, true);
-        let in_use = InUse::new((Box::new(connection), lease), None, Arc::default(), (None, None), false);
+        let in_use = InUse::new((connection, lease), None, Arc::default(), (None, None), false);
         RawBody::new(in_use, framing, true)
     }
 

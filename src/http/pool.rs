@@ -165,7 +165,7 @@ impl Pool {
 
     /// The right to one connection of the route's host, and, unless a `fresh` one is wanted, an idle one that is
     /// still good, if there is one.
-    #[inline]
+    #[inline(never)]
     pub fn take(
         self: &Arc<Self>,
         turn: Turn,

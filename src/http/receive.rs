@@ -27,6 +27,8 @@ pub struct Exchange {
     pub lease: Lease,
     /// Where the connection goes in the end, if not back to the pool.
     pub place: Option<Arc<Place>>,
+    /// The connection had served before.
+    pub reused: bool,
     pub control: Arc<Control>,
     pub silence: Option<Duration>,
     pub pace: Option<Box<Pace>>,
@@ -44,6 +46,8 @@ pub struct Answer {
     /// When all of that was there.
     pub at: Moment,
     pub peer: Arc<Peer>,
+    /// The connection had served before.
+    pub reused: bool,
     pub body: RawBody,
     /// The length that the server announced.
     pub length: Option<u64>,
@@ -65,14 +69,15 @@ const INTERIM_BYTES: usize = 64 * 1024;
 
 /// Receives the head of the response.
 pub fn receive(exchange: Exchange) -> Result<Answer, Unanswered> {
-    let Exchange { connection, lease, place, control, silence, pace, close, head_only } = exchange;
+    let Exchange { connection, lease, place, reused, control, silence, pace, close, head_only } = exchange;
     let mut in_use = InUse::new((connection, lease), place, control, (silence, pace), close);
     // What has come while the request was sent is received from now on.
     let mut heard = (!in_use.parts().0.input().is_empty()).then(|| in_use.hears());
     match receive_head(&mut in_use, &mut heard) {
         Ok((start, head)) => {
             let at = heard.unwrap_or_else(Moment::now);
-            answer((start, head, at), in_use, head_only).map_err(|error| Unanswered { error, silent: false })
+            answer((start, head, at), in_use, head_only, reused)
+                .map_err(|error| Unanswered { error, silent: false })
         }
         Err(error) => Err(Unanswered { error, silent: heard.is_none() }),
     }
@@ -109,14 +114,48 @@ impl StatusLine {
     }
 }
 
+/// What is wrong with what comes before a body.
+enum Nonsense {
+    TooManyBytes,
+    NoHttp,
+    LongHead,
+    Closed,
+    NoStatusLine,
+    TooManyInterim,
+    TooManyFields,
+}
+
+impl Nonsense {
+    #[cold]
+    #[inline(never)]
+    fn of(self, in_use: &mut InUse) -> Error {
+        let input = in_use.parts().0.input();
+        let what = match self {
+            Nonsense::TooManyBytes => format!("sent more than {INTERIM_BYTES} bytes before its response"),
+            Nonsense::NoHttp => {
+                let start = String::from_utf8_lossy(&input[..input.len().min(40)]);
+                format!("sent what is no response of HTTP/1: \"{}\"", start.trim_end())
+            }
+            Nonsense::LongHead => format!("sent a response with a head of more than {HEAD_LIMIT} bytes"),
+            Nonsense::Closed => match input.len() {
+                0 => "closed the connection without a response".into(),
+                count => {
+                    format!("closed the connection inside the head of its response, after {count} bytes")
+                }
+            },
+            Nonsense::NoStatusLine => "sent what does not begin with a status line of HTTP/1".into(),
+            Nonsense::TooManyInterim => format!("sent more than {INTERIM_LIMIT} interim responses"),
+            Nonsense::TooManyFields => {
+                format!("sent a response with more than {FIELD_LIMIT} fields in its head")
+            }
+        };
+        let text = format!("Connection aborted: {} {what}", in_use.route());
+        Error::new(ErrorKind::Connection, text)
+    }
+}
+
 /// `heard`: when something has come.
 fn receive_head(in_use: &mut InUse, heard: &mut Option<Moment>) -> Result<(StatusLine, Head), Error> {
-    let nonsense = |in_use: &InUse, what: &str| {
-        Error::new(ErrorKind::Connection, format!("Connection aborted: {} {what}", in_use.route()))
-    };
-    let too_many_bytes = |in_use: &InUse| {
-        nonsense(in_use, &format!("sent more than {INTERIM_BYTES} bytes before its response"))
-    };
     // Empty lines are counted with the interim responses.
     let (mut interim, mut interim_bytes) = (0, 0);
     loop {
@@ -125,28 +164,17 @@ fn receive_head(in_use: &mut InUse, heard: &mut Option<Moment>) -> Result<(Statu
         let Some(length) = connection.head_length() else {
             let input = connection.input();
             if *input != *b"\r" && !b"HTTP/1.".starts_with(&input[..input.len().min(7)]) {
-                let start = String::from_utf8_lossy(&input[..input.len().min(40)]);
-                let text = format!("sent what is no response of HTTP/1: \"{}\"", start.trim_end());
-                return Err(nonsense(in_use, &text));
+                return Err(Nonsense::NoHttp.of(in_use));
             }
             if interim_bytes > INTERIM_BYTES {
-                return Err(too_many_bytes(in_use));
+                return Err(Nonsense::TooManyBytes.of(in_use));
             }
             if input.len() >= HEAD_LIMIT {
-                return Err(nonsense(
-                    in_use,
-                    &format!("sent a response with a head of more than {HEAD_LIMIT} bytes"),
-                ));
+                return Err(Nonsense::LongHead.of(in_use));
             }
             let received = connection.fill(&limits)?;
             if received == 0 {
-                let text = match connection.input().len() {
-                    0 => "closed the connection without a response".into(),
-                    count => {
-                        format!("closed the connection inside the head of its response, after {count} bytes")
-                    }
-                };
-                return Err(nonsense(in_use, &text));
+                return Err(Nonsense::Closed.of(in_use));
             }
             *heard = Some(if heard.is_none() { in_use.hears() } else { Moment::now() });
             continue;
@@ -154,28 +182,24 @@ fn receive_head(in_use: &mut InUse, heard: &mut Option<Moment>) -> Result<(Statu
         let raw = &connection.input()[..length];
         trace::head(limits.control, Kind::HeadIn, raw)?;
         let Some(start) = StatusLine::parse(raw) else {
-            return Err(nonsense(in_use, "sent what does not begin with a status line of HTTP/1"));
+            return Err(Nonsense::NoStatusLine.of(in_use));
         };
         if start.is_interim() {
             interim += 1;
             interim_bytes += length;
             connection.consume(length);
             if interim > INTERIM_LIMIT {
-                let text = format!("sent more than {INTERIM_LIMIT} interim responses");
-                return Err(nonsense(in_use, &text));
+                return Err(Nonsense::TooManyInterim.of(in_use));
             }
             if interim_bytes > INTERIM_BYTES {
-                return Err(too_many_bytes(in_use));
+                return Err(Nonsense::TooManyBytes.of(in_use));
             }
             continue;
         }
         let head = Head::of_response(raw);
         connection.consume(length);
         if head.count() > FIELD_LIMIT {
-            return Err(nonsense(
-                in_use,
-                &format!("sent a response with more than {FIELD_LIMIT} fields in its head"),
-            ));
+            return Err(Nonsense::TooManyFields.of(in_use));
         }
         return Ok((start, head));
     }
@@ -187,6 +211,7 @@ fn answer(
     (start, head, at): (StatusLine, Head, Moment),
     mut in_use: InUse,
     head_only: bool,
+    reused: bool,
 ) -> Result<Answer, Error> {
     let StatusLine { minor, status } = start;
     let has_body = !head_only && !matches!(status, 101 | 204 | 304);
@@ -216,7 +241,7 @@ fn answer(
     let peer = in_use.parts().0.peer.clone();
     let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
     let body = RawBody::new(in_use, framing, keep);
-    Ok(Answer { status, version, head, at, peer, length, transfer_codings, body })
+    Ok(Answer { status, version, head, at, peer, reused, length, transfer_codings, body })
 }
 
 /// Where a body ends.

@@ -18,8 +18,15 @@ const HIDDEN: &[u8] = b"***";
 pub fn info(control: &Control, line: impl FnOnce() -> String) -> Result<(), Error> {
     match control.trace() {
         None => Ok(()),
-        Some(trace) => tell(trace, control, Kind::Info, line().as_bytes()),
+        Some(trace) => tell_line(trace, control, line),
     }
+}
+
+// What makes the line takes no room on the stack of who has nobody to tell.
+#[cold]
+#[inline(never)]
+fn tell_line(trace: &Arc<dyn Trace>, control: &Control, line: impl FnOnce() -> String) -> Result<(), Error> {
+    tell(trace, control, Kind::Info, line().as_bytes())
 }
 
 /// A head, to its empty line.
@@ -27,8 +34,16 @@ pub fn info(control: &Control, line: impl FnOnce() -> String) -> Result<(), Erro
 pub fn head(control: &Control, kind: Kind, head: &[u8]) -> Result<(), Error> {
     match control.trace() {
         None => Ok(()),
-        Some(trace) if trace.is_told_secrets() => tell(trace, control, kind, head),
-        Some(trace) => tell(trace, control, kind, &without_secrets(head)),
+        Some(trace) => tell_head(trace, control, kind, head),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_head(trace: &Arc<dyn Trace>, control: &Control, kind: Kind, head: &[u8]) -> Result<(), Error> {
+    match trace.is_told_secrets() {
+        true => tell(trace, control, kind, head),
+        false => tell(trace, control, kind, &without_secrets(head)),
     }
 }
 
@@ -42,6 +57,7 @@ pub fn body(control: &Control, kind: Kind, piece: &[u8]) -> Result<(), Error> {
 }
 
 #[cold]
+#[inline(never)]
 fn tell(trace: &Arc<dyn Trace>, control: &Control, kind: Kind, data: &[u8]) -> Result<(), Error> {
     control.stopwatch.in_hook(|| {
         trace.tell(control.order(), kind, data);

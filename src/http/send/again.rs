@@ -51,6 +51,7 @@ impl Transfer {
     }
 
     /// An attempt went wrong: that is the end, unless the hop is sent again.
+    #[inline(never)]
     pub(super) fn failed(
         &self,
         failure: Failure,
@@ -98,6 +99,7 @@ impl Transfer {
     }
 
     /// The response, unless its status is to be tried again: None.
+    #[inline(never)]
     pub(super) fn judge_status(
         &self,
         response: Arc<Response>,
@@ -166,6 +168,7 @@ impl Transfer {
     }
 
     /// Pauses before the next attempt. Where that cannot be, this is what becomes of the last one.
+    #[inline(never)]
     pub(super) fn pause(
         &self,
         round: &mut Round,

@@ -46,6 +46,7 @@ impl Transfer {
     }
 
     /// Before the first sending, whose URL is that of the file.
+    #[inline(never)]
     pub(super) fn open_part(&self, hop: &mut Hop) -> Result<(), Error> {
         if hop.part.is_some() || !self.resumes() {
             return Ok(());
@@ -62,6 +63,7 @@ impl Transfer {
     }
 
     /// After an answer that does not fit what is there: all of it is asked for, once.
+    #[inline(never)]
     pub(super) fn begin_anew(
         &self,
         hop: &mut Hop,

@@ -24,7 +24,6 @@ use requests_futures::http::receive::{Exchange, receive};
 use requests_futures::http::route::{Route, Via};
 use requests_futures::http::socket::Socket;
 use requests_futures::message::error::ErrorKind;
-use requests_futures::message::peer;
 use requests_futures::message::reach::Dialing;
 use requests_futures::message::response::{Parts, Refusal, Response, Seen};
 
@@ -118,8 +117,7 @@ impl Client {
 
     fn fresh(&self) -> (Box<Connection>, Lease, Peer) {
         let (descriptor, peer) = wire::play();
-        let connection =
-            Box::new(Connection::new(Channel::new(Socket::from(descriptor)), peer::Peer::default()));
+        let connection = Connection::over(Channel::new(Socket::from(descriptor)), false);
         let (_, lease) = self.pool.take(Turn::Free, &ROUTE, true);
         (connection, lease, peer)
     }
@@ -131,6 +129,7 @@ impl Client {
             connection,
             lease,
             place: None,
+            reused: false,
             control: self.control.clone(),
             silence: None,
             pace: None,
