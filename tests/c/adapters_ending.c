@@ -26,7 +26,8 @@ static void it_is_ended_while_it_sends(void) {
     stub stub = {.act = linger, .response = made(200, "too late")};
     rf_session *session = mocked(&stub);
     rf_options *options = new_options();
-    CHECK_OK(rf_options_set_deadline(options, how == 0 ? 150 : LONG_MS));
+    const int64_t deadline = 150 * patience();
+    CHECK_OK(rf_options_set_deadline(options, how == 0 ? deadline : LONG_MS));
     called = 0;
     int64_t start = now_ms();
     rf_future *future = get(session, "mock://a/", options);
@@ -38,7 +39,7 @@ static void it_is_ended_while_it_sends(void) {
       CHECK(rf_future_abort(future));
     }
     ERROR_OF(how == 0 ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
-    CHECK_RANGE(0, (how == 0 ? 200 : 50) + 30 * patience(), now_ms() - start);
+    CHECK_RANGE(0, (how == 0 ? deadline + 50 : 50) + 30 * patience(), now_ms() - start);
     EVENTUALLY(LOAD(called) == 1);
     EVENTUALLY(LOAD(stub.stopped) == 1);
     CHECK_INT(1, LOAD(stub.inside)); /* it is still there */
