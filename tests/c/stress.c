@@ -744,9 +744,13 @@ static void *round_of(void *argument) {
     CHECK_INT(0, pthread_create(&players[i].thread, NULL, play, &players[i]));
   }
   for (int i = 0; i < THREADS; i++) CHECK_INT(0, pthread_join(players[i].thread, NULL));
+  /* Callbacks still take from it. */
   for (int i = 0; i < SHELF; i++) {
-    rf_future_free(shelf[i]);
+    pthread_mutex_lock(&lock);
+    rf_future *left = shelf[i];
     shelf[i] = NULL;
+    pthread_mutex_unlock(&lock);
+    rf_future_free(left);
   }
   leave_feed(common);
   for (int i = 0; i < SESSIONS; i++) {
