@@ -13,16 +13,18 @@ use super::connection::Connection;
 use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
 use super::dns::{self, Lookups};
+use super::http2::Http2;
 use super::name_cache::NameCache;
-use super::pool::{Lease, Pool, Turn};
+use super::pool::{Carrier, Gate, Lease, Pool, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
 use super::proxy::{Proxy, ProxyScheme, socks};
-use super::route::{Route, Via};
+use super::route::{Protocol, Route, Via};
 use super::socket::{Limits, Socket, Step};
 use super::tls::TlsConfigs;
 use super::trace::{self, Overheard};
 use super::turns::{Standing, TurnLimits, Turns};
 use crate::future::control::Control;
+use crate::future::monitor::Monitor;
 use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
@@ -122,6 +124,21 @@ impl Admission {
     }
 }
 
+/// The turn to make a connection that others wait for.
+struct AtGate<'a> {
+    gate: &'a Monitor<Gate>,
+    is_http1: bool,
+}
+
+impl Drop for AtGate<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        (state.is_busy, state.is_http1) = (false, self.is_http1);
+        state.turns += 1;
+        state.notify_all();
+    }
+}
+
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
         Adapter::with_resolver(settings, None)
@@ -213,14 +230,18 @@ impl Adapter {
         control: &Control,
         connect: Option<Duration>,
         fresh: bool,
-    ) -> Result<(Box<Connection>, Lease), Error> {
-        let (idle, mut lease) = self.pool.take(admission.place, route, fresh);
+    ) -> Result<(Carrier, Lease), Error> {
+        let (carrier, mut lease) = self.pool.take(admission.place, route, fresh);
         if let Standing::Come(permit) = admission.standing {
             lease.permit = Some(permit);
         }
-        if let Some(connection) = idle {
-            connection.attach(control);
-            return Ok((connection, lease));
+        match carrier {
+            Some(Carrier::Http1(connection)) => {
+                connection.attach(control);
+                return Ok((Carrier::Http1(connection), lease));
+            }
+            Some(shared) => return Ok((shared, lease)),
+            None => {}
         }
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
         let limits = Limits {
@@ -232,10 +253,59 @@ impl Adapter {
             progress: None,
             pace: None,
         };
-        let channel = self.dial(route, &limits)?;
+        if route.protocol != Protocol::Http1 {
+            return self.shared_connection(route, &limits, fresh).map(|carrier| (carrier, lease));
+        }
+        let channel = self.dial(route, &limits, false)?;
         control.stopwatch.enter(Phase::Send);
         let peer = channel.peer(route.secure);
-        Ok((Box::new(Connection::new(channel, peer)), lease))
+        Ok((Carrier::Http1(Box::new(Connection::new(channel, peer))), lease))
+    }
+
+    /// A new connection that others may share, if the server wants that: while somebody makes the first one, the others wait
+    /// for it.
+    #[inline(never)]
+    fn shared_connection(&self, route: &Arc<Route>, limits: &Limits, fresh: bool) -> Result<Carrier, Error> {
+        let Some(gate) = self.pool.gate(route) else {
+            let channel = self.dial(route, limits, false)?;
+            limits.control.stopwatch.enter(Phase::Send);
+            let peer = channel.peer(route.secure);
+            return Ok(Carrier::Http1(Box::new(Connection::new(channel, peer))));
+        };
+        let mut state = gate.lock();
+        let turn = state.turns;
+        while state.is_busy && state.turns == turn && !state.is_http1 {
+            limits.control.stopwatch.enter(Phase::Connect);
+            state = state.wait(limits.next_look()?);
+        }
+        if state.turns != turn && !fresh {
+            drop(state);
+            if let Some(http2) = self.pool.join(route) {
+                limits.control.stopwatch.enter(Phase::Send);
+                return Ok(Carrier::Http2(http2));
+            }
+            state = gate.lock();
+        }
+        state.is_busy = true;
+        drop(state);
+        let mut turn = AtGate { gate: &gate, is_http1: false };
+        let channel = self.dial(route, limits, true)?;
+        limits.control.stopwatch.enter(Phase::Send);
+        let peer = channel.peer(route.secure);
+        let is_http2 = route.protocol == Protocol::Http2 || channel.protocol() == Some(b"h2");
+        if !is_http2 {
+            turn.is_http1 = true;
+            return Ok(Carrier::Http1(Box::new(Connection::new(channel, peer))));
+        }
+        channel.detach(limits.control);
+        let http2 = Http2::new(channel, peer, limits)?;
+        self.pool.share(route, &http2);
+        Ok(Carrier::Http2(http2))
+    }
+
+    /// The server of this route has asked for HTTP/1.1.
+    pub fn prefer_http1(&self, route: &Arc<Route>) {
+        self.pool.prefer_http1(route);
     }
 
     /// Closes what rests and keeps nothing from now on.
@@ -259,12 +329,13 @@ impl Adapter {
     }
 
     #[inline(never)]
-    fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
+    fn dial(&self, route: &Route, limits: &Limits, offers_http2: bool) -> Result<Channel, Error> {
         let mut channel = self.reach(route, limits)?;
         if route.secure {
             let settings = route.tls.as_ref().expect("a secure route has TLS settings");
             limits.control.stopwatch.enter(Phase::Tls);
-            let outcome = self.tls.get(settings, limits).and_then(|config| {
+            let settings = if offers_http2 { Cow::Borrowed(settings) } else { settings.of_http1() };
+            let outcome = self.tls.get(&settings, limits).and_then(|config| {
                 let limits = limits.to(Step::Handshake, limits.peer);
                 channel.add_tls(&config, route.name_for_tls(), &limits)
             });

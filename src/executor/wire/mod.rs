@@ -57,7 +57,7 @@ impl From<Unusable> for io::Error {
 }
 
 const MARK: [u8; 3] = *b"\x93rf";
-const FORMAT: u8 = 4;
+const FORMAT: u8 = 5;
 const HEADER: usize = MARK.len() + 2;
 const CHECK_SUM: usize = 4;
 /// What a message says in 32 bits must have room there.

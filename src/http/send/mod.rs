@@ -26,19 +26,20 @@ use crate::http::credentials::{self, Credentials};
 use crate::http::decode;
 use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
+use crate::http::http2::{self, Http2, Opened, Stream};
 use crate::http::mount::AnyAdapter;
 use crate::http::output::{Goal, OutputFile};
 use crate::http::pace::Pace;
 use crate::http::patience::Patience;
-use crate::http::pool::{Lease, Place};
+use crate::http::pool::{Carrier, Lease, Place};
 use crate::http::progress::{Limited, Meter, Metered};
 use crate::http::proxy::{Proxy, ProxyScheme, choice};
-use crate::http::receive::{self, Answer, Exchange, Unanswered};
+use crate::http::receive::{self, Answer, AnyBody, Exchange, Unanswered};
 use crate::http::recent;
 use crate::http::request::{Outcome, Request};
 use crate::http::resume::Fit;
 use crate::http::retry::{Last, Pause, Tries};
-use crate::http::route::{Route, Via};
+use crate::http::route::{Protocol, Route, Via};
 use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
 use crate::http::trace::{self, Watched};
@@ -48,8 +49,9 @@ use crate::message::host::{canonical_host, same_host};
 use crate::message::options::{
     Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
 };
+use crate::message::peer::HttpVersion;
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
-use crate::message::reach::{Dialing, Reach};
+use crate::message::reach::{Dialing, HttpChoice, Reach};
 use crate::message::response::{Parts, Refusal, Response, Seen, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url, without_userinfo};
@@ -307,6 +309,8 @@ struct Round {
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
     started: Option<Moment>,
+    /// How often the hop was sent again because the server had not processed it.
+    resent: u32,
 }
 
 impl Round {
@@ -341,6 +345,8 @@ struct Asked {
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// So often a challenge function may have a hop sent again.
 const MOST_AGAIN: u32 = 10;
+/// So often a hop is sent again that the server says it has not processed.
+const MOST_RESENT: u32 = 10;
 /// So much is read of an answer that it does not take.
 const LONGEST_CHALLENGE: u64 = 64 * 1024;
 /// As it stands in a head.
@@ -427,6 +433,7 @@ impl Transfer {
             length: None,
             fresh: false,
             started: None,
+            resent: 0,
         };
         Ok((Plan { course, retry }, round))
     }
@@ -829,9 +836,17 @@ impl Transfer {
     ) -> Result<(Answer, bool), Failure> {
         let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let Timeouts { connect, read } = self.settings.timeouts.unwrap_or_default();
-        let (mut connection, mut lease) = adapter
+        let (carrier, mut lease) = adapter
             .connection(admission, route, &self.control, connect, fresh)
-            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
+            .map_err(Failure::before_sending)?;
+        let mut connection = match carrier {
+            Carrier::Http1(connection) if self.http_choice() != HttpChoice::Http2 => connection,
+            Carrier::Http1(connection) => return Err(self.no_http2(connection, route)),
+            Carrier::Http2(http2) => {
+                let attempt = Attempt { hop, meter, adapter, route, fresh };
+                return self.attempt_http2(attempt, composed, http2, lease, place);
+            }
+        };
         let reused = connection.served > 0;
         connection.begin();
         let told = match reused {
@@ -872,7 +887,7 @@ impl Transfer {
                 connection.detach(&self.control);
                 // Before its place is free.
                 drop(connection);
-                return Err(Failure { error, reused: false, sent: true, silent: true });
+                return Err(Failure { sent: true, silent: true, ..Failure::before_sending(error) });
             }
         };
         self.control.stopwatch.enter(Phase::Wait);
@@ -892,8 +907,120 @@ impl Transfer {
             reused,
             sent,
             silent,
+            unprocessed: None,
         });
         answered.map(|answer| (answer, reused))
+    }
+
+    /// A connection that is not what was asked for.
+    #[cold]
+    fn no_http2(&self, mut connection: Box<Connection>, route: &Route) -> Failure {
+        connection.detach(&self.control);
+        let answer = match connection.channel().protocol() {
+            Some(name) => format!("chose \"{}\"", name.escape_ascii()),
+            None => "chose nothing".into(),
+        };
+        let text =
+            format!("{route} does not speak HTTP/2: offered it in the TLS handshake (ALPN), it {answer}");
+        Failure::before_sending(Error::new(ErrorKind::Connection, text))
+    }
+
+    /// The same over a connection of HTTP/2.
+    #[inline(never)]
+    fn attempt_http2(
+        &self,
+        attempt: Attempt<'_>,
+        composed: &Composed<'_>,
+        http2: Arc<Http2>,
+        mut lease: Lease,
+        place: Option<Arc<Place>>,
+    ) -> Result<(Answer, bool), Failure> {
+        let Attempt { hop, meter, route, .. } = attempt;
+        let reused = http2.begin();
+        let request = http2::of_request(&composed.head, route.secure).and_then(|request| {
+            if reused {
+                trace::info(&self.control, || format!("Using a kept connection to {route}"))?;
+            }
+            trace::head(&self.control, Kind::HeadOut, &composed.head)?;
+            Ok(request)
+        });
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => {
+                lease.leave(&http2);
+                return Err(Failure::before_sending(error));
+            }
+        };
+        let peer = http2.peer.clone();
+        let pace = Pace::of_sending(&self.settings);
+        let limits = Limits {
+            control: &self.control,
+            silence: self.settings.timeouts.unwrap_or_default().read,
+            connect: None,
+            step: socket::Step::Send,
+            peer: &**route,
+            progress: None,
+            pace: pace.as_deref(),
+        };
+        let permit = lease.permit.clone();
+        let has_sent = || permit.as_ref().map_or((), |permit| permit.sent());
+        let unanswered = |failed: http2::Unanswered, sent: bool| Failure {
+            error: failed.error,
+            reused,
+            sent: sent && failed.unprocessed.is_none(),
+            silent: failed.silent,
+            unprocessed: failed.unprocessed,
+        };
+        let length = hop.payload.length();
+        if length.is_none_or(|length| length > LONG_BODY) {
+            has_sent();
+        }
+        if let Err(error) = meter.begin(length, hop.part.as_ref().map_or(0, |part| part.asks_from())) {
+            lease.leave(&http2);
+            return Err(Failure::before_sending(error));
+        }
+        let opened = Stream::open(http2, lease, place, self.control.clone(), request, length, &limits);
+        let mut stream = opened.map_err(|failed| unanswered(failed, false))?;
+        let sent = self.send_body(hop, &composed.head, &mut stream, &limits, meter);
+        has_sent();
+        sent.map_err(|error| Failure { sent: true, silent: true, ..Failure::before_sending(error) })?;
+        self.control.stopwatch.enter(Phase::Wait);
+        let opened = stream.receive(&limits, Pace::of_receiving(&self.settings), *hop.method == *"HEAD");
+        let Opened { status, head, at, body, length } = opened.map_err(|failed| unanswered(failed, true))?;
+        let answer = Answer {
+            status,
+            version: HttpVersion::Http2,
+            head,
+            at,
+            peer,
+            body: AnyBody::Http2(body),
+            length,
+            transfer_codings: Vec::new(),
+        };
+        Ok((answer, reused))
+    }
+
+    /// The body of a request whose head was sent.
+    fn send_body(
+        &self,
+        hop: &Hop,
+        head: &[u8],
+        stream: &mut Stream,
+        limits: &Limits,
+        meter: &mut Meter,
+    ) -> Result<(), Error> {
+        if hop.payload.length() == Some(0) {
+            return Ok(());
+        }
+        let wait = self.settings.expect_continue.unwrap_or_default();
+        let asks = !wait.is_zero() && hop.asks_first.get() && memmem::find(head, EXPECTS).is_some();
+        if asks && !stream.is_wanted(wait, limits)? {
+            return Ok(());
+        }
+        if hop.payload.send(&[], stream, limits, meter)? {
+            stream.finish();
+        }
+        Ok(())
     }
 
     /// False when the server has answered before it had all, or wants no body.
@@ -1032,22 +1159,57 @@ impl Transfer {
             Via::Unix(_) if !secure => ("", 0),
             _ => (url.host(), url.port()),
         };
+        let protocol = self.protocol(secure, &via)?;
+        let tls = tls.map(|tls| TlsSettings { offers_http2: protocol != Protocol::Http1, ..tls });
         // A server that was answered may remember who that was by the connection.
         let custom = credentials.custom().filter(|custom| custom.challenge.is_some());
         let login = custom.map(|custom| &custom.login);
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls, last.login.as_ref()) == (host, &via, &tls, login)
-                && (&last.server_name, &last.dialing) == (&server_name, &dialing)
+                && (&last.server_name, &last.dialing, last.protocol) == (&server_name, &dialing, protocol)
         };
         if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
-        let route =
-            Arc::new(Route { secure, host, port, via, tls, server_name, dialing, login: login.cloned() });
+        let route = Arc::new(Route {
+            secure,
+            host,
+            port,
+            via,
+            tls,
+            server_name,
+            dialing,
+            login: login.cloned(),
+            protocol,
+        });
         recent::remember_route(&route);
         Ok(route)
+    }
+
+    fn http_choice(&self) -> HttpChoice {
+        let chosen = self.settings.reach.as_ref().and_then(|reach| reach.http);
+        // So that the tests run with both.
+        let by_tests = cfg!(debug_assertions) && std::env::var_os("RF_TEST_HTTP2").is_some();
+        chosen.unwrap_or(if by_tests { HttpChoice::Auto } else { HttpChoice::Http11 })
+    }
+
+    /// What is spoken with the server.
+    fn protocol(&self, secure: bool, via: &Via) -> Result<Protocol, Error> {
+        let choice = self.http_choice();
+        let forwards = !secure && matches!(via, Via::Proxy(proxy) if !proxy.scheme.is_socks());
+        let refused = |text: &str| Err(Error::new(ErrorKind::Connection, text));
+        match choice {
+            HttpChoice::Http11 => Ok(Protocol::Http1),
+            HttpChoice::Auto if !secure => Ok(Protocol::Http1),
+            HttpChoice::Http2 if !secure => refused("HTTP/2 without TLS needs prior knowledge"),
+            HttpChoice::Auto | HttpChoice::Http2 => Ok(Protocol::Negotiated),
+            HttpChoice::PriorKnowledge if forwards => {
+                refused("A proxy that forwards a request without TLS speaks HTTP/1.1")
+            }
+            HttpChoice::PriorKnowledge => Ok(Protocol::Http2),
+        }
     }
 
     fn environment(&self) -> Option<&Environment> {
