@@ -3,7 +3,7 @@
 #include "wire.h"
 
 /* The version of the format. */
-#define FORMAT 4
+#define FORMAT 5
 
 #include <pthread.h>
 
