@@ -22,7 +22,10 @@
 //   Strings    Text is taken as a string literal, a std::string or a std::filesystem::path without a copy, as a
 //              std::string_view with one, which C needs for the NUL. One that holds a NUL is status::invalid. What comes
 //              back is a std::string_view, with the lifetime that C gives the string: mostly that of the object that was
-//              asked. "NULL: none" is std::nullopt, on both sides. Bytes are a std::string_view as well.
+//              asked. An object that nobody has a name for gives what outlives it, so that `auto text = session.get(url).get().text();`
+//              is a std::string, and `for (auto [name, value] : session.get(url).get().headers())` has the response inside; what
+//              cannot is refused by the compiler. "NULL: none" is std::nullopt, on both sides. Bytes are a
+//              std::string_view as well.
 //
 //   Times      Any std::chrono::duration, rounded up to milliseconds, or `forever`. A wait for less than nothing looks and
 //              does not wait; a limit of less than nothing is status::invalid.
@@ -219,6 +222,7 @@ inline constexpr std::int64_t unknown_length = -1;
 
 class future;
 class future_view;
+class json_document;
 class options;
 class response;
 class response_view;
@@ -247,6 +251,14 @@ inline std::optional<std::string_view> maybe(const char *string) noexcept {
 inline std::optional<std::string_view> maybe(const void *bytes, std::size_t length) noexcept {
   if (bytes == nullptr) return std::nullopt;
   return std::string_view(static_cast<const char *>(bytes), length);
+}
+
+/// A copy: what an object without a name gives.
+inline std::string copy(std::string_view string) { return std::string(string); }
+
+inline std::optional<std::string> copy(std::optional<std::string_view> string) {
+  if (!string) return std::nullopt;
+  return std::string(*string);
 }
 
 }  // namespace detail
@@ -509,8 +521,9 @@ class outcome {
   explicit operator bool() const noexcept { return status_ == requests_futures::status::ok; }
   requests_futures::status status() const noexcept { return status_; }
   error_view error() const noexcept { return error_; }
-  const T &operator*() const noexcept { return *value_; }
-  T &operator*() noexcept { return *value_; }
+  const T &operator*() const & noexcept { return *value_; }
+  T &operator*() & noexcept { return *value_; }
+  T operator*() && { return std::move(*value_); }
   const T *operator->() const noexcept { return &*value_; }
   T *operator->() noexcept { return &*value_; }
 
@@ -795,16 +808,21 @@ class by_index {
   std::size_t index_ = 0;
 };
 
-/// What is asked for by its number, as a range.
-template <class At>
+/// What is asked for by its number, as a range. One that owns what it is asked of lends its elements.
+template <class At, bool owns = false>
 class indexed {
  public:
-  using iterator = by_index<const indexed *, std::invoke_result_t<const At &, std::size_t>>;
+  using value_type = std::invoke_result_t<const At &, std::size_t>;
+  using iterator = by_index<const indexed *, value_type>;
 
   indexed(std::size_t size, At at) : size_(size), at_(std::move(at)) {}
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
-  auto operator[](std::size_t index) const { return at_(index); }
+  value_type operator[](std::size_t index) const & { return at_(index); }
+  value_type operator[](std::size_t index) && {
+    static_assert(!owns, "the element would refer to an object that is gone: give the response a name");
+    return at_(index);
+  }
   iterator begin() const noexcept { return {this, 0}; }
   iterator end() const noexcept { return {this, size_}; }
 
@@ -813,17 +831,25 @@ class indexed {
   At at_;
 };
 
+/// `at(source, index)` as a range: of a view, or of the object itself, which the range then owns.
+template <bool owns, class Source, class Size, class At>
+auto range(Source source, Size size, At at) {
+  const std::size_t count = size(source);
+  auto element = [source = std::move(source), at](std::size_t index) { return at(source, index); };
+  return indexed<decltype(element), owns>(count, std::move(element));
+}
+
 /// Fields of a head, each a name and a value.
 using field = std::pair<std::string_view, std::string_view>;
 
-template <class Object, class At>
-auto fields(Object object, std::size_t size, At at) {
-  auto field_at = [object, at](std::size_t index) {
+template <bool owns, class Source, class Size, class At>
+auto fields(Source source, Size size, At at) {
+  const auto field_at = [at](const Source &source, std::size_t index) {
     const char *name = nullptr, *value = nullptr;
-    at(object, index, &name, &value);
+    at(source.raw(), index, &name, &value);
     return field(view(name), view(value));
   };
-  return indexed<decltype(field_at)>(size, field_at);
+  return range<owns>(std::move(source), [size](const Source &source) { return size(source.raw()); }, field_at);
 }
 
 /// What is read until there is no more, as a range: `next` gives something that is false at the end.
@@ -908,6 +934,16 @@ status set_log(Log log) {
 /// A value in a JSON document: lent by its response, which has to live. A question that does not fit the value's kind is
 /// answered with nothing, 0 or false, so that long ways through a document need one check at their end.
 class json_value {
+ protected:
+  template <bool owns, class Json>
+  static auto members_of(Json object) {
+    return detail::range<owns>(
+        std::move(object), [](const Json &object) { return object.kind() == json_kind::object ? object.size() : 0; },
+        [](const Json &object, std::size_t index) {
+          return std::pair(object.key(index).value_or(std::string_view()), object[index]);
+        });
+  }
+
  public:
   constexpr json_value() noexcept = default;
   explicit constexpr json_value(const rf_json *raw) noexcept : raw_(raw) {}
@@ -921,13 +957,13 @@ class json_value {
   /// How many elements an array has, or members an object.
   std::size_t size() const noexcept { return rf_json_size(raw_); }
   /// The member of that name.
-  json_value operator[](const zstring &key) const noexcept { return json_value(rf_json_get(raw_, key.c_str())); }
+  json_value operator[](const zstring &key) const & noexcept { return json_value(rf_json_get(raw_, key.c_str())); }
   /// The element with that index.
-  json_value operator[](std::size_t index) const noexcept { return json_value(rf_json_at(raw_, index)); }
+  json_value operator[](std::size_t index) const & noexcept { return json_value(rf_json_at(raw_, index)); }
   /// What a JSON pointer names, such as "/items/0/id".
-  json_value at(const zstring &pointer) const noexcept { return json_value(rf_json_pointer(raw_, pointer.c_str())); }
+  json_value at(const zstring &pointer) const & noexcept { return json_value(rf_json_pointer(raw_, pointer.c_str())); }
 
-  std::optional<std::string_view> as_string() const noexcept {
+  std::optional<std::string_view> as_string() const & noexcept {
     std::size_t length = 0;
     const char *string = rf_json_string(raw_, &length);
     return detail::maybe(string, length);
@@ -942,13 +978,13 @@ class json_value {
   }
   bool as_bool() const noexcept { return rf_json_bool(raw_); }
   /// A number as it was written.
-  std::optional<std::string_view> number_text() const noexcept {
+  std::optional<std::string_view> number_text() const & noexcept {
     std::size_t length = 0;
     const char *digits = rf_json_number_text(raw_, &length);
     return detail::maybe(digits, length);
   }
   /// The name of an object's member, in order.
-  std::optional<std::string_view> key(std::size_t index) const noexcept {
+  std::optional<std::string_view> key(std::size_t index) const & noexcept {
     std::size_t length = 0;
     const char *name = rf_json_key_at(raw_, index, &length);
     return detail::maybe(name, length);
@@ -960,12 +996,7 @@ class json_value {
   iterator begin() const noexcept { return {*this, 0}; }
   iterator end() const noexcept { return {*this, size()}; }
   /// An object's members, each a name and a value.
-  auto members() const noexcept {
-    auto member_at = [object = *this](std::size_t index) {
-      return std::pair(object.key(index).value_or(std::string_view()), object[index]);
-    };
-    return detail::indexed<decltype(member_at)>(kind() == json_kind::object ? size() : 0, member_at);
-  }
+  auto members() const & noexcept { return members_of<false>(*this); }
 
  private:
   const rf_json *raw_ = nullptr;
@@ -1017,7 +1048,7 @@ class cookie_list : public ownership::handle<rf_cookies, rf_cookies_free> {
   std::size_t size() const noexcept { return rf_cookies_count(raw_); }
   bool empty() const noexcept { return size() == 0; }
   /// The one with that index, which has to be below size().
-  cookie operator[](std::size_t index) const noexcept {
+  cookie operator[](std::size_t index) const & noexcept {
     rf_cookie raw = {};
     cookie cookie;
     if (rf_cookies_at(raw_, index, &raw) != RF_OK) return cookie;
@@ -1031,9 +1062,13 @@ class cookie_list : public ownership::handle<rf_cookies, rf_cookies_free> {
     cookie.host_only = raw.host_only;
     return cookie;
   }
+  cookie operator[](std::size_t index) const && = delete;
   /// The value of the first one of that name and, if it is given, domain.
-  std::optional<std::string_view> get(const zstring &name, const optional_zstring &domain = nullptr) const noexcept {
+  std::optional<std::string_view> get(const zstring &name, const optional_zstring &domain = nullptr) const & noexcept {
     return detail::maybe(rf_cookies_get(raw_, name.c_str(), domain.c_str()));
+  }
+  std::optional<std::string> get(const zstring &name, const optional_zstring &domain = nullptr) const && {
+    return detail::copy(get(name, domain));
   }
 
   using iterator = detail::by_index<const cookie_list *, cookie>;
@@ -1066,6 +1101,50 @@ struct attached : attachment {
 
 /// A response that is lent: by its future, for one. What it gives lives as long as the response does.
 class response_view {
+ protected:
+  template <bool owns, class Response>
+  static auto headers_of(Response response) {
+    return detail::fields<owns>(std::move(response), rf_response_header_count, rf_response_header_at);
+  }
+  template <bool owns, class Response>
+  static auto trailers_of(Response response) {
+    return detail::fields<owns>(std::move(response), rf_response_trailer_count, rf_response_trailer_at);
+  }
+  template <bool owns, class Response>
+  static auto request_headers_of(Response response) {
+    return detail::fields<owns>(std::move(response), rf_response_request_header_count, rf_response_request_header_at);
+  }
+  template <bool owns, class Response>
+  static auto certificates_of(Response response) {
+    return detail::range<owns>(
+        std::move(response), [](const Response &response) { return rf_response_certificate_count(response.raw()); },
+        [](const Response &response, std::size_t index) {
+          std::size_t length = 0;
+          const std::uint8_t *der = rf_response_certificate_at(response.raw(), index, &length);
+          return detail::view(der, length);
+        });
+  }
+  template <bool owns, class Response>
+  static auto history_of(Response response) {
+    return detail::range<owns>(
+        std::move(response), [](const Response &response) { return rf_response_history_count(response.raw()); },
+        [](const Response &response, std::size_t index) {
+          return response_view(rf_response_history_at(response.raw(), index));
+        });
+  }
+#if REQUESTS_FUTURES_EXCEPTIONS
+  template <class Response>
+  static auto lines_of(Response response) {
+    auto next = [response = std::move(response)] { return response.read_line(); };
+    return detail::sequence<decltype(next)>(std::move(next));
+  }
+  template <class Response>
+  static auto events_of(Response response) {
+    auto next = [response = std::move(response)] { return response.read_event(); };
+    return detail::sequence<decltype(next)>(std::move(next));
+  }
+#endif
+
  public:
   constexpr response_view() noexcept = default;
   explicit constexpr response_view(const rf_response *raw) noexcept : raw_(raw) {}
@@ -1076,19 +1155,17 @@ class response_view {
   inline response clone() const;
 
   int status_code() const noexcept { return rf_response_status_code(raw_); }
-  std::string_view reason() const noexcept { return detail::view(rf_response_reason(raw_)); }
-  std::string_view url() const noexcept { return detail::view(rf_response_url(raw_)); }
+  std::string_view reason() const & noexcept { return detail::view(rf_response_reason(raw_)); }
+  std::string_view url() const & noexcept { return detail::view(rf_response_url(raw_)); }
   bool ok() const noexcept { return rf_response_ok(raw_); }
   bool is_redirect() const noexcept { return rf_response_is_redirect(raw_); }
   bool is_permanent_redirect() const noexcept { return rf_response_is_permanent_redirect(raw_); }
-  std::optional<std::string_view> header(const zstring &name) const noexcept {
+  std::optional<std::string_view> header(const zstring &name) const & noexcept {
     return detail::maybe(rf_response_header(raw_, name.c_str()));
   }
   /// Name and value of each header line, in order: `for (auto [name, value] : response.headers())`.
-  auto headers() const noexcept { return detail::fields(raw_, rf_response_header_count(raw_), rf_response_header_at); }
-  auto trailers() const noexcept {
-    return detail::fields(raw_, rf_response_trailer_count(raw_), rf_response_trailer_at);
-  }
+  auto headers() const & noexcept { return headers_of<false>(*this); }
+  auto trailers() const & noexcept { return trailers_of<false>(*this); }
   std::chrono::microseconds elapsed() const noexcept { return std::chrono::microseconds(rf_response_elapsed_us(raw_)); }
   /// How long this hop was in that phase; nullopt: there was no such phase.
   std::optional<std::chrono::microseconds> time_in(phase phase) const noexcept {
@@ -1098,73 +1175,61 @@ class response_view {
   std::optional<std::chrono::microseconds> total() const noexcept { return time(rf_response_total_us(raw_)); }
   std::uint32_t attempts() const noexcept { return rf_response_attempts(raw_); }
   bool is_reused() const noexcept { return rf_response_is_reused(raw_); }
-  std::optional<std::string_view> remote_address() const noexcept {
+  std::optional<std::string_view> remote_address() const & noexcept {
     return detail::maybe(rf_response_remote_address(raw_));
   }
-  std::optional<std::string_view> local_address() const noexcept {
+  std::optional<std::string_view> local_address() const & noexcept {
     return detail::maybe(rf_response_local_address(raw_));
   }
-  std::optional<std::string_view> http_version() const noexcept { return detail::maybe(rf_response_http_version(raw_)); }
-  std::optional<std::string_view> tls_version() const noexcept { return detail::maybe(rf_response_tls_version(raw_)); }
-  std::optional<std::string_view> tls_cipher() const noexcept { return detail::maybe(rf_response_tls_cipher(raw_)); }
+  std::optional<std::string_view> http_version() const & noexcept { return detail::maybe(rf_response_http_version(raw_)); }
+  std::optional<std::string_view> tls_version() const & noexcept { return detail::maybe(rf_response_tls_version(raw_)); }
+  std::optional<std::string_view> tls_cipher() const & noexcept { return detail::maybe(rf_response_tls_cipher(raw_)); }
   /// The certificates that the server has sent, its own first, as DER.
-  auto certificates() const noexcept {
-    auto at = [raw = raw_](std::size_t index) {
-      std::size_t length = 0;
-      const std::uint8_t *der = rf_response_certificate_at(raw, index, &length);
-      return detail::view(der, length);
-    };
-    return detail::indexed<decltype(at)>(rf_response_certificate_count(raw_), at);
-  }
+  auto certificates() const & noexcept { return certificates_of<false>(*this); }
   /// The responses that came before this one, oldest first.
-  auto history() const noexcept {
-    auto at = [raw = raw_](std::size_t index) { return response_view(rf_response_history_at(raw, index)); };
-    return detail::indexed<decltype(at)>(rf_response_history_count(raw_), at);
-  }
+  auto history() const & noexcept { return history_of<false>(*this); }
   cookie_list cookies() const {
     rf_cookies *out = nullptr;
     const rf_status status = rf_response_cookies(raw_, &out);
     return cookie_list::made(status, out);
   }
-  std::optional<std::string_view> link(const zstring &rel) const noexcept {
+  std::optional<std::string_view> link(const zstring &rel) const & noexcept {
     return detail::maybe(rf_response_link(raw_, rel.c_str()));
   }
 
-  std::string_view request_method() const noexcept { return detail::view(rf_response_request_method(raw_)); }
-  std::string_view request_url() const noexcept { return detail::view(rf_response_request_url(raw_)); }
-  std::optional<std::string_view> request_header(const zstring &name) const noexcept {
+  std::string_view request_method() const & noexcept { return detail::view(rf_response_request_method(raw_)); }
+  std::string_view request_url() const & noexcept { return detail::view(rf_response_request_url(raw_)); }
+  std::optional<std::string_view> request_header(const zstring &name) const & noexcept {
     return detail::maybe(rf_response_request_header(raw_, name.c_str()));
   }
-  auto request_headers() const noexcept {
-    return detail::fields(raw_, rf_response_request_header_count(raw_), rf_response_request_header_at);
-  }
-  std::optional<std::string_view> request_body() const noexcept {
+  auto request_headers() const & noexcept { return request_headers_of<false>(*this); }
+  std::optional<std::string_view> request_body() const & noexcept {
     std::size_t length = 0;
     const std::uint8_t *body = rf_response_request_body(raw_, &length);
     return detail::maybe(body, length);
   }
 
   /// The decoded body; nullopt where it cannot be had.
-  std::optional<std::string_view> try_content() const noexcept {
+  std::optional<std::string_view> try_content() const & noexcept {
     std::size_t length = 0;
     const std::uint8_t *content = rf_response_content(raw_, &length);
     return detail::maybe(content, length);
   }
   /// The body as UTF-8; nullopt where it cannot be had.
-  std::optional<std::string_view> try_text() const noexcept {
+  std::optional<std::string_view> try_text() const & noexcept {
     std::size_t length = 0;
     const char *text = rf_response_text(raw_, &length);
     return detail::maybe(text, length);
   }
-  std::optional<std::string_view> encoding() const noexcept { return detail::maybe(rf_response_encoding(raw_)); }
+  std::optional<std::string_view> encoding() const & noexcept { return detail::maybe(rf_response_encoding(raw_)); }
   /// nullptr: what the bytes look like.
   requests_futures::status set_encoding(const optional_zstring &encoding) const noexcept {
     return static_cast<requests_futures::status>(rf_response_set_encoding(raw_, encoding.c_str()));
   }
-  std::optional<std::string_view> apparent_encoding() const noexcept {
+  std::optional<std::string_view> apparent_encoding() const & noexcept {
     return detail::maybe(rf_response_apparent_encoding(raw_));
   }
-  outcome<json_value> try_json() const noexcept {
+  outcome<json_value> try_json() const & noexcept {
     const rf_json *out = nullptr;
     const rf_error *error = nullptr;
     const rf_status status = rf_response_json(raw_, &out, &error);
@@ -1172,7 +1237,7 @@ class response_view {
     return json_value(out);
   }
   /// Fails where the status is 4xx or 5xx.
-  outcome<void> try_raise_for_status() const noexcept {
+  outcome<void> try_raise_for_status() const & noexcept {
     const rf_error *error = nullptr;
     const rf_status status = rf_response_raise_for_status(raw_, &error);
     if (status != RF_OK) return failure<void>(status, error);
@@ -1180,7 +1245,7 @@ class response_view {
   }
 
   /// Reads up to `capacity` bytes of the body; 0: its end.
-  outcome<std::size_t> try_read(void *buffer, std::size_t capacity) const noexcept {
+  outcome<std::size_t> try_read(void *buffer, std::size_t capacity) const & noexcept {
     std::size_t length = 0;
     const rf_error *error = nullptr;
     const rf_status status = rf_response_read(raw_, static_cast<std::uint8_t *>(buffer), capacity, &length, &error);
@@ -1188,7 +1253,7 @@ class response_view {
     return length;
   }
   /// Reads a line, which lives until the next one is read; status::end: that was the last.
-  outcome<std::string_view> try_read_line() const noexcept {
+  outcome<std::string_view> try_read_line() const & noexcept {
     const char *line = nullptr;
     std::size_t length = 0;
     const rf_error *error = nullptr;
@@ -1197,7 +1262,7 @@ class response_view {
     return detail::view(line, length);
   }
   /// Reads a server-sent event, which lives until the next one is read; status::end: that was the last.
-  outcome<event_view> try_read_event() const noexcept {
+  outcome<event_view> try_read_event() const & noexcept {
     const rf_event *event = nullptr;
     const rf_error *error = nullptr;
     const rf_status status = rf_response_read_event(raw_, &event, &error);
@@ -1211,11 +1276,11 @@ class response_view {
 
 #if REQUESTS_FUTURES_EXCEPTIONS
   /// The decoded body. A streamed one is first read to its end.
-  std::string_view content() const { return value_or_raise(try_content()); }
+  std::string_view content() const & { return value_or_raise(try_content()); }
   /// The body as UTF-8.
-  std::string_view text() const { return value_or_raise(try_text()); }
+  std::string_view text() const & { return value_or_raise(try_text()); }
   /// The body as JSON, which lives as long as the response.
-  json_value json() const { return value_or_raise(try_json()); }
+  json_value json() const & { return value_or_raise(try_json()); }
   /// Throws where the status is 4xx or 5xx. Returns the response, so that calls can be chained.
   response_view raise_for_status() const {
     if (const auto raised = try_raise_for_status(); !raised) raise(raised.status(), raised.error());
@@ -1223,18 +1288,12 @@ class response_view {
   }
   std::size_t read(void *buffer, std::size_t capacity) const { return value_or_raise(try_read(buffer, capacity)); }
   /// nullopt: there are no more.
-  std::optional<std::string_view> read_line() const { return next_or_raise(try_read_line()); }
-  std::optional<event_view> read_event() const { return next_or_raise(try_read_event()); }
+  std::optional<std::string_view> read_line() const & { return next_or_raise(try_read_line()); }
+  std::optional<event_view> read_event() const & { return next_or_raise(try_read_event()); }
   /// What is left of the body, line by line: `for (std::string_view line : response.lines())`.
-  auto lines() const {
-    auto next = [response = *this] { return response.read_line(); };
-    return detail::sequence<decltype(next)>(next);
-  }
+  auto lines() const & { return lines_of(*this); }
   /// What is left of the body, as server-sent events.
-  auto events() const {
-    auto next = [response = *this] { return response.read_event(); };
-    return detail::sequence<decltype(next)>(next);
-  }
+  auto events() const & { return events_of(*this); }
 #endif
 
   /// Attaches a value, as a hook does with what it parsed. It is destroyed with the response, or when another one is attached.
@@ -1250,13 +1309,13 @@ class response_view {
   }
   /// What was attached, if that is a T. All that is attached to a response has to be so by `attach`.
   template <class T>
-  T *attached() const noexcept {
+  T *attached() const & noexcept {
     auto *held = static_cast<detail::attachment *>(rf_response_data(raw_));
     if (held == nullptr || held->type != &detail::attached<T>::tag) return nullptr;
     return &static_cast<detail::attached<T> *>(held)->value;
   }
   /// The bytes attached under this name, which also come back from another process.
-  std::optional<std::string_view> extra(const zstring &name) const noexcept {
+  std::optional<std::string_view> extra(const zstring &name) const & noexcept {
     std::size_t length = 0;
     const std::uint8_t *bytes = rf_response_extra(raw_, name.c_str(), &length);
     return detail::maybe(bytes, length);
@@ -1304,7 +1363,8 @@ class response_view {
   const rf_response *raw_ = nullptr;
 };
 
-/// A response of one's own.
+/// A response of one's own. One that nobody has a name for gives what outlives it: std::string instead of std::string_view,
+/// ranges and JSON with the response inside.
 class response : public response_view, public ownership::checked {
  public:
   constexpr response() noexcept = default;
@@ -1333,7 +1393,87 @@ class response : public response_view, public ownership::checked {
   template <class Read>
   static response make_reader(int status_code, Read read, std::int64_t length = unknown_length);
 
+  // What an object without a name gives.
+  using response_view::reason;
+  std::string reason() && { return detail::copy(reason()); }
+  using response_view::url;
+  std::string url() && { return detail::copy(url()); }
+  using response_view::request_method;
+  std::string request_method() && { return detail::copy(request_method()); }
+  using response_view::request_url;
+  std::string request_url() && { return detail::copy(request_url()); }
+  using response_view::remote_address;
+  std::optional<std::string> remote_address() && { return detail::copy(remote_address()); }
+  using response_view::local_address;
+  std::optional<std::string> local_address() && { return detail::copy(local_address()); }
+  using response_view::http_version;
+  std::optional<std::string> http_version() && { return detail::copy(http_version()); }
+  using response_view::tls_version;
+  std::optional<std::string> tls_version() && { return detail::copy(tls_version()); }
+  using response_view::tls_cipher;
+  std::optional<std::string> tls_cipher() && { return detail::copy(tls_cipher()); }
+  using response_view::request_body;
+  std::optional<std::string> request_body() && { return detail::copy(request_body()); }
+  using response_view::try_content;
+  std::optional<std::string> try_content() && { return detail::copy(try_content()); }
+  using response_view::try_text;
+  std::optional<std::string> try_text() && { return detail::copy(try_text()); }
+  using response_view::encoding;
+  std::optional<std::string> encoding() && { return detail::copy(encoding()); }
+  using response_view::apparent_encoding;
+  std::optional<std::string> apparent_encoding() && { return detail::copy(apparent_encoding()); }
+  using response_view::header;
+  std::optional<std::string> header(const zstring &name) && { return detail::copy(header(name)); }
+  using response_view::request_header;
+  std::optional<std::string> request_header(const zstring &name) && { return detail::copy(request_header(name)); }
+  using response_view::link;
+  std::optional<std::string> link(const zstring &rel) && { return detail::copy(link(rel)); }
+  using response_view::extra;
+  std::optional<std::string> extra(const zstring &name) && { return detail::copy(extra(name)); }
+  using response_view::headers;
+  auto headers() && { return headers_of<true>(std::move(*this)); }
+  using response_view::trailers;
+  auto trailers() && { return trailers_of<true>(std::move(*this)); }
+  using response_view::request_headers;
+  auto request_headers() && { return request_headers_of<true>(std::move(*this)); }
+  using response_view::certificates;
+  auto certificates() && { return certificates_of<true>(std::move(*this)); }
+  using response_view::history;
+  auto history() && { return history_of<true>(std::move(*this)); }
+  using response_view::attached;
+  /// A copy.
+  template <class T>
+  std::optional<T> attached() && {
+    const T *value = attached<T>();
+    return value != nullptr ? std::optional<T>(*value) : std::nullopt;
+  }
+  // What can only be lent: give the response a name.
+  using response_view::try_json;
+  void try_json() && = delete;
+  using response_view::try_raise_for_status;
+  void try_raise_for_status() && = delete;
+  using response_view::try_read;
+  void try_read(void *buffer, std::size_t capacity) && = delete;
+  using response_view::try_read_line;
+  void try_read_line() && = delete;
+  using response_view::try_read_event;
+  void try_read_event() && = delete;
+
 #if REQUESTS_FUTURES_EXCEPTIONS
+  using response_view::content;
+  std::string content() && { return detail::copy(content()); }
+  using response_view::text;
+  std::string text() && { return detail::copy(text()); }
+  using response_view::read_line;
+  std::optional<std::string> read_line() && { return detail::copy(read_line()); }
+  using response_view::read_event;
+  void read_event() && = delete;
+  using response_view::lines;
+  auto lines() && { return lines_of(std::move(*this)); }
+  using response_view::events;
+  auto events() && { return events_of(std::move(*this)); }
+  using response_view::json;
+  inline json_document json() &&;
   /// Throws where the status is 4xx or 5xx. Returns the response, one that nobody has a name for as an owner.
   const response &raise_for_status() const & {
     response_view::raise_for_status();
@@ -1368,6 +1508,37 @@ inline response response_view::clone() const {
   const rf_status status = rf_response_clone(raw_, &out);
   return requests_futures::response::made(status, out);
 }
+
+/// A value in a JSON document, and the response that it lives in.
+class json_document : public json_value {
+ public:
+  json_document() noexcept = default;
+  json_document(json_value value, response owner) noexcept : json_value(value), owner_(std::move(owner)) {}
+
+  using json_value::operator[];
+  json_document operator[](const zstring &key) && { return {(*this)[key], std::move(owner_)}; }
+  json_document operator[](std::size_t index) && { return {(*this)[index], std::move(owner_)}; }
+  using json_value::at;
+  json_document at(const zstring &pointer) && { return {at(pointer), std::move(owner_)}; }
+  using json_value::as_string;
+  std::optional<std::string> as_string() && { return detail::copy(as_string()); }
+  using json_value::number_text;
+  std::optional<std::string> number_text() && { return detail::copy(number_text()); }
+  using json_value::key;
+  std::optional<std::string> key(std::size_t index) && { return detail::copy(key(index)); }
+  using json_value::members;
+  auto members() && { return members_of<true>(std::move(*this)); }
+
+ private:
+  response owner_;
+};
+
+#if REQUESTS_FUTURES_EXCEPTIONS
+inline json_document response::json() && {
+  const json_value value = json();
+  return {value, std::move(*this)};
+}
+#endif
 
 inline response_view error_view::response() const noexcept { return response_view(rf_error_response(raw_)); }
 #if REQUESTS_FUTURES_EXCEPTIONS
@@ -1506,6 +1677,8 @@ class future : public future_view, public ownership::checked {
     return future_view::result(timeout);
   }
   outcome<response_view> result(wait_time timeout = forever) const && = delete;
+  error_view exception(wait_time timeout = forever) const & noexcept { return future_view::exception(timeout); }
+  error_view exception(wait_time timeout = forever) const && = delete;
 
   static future made(rf_status status, rf_future *raw) {
     future future(raw);
@@ -1822,7 +1995,9 @@ class prepared_request {
   std::optional<std::string_view> header(const zstring &name) const noexcept {
     return detail::maybe(rf_prepared_header(raw_, name.c_str()));
   }
-  auto headers() const noexcept { return detail::fields(raw_, rf_prepared_header_count(raw_), rf_prepared_header_at); }
+  auto headers() const noexcept {
+    return detail::fields<false>(lent{raw_}, rf_prepared_header_count, rf_prepared_header_at);
+  }
   /// nullptr takes it out.
   status set_header(const zstring &name, const optional_zstring &value) noexcept {
     return static_cast<status>(rf_prepared_set_header(raw_, name.c_str(), value.c_str()));
@@ -1867,6 +2042,10 @@ class prepared_request {
   }
 
  private:
+  struct lent {
+    rf_prepared *raw_;
+    rf_prepared *raw() const noexcept { return raw_; }
+  };
   rf_prepared *raw_;
 };
 

@@ -29,6 +29,7 @@ programs! {
     requests: "c++17";
     settings: "c++17";
     streams: "c++17";
+    unnamed: "c++17";
     waiting: "c++17";
     without_exceptions: "c++20", "-fno-exceptions";
 }

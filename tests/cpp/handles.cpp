@@ -20,13 +20,6 @@ constexpr bool is_view = sizeof(View) == sizeof(void *) && std::is_trivially_cop
 static_assert(is_view<rf::session_view> && is_view<rf::future_view> && is_view<rf::response_view>);
 static_assert(is_view<rf::json_value> && is_view<rf::event_view> && is_view<rf::error_view>);
 
-// The response that is lent by a future that is about to go cannot be asked for.
-template <class Future, class = void>
-constexpr bool has_result = false;
-template <class Future>
-constexpr bool has_result<Future, std::void_t<decltype(std::declval<Future>().result())>> = true;
-static_assert(has_result<rf::future &> && has_result<rf::future_view> && !has_result<rf::future>);
-
 void versions() {
   CHECK_EQUAL(RF_VERSION, rf::version());
   CHECK(!rf::title().empty() && !rf::author().empty() && !rf::copyright().empty());

@@ -238,7 +238,7 @@ void failures() {
   CHECK_INT(404, http_error.response().status_code());
   CHECK(!not_found.try_raise_for_status() && !not_found.ok());
   CHECK_EQUAL("Hello, world!", GET(session.get(http("/hello"))).raise_for_status().text());
-  /* One that nobody has a name for goes on as an owner. */
+  // One that nobody has a name for goes on as an owner.
   const auto owner = session.get(http("/hello")).get().raise_for_status();
   static_assert(std::is_same_v<decltype(owner), const rf::response>, "an owner");
   static_assert(std::is_same_v<decltype(owner.raise_for_status()), const rf::response &>, "the same");
@@ -252,7 +252,8 @@ void failures() {
   CHECK(!result && result.error().is(rf::error_kind::timeout));
   CHECK_IS(rf::error_kind::timeout, future.exception().kind());
   CHECK_IS(rf::error_kind::timeout, result.error().kind());
-  CHECK(!GET(session.get(http("/hello"))).try_json());
+  const rf::response hello = GET(session.get(http("/hello")));
+  CHECK(!hello.try_json());
 
   // The table of kinds is that of the library.
   const rf::adapter failing = rf::adapter::custom([](rf::prepared_request &prepared) {
