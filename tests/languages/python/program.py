@@ -4,7 +4,8 @@ import concurrent.futures
 import os
 import time
 
-from requests_futures import AsyncSession, RequestError, Session
+from requests_futures import RequestError, Session, lib
+from requests_futures_asyncio import AsyncSession
 
 URL = os.environ["RF_TEST_HTTP"]
 
@@ -28,6 +29,9 @@ def threads():
     except concurrent.futures.CancelledError:
         pass
 
+    sent = session.post(f"{URL}/echo", body=b"a body", headers={"Content-Type": "text/plain"}).result(60)
+    assert sent.content == b"a body" and sent.header("Content-Type") == "text/plain"
+
     seen = []
     response = session.get(f"{URL}/get", hook=lambda response: seen.append(response.header("Content-Type"))).result(60)
     assert response.status_code == 200 and seen == ["application/json"]
@@ -40,22 +44,39 @@ def threads():
 
 
 async def loop():
+    async with AsyncSession() as session:
+        responses = await asyncio.gather(*(session.get(f"{URL}/hello") for _ in range(1000)))
+        assert all(response.content == b"Hello, world!" for response in responses)
+        assert (await session.post(f"{URL}/echo", body=b"a body")).content == b"a body"
+        assert (await asyncio.wrap_future(Session().get(f"{URL}/hello"))).status_code == 200
+        try:
+            await session.get("no-scheme")
+            raise AssertionError("it did not fail")
+        except RequestError as error:
+            assert error.kind == "RF_ERROR_MISSING_SCHEMA"
+        begin = time.monotonic()
+        try:
+            await asyncio.wait_for(session.get(f"{URL}/delay/60"), 0.05)
+            raise AssertionError("it did not time out")
+        except asyncio.TimeoutError:
+            assert time.monotonic() - begin < 30
+        # Closing waits for what runs, and the loop goes on.
+        last, ticks = asyncio.ensure_future(session.get(f"{URL}/delay/0.3")), 0
+        closing = asyncio.ensure_future(session.aclose())
+        while not closing.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert ticks > 3 and (await last).status_code == 200
+
+    # What somebody else ends has failed; the task that waits for it is not cancelled.
     session = AsyncSession()
-    responses = await asyncio.gather(*(session.get(f"{URL}/hello") for _ in range(1000)))
-    assert all(response.content == b"Hello, world!" for response in responses)
-    assert (await asyncio.wrap_future(Session().get(f"{URL}/hello"))).status_code == 200
+    running = session.get(f"{URL}/delay/60")
+    await session.aclose(lib.RF_CLOSE_ABORT)
     try:
-        await session.get("no-scheme")
-        raise AssertionError("it did not fail")
+        await running
+        raise AssertionError("it was not ended")
     except RequestError as error:
-        assert error.kind == "RF_ERROR_MISSING_SCHEMA"
-    begin = time.monotonic()
-    try:
-        await asyncio.wait_for(session.get(f"{URL}/delay/60"), 0.05)
-        raise AssertionError("it did not time out")
-    except asyncio.TimeoutError:
-        assert time.monotonic() - begin < 30
-    session.close()
+        assert error.kind in ("RF_ERROR_ABORTED", "RF_ERROR_CANCELLED")
 
 
 session = threads()

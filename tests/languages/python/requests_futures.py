@@ -1,8 +1,8 @@
-"""requests_futures from Python, by cffi: futures for threads, and for asyncio without any thread.
+"""requests_futures from Python, by cffi: futures for threads. Those for asyncio are in requests_futures_asyncio.
 
-The declarations are the header itself: what `cc -E -P` makes of it is what cffi reads.
+The declarations are the header itself: what `cc -E -P` makes of it is what cffi reads. That takes two seconds at each
+import; a package of its own has cffi write them into a module once (set_source, with None for the C source).
 """
-import asyncio
 import atexit
 import concurrent.futures
 import os
@@ -12,8 +12,9 @@ import weakref
 from cffi import FFI
 
 ffi = FFI()
-include = os.environ.get("REQUESTS_FUTURES_INCLUDE", "/usr/include")
-ffi.cdef(subprocess.run(["cc", "-E", "-P", f"{include}/requests_futures.h"], check=True, capture_output=True, text=True).stdout)
+include = [f"-I{folder}" for folder in os.environ.get("REQUESTS_FUTURES_INCLUDE", "").split(":") if folder]
+header = "#include <requests_futures.h>\n"
+ffi.cdef(subprocess.run(["cc", "-E", "-P", *include, "-"], input=header, check=True, stdout=subprocess.PIPE, text=True).stdout)
 lib = ffi.dlopen("librequests_futures.so.0")
 FOREVER = -1
 
@@ -55,18 +56,24 @@ def check(status):
 
 def made(call, *arguments):
     """Calls a function whose last argument gives something that is ours."""
-    out = ffi.new("void **") if call is None else ffi.new(ffi.typeof(call).args[-1])
+    out = ffi.new(ffi.typeof(call).args[-1])
     check(call(*arguments, out))
     return out[0]
 
 
 def outcome(future):
-    """The response of a future that is over, or what it failed with; None: it was cancelled or aborted."""
+    """The response of a future that is over, or what it failed with."""
     response, error = ffi.new("const rf_response **"), ffi.new("const rf_error **")
     if lib.rf_future_result(future, 0, response) == lib.RF_OK:
         return Response(response[0])
     check(lib.rf_future_exception(future, 0, error))
-    return None if lib.rf_error_kind_of(error[0]) in (lib.RF_ERROR_CANCELLED, lib.RF_ERROR_ABORTED) else RequestError(error[0])
+    return RequestError(error[0])
+
+
+def finish(future, result):
+    """Gives the outcome to a future of Python's."""
+    failed = isinstance(result, RequestError)
+    future.set_exception(result) if failed else future.set_result(result)
 
 
 class Future(concurrent.futures.Future):
@@ -75,19 +82,20 @@ class Future(concurrent.futures.Future):
     def __init__(self, raw):
         super().__init__()
         self._raw = ffi.gc(raw, lib.rf_future_free)
+        self._unwanted = False
 
     def cancel(self):
+        self._unwanted = True
         return lib.rf_future_abort(self._raw)
 
     def _over(self):
         result = outcome(self._raw)
-        if result is None:
+        kind = getattr(result, "kind", None)
+        if kind == "RF_ERROR_CANCELLED" or self._unwanted and kind == "RF_ERROR_ABORTED":
             super().cancel()
             self.set_running_or_notify_cancel()
-        elif isinstance(result, RequestError):
-            self.set_exception(result)
         else:
-            self.set_result(result)
+            finish(self, result)
 
 
 # What a callback refers to has to live until `drop` runs, which no Python object can know: so it is kept here.
@@ -120,31 +128,40 @@ def _hook(call, response, handle):
 
 
 class Session:
-    """Requests on threads of the library's, or on one event loop of its own."""
+    """Requests on threads of the library's, or on another executor."""
 
     _all = weakref.WeakSet()
 
-    def __init__(self, at_once=8, events=False):
+    def __init__(self, at_once=8, executor=None):
         config = ffi.gc(made(lib.rf_config_new), lib.rf_config_free)
         check(lib.rf_config_set_max_workers(config, at_once))
-        if events:
-            loop = ffi.gc(made(lib.rf_executor_new_events, at_once, 1), lib.rf_executor_free)
-            check(lib.rf_config_set_executor(config, loop))
+        if executor is not None:
+            check(lib.rf_config_set_executor(config, ffi.gc(executor, lib.rf_executor_free)))
         self._raw = ffi.gc(made(lib.rf_session_new, config), lib.rf_session_free)
         Session._all.add(self)
 
-    def _submit(self, method, url, hook=None, deadline=None):
+    def _submit(self, method, url, body=None, headers={}, hook=None, deadline=None):
         options = ffi.gc(made(lib.rf_options_new), lib.rf_options_free)
+        for name, value in headers.items():
+            check(lib.rf_options_add_header(options, name.encode(), value.encode()))
+        if body is not None:
+            check(lib.rf_options_set_body(options, body, len(body)))
         if deadline is not None:
             check(lib.rf_options_set_deadline(options, round(deadline * 1000)))
         if hook is not None:
             check(lib.rf_options_add_hook(options, _hook, keep(hook), _drop))
         return made(lib.rf_session_request, self._raw, method.encode(), url.encode(), options)
 
-    def get(self, url, **options):
-        future = Future(self._submit("GET", url, **options))
+    def request(self, method, url, **options):
+        future = Future(self._submit(method, url, **options))
         check(lib.rf_future_add_done_callback(future._raw, _done, keep(future), _drop))
         return future
+
+    def get(self, url, **options):
+        return self.request("GET", url, **options)
+
+    def post(self, url, **options):
+        return self.request("POST", url, **options)
 
     def close(self, mode=lib.RF_CLOSE_WAIT):
         check(lib.rf_session_close(self._raw, mode))
@@ -155,39 +172,3 @@ def _close_all():
     """The threads of the library must not come back to an interpreter that is gone."""
     for session in list(Session._all):
         session.close(lib.RF_CLOSE_ABORT)
-
-
-class AsyncSession(Session):
-    """Futures of asyncio, finished by the loop itself: it watches one descriptor, and no thread calls into Python."""
-
-    def __init__(self, at_once=1000):
-        super().__init__(at_once, events=True)
-        self._queue = ffi.gc(made(lib.rf_as_completed, ffi.NULL, 0), lib.rf_completed_free)
-        self._waiting = {}
-        self._count = 0
-
-    def get(self, url, **options):
-        raw = ffi.gc(self._submit("GET", url, **options), lib.rf_future_free)
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        future.add_done_callback(lambda done: lib.rf_future_abort(raw) if done.cancelled() else None)
-        self._waiting[self._count] = future
-        self._count += 1
-        check(lib.rf_completed_add(self._queue, raw))
-        loop.add_reader(lib.rf_completed_fd(self._queue), self._take, loop)
-        return future
-
-    def _take(self, loop):
-        raw, index = ffi.new("rf_future **"), ffi.new("size_t *")
-        while (status := lib.rf_completed_next(self._queue, 0, raw, index)) == lib.RF_OK:
-            future, result = self._waiting.pop(index[0]), outcome(raw[0])
-            if future.cancelled():
-                continue
-            if result is None:
-                future.cancel()
-            elif isinstance(result, RequestError):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-        if status == lib.RF_END:  # readable from now on: until there are more
-            loop.remove_reader(lib.rf_completed_fd(self._queue))
