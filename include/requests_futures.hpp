@@ -263,6 +263,8 @@ inline std::optional<std::string> copy(std::optional<std::string_view> string) {
 
 }  // namespace detail
 
+// ---- Strings and times ----
+
 /// A text on its way to C, which wants a NUL behind it: a string literal, a std::string or a std::filesystem::path as it is, a
 /// std::string_view as a copy.
 class zstring {
@@ -898,6 +900,8 @@ class sequence {
 
 }  // namespace detail
 
+// ---- The library itself ----
+
 #if REQUESTS_FUTURES_EXCEPTIONS
 
 /// Has exceptions that no future can take given to a function: those that leave done callbacks, coroutines that a future
@@ -905,8 +909,6 @@ class sequence {
 inline auto set_unhandled(void (*fn)(std::exception_ptr)) noexcept { return detail::unhandled.exchange(fn); }
 
 #endif
-
-// ---- The package ----
 
 inline std::string_view version() noexcept { return detail::view(rf_version()); }
 inline std::string_view title() noexcept { return detail::view(rf_title()); }
@@ -1165,6 +1167,7 @@ class response_view {
   }
   /// Name and value of each header line, in order: `for (auto [name, value] : response.headers())`.
   auto headers() const & noexcept { return headers_of<false>(*this); }
+  /// The same of the fields that came after a chunked body.
   auto trailers() const & noexcept { return trailers_of<false>(*this); }
   std::chrono::microseconds elapsed() const noexcept { return std::chrono::microseconds(rf_response_elapsed_us(raw_)); }
   /// How long this hop was in that phase; nullopt: there was no such phase.
@@ -1202,6 +1205,7 @@ class response_view {
   std::optional<std::string_view> request_header(const zstring &name) const & noexcept {
     return detail::maybe(rf_response_request_header(raw_, name.c_str()));
   }
+  /// The header lines that were sent.
   auto request_headers() const & noexcept { return request_headers_of<false>(*this); }
   std::optional<std::string_view> request_body() const & noexcept {
     std::size_t length = 0;
@@ -1509,7 +1513,8 @@ inline response response_view::clone() const {
   return requests_futures::response::made(status, out);
 }
 
-/// A value in a JSON document, and the response that it lives in.
+/// A value in a JSON document, and the response that it lives in: what `json()` of a response without a name gives. Asked
+/// without a name it gives the same in turn, and strings of its own.
 class json_document : public json_value {
  public:
   json_document() noexcept = default;
@@ -1995,6 +2000,7 @@ class prepared_request {
   std::optional<std::string_view> header(const zstring &name) const noexcept {
     return detail::maybe(rf_prepared_header(raw_, name.c_str()));
   }
+  /// Name and value of each header line.
   auto headers() const noexcept {
     return detail::fields<false>(lent{raw_}, rf_prepared_header_count, rf_prepared_header_at);
   }
@@ -2874,7 +2880,7 @@ class lookup {
   lookup &operator=(const lookup &) = delete;
 
   rf_lookup *raw() const noexcept { return raw_; }
-  /// "192.0.2.1", "2001:db8::1".
+  /// An address such as `192.0.2.1` or `2001:db8::1`.
   status add(const zstring &address) noexcept { return static_cast<status>(rf_lookup_add(raw_, address.c_str())); }
 
  private:

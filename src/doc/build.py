@@ -133,7 +133,7 @@ def html_pages(header):
         pages[f"examples/{path.stem}"] = page + "Calls " + ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in names) + "\n"
     pages["examples/index"] = rule("Examples") + "Programs that read like the README: each is built and run by the tests.\n\n"
     pages["examples/index"] += ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {path.stem}\n" for path in example_files())
-    pages["cxx"] = cxx_page(writer)
+    pages |= cxx_pages(writer)
     pages["from_libcurl"] = idioms("Coming from libcurl", "libcurl", "c", HERE / "from_libcurl.txt", writer)
     pages["from_requests"] = idioms("Coming from requests", "requests", "python", HERE / "from_requests.txt", writer)
     pages["index"] = index_page(header, writer)
@@ -168,18 +168,40 @@ def index_page(header, writer):
     return page + ".. toctree::\n   :hidden:\n\n   genindex\n"
 
 
-def cxx_page(writer):
-    """The comment at the top of the header of C++."""
-    lines = (ROOT / "include/requests_futures.hpp").read_text().split("#ifndef")[0].splitlines()
-    lines = [re.sub(r"^// ?", "", line) for line in lines[3:]]
-    code = [line[4:] for line in lines if line.startswith("    ") and not line.startswith("     ")]
-    rest = [line for line in lines if not (line.startswith("    ") and not line.startswith("     "))]
-    introduction, found = header_file.entries(rest)
+def cxx_pages(writer):
+    """The comment at the top of the header of C++, and a page for each of its sections."""
+    header = ROOT / "include/requests_futures.hpp"
+    lines = [re.sub(r"^// ?", "", line) for line in header.read_text().split("#ifndef")[0].splitlines()[3:]]
+    code = [line[4:] for line in lines if re.match(r"    [^ ]", line)]
+    introduction, found = header_file.entries([line for line in lines if not re.match(r"    [^ ]", line)])
     page = rule("C++") + listing("\n".join(code), "cpp") + writer.paragraphs(introduction)
     page += "".join(rule(title, "-") + writer.paragraphs(text) for title, text in found)
-    for name, comment, declarations in cxx_header.classes(ROOT / "include/requests_futures.hpp"):
-        page += rule(name, "-") + writer.text(comment) + "\n\n" + listing("\n".join(declarations), "cpp")
-    return page
+    pages = {}
+    for section in cxx_header.sections(header):
+        slug = re.sub(r"\W+", "_", section.title.lower())
+        pages[f"cxx/{slug}"] = rule(section.title) + ".. cpp:namespace:: requests_futures\n\n" + "".join(cxx_entry(writer, entry) for entry in section.entries)
+    page += rule("Classes and functions", "-") + ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in pages)
+    return {"cxx": page, **pages}
+
+
+def cxx_entry(writer, entry):
+    directive = {"enum": "enum-class"}.get(entry.kind, entry.kind)
+    body = writer.text(entry.comment) + "\n\n"
+    calls = [name for name in entry.calls if name in writer.kinds and writer.kinds[name].kind == "function" and not name.endswith("_free")]
+    if entry.kind == "enumerator":
+        body = html_link(writer.kinds[entry.calls[0]], entry.calls[0]) if entry.calls[0] in writer.kinds else ""
+    elif calls:
+        body += ".. rst-class:: examples\n\nIn C: " + ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in calls) + "\n\n"
+    body += "".join(cxx_entry(writer, member) for member in entry.members)
+    return f".. cpp:{directive}:: " + "\n   ".join(signatures(entry)) + "\n\n" + indented(body) + "\n\n"
+
+
+def signatures(entry):
+    """Of several objects in one declaration, one for each."""
+    if entry.kind != "member" or ", " not in entry.declaration or "<" in entry.declaration:
+        return [entry.declaration]
+    kind, _, names = entry.declaration.partition(" ")
+    return [f"{kind} {name}" for name in names.split(", ")]
 
 
 def rows(path):

@@ -22,6 +22,10 @@ add_function_parentheses = False
 toc_object_entries_show_parents = "hide"
 nitpick_ignore = [("c:identifier", name) for name in ("size_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "int64_t")]
 
+# What the standard library of C++ has, and parameters of templates.
+nitpick_ignore_regex = [("cpp:.*", ".*")]
+cpp_index_common_prefix = ["requests_futures::"]
+
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = "requests-futures for C"
 html_static_path = [str(HERE / "static")]
