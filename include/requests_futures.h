@@ -6,14 +6,15 @@
  * A session's get, post and so on return at once, with a future. The request runs on a thread of the session's
  * pool; the future's result is the response, or the reason why there is none.
  *
- *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. When it
- *              does not return RF_OK, every such out-argument is NULL, 0 or false (but for `error`, which is set
- *              when the status is RF_FAILED and left alone otherwise, so begin with NULL; and for `done` of rf_wait),
- *              and every argument is still yours. A getter that is given NULL returns NULL, 0 or false. An
- *              out-argument called `length` or `error` may be NULL; others only where it says so. What is wrong with
- *              a request (its URL, a header, a refused connection, a time-out) is never reported by the call that
- *              submits it: it is the outcome of the future. The status is for misuse - NULL, range, UTF-8, closed -
- *              and for waiting.
+ *   Failures   A function that can fail returns rf_status and hands its results out through its last arguments. Unless it
+ *              returns RF_OK they are NULL, 0 or false, and every argument is still yours. Two are different: `error`
+ *              is set when the status is RF_FAILED and left alone otherwise, so begin with NULL; `done` of rf_wait is
+ *              always filled in. An out-argument called `length` or `error` may be NULL, others only where it says so. A
+ *              getter that is given NULL returns NULL, 0 or false.
+ *
+ *              The status is for misuse - NULL, range, UTF-8, closed - and for waiting: RF_TIMEOUT says that a wait ended,
+ *              and the request goes on. What is wrong with a request (its URL, a header, a refused connection, a time-out
+ *              of its own) is never reported by the call that submits it: it is the outcome of the future, an rf_error.
  *
  *   Ownership  What comes out of a `T **out` is yours: free it with rf_T_free (a `char **`: with rf_string_free). These
  *              take NULL, never block, and may be called inside callbacks. Handles may be freed in any order. What
@@ -38,14 +39,17 @@
  *              worker process; rf_task_run returns.
  *
  *   Ends       A deadline, rf_future_abort and RF_CLOSE_ABORT end a request within 50 ms wherever it is: in a look-up,
- *              while it waits for a connection, connects, sends, waits, receives or is decoded; where one of your
- *              functions runs, within 50 ms of its return, as these are never interrupted; the send function of an
- *              adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver) are not waited for: the future is
- *              over, and the function goes on. Closing waits for all of them. A file system that does not answer is the
- *              one thing that may take longer. A time-out counts from the beginning of its wait, whatever signals the
- *              thread takes meanwhile. A wait that could never end, such as that of a hook for its own future, returns
- *              RF_E_DEADLOCK. In a worker process a function of yours has one more second after the deadline; then its
- *              process is killed and the future fails with RF_ERROR_BROKEN_POOL.
+ *              while it waits for a connection, connects, sends, waits, receives or is decoded. A file system that does
+ *              not answer is the one thing that may take longer. A time-out counts from the beginning of its wait,
+ *              whatever signals the thread takes meanwhile.
+ *
+ *              Your functions are never interrupted: where one of them runs, the request ends within 50 ms of its
+ *              return. The send function of an adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver)
+ *              are not waited for: the future is over, and the function goes on. In a worker process a function has one
+ *              more second after the deadline; then its process is killed and the future fails with
+ *              RF_ERROR_BROKEN_POOL. Closing waits for all of them.
+ *
+ *              A wait that could never end, such as that of a hook for its own future, returns RF_E_DEADLOCK.
  *
  *   Times      Milliseconds. In functions that wait, 0 looks and does not wait, and RF_FOREVER waits without limit; a
  *              time-out or deadline of a request is 1 at least. Elapsed times, and those of phases, are microseconds.
@@ -65,8 +69,8 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
- *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is.
- *              A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
+ *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is;
+ *              macros are gone then, and RF_FOREVER is -1. A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
  *              next future that is over, and rf_completed_fd tells an event loop that one is. Your functions are called
  *              on threads of the library's. Some runtimes attach such a thread by themselves (cffi, JNA, cgo). Others
  *              hand the call to a thread of their own (koffi): that thread must not wait in a function of this library
@@ -110,7 +114,7 @@
 #define RF_VERSION_PATCH 0
 #define RF_VERSION "0.2.0"
 
-// As a time: without limit.
+// As a time: without limit. Its value is -1, for languages that do not see macros.
 #define RF_FOREVER (-1)
 
 // Marks what is deprecated. Compilers warn of it where RF_WARN_DEPRECATED is defined before this header is included:
@@ -371,7 +375,8 @@ typedef void (*rf_drop_fn)(void *user_data);
 // over already. `future` is borrowed for the call.
 typedef void (*rf_done_fn)(struct rf_future *future, void *user_data);
 
-// Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
+// Called on the worker for each response of a request when its head has arrived: for each redirect first
+// (rf_response_is_redirect), then for the last one. It may read the body, which then arrives meanwhile. Returns
 // RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the call;
 // rf_response_clone keeps the response.
 typedef rf_status (*rf_hook_fn)(struct rf_hook_call *call, const struct rf_response *response, void *user_data);
@@ -1090,7 +1095,8 @@ rf_status rf_options_set_progress(rf_options *options, rf_progress_fn progress, 
 rf_status rf_options_set_trace(rf_options *options, rf_trace_fn trace, bool secrets, void *user_data,
     rf_drop_fn drop);
 
-// Adds a hook. A request's hooks run instead of the session's, in the order added.
+// Adds a hook, which sees each response, those that redirect as well. A request's hooks run instead of the
+// session's, in the order added.
 rf_status rf_options_add_hook(rf_options *options, rf_hook_fn hook, void *user_data, rf_drop_fn drop);
 
 // Adds a hook whose user_data points to a copy of `length` bytes, aligned as by malloc, which a NUL follows. The
@@ -1420,10 +1426,12 @@ bool rf_future_cancel(rf_future *future);
 
 // Cancels a pending future and stops a running one: its connection is shut down, and it fails with
 // RF_ERROR_ABORTED in a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had
-// finished; a streamed body that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and
-// abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. One
-// that waits for its turn ends here, its callbacks included. A hook or another function of yours that does not
-// return is only ended in a worker process. Not for signal handlers.
+// finished. The future of a stream has finished with the head; aborting it then ends the reading of its body with
+// RF_ERROR_ABORTED all the same.
+//
+// To stop many, cancel all first and abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one
+// that is aborted takes the next. One that waits for its turn ends here, its callbacks included. A hook or
+// another function of yours that does not return is only ended in a worker process. Not for signal handlers.
 bool rf_future_abort(rf_future *future);
 
 // Whether it was cancelled.
@@ -1860,7 +1868,7 @@ const char *rf_error_url(const rf_error *error);
 const rf_response *rf_error_response(const rf_error *error);
 
 // In which phase it happened, an rf_phase. 0: in none, as for a request that makes no sense, or one that was
-// cancelled before it ran.
+// cancelled before it ran. How long a failed request took is not kept: measure from submitting it.
 int rf_error_phase(const rf_error *error);
 
 // How often the hop was sent that failed, as rf_response_attempts counts. 0: not at all.

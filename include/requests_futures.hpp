@@ -22,10 +22,12 @@
 //   Strings    Text is taken as a string literal, a std::string or a std::filesystem::path without a copy, as a
 //              std::string_view with one, which C needs for the NUL. One that holds a NUL is status::invalid. What comes
 //              back is a std::string_view, with the lifetime that C gives the string: mostly that of the object that was
-//              asked. An object that nobody has a name for gives what outlives it, so that `auto text = session.get(url).get().text();`
-//              is a std::string, and `for (auto [name, value] : session.get(url).get().headers())` has the response inside; what
-//              cannot is refused by the compiler. "NULL: none" is std::nullopt, on both sides. Bytes are a
-//              std::string_view as well.
+//              asked. "NULL: none" is std::nullopt, on both sides. Bytes are a std::string_view as well.
+//
+//   Temporaries
+//              A response that nobody has a name for gives what outlives it: `auto text = session.get(url).get().text();` is a
+//              std::string, `for (auto [name, value] : session.get(url).get().headers())` has the response inside, and so
+//              has the document of json(). What could only be lent is refused by the compiler: give the response a name.
 //
 //   Times      Any std::chrono::duration, rounded up to milliseconds, or `forever`. A wait for less than nothing looks and
 //              does not wait; a limit of less than nothing is status::invalid.
@@ -393,7 +395,7 @@ class error_view {
   int os_code() const noexcept { return rf_error_os_code(raw_); }
   /// Where it was when it failed.
   requests_futures::phase phase() const noexcept { return static_cast<requests_futures::phase>(rf_error_phase(raw_)); }
-  /// How often the last hop was sent.
+  /// How often the hop was sent that failed.
   std::uint32_t attempts() const noexcept { return rf_error_attempts(raw_); }
   std::optional<std::string_view> method() const noexcept { return detail::maybe(rf_error_method(raw_)); }
 
@@ -479,6 +481,11 @@ class error : public std::runtime_error {
   std::optional<std::string_view> url() const noexcept { return view_.url(); }
   inline response_view response() const noexcept;
   int os_code() const noexcept { return view_.os_code(); }
+  /// Where it was when it failed.
+  requests_futures::phase phase() const noexcept { return view_.phase(); }
+  /// How often the hop was sent that failed.
+  std::uint32_t attempts() const noexcept { return view_.attempts(); }
+  std::optional<std::string_view> method() const noexcept { return view_.method(); }
   /// All that there is to ask.
   error_view view() const noexcept { return view_; }
   /// Whether it is that of a request inside of an adapter: what leaves the adapter is then the failure of the outer one.
@@ -1174,8 +1181,9 @@ class response_view {
   std::optional<std::chrono::microseconds> time_in(phase phase) const noexcept {
     return time(rf_response_phase_us(raw_, static_cast<int>(phase)));
   }
-  /// From submitting to the end of the body; nullopt where rf_response_total_us is negative.
+  /// From submitting to the end of the body, redirects and retries included; nullopt where rf_response_total_us is negative.
   std::optional<std::chrono::microseconds> total() const noexcept { return time(rf_response_total_us(raw_)); }
+  /// How often this hop was sent.
   std::uint32_t attempts() const noexcept { return rf_response_attempts(raw_); }
   bool is_reused() const noexcept { return rf_response_is_reused(raw_); }
   std::optional<std::string_view> remote_address() const & noexcept {
@@ -1568,7 +1576,8 @@ class future_view {
 
 #if REQUESTS_FUTURES_EXCEPTIONS
   /// Waits for the response. Throws what the request failed with; status::cancelled; status::timeout when the wait ended
-  /// first; status::deadlock where it could never end. It may be called any number of times.
+  /// first (its kind is none: the request goes on); status::deadlock where it could never end. It may be called any number
+  /// of times.
   response get(wait_time timeout = forever) const {
     const auto got = result(timeout);
     if (!got) raise(got.status(), got.error());
@@ -1610,7 +1619,9 @@ class future_view {
     return wait_for(until - Clock::now());
   }
 
+  /// Whether it is cancelled now, or was before: one that runs or is over is not.
   bool cancel() const noexcept { return rf_future_cancel(raw_); }
+  /// Cancels it, or stops it if it runs: it fails with error_kind::aborted in a moment. False: it was over.
   bool abort() const noexcept { return rf_future_abort(raw_); }
   bool cancelled() const noexcept { return rf_future_cancelled(raw_); }
   bool running() const noexcept { return rf_future_running(raw_); }

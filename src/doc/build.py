@@ -90,7 +90,7 @@ def html_item(writer, item, examples):
 
 
 def example_files():
-    return sorted((ROOT / "examples-c").glob("*.c"))
+    return sorted((ROOT / "examples-c").glob("*.c*"))
 
 
 def used_in_examples(writer):
@@ -129,8 +129,9 @@ def html_pages(header):
         title, _, rest = leading_comment(path.read_text()).partition(" - ")
         what = " ".join(rest.split("\n\n")[0].split())
         page = rule(path.name) + writer.text(what[:1].upper() + what[1:]) + "\n\n"
-        page += listing(path.read_text())
-        pages[f"examples/{path.stem}"] = page + "Calls " + ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in names) + "\n"
+        page += listing(path.read_text(), "c" if path.suffix == ".c" else "cpp")
+        calls = ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in names)
+        pages[f"examples/{path.stem}"] = page + (f"Calls {calls}\n" if calls else "")
     pages["examples/index"] = rule("Examples") + "Programs that read like the README: each is built and run by the tests.\n\n"
     pages["examples/index"] += ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {path.stem}\n" for path in example_files())
     pages |= cxx_pages(writer)
@@ -163,9 +164,16 @@ def index_page(header, writer):
     page += tree("Begin here", ["recipes", "conventions", "cxx", "from_libcurl", "from_requests", "examples/index"])
     page += tree("Reference", [section.slug for section in header.sections])
     page += tree("Guides", GUIDES[1:])
-    page += rule("The first program", "-")
-    page += listing("#include" + (ROOT / "examples-c/basic.c").read_text().partition("#include")[2])
+    page += rule("The first program", "-") + first_program("c")
+    page += "Install the library, save this as ``program.c``, and build it (:doc:`more on that <install>`):\n\n" + first_program("sh")
+    page += "The same in C++: :doc:`pages.cpp <examples/pages>`, and with coroutines :doc:`awaited.cpp <examples/awaited>`.\n\n"
     return page + ".. toctree::\n   :hidden:\n\n   genindex\n"
+
+
+def first_program(language):
+    """The listing of that language below this title in the README."""
+    text = (ROOT / "README.md").read_text().partition("## The first program")[2]
+    return listing(re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1], language)
 
 
 def cxx_pages(writer):
@@ -180,6 +188,7 @@ def cxx_pages(writer):
     for section in cxx_header.sections(header):
         slug = re.sub(r"\W+", "_", section.title.lower())
         pages[f"cxx/{slug}"] = rule(section.title) + ".. cpp:namespace:: requests_futures\n\n" + "".join(cxx_entry(writer, entry) for entry in section.entries)
+    page += rule("Programs", "-") + "Several requests at once: :doc:`pages.cpp </examples/pages>`. In a coroutine: :doc:`awaited.cpp </examples/awaited>`.\n\n"
     page += rule("Classes and functions", "-") + ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in pages)
     return {"cxx": page, **pages}
 

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn rf_error_response(error: *const rf_error) -> *const rf_
 }
 
 /// In which phase it happened, an rf_phase. 0: in none, as for a request that makes no sense, or one that was cancelled
-/// before it ran.
+/// before it ran. How long a failed request took is not kept: measure from submitting it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_error_phase(error: *const rf_error) -> c_int {
     // SAFETY: see read.

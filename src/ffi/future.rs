@@ -70,11 +70,12 @@ pub unsafe extern "C" fn rf_future_cancel(future: *mut rf_future) -> bool {
 }
 
 /// Cancels a pending future and stops a running one: its connection is shut down, and it fails with RF_ERROR_ABORTED in
-/// a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished; a streamed body
-/// that is still read ends with RF_ERROR_ABORTED. To stop many, cancel all first and abort the rest, or close the
-/// session with RF_CLOSE_ABORT: the worker of one that is aborted takes the next. One that waits for its turn ends here,
-/// its callbacks included. A hook or another function of yours that does not return is only ended in a worker process.
-/// Not for signal handlers.
+/// a moment. True: its outcome is that it was cancelled, or RF_ERROR_ABORTED. False: it had finished. The future of a
+/// stream has finished with the head; aborting it then ends the reading of its body with RF_ERROR_ABORTED all the same.
+///
+/// To stop many, cancel all first and abort the rest, or close the session with RF_CLOSE_ABORT: the worker of one that is
+/// aborted takes the next. One that waits for its turn ends here, its callbacks included. A hook or another function of
+/// yours that does not return is only ended in a worker process. Not for signal handlers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_abort(future: *mut rf_future) -> bool {
     // SAFETY: see rf_future_result.

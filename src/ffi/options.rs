@@ -918,7 +918,8 @@ pub unsafe extern "C" fn rf_options_set_trace(
     )
 }
 
-/// Adds a hook. A request's hooks run instead of the session's, in the order added.
+/// Adds a hook, which sees each response, those that redirect as well. A request's hooks run instead of the session's, in
+/// the order added.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_options_add_hook(
     options: *mut rf_options,

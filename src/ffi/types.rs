@@ -298,9 +298,10 @@ pub type rf_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 /// already. `future` is borrowed for the call.
 pub type rf_done_fn = Option<unsafe extern "C" fn(future: *mut rf_future, user_data: *mut c_void)>;
 
-/// Called on the worker for each response of a request, redirects included, when its head has arrived. Returns
-/// RF_OK, or anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the
-/// call; rf_response_clone keeps the response.
+/// Called on the worker for each response of a request when its head has arrived: for each redirect first
+/// (rf_response_is_redirect), then for the last one. It may read the body, which then arrives meanwhile. Returns RF_OK, or
+/// anything else to fail the request: see rf_hook_fail. `call` and `response` are borrowed for the call;
+/// rf_response_clone keeps the response.
 pub type rf_hook_fn = Option<
     unsafe extern "C" fn(
         call: *mut rf_hook_call,

@@ -161,6 +161,13 @@ static inline arrivals *arrivals_start(int limit) {
   return self;
 }
 
+/* How many may be inside at once; 0: any number. */
+static inline void arrivals_limit(arrivals *self, int limit) {
+  pthread_mutex_lock(&self->lock);
+  self->limit = limit;
+  pthread_mutex_unlock(&self->lock);
+}
+
 static inline void arrivals_shut(arrivals *self, bool shut) {
   pthread_mutex_lock(&self->lock);
   self->shut = shut;

@@ -48,12 +48,12 @@
 /* Low <= actual <= high: milliseconds, mostly. */
 #define CHECK_RANGE(low, high, actual) \
   check_range((int64_t)(low), (int64_t)(high), (int64_t)(actual), #actual, __FILE__, __LINE__)
-/* Waits, at most half a minute, until the condition holds. */
+/* Waits, at most half a minute (five with patience), until the condition holds. */
 #define EVENTUALLY(condition)                                                                   \
   do {                                                                                          \
-    int64_t until_ = now_ms() + 30000;                                                          \
+    int64_t until_ = now_ms() + 30000 * patience();                                             \
     while (!(condition)) {                                                                      \
-      if (now_ms() > until_) FAIL("still not true after 30 seconds: %s", #condition);           \
+      if (now_ms() > until_) FAIL("still not true after a long time: %s", #condition);          \
       sleep_ms(5);                                                                              \
     }                                                                                           \
   } while (0)
