@@ -102,6 +102,52 @@ fn every_function_is_in_the_reference_once_and_has_a_man_page() {
     assert!(man.contains_key("requests_futures.3") && functions.len() > 200);
 }
 
+/// The types that the header of C++ declares for its users: those with a comment, outside of what is behind them.
+fn types_of_cxx(header: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut behind, mut last) = (false, "");
+    for line in header.lines() {
+        if ["namespace detail {", "namespace ownership {"].contains(&line) {
+            behind = true;
+        } else if line.starts_with("}  // namespace") {
+            behind = false;
+        } else if !behind && line.ends_with('{') && (last.starts_with("///") || last.starts_with("template")) {
+            let rest = ["class ", "struct ", "enum class "].iter().find_map(|start| line.strip_prefix(start));
+            let name = rest.and_then(|rest| rest.trim_start_matches("[[nodiscard]] ").split([' ', '<']).next());
+            found.extend(name);
+        }
+        last = line;
+    }
+    found
+}
+
+#[test]
+fn every_type_of_cxx_is_in_the_reference_and_no_declaration_is_cut_off() {
+    let Some(reference) = reference() else { return };
+    let pages = files(&reference.join("html/cxx"));
+    let all: String = pages.values().map(|path| fs::read_to_string(path).expect("a page")).collect();
+    let header = fs::read_to_string(root().join("include/requests_futures.hpp")).expect("the header");
+    let types = types_of_cxx(&header);
+    assert!(types.len() > 40, "{types:?}");
+    let anchor = |name: &str| format!("16requests_futures{}{name}E\"", name.len());
+    let missing: Vec<&&str> = types.iter().filter(|name| !all.contains(&anchor(name))).collect();
+    assert!(missing.is_empty(), "these do not stand in the reference: {missing:?}");
+    let text = without_tags(&all);
+    for whole in [
+        "response make(int status_code, const optional_zstring &amp;content_type = nullptr, std::string_view body = {})",
+        "future get(const zstring &amp;url, options_ref options = {}) const",
+        "options &amp;set_cert_pem(std::string_view cert, std::string_view key = {})",
+    ] {
+        assert_eq!(text.matches(whole).count(), 1, "{whole}");
+    }
+    // And what it stands for in C is a link.
+    assert!(all.contains("href=\"../sessions.html#c.rf_session_get\""));
+}
+
+fn without_tags(html: &str) -> String {
+    html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect()
+}
+
 #[test]
 fn no_link_of_the_reference_leads_nowhere() {
     let Some(reference) = reference() else { return };
