@@ -121,7 +121,7 @@ static bool start(pool *self) {
 
 int main(int argc, char **argv) {
   static pool threads; /* as long as any of its threads may run */
-  const rf_executor_ops ops = {sizeof ops, submit, shut_down};
+  const rf_executor_ops ops = {.size = sizeof ops, .submit = submit, .shutdown = shut_down};
   const char *base = argc > 1 ? argv[1] : getenv("URL");
   rf_executor *executor = NULL;
   rf_config *config = NULL;

@@ -356,6 +356,9 @@ typedef struct rf_options rf_options;
 // A request about to be sent (requests' PreparedRequest), while a function of yours has it.
 typedef struct rf_prepared rf_prepared;
 
+// A reply to a task that comes in pieces. One thread at a time.
+typedef struct rf_reply rf_reply;
+
 // What the server answered. Any thread may use it.
 typedef struct rf_response rf_response;
 
@@ -364,6 +367,9 @@ typedef struct rf_retry rf_retry;
 
 // What requests share: defaults, cookies, connections. Any thread may use it.
 typedef struct rf_session rf_session;
+
+// Ends executions of tasks. Any thread.
+typedef struct rf_stop rf_stop;
 
 // One submitted request, on its way to an executor of your own. One thread at a time.
 typedef struct rf_task rf_task;
@@ -461,18 +467,43 @@ rf_status rf_set_log(rf_log_fn log, void *user_data, rf_drop_fn drop);
 // An executor runs requests. A session makes a pool of threads of its own unless it is given one to share
 // (rf_config_set_executor).
 
+// For which place a task is made bytes: bits of rf_task_encode_for.
+typedef enum rf_encode_flags {
+  // This machine: files travel as paths.
+  RF_ENCODE_HERE = 0,
+  // Another machine, which has other files.
+  RF_ENCODE_OTHER_MACHINE = 1,
+} rf_encode_flags;
+
+// What a task must not have done where it is executed: bits of rf_task_execute_with.
+typedef enum rf_execute_flags {
+  // It may have all done.
+  RF_EXECUTE_ALL = 0,
+  // No functions: hooks, request hooks, authentication, adapters, resolvers and background callbacks that it
+  // names.
+  RF_EXECUTE_NO_HOOKS = 1,
+  // No files: bodies, parts, outputs, certificates, Unix sockets and netrc.
+  RF_EXECUTE_NO_FILES = 2,
+} rf_execute_flags;
+
 // The functions of an executor of your own.
 typedef struct rf_executor_ops {
   // sizeof(rf_executor_ops), so that later versions can add functions: a function counts when `size` reaches
   // behind it, and nothing behind `size` is read.
   size_t size;
   // Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
-  // Anything else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN
-  // (RF_ERROR_NOT_TRANSFERABLE if rf_task_encode had refused it).
+  // RF_E_BUSY: it is still the library's, and the call that submits returns RF_E_BUSY, without a future. Anything
+  // else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN (RF_ERROR_NOT_TRANSFERABLE if
+  // rf_task_encode had refused it).
   rf_status (*submit)(rf_task *task, void *user_data);
   // Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
   // return when what was taken is over, unless called on one of your own threads. It may be NULL.
   void (*shutdown)(bool wait, bool cancel_futures, void *user_data);
+  // The future of a task that you hold is over, because it was cancelled or its deadline has passed, or one that
+  // you started (rf_task_start) was aborted. Called once at most for each task, on any thread, also before submit
+  // has returned or while you end the task yourself; not for tasks that you run, complete, fail or free. The task
+  // is still yours to free. It may be NULL.
+  void (*ended)(uint64_t task_id, void *user_data);
 } rf_executor_ops;
 
 // Makes a pool of up to `max_workers` threads, which start as they are needed. RF_E_INVALID: `max_workers` is 0.
@@ -531,6 +562,7 @@ rf_status rf_executor_new_custom(const struct rf_executor_ops *ops, void *user_d
 void rf_task_run(rf_task *task);
 
 // Frees a task that was not run: its future is cancelled. So is that of a task whose bytes were lost on the way.
+// That of one that was started (rf_task_start) fails with RF_ERROR_BROKEN_POOL: it may have been carried out.
 void rf_task_free(rf_task *task);
 
 // The task as bytes, for rf_task_execute on another thread, in another process or on another machine. The task
@@ -549,6 +581,58 @@ void rf_task_free(rf_task *task);
 // NULL (`length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 
+// rf_task_encode for the place that `flags` say (rf_encode_flags). With RF_ENCODE_OTHER_MACHINE files do not
+// travel: a task that has a body, a part, an output, a certificate, a bundle or a Unix socket by its path is
+// refused, as one is that has a reader. Of the environment, proxies travel, and paths do not (REQUESTS_CA_BUNDLE,
+// NETRC, SSLKEYLOGFILE): the certificates that the executing machine trusts count, no netrc does there, and what
+// netrc has here for the host of the URL travels as the request's credentials. A task that was started can be
+// encoded as well, as often as you like. RF_E_INVALID: `flags` has a bit that is none of these. All else is as
+// with rf_task_encode.
+rf_status rf_task_encode_for(const rf_task *task, int flags, uint8_t **bytes, size_t *length);
+
+// The rf_future_id of the task's future; 0 for NULL.
+uint64_t rf_task_id(const rf_task *task);
+
+// The method, in capital letters. It lives as long as the task; NULL for NULL.
+const char *rf_task_method(const rf_task *task);
+
+// The URL as it was submitted, without userinfo: no query of rf_options_set_param is in it. It lives as long as
+// the task; NULL for NULL.
+const char *rf_task_url(const rf_task *task);
+
+// What rf_options_set_priority said; 0 for NULL.
+int rf_task_priority(const rf_task *task);
+
+// What is left of the deadline at this moment, in milliseconds; 0: nothing, and for NULL; RF_FOREVER: there is
+// none.
+int64_t rf_task_deadline_ms(const rf_task *task);
+
+// Whether carrying it out twice does no harm: as rf_options_set_repeatable said; else by an Idempotency-Key
+// header or its method (GET, HEAD, PUT, DELETE, OPTIONS or TRACE). False for NULL.
+bool rf_task_is_repeatable(const rf_task *task);
+
+// Has the task's future run from now on, while you have the request carried out: it can no longer be cancelled,
+// but aborted, and then it is over at once, as it is at its deadline; rf_executor_ops.ended tells of either.
+// RF_OK once: then run, complete, fail or free the task (freed: RF_ERROR_BROKEN_POOL). rf_task_run and
+// rf_task_complete start one that is not. RF_E_STATE: the future is over, or the task was started before; do not
+// carry it out. RF_E_NULL: `task` is NULL.
+rf_status rf_task_start(rf_task *task);
+
+// Ends the task's future with an error of this kind (rf_error_kind), and frees the task. `message` may be NULL. A
+// future that is over already stays as it is. RF_E_INVALID: there is no such kind, or `message` is not UTF-8; the
+// task is still yours. RF_E_NULL: `task` is NULL.
+rf_status rf_task_fail(rf_task *task, int error_kind, const char *message);
+
+// Ends the task's future with a response made by hand (rf_response_new), and frees the task: for executors that
+// need no network. URL and method become the request's. The response stays yours, and may answer many requests;
+// one whose body comes from a reader answers one, and unless the request streams, the reader is read now. Hooks
+// are not called. A future that is over already stays as it is. RF_E_STATE: the body of the response was read in
+// part, closed, or went to another request; the task is still yours. RF_E_NULL: an argument is NULL.
+rf_status rf_task_respond(rf_task *task, const rf_response *response);
+
+// The version of the bytes of tasks and replies that this library writes, and the only one that it reads.
+uint32_t rf_task_format(void);
+
 // Runs the request in these bytes on this thread, hooks included, and gives its outcome as bytes for
 // rf_task_complete. What goes wrong with the request is in the outcome. A body that is to be streamed is read
 // first. Requests of one session that are executed in one process share connections; of those that rest, the
@@ -558,10 +642,53 @@ rf_status rf_task_encode(const rf_task *task, uint8_t **bytes, size_t *length);
 // NULL (`reply_length` may be). RF_E_RESOURCE: no memory.
 rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, size_t *reply_length);
 
-// Ends the task's future with the outcome in these bytes, stores the cookies that came with it, and frees the
-// task. A future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this
-// version, or that of another task; the task is still yours: complete, run or free it. RF_E_RESOURCE: no memory;
-// it is still yours as well. RF_E_NULL: an argument is NULL.
+// rf_task_execute for a task of somebody else. A task that has what `flags` forbid (rf_execute_flags) is not
+// carried out without it: nothing of it is looked for, and its reply is RF_ERROR_NOT_TRANSFERABLE. `stop`, which
+// may be NULL, ends the execution (rf_stop_set). RF_E_INVALID: the bytes are not a whole task of this version, or
+// `flags` has an unknown bit. All else is as with rf_task_execute.
+rf_status rf_task_execute_with(const uint8_t *bytes, size_t length, int flags, rf_stop *stop, uint8_t **reply,
+    size_t *reply_length);
+
+// The same, its reply given to `write` in pieces while the body arrives, on this thread. Pieces are of 64 KB and
+// a little more at most, but for the first, which has all but the body of the response. All pieces one after the
+// other are what rf_reply_add takes, and rf_task_complete. RF_FAILED: `write` returned other than RF_OK; the
+// request was stopped. RF_E_NULL: `bytes` or `write` is NULL.
+rf_status rf_task_execute_to(const uint8_t *bytes, size_t length, int flags, rf_stop *stop, rf_write_fn write,
+    void *user_data);
+
+// Makes what ends executions of tasks, one or many. Free it with rf_stop_free.
+rf_status rf_stop_new(rf_stop **out);
+
+// Ends all executions that have it, as rf_future_abort ends requests, and those that begin with it later: for
+// good. Their replies are RF_ERROR_ABORTED. From any thread. NULL does nothing.
+void rf_stop_set(rf_stop *stop);
+
+// Frees it, also while an execution has it. NULL does nothing.
+void rf_stop_free(rf_stop *stop);
+
+// Makes what takes a reply to this task that comes in pieces. Another attempt is another reply: pieces of two
+// must not be mixed. It does not need the task to live. Free it with rf_reply_free, or give it to
+// rf_task_complete_with.
+rf_status rf_reply_new(const rf_task *task, rf_reply **out);
+
+// Adds the next bytes, of any length. What comes of the body is stored as it comes. RF_OK: more is to come.
+// RF_END: the reply is whole. RF_E_INVALID: these are not the bytes of a reply to this task in this version,
+// there is more of a body than rf_options_set_max_body of the request allows, or there was something wrong
+// before. RF_E_RESOURCE: no memory. After either nothing can be added any more. RF_E_NULL: an argument is NULL.
+rf_status rf_reply_add(rf_reply *reply, const uint8_t *piece, size_t length);
+
+// rf_task_complete with a reply that has come in pieces: frees both. RF_E_STATE: it is not whole; both are still
+// yours. RF_E_INVALID: it is that of another task; both are still yours.
+rf_status rf_task_complete_with(rf_task *task, rf_reply *reply);
+
+// Frees it, whole or not. NULL does nothing.
+void rf_reply_free(rf_reply *reply);
+
+// Ends the task's future with the outcome in these bytes, and frees the task. Of the cookies that came with it
+// those are stored that the hosts of the request and of its responses may set. A future that is over already
+// stays as it is. RF_E_INVALID: the bytes are not a whole reply of this version, or that of another task; the
+// task is still yours: complete, run or free it. RF_E_RESOURCE: no memory; it is still yours as well. RF_E_NULL:
+// an argument is NULL.
 rf_status rf_task_complete(rf_task *task, const uint8_t *reply, size_t length);
 
 // Frees bytes that rf_task_encode or rf_task_execute gave. NULL does nothing.

@@ -2780,10 +2780,126 @@ class task_bytes {
   std::size_t length_ = 0;
 };
 
-/// One submitted request, on its way to an executor of your own. One that is destroyed cancels its future.
+/// For which place a task is made bytes.
+enum class encode_for : int { here = RF_ENCODE_HERE, other_machine = RF_ENCODE_OTHER_MACHINE };
+
+/// What a task must not have done where it is executed.
+enum class execute_flags : int {
+  all = RF_EXECUTE_ALL,
+  no_hooks = RF_EXECUTE_NO_HOOKS,
+  no_files = RF_EXECUTE_NO_FILES
+};
+constexpr execute_flags operator|(execute_flags one, execute_flags other) noexcept {
+  return static_cast<execute_flags>(static_cast<int>(one) | static_cast<int>(other));
+}
+
+/// Ends executions of tasks, from any thread.
+class stop : public ownership::handle<rf_stop, rf_stop_free> {
+ public:
+  using handle::handle;
+
+  stop() {
+    rf_stop *out = nullptr;
+    const rf_status status = rf_stop_new(&out);
+    raw_ = out;
+    check(status);
+  }
+  void set() const noexcept { rf_stop_set(raw_); }
+};
+
+/// A reply to a task that comes in pieces: task::reply makes it.
+class reply : public ownership::handle<rf_reply, rf_reply_free> {
+ public:
+  using handle::handle;
+
+  /// status::end: it is whole. status::ok: more is to come.
+  requests_futures::status add(std::string_view piece) noexcept {
+    return static_cast<requests_futures::status>(
+        rf_reply_add(raw_, reinterpret_cast<const std::uint8_t *>(piece.data()), piece.size()));
+  }
+};
+
+/// One submitted request, on its way to an executor of your own. One that is destroyed cancels its future; one that was
+/// started fails it with error_kind::broken_pool.
 class task : public ownership::handle<rf_task, rf_task_free> {
  public:
   using handle::handle;
+
+  /// That of its future.
+  std::uint64_t id() const noexcept { return rf_task_id(raw_); }
+  const char *method() const noexcept { return rf_task_method(raw_); }
+  const char *url() const noexcept { return rf_task_url(raw_); }
+  int priority() const noexcept { return rf_task_priority(raw_); }
+  /// What is left of the deadline; none where there is none.
+  std::optional<std::chrono::milliseconds> deadline() const noexcept {
+    const std::int64_t left = rf_task_deadline_ms(raw_);
+    if (left == RF_FOREVER) return std::nullopt;
+    return std::chrono::milliseconds(left);
+  }
+  bool is_repeatable() const noexcept { return rf_task_is_repeatable(raw_); }
+  /// Its future runs from now on. Unless that is status::ok, it is not to be carried out.
+  requests_futures::status start() noexcept { return static_cast<requests_futures::status>(rf_task_start(raw_)); }
+  /// Ends it with an error. Unless that is status::ok, it is still yours.
+  requests_futures::status fail(error_kind kind, const char *message = nullptr) noexcept {
+    const rf_status status = rf_task_fail(raw_, static_cast<int>(kind), message);
+    if (status == RF_OK) release();
+    return static_cast<requests_futures::status>(status);
+  }
+  /// Ends it with a response made by hand. Unless that is status::ok, it is still yours.
+  requests_futures::status respond(const response_view &made) noexcept {
+    const rf_status status = rf_task_respond(raw_, made.raw());
+    if (status == RF_OK) release();
+    return static_cast<requests_futures::status>(status);
+  }
+  /// The version of the bytes.
+  static std::uint32_t format() noexcept { return rf_task_format(); }
+  /// The same as encode, for another place.
+  outcome<task_bytes> encode(encode_for place) const {
+    std::uint8_t *bytes = nullptr;
+    std::size_t length = 0;
+    const rf_status status = rf_task_encode_for(raw_, static_cast<int>(place), &bytes, &length);
+    if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
+    return task_bytes(bytes, length);
+  }
+  /// The same as execute, of what these flags allow, until somebody sets `stop`.
+  static outcome<task_bytes> execute(std::string_view bytes, execute_flags flags, const stop *stop = nullptr) {
+    std::uint8_t *reply = nullptr;
+    std::size_t length = 0;
+    const rf_status status =
+        rf_task_execute_with(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size(), static_cast<int>(flags),
+                             stop != nullptr ? stop->raw() : nullptr, &reply, &length);
+    if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
+    return task_bytes(reply, length);
+  }
+  /// The same, in pieces: `write(std::string_view)` says with a status, a bool or nothing whether it goes on.
+  template <class Write>
+  static requests_futures::status execute_to(std::string_view bytes, execute_flags flags, Write write,
+                                             const stop *stop = nullptr) {
+    static_assert(std::is_invocable_v<Write &, std::string_view>, "write takes a std::string_view");
+    const rf_write_fn function = [](const std::uint8_t *data, std::size_t length, void *user_data) {
+      return detail::guarded_or(
+          [&] { return detail::answer(*static_cast<Write *>(user_data), detail::view(data, length)); }, RF_FAILED);
+    };
+    return static_cast<requests_futures::status>(
+        rf_task_execute_to(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size(), static_cast<int>(flags),
+                           stop != nullptr ? stop->raw() : nullptr, function, &write));
+  }
+  /// For a reply to it that comes in pieces.
+  outcome<requests_futures::reply> reply() const {
+    rf_reply *out = nullptr;
+    const rf_status status = rf_reply_new(raw_, &out);
+    if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
+    return requests_futures::reply(out);
+  }
+  /// Ends it with a reply that is whole. Unless that is status::ok, both are still yours.
+  requests_futures::status complete(requests_futures::reply &whole) noexcept {
+    const rf_status status = rf_task_complete_with(raw_, whole.raw());
+    if (status == RF_OK) {
+      release();
+      whole.release();
+    }
+    return static_cast<requests_futures::status>(status);
+  }
 
   /// Carries it out on this thread.
   void run() && noexcept { rf_task_run(release()); }
@@ -2836,15 +2952,17 @@ class executor : public ownership::handle<rf_executor, rf_executor_free> {
   /// One of your own: `submit(task)` takes one task; `shutdown(bool wait, bool cancel_futures)`, if there is one, is called by
   /// executor::shutdown. Any thread may call them at any time. A status other than ok from submit refuses the task, unless
   /// submit has moved it away: what it does with a task that it took is its own affair.
-  template <class Submit, class Shutdown = std::nullptr_t>
-  static executor custom(Submit submit, Shutdown shutdown = nullptr) {
+  /// `ended(std::uint64_t task_id)`, if there is one, is told of tasks whose futures are over though you have not ended them.
+  template <class Submit, class Shutdown = std::nullptr_t, class Ended = std::nullptr_t>
+  static executor custom(Submit submit, Shutdown shutdown = nullptr, Ended ended = nullptr) {
     static_assert(std::is_invocable_v<const Submit &, task>,
                   "submit takes a requests_futures::task, and is called by many threads at once: it is not mutable");
     struct functions {
       Submit submit;
       Shutdown shutdown;
+      Ended ended;
     };
-    auto held = std::unique_ptr<functions>(new functions{std::move(submit), std::move(shutdown)});
+    auto held = std::unique_ptr<functions>(new functions{std::move(submit), std::move(shutdown), std::move(ended)});
     rf_executor_ops ops = {};
     ops.size = sizeof ops;
     ops.submit = [](rf_task *raw, void *user_data) {
@@ -2859,6 +2977,11 @@ class executor : public ownership::handle<rf_executor, rf_executor_free> {
     if constexpr (!std::is_null_pointer_v<Shutdown>) {
       ops.shutdown = [](bool wait, bool cancel_futures, void *user_data) {
         detail::guarded_void([&] { static_cast<const functions *>(user_data)->shutdown(wait, cancel_futures); });
+      };
+    }
+    if constexpr (!std::is_null_pointer_v<Ended>) {
+      ops.ended = [](std::uint64_t task_id, void *user_data) {
+        detail::guarded_void([&] { static_cast<const functions *>(user_data)->ended(task_id); });
       };
     }
     const rf_drop_fn drop = [](void *user_data) { delete static_cast<functions *>(user_data); };

@@ -111,6 +111,7 @@ programs! {
     streaming,
     stress,
     task_bytes,
+    tasks_elsewhere,
     timeouts,
     tls,
     tls_options,

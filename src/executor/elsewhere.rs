@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::TaskError;
 use super::wire::{
-    self, EncodedTask, Finders, ForeignAdapter, ForeignHttp, ForeignTask, LastBody, Malformed, TaskName,
+    self, EncodedTask, ErrorMessage, Finders, ForeignAdapter, ForeignHttp, ForeignTask, Kind, LastBody,
+    Malformed, Permitted, TaskName,
 };
 use crate::future::control::Control;
 use crate::http::adapter::{Adapter, IDLE_TIMEOUT, Identity};
@@ -18,7 +20,7 @@ use crate::http::request::{Outcome, Owner, Request, Seldom, Shared};
 use crate::http::retry::Bucket;
 use crate::message::error::Error;
 use crate::message::options::{Borrowed, Options};
-use crate::message::response::SentBody;
+use crate::message::response::{BodyState, Refusal, Response, SentBody};
 use crate::system::fork::{Origin, PerProcess};
 use crate::system::lock::Mutex;
 
@@ -267,8 +269,9 @@ impl Job {
         message: &[u8],
         attachment: Option<Arc<dyn Borrowed>>,
         host: Host,
+        permitted: Permitted,
     ) -> Result<Result<Job, Vec<u8>>, Malformed> {
-        let decoded = wire::decode_task(message, attachment, &host.finders)?;
+        let decoded = wire::decode_task(message, attachment, &host.finders, permitted)?;
         let name = decoded.name;
         let task = match decoded.task {
             Ok(task) => task,
@@ -366,20 +369,192 @@ impl Done {
     }
 }
 
+/// Ends executions, those that begin later included.
+#[derive(Default)]
+pub struct Stop {
+    is_set: AtomicBool,
+    running: Mutex<Vec<Arc<Control>>>,
+}
+
+impl Stop {
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+        let running = self.running.lock().clone();
+        running.iter().for_each(|control| control.abort());
+    }
+
+    fn begin(&self, control: &Arc<Control>) {
+        self.running.lock().push(control.clone());
+        if self.is_set.load(Ordering::SeqCst) {
+            control.abort();
+        }
+    }
+
+    fn end(&self, control: &Arc<Control>) {
+        self.running.lock().retain(|other| !Arc::ptr_eq(other, control));
+    }
+}
+
 /// Runs the request in these bytes on this thread and returns its outcome as bytes.
-pub fn execute(message: &[u8], host: Host) -> Result<Vec<u8>, TaskError> {
-    let job = match Job::open(message, None, host).map_err(|_| TaskError::Malformed)? {
+pub fn execute(
+    message: &[u8],
+    host: Host,
+    permitted: Permitted,
+    stop: Option<&Stop>,
+) -> Result<Vec<u8>, TaskError> {
+    run_job(message, host, permitted, stop, |job, control| {
+        let done = job.run(control);
+        if control.origin().is_inherited() {
+            // The process that forked this one replies.
+            mem::forget(done);
+            return Err(TaskError::Forked);
+        }
+        Ok(done.reply(&LastBody::Inside))
+    })
+    .and_then(|outcome| outcome.unwrap_or_else(Ok))
+}
+
+/// The same, its outcome given to `write` in pieces while the body arrives. False ends it.
+pub fn execute_to(
+    message: &[u8],
+    host: Host,
+    permitted: Permitted,
+    stop: Option<&Stop>,
+    write: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<(), TaskError> {
+    let refused = |is_written: bool| if is_written { Ok(()) } else { Err(TaskError::Refused) };
+    let outcome = run_job(message, host, permitted, stop, |mut job, control| {
+        let is_streamed = job.is_streamed();
+        let is_passed_on = is_streamed || job.pass_body_on();
+        let done = job.run(control);
+        if control.origin().is_inherited() {
+            mem::forget(done);
+            return Err(TaskError::Forked);
+        }
+        let mut piece = Vec::new();
+        let mut send = |kind: Kind, content: &[u8]| {
+            if kind == Kind::Reply {
+                return if write(content) { Ok(()) } else { Err(Gone) };
+            }
+            wire::seal_bytes(kind, content, &mut piece);
+            if write(&piece) { Ok(()) } else { Err(Gone) }
+        };
+        let sent = match &done.outcome {
+            Ok(response) if is_streamed && response.carry().open => {
+                let head = send(Kind::Reply, &done.reply(&LastBody::RestFollows));
+                head.and_then(|()| send_pieces(response, &mut vec![0; PIECE], &mut send))
+            }
+            Ok(response) if is_passed_on && response.carry().open => {
+                pass_on(&done, response, &mut vec![0; PIECE], &mut send)
+            }
+            Ok(response) => send_kept(&done, response, &mut send),
+            Err(_) => send(Kind::Reply, &done.reply(&LastBody::Inside)),
+        };
+        if sent.is_err()
+            && let Ok(response) = &done.outcome
+        {
+            response.close();
+        }
+        refused(sent.is_ok())
+    })?;
+    match outcome {
+        Ok(sent) => sent,
+        Err(reply) => refused(write(&reply)),
+    }
+}
+
+/// Has `run` run what is in these bytes. The inner error is the reply.
+fn run_job<T>(
+    message: &[u8],
+    host: Host,
+    permitted: Permitted,
+    stop: Option<&Stop>,
+    run: impl FnOnce(Job, &Arc<Control>) -> T,
+) -> Result<Result<T, Vec<u8>>, TaskError> {
+    let job = match Job::open(message, None, host, permitted).map_err(|_| TaskError::Malformed)? {
         Ok(job) => job,
-        Err(reply) => return Ok(reply),
+        Err(reply) => return Ok(Err(reply)),
     };
     let control = Arc::new(Control::new());
-    let done = job.run(&control);
-    if control.origin().is_inherited() {
-        // The process that forked this one replies.
-        mem::forget(done);
-        return Err(TaskError::Forked);
+    if let Some(stop) = stop {
+        stop.begin(&control);
     }
-    Ok(done.reply(&LastBody::Inside))
+    let made = run(job, &control);
+    if let Some(stop) = stop {
+        stop.end(&control);
+    }
+    Ok(Ok(made))
+}
+
+/// Nobody takes any more of it.
+pub struct Gone;
+
+/// Sends a message of a reply on: a reply is sealed already, the others are plain bytes.
+pub type Send<'a, E> = &'a mut dyn FnMut(Kind, &[u8]) -> Result<(), E>;
+
+/// What goes over in one piece of a body.
+pub const PIECE: usize = 64 * 1024;
+
+/// Sends a response whose body nobody here has looked at: in one message when it is small, else as it comes in.
+pub fn pass_on<E>(done: &Done, response: &Response, buffer: &mut [u8], send: Send<'_, E>) -> Result<(), E> {
+    let mut filled = 0;
+    let (ended, failure) = loop {
+        match response.read(&mut buffer[filled..]) {
+            Ok(0) => break (true, None),
+            Ok(count) => filled += count,
+            Err(refusal) => break (true, Some(failure_of(refusal))),
+        }
+        if filled == buffer.len() {
+            break (false, None);
+        }
+    };
+    if let Some(failure) = failure {
+        return send(Kind::Reply, &done.reply_with(&Err(failure), &LastBody::Inside));
+    }
+    if ended {
+        return send(Kind::Reply, &done.reply(&LastBody::Whole(&buffer[..filled])));
+    }
+    send(Kind::Reply, &done.reply(&LastBody::WholeFollows))?;
+    send(Kind::Piece, buffer)?;
+    send_pieces(response, buffer, send)
+}
+
+/// The rest of a body, as it comes in, and how it ended.
+pub fn send_pieces<E>(response: &Response, buffer: &mut [u8], send: Send<'_, E>) -> Result<(), E> {
+    loop {
+        match response.read(buffer) {
+            Ok(0) => {
+                if let Some(trailers) = response.trailers() {
+                    send(Kind::Trailers, &wire::trailer_lines(trailers))?;
+                }
+                return send(Kind::End, b"");
+            }
+            Ok(count) => send(Kind::Piece, &buffer[..count])?,
+            Err(refusal) => return send(Kind::End, &ErrorMessage::to_end(Some(&failure_of(refusal)))),
+        }
+    }
+}
+
+fn failure_of(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Failed(error) => error,
+        // Only an abort closes it here.
+        Refusal::State => Error::aborted(),
+    }
+}
+
+/// Sends a response that is in memory.
+pub fn send_kept<E>(done: &Done, response: &Response, send: Send<'_, E>) -> Result<(), E> {
+    let carried = response.carry();
+    let whole = carried.content.as_deref().filter(|_| carried.state == BodyState::Kept);
+    let Some(whole) = whole.filter(|whole| whole.len() > PIECE && carried.delivered == 0) else {
+        return send(Kind::Reply, &done.reply(&LastBody::Inside));
+    };
+    send(Kind::Reply, &done.reply(&LastBody::WholeFollows))?;
+    for piece in whole.chunks(PIECE) {
+        send(Kind::Piece, piece)?;
+    }
+    send(Kind::End, b"")
 }
 
 /// The reply to a task that led to nothing but an error.
@@ -395,7 +570,7 @@ mod tests {
     use crate::system::environment::Environment;
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::thread;
 
     /// The table is one for all tests.
@@ -463,7 +638,7 @@ mod tests {
     }
 
     fn run(task: &[u8]) {
-        let reply = execute(task, HOST).unwrap_or_else(|_| panic!("not executed"));
+        let reply = execute(task, HOST, Permitted::ALL, None).unwrap_or_else(|_| panic!("not executed"));
         let reply = wire::Reply::decode(&reply).expect("a reply");
         let outcome = reply.outcome(&None, None, None, &Arc::new(Control::new())).expect("an outcome");
         assert_eq!(outcome.unwrap_or_else(|error| panic!("{error}")).status(), 200);
@@ -520,7 +695,7 @@ mod tests {
         assert_eq!(known(), before);
         server.becomes_open(5);
         // One of them is in use.
-        let job = Job::open(&tasks[0], None, HOST).unwrap_or_else(|_| panic!("no job"));
+        let job = Job::open(&tasks[0], None, HOST, Permitted::ALL).unwrap_or_else(|_| panic!("no job"));
         tidy(Instant::now() + UNUSED + Duration::from_secs(1));
         server.becomes_open(0);
         assert_eq!(known(), before - 4);

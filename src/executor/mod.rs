@@ -8,15 +8,19 @@ pub mod wire;
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use crate::future::control::Control;
+use crate::future::control::{Control, Left, LeftTo};
 use crate::future::waiting::Waiting;
 use crate::http::first_turn::FirstTurn;
 use crate::http::request::{Outcome, Request, RequestFuture};
 use crate::http::send::{Reached, Sending};
 use crate::message::error::{Error, ErrorKind};
+use crate::message::response::Response;
+use crate::message::terminated::Terminated;
+use crate::message::url::without_userinfo;
 
 /// Carries out, somewhere else, a request that a worker has taken.
 pub trait Runner: Send + Sync {
@@ -30,6 +34,31 @@ pub struct Task {
     priority: i32,
     /// Why it could not be sent elsewhere. It can still be run here; if it is not, this is what becomes of it.
     refused: OnceLock<Error>,
+    /// For an executor of the user's own.
+    held: Option<Box<Held>>,
+}
+
+/// A task in the hands of an executor of the user's own.
+struct Held {
+    about: About,
+    /// Whether the executor need not be told any more that the future is over.
+    quiet: Arc<AtomicBool>,
+    /// The request, once its future runs without being run here.
+    started: Option<Started>,
+}
+
+struct Started {
+    request: Request,
+    control: Arc<Control>,
+}
+
+/// What an executor of the user's own can ask of a task.
+pub struct About {
+    pub method: Terminated,
+    /// Without userinfo.
+    pub url: Terminated,
+    pub ends_at: Option<Instant>,
+    pub is_repeatable: bool,
 }
 
 /// Why a task is not, or not yet, what was asked for.
@@ -42,16 +71,102 @@ pub enum TaskError {
     OutOfMemory,
     /// A function of the user's has forked, and this is the child.
     Forked,
+    /// Nobody takes the reply.
+    Refused,
+}
+
+impl From<wire::Unusable> for TaskError {
+    fn from(why: wire::Unusable) -> TaskError {
+        match why {
+            wire::Unusable::Malformed => TaskError::Malformed,
+            wire::Unusable::OutOfMemory(_) => TaskError::OutOfMemory,
+        }
+    }
 }
 
 impl Task {
     pub fn new(future: Arc<RequestFuture>, priority: i32) -> Task {
-        Task { future: Some(future), priority, refused: OnceLock::new() }
+        Task { future: Some(future), priority, refused: OnceLock::new(), held: None }
+    }
+
+    /// Gives it to an executor of the user's own. `ended` is called when its future is over though the executor has not
+    /// ended it.
+    pub fn hold(&mut self, ended: Option<impl FnOnce(u64) + Send + 'static>) {
+        let Some(future) = &self.future else { return };
+        let Some(request) = future.work() else { return };
+        let about = About {
+            method: Terminated::new(request.method.to_ascii_uppercase()),
+            url: Terminated::copy_of(&without_userinfo(&request.url)),
+            ends_at: request.ends_at,
+            is_repeatable: request.is_repeatable(),
+        };
+        let quiet = Arc::new(AtomicBool::new(false));
+        self.held = Some(Box::new(Held { about, quiet: quiet.clone(), started: None }));
+        if let Some(ended) = ended {
+            future.add_done_callback(move |future| {
+                if !quiet.swap(true, Ordering::SeqCst) {
+                    ended(future.id());
+                }
+            });
+        }
     }
 
     /// The higher, the sooner it is to be run.
     pub fn priority(&self) -> i32 {
         self.priority
+    }
+
+    /// None: no executor of the user's own has it.
+    pub fn about(&self) -> Option<&About> {
+        self.held.as_ref().map(|held| &held.about)
+    }
+
+    /// The id of its future.
+    pub fn id(&self) -> u64 {
+        self.future.as_ref().map_or(0, |future| future.id())
+    }
+
+    /// The executor ends it, and need not be told of that.
+    fn hush(&self) {
+        if let Some(held) = &self.held {
+            held.quiet.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Its future runs from now on, while somebody carries the request out elsewhere.
+    pub fn start(&mut self) -> Result<(), TaskError> {
+        let (Some(future), Some(held)) = (&self.future, &mut self.held) else { return Err(TaskError::Over) };
+        let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
+        control.leave_to(Left {
+            to: LeftTo::Elsewhere,
+            url: held.about.url.as_str().into(),
+            method: held.about.method.as_str().into(),
+            attempts: 0,
+        });
+        if let Some(deadline) = future.work().and_then(|request| request.deadline()) {
+            control.set_deadline(deadline);
+        }
+        if control.check().is_err() {
+            // The timer is about to end it.
+            return Err(TaskError::Over);
+        }
+        let mut request = future.start(&control).ok_or(TaskError::Over)?;
+        request.has_begun();
+        held.started = Some(Started { request, control });
+        Ok(())
+    }
+
+    fn started(&self) -> Option<&Started> {
+        self.held.as_ref()?.started.as_ref()
+    }
+
+    /// The request, unless its future is over.
+    fn request(&self) -> Option<Request> {
+        let future = self.future.as_ref()?;
+        match self.started() {
+            Some(started) => (!future.is_done()).then(|| started.request.clone()),
+            None => future.work(),
+        }
     }
 
     /// Runs the request on this thread and ends its future. A future that was cancelled while it stood in
@@ -73,7 +188,13 @@ impl Task {
     /// The request, which is to be carried out. None where nobody wants that any more.
     #[inline(always)]
     pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
+        self.hush();
         let future = self.future.take()?;
+        if let Some(Started { request, control }) = self.held.as_mut().and_then(|held| held.started.take()) {
+            control.take_back();
+            let course = Some(Course::Here(Sending::new(request, control.clone())));
+            return Some(Begun { future, control, is_pending: false, course });
+        }
         let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
         let mut is_pending = false;
         let mut request = future.take(&control, |request| {
@@ -94,59 +215,134 @@ impl Task {
         Some(Begun { future, control, is_pending, course: Some(course) })
     }
 
-    /// Ends the future, which no executor took, with this error.
+    /// Ends the future, which nobody carries out or has carried out, with this error.
     pub fn fail(mut self, error: Error) {
-        if let Some(future) = self.future.take() {
-            future.reject(Err(self.refused.take().unwrap_or(error)));
+        self.hush();
+        let Some(future) = self.future.take() else { return };
+        let refused = self.refused.take();
+        match self.held.as_mut().and_then(|held| held.started.take()) {
+            Some(_) => future.finish(Err(error)),
+            None => _ = future.reject(Err(refused.unwrap_or(error))),
         }
     }
 
-    /// The request as bytes, for [`elsewhere::execute`].
-    pub fn encode(&self) -> Result<Vec<u8>, TaskError> {
+    /// Ends the future, which somebody has carried out elsewhere and says so, with this error.
+    pub fn fail_with(mut self, kind: ErrorKind, message: &str) {
+        self.refused = OnceLock::new();
+        let error = Error::new(kind, message);
+        let error = match self.about() {
+            Some(about) => error.at(about.url.as_str()).during(None, 0, about.method.as_str()),
+            None => error,
+        };
+        self.fail(error);
+    }
+
+    /// The request as bytes, for [`elsewhere::execute`]; `away`: on another machine.
+    pub fn encode(&self, away: bool) -> Result<Vec<u8>, TaskError> {
         let future = self.future.as_ref().ok_or(TaskError::Over)?;
-        let request = future.work().ok_or(TaskError::Over)?;
+        let request = self.request().ok_or(TaskError::Over)?;
         elsewhere::remember(request.owner.shared(), request.mounts());
-        elsewhere::encode(future.id(), &request, false).map(|task| task.message).map_err(|error| {
+        let request = if away { wire::for_other_machine(&request) } else { Ok(request) };
+        let encoded = request.and_then(|request| elsewhere::encode(future.id(), &request, false));
+        encoded.map(|task| task.message).map_err(|error| {
             let _ = self.refused.set(error);
             TaskError::NotTransferable
         })
     }
 
+    /// Where a reply to it can come in pieces.
+    pub fn reply(&self) -> wire::Incoming {
+        let max_body = self.request().and_then(|request| request.max_body());
+        wire::Incoming::new(wire::TaskName::of(self.id()), max_body)
+    }
+
     /// Ends the future with an outcome in bytes, unless it is that of another task. A future that is over already stays
     /// as it is.
     pub fn complete(&mut self, reply: &[u8]) -> Result<(), TaskError> {
-        let mut reply = wire::Reply::decode(reply).map_err(|_| TaskError::Malformed)?;
-        if reply.follows() != wire::Follows::Nothing {
-            return Err(TaskError::Malformed);
+        let mut incoming = wire::Incoming::new(wire::TaskName::of(self.id()), None);
+        match incoming.add(reply)? {
+            wire::Added::Whole => self.complete_with(&mut incoming),
+            wire::Added::More => Err(TaskError::Malformed),
         }
-        let Some(future) = &self.future else { return Ok(()) };
+    }
+
+    /// The same with one that has come in pieces.
+    pub fn complete_with(&mut self, reply: &mut wire::Incoming) -> Result<(), TaskError> {
+        if !reply.is_whole() {
+            return Err(TaskError::Over);
+        }
+        let Some(future) = self.future.clone() else { return Ok(()) };
         if reply.name() != wire::TaskName::of(future.id()) {
             return Err(TaskError::Malformed);
         }
-        let cookies = reply.take_cookies();
-        let body = future.work().and_then(|request| wire::body_of(&request));
-        let control = Arc::new(Control::of_request(0, 0, future.made_at()));
-        let outcome = reply.outcome(&body, None, None, &control).map_err(|why| match why {
-            wire::Unusable::Malformed => TaskError::Malformed,
-            wire::Unusable::OutOfMemory(_) => TaskError::OutOfMemory,
-        })?;
-        if let Some(request) = future.start(&control) {
-            let _held = future.hold(&control);
-            request.owner.shared().jar.merge(cookies);
+        let request = self.request();
+        let body = request.as_ref().and_then(wire::body_of);
+        let control = match self.started() {
+            Some(started) => started.control.clone(),
+            None => Arc::new(Control::of_request(0, 0, future.made_at())),
+        };
+        let (outcome, cookies, mut urls) = reply.outcome(&body, &control)?;
+        self.end_with(&future, &control, outcome, |request| {
+            urls.extend(request.cookie_url());
+            request.owner.shared().jar.merge_from(&urls, cookies);
+        });
+        Ok(())
+    }
+
+    /// Ends the future with a response that was made here. False: its body cannot be read from its beginning.
+    pub fn respond(&mut self, response: &Arc<Response>) -> bool {
+        let Some(future) = self.future.clone() else { return true };
+        let Some(request) = self.request() else {
+            self.hush();
+            self.future = None;
+            return true;
+        };
+        let control = match self.started() {
+            Some(started) => started.control.clone(),
+            None => Arc::new(Control::of_request(0, 0, future.made_at())),
+        };
+        let Some(answer) = request.answered_by(response, &control) else { return false };
+        self.end_with(&future, &control, answer, |_| {});
+        true
+    }
+
+    /// Ends the future, which is not run here, with an outcome, unless it is over.
+    fn end_with(
+        &mut self,
+        future: &Arc<RequestFuture>,
+        control: &Arc<Control>,
+        outcome: Outcome,
+        before: impl FnOnce(&Request),
+    ) {
+        self.hush();
+        self.future = None;
+        let request = match self.held.as_mut().and_then(|held| held.started.take()) {
+            Some(started) => (!future.is_done()).then_some(started.request),
+            None => future.start(control),
+        };
+        if let Some(request) = request {
+            control.take_back();
+            let _held = future.hold(control);
+            before(&request);
             drop(request);
             future.finish(outcome);
         }
-        self.future = None;
-        Ok(())
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
+        self.hush();
         if let Some(future) = self.future.take() {
-            match self.refused.take() {
-                Some(error) => drop(future.reject(Err(error))),
-                None => drop(future.cancel()),
+            let started = self.held.as_mut().and_then(|held| held.started.take());
+            match (started, self.refused.take()) {
+                (Some(started), _) => {
+                    let text = "The executor has given up a request that it had started: it may have been carried out";
+                    let error = Error::new(ErrorKind::BrokenPool, text).at(&started.request.url);
+                    future.finish(Err(error.during(None, 0, &started.request.method)));
+                }
+                (None, Some(error)) => drop(future.reject(Err(error))),
+                (None, None) => drop(future.cancel()),
             }
         }
     }
@@ -315,6 +511,8 @@ pub enum Refusal {
     Resource(Task),
     /// An executor of the user's own said no.
     Declined(Task),
+    /// An executor of the user's own has no room for it.
+    Busy(Task),
 }
 
 pub trait Executor: Send + Sync {

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use super::cookies::Cookies;
 use super::types::{
     rf_adapter, rf_completed, rf_config, rf_cookies, rf_error, rf_event, rf_executor, rf_future,
-    rf_hook_call, rf_json, rf_lookup, rf_options, rf_prepared, rf_response, rf_retry, rf_session, rf_status,
-    rf_task,
+    rf_hook_call, rf_json, rf_lookup, rf_options, rf_prepared, rf_reply, rf_response, rf_retry, rf_session,
+    rf_status, rf_stop, rf_task,
 };
+use crate::executor::elsewhere::Stop;
+use crate::executor::wire::Incoming;
 use crate::executor::{Executor, Task};
 use crate::http::mount::AnyAdapter;
 use crate::http::request::{Request, RequestFuture};
@@ -63,6 +65,8 @@ handles! {
     rf_cookies => Cookies, Owned;
     rf_error => crate::message::error::Error, Owned;
     rf_task => Task, Owned;
+    rf_stop => Stop, Shared;
+    rf_reply => Incoming, Owned;
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;
     rf_retry => Retry, Owned;

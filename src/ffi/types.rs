@@ -266,6 +266,16 @@ pub struct rf_task {
     _opaque: [u8; 0],
 }
 
+/// Ends executions of tasks. Any thread.
+pub struct rf_stop {
+    _opaque: [u8; 0],
+}
+
+/// A reply to a task that comes in pieces. One thread at a time.
+pub struct rf_reply {
+    _opaque: [u8; 0],
+}
+
 /// One call of a hook. It lives as long as the call, and belongs to its thread.
 pub struct rf_hook_call {
     _opaque: [u8; 0],

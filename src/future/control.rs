@@ -64,7 +64,7 @@ pub struct Control {
     fiber: OnceLock<Waker>,
     /// One of its functions is to be called by a thread that has not come yet.
     calling: AtomicBool,
-    /// While a function of the user's runs that is not waited for: whose request it is.
+    /// While somebody has it who is not waited for: whose request it is.
     left_to: Mutex<Option<Box<Left>>>,
     /// Where its time goes.
     pub stopwatch: Stopwatch,
@@ -81,9 +81,19 @@ pub struct Control {
     leftovers: Mutex<Vec<Vec<u8>>>,
 }
 
-/// A request that a function of the user's has in hand.
+/// Who has a request that nobody waits for when it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftTo {
+    /// A function of the user's, for whose return the session that is closed waits.
+    Function,
+    /// An executor of the user's, which has it carried out elsewhere.
+    Elsewhere,
+}
+
+/// A request that somebody else has in hand.
 #[derive(Clone, Debug)]
 pub struct Left {
+    pub to: LeftTo,
     pub url: Box<str>,
     pub method: Box<str>,
     /// How often its hop was sent.
@@ -303,17 +313,17 @@ impl Control {
         self.hurried.load(Ordering::SeqCst)
     }
 
-    /// From now on a function of the user's runs for this request: who ends the request does not wait for it.
-    pub fn leave_to_function(&self, left: Left) {
+    /// From now on somebody has this request in hand, and who ends the request does not wait for that.
+    pub fn leave_to(&self, left: Left) {
         *self.left_to.lock() = Some(Box::new(left));
     }
 
-    /// It has returned.
-    pub fn take_from_function(&self) {
+    /// That is over.
+    pub fn take_back(&self) {
         *self.left_to.lock() = None;
     }
 
-    /// Why the request is over though a function of the user's runs for it, and which one it is.
+    /// Why the request is over though somebody has it in hand, and which one it is.
     pub fn deserted(&self) -> Option<(Stopped, Box<Left>)> {
         if self.origin.is_inherited() {
             return None;

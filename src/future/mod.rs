@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 
 use self::monitor::lock;
 use self::ticket::{Held, Ticket};
-use crate::future::control::{Control, Left, Stopped};
+use crate::future::control::{Control, Left, LeftTo, Stopped};
 use crate::future::deadlock::{Running, Way};
 use crate::future::workers::Shortage;
 use crate::system::clock::Moment;
@@ -44,7 +44,7 @@ pub trait Work: Send + Sized + 'static {
     fn cancelled() -> Self::Outcome;
     /// The outcome of a future that was aborted while it ran, in the place of what its work returned.
     fn aborted(outcome: &Self::Outcome) -> Self::Outcome;
-    /// The outcome of a future that is over for this reason while a function of the user's runs for it.
+    /// The outcome of a future that is over for this reason while somebody else has it in hand.
     fn deserted(why: Stopped, left: &Left) -> Self::Outcome;
 }
 
@@ -323,7 +323,7 @@ impl<W: Work> Future<W> {
     pub fn finish(self: &Arc<Self>, outcome: W::Outcome) {
         let core = lock(&self.core);
         if self.state().is_final() {
-            // The function has returned that nobody waited for.
+            // Whoever had it in hand comes too late.
             drop(core);
             drop(outcome);
             self.let_go();
@@ -335,8 +335,8 @@ impl<W: Work> Future<W> {
         drop(late);
     }
 
-    /// Ends a running future that has to be over and whose function nobody waits for. Its ticket is there until that has
-    /// returned.
+    /// Ends a running future that has to be over and that somebody has in hand whom nobody waits for. The ticket of one that
+    /// a function has is there until that has returned.
     pub fn desert(self: &Arc<Self>) {
         if self.is_inherited() {
             return;
@@ -344,15 +344,17 @@ impl<W: Work> Future<W> {
         let mut core = lock(&self.core);
         let deserted = core.control.as_ref().and_then(|control| control.deserted());
         let Some((why, left)) = deserted.filter(|_| self.state() == State::Running) else { return };
-        // This thread, with the callbacks, and the one that runs the function.
-        core.needed_by = 2;
+        if left.to == LeftTo::Function {
+            // This thread, with the callbacks, and the one that runs the function.
+            core.needed_by = 2;
+        }
         self.conclude(core, State::Finished, W::deserted(why, &left));
     }
 
     /// One of those who need the ticket of a future that was deserted needs it no more.
     fn let_go(&self) {
         let mut core = lock(&self.core);
-        core.needed_by -= 1;
+        core.needed_by = core.needed_by.saturating_sub(1);
         let ticket = if core.needed_by == 0 { core.ticket.take() } else { None };
         drop(core);
         drop(ticket);
@@ -712,12 +714,17 @@ mod tests {
         assert!(future.start(&control).is_some());
         future.desert();
         assert!(!future.is_done());
-        control.leave_to_function(Left { url: "mock://h/".into(), method: "GET".into(), attempts: 1 });
+        control.leave_to(Left {
+            to: LeftTo::Function,
+            url: "mock://h/".into(),
+            method: "GET".into(),
+            attempts: 1,
+        });
         future.desert();
         assert!(!future.is_done());
         assert!(future.abort());
         assert_eq!((future.outcome(), left.load(Ordering::SeqCst)), (Some(&"deserted"), 0));
-        control.take_from_function();
+        control.take_back();
         future.finish("late");
         assert_eq!((future.outcome(), left.load(Ordering::SeqCst)), (Some(&"deserted"), 1));
     }

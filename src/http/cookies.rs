@@ -161,6 +161,22 @@ impl Jar {
         true
     }
 
+    /// Takes those of these cookies over that one of these URLs may set, as they come from another machine.
+    pub fn merge_from(&self, urls: &[Url], cookies: impl IntoIterator<Item = Cookie>) {
+        let now = now();
+        let mut store = self.store.lock();
+        for cookie in cookies {
+            let is_kept = |url: &Url| {
+                set_cookie::may_set(url, &cookie)
+                    && (url.scheme() == Scheme::Https || !store.protects(&cookie, now))
+            };
+            if set_cookie::is_sound(&cookie) && urls.iter().any(is_kept) {
+                store.put(cookie, now);
+            }
+        }
+        self.used.store(!store.order.is_empty(), Ordering::Release);
+    }
+
     /// Takes cookies over as they are, as a worker process hands them back.
     pub fn merge(&self, cookies: impl IntoIterator<Item = Cookie>) {
         let now = now();

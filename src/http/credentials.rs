@@ -79,6 +79,14 @@ fn gives_authorization(options: &Options) -> bool {
         .any(|Header { name, value }| value.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION))
 }
 
+/// What netrc says about the host of the request's URL, where nothing else counts before that.
+pub fn of_netrc(request: &Request, settings: &Options) -> Option<Auth> {
+    if settings.has_auth() || gives_authorization(settings) {
+        return None;
+    }
+    netrc_entry(request, settings, request.parse_url().ok()?.host())
+}
+
 /// What netrc says about a host that a redirect leads to.
 pub fn from_netrc(request: &Request, settings: &Options, host: &str) -> Credentials {
     Credentials::of(netrc_entry(request, settings, host))

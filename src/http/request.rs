@@ -9,20 +9,21 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 use super::adapter::AdapterSettings;
 use super::adapter::{Adapter, Identity, new_identity};
-use super::cookies::Jar;
+use super::cookies::{self, Jar};
 use super::digest::DigestCache;
 use super::mount::{AnyAdapter, Mounts};
 use super::patience::{WORKER, exhausted};
 use super::retry::Bucket;
 use super::send::Sending;
-use crate::future::control::{Control, Deadline, Left, Stopped};
-use crate::future::stopwatch::Phase;
+use crate::future::control::{Control, Deadline, Left, LeftTo, Stopped};
+use crate::future::stopwatch::{Phase, Spent};
 use crate::future::timer::Expires;
 use crate::future::{Future, Work};
 use crate::message::error::Error;
-use crate::message::options::Options;
-use crate::message::response::Response;
-use crate::message::url::Url;
+use crate::message::options::{Header, Options};
+use crate::message::response::{Parts, Refusal, Response};
+use crate::message::retry::REPEATABLE;
+use crate::message::url::{Url, without_userinfo};
 use crate::system::environment::Environment;
 
 pub type RequestFuture = Future<Request>;
@@ -186,6 +187,68 @@ impl Request {
         self.option(|options| options.queue_timeout).flatten()
     }
 
+    /// What it says of itself over what its session says.
+    pub fn settings(&self) -> Options {
+        self.options.as_deref().unwrap_or(&Options::default()).over(&self.defaults)
+    }
+
+    /// What its cookies are chosen and stored by.
+    pub fn cookie_url(&self) -> Option<Url> {
+        let url = self.parse_url().ok()?;
+        let own = self.options.iter().flat_map(|options| options.headers.iter());
+        let host = own
+            .chain(self.defaults.headers.iter())
+            .find(|header| header.name.eq_ignore_ascii_case("Host"))
+            .and_then(|header| header.value.as_deref());
+        Some(cookies::cookie_url(&url, host).into_owned())
+    }
+
+    /// The outcome where somebody answers it without sending it. None: the body of the answer cannot be read from its
+    /// beginning.
+    pub fn answered_by(&self, answer: &Arc<Response>, control: &Arc<Control>) -> Option<Outcome> {
+        let (method, url) = (self.method.to_ascii_uppercase(), without_userinfo(&self.url));
+        let parts = Parts {
+            status: answer.status(),
+            head: answer.head().clone(),
+            url: url.clone().into_owned(),
+            request_head: format!("{method} {url} HTTP/1.1\r\n\r\n").into_bytes(),
+            request_body: None,
+            elapsed: Duration::ZERO,
+            seen: answer.seen().clone(),
+            spent: Spent::default(),
+            history: Vec::new(),
+            source: None,
+            control: None,
+        };
+        if method == "HEAD" || matches!(answer.status(), 204 | 304) {
+            return Some(Ok(Arc::new(Response::new(parts).with_content(Vec::new()))));
+        }
+        let response = Arc::new(Response::answering(parts, answer, control, |source| source)?);
+        if self.option(|options| options.stream) != Some(true)
+            && let Err(Refusal::Failed(error)) = response.content()
+        {
+            return Some(Err(error.at(&self.url)));
+        }
+        Some(Ok(response))
+    }
+
+    /// The most bytes that its body may have.
+    pub fn max_body(&self) -> Option<u64> {
+        self.option(|options| options.max_body)
+    }
+
+    /// Whether carrying it out twice does no harm: as it says itself, by an Idempotency-Key, by its method.
+    pub fn is_repeatable(&self) -> bool {
+        if let Some(said) = self.option(|options| options.repeatable) {
+            return said;
+        }
+        let is_key = |header: &Header| {
+            header.value.is_some() && header.name.eq_ignore_ascii_case(super::send::IDEMPOTENCY_KEY)
+        };
+        REPEATABLE.iter().any(|method| self.method.eq_ignore_ascii_case(method))
+            || self.settings().headers.iter().any(is_key)
+    }
+
     /// When it has to be over, and how long that was from the submission on.
     pub fn deadline(&self) -> Option<Deadline> {
         let after = || self.option(|options| options.deadline).flatten().unwrap_or_default();
@@ -237,8 +300,11 @@ impl Work for Request {
     }
 
     fn deserted(why: Stopped, left: &Left) -> Outcome {
-        let error = Error::stopped(why, " in an adapter").at(&left.url);
-        Err(error.during(Some(Phase::Hook), left.attempts, &left.method))
+        let (place, phase) = match left.to {
+            LeftTo::Function => (" in an adapter", Some(Phase::Hook)),
+            LeftTo::Elsewhere => (" while the request was carried out elsewhere", None),
+        };
+        Err(Error::stopped(why, place).at(&left.url).during(phase, left.attempts, &left.method))
     }
 
     fn aborted(outcome: &Outcome) -> Outcome {

@@ -82,6 +82,20 @@ pub(super) fn is_sound(cookie: &Cookie) -> bool {
         && keeps_its_promise(cookie)
 }
 
+/// Whether a cookie with these attributes is this URL's to set.
+pub(super) fn may_set(url: &Url, cookie: &Cookie) -> bool {
+    if cookie.secure && url.scheme() != Scheme::Https {
+        return false;
+    }
+    match domain_of(url.host(), cookie.domain.as_bytes()) {
+        Some((domain, host_only)) => {
+            domain == cookie.domain && if cookie.host_only { domain == url.host() } else { !host_only }
+        }
+        // A host of any name has cookies of its own.
+        None => cookie.host_only && cookie.domain == url.host(),
+    }
+}
+
 /// Whether nobody but the host of this name gets its cookies.
 pub(super) fn stays_on_host(host: &str) -> bool {
     is_address(host) || is_public_suffix(host)

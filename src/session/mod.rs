@@ -311,6 +311,7 @@ impl Session {
             Ok(()) => Ok(future),
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
+            Err(Refusal::Busy(_)) => Err(SubmitError::Busy),
             Err(Refusal::Declined(task)) => {
                 let text = "The executor refused the request: its submit function returned other than RF_OK";
                 task.fail(Error::new(ErrorKind::Shutdown, text).at(url));

@@ -77,6 +77,20 @@ impl Environment {
         self.requests_ca_bundle.as_deref().or(self.curl_ca_bundle.as_deref())
     }
 
+    /// What of it counts on another machine: its paths do not, and no netrc does there.
+    pub fn for_other_machine(self) -> Environment {
+        let Environment { http_proxy, https_proxy, all_proxy, no_proxy, .. } = self;
+        let mut other =
+            Environment { http_proxy, https_proxy, all_proxy, no_proxy, ..Environment::default() };
+        other.without_netrc();
+        other
+    }
+
+    /// No netrc counts, not even one that is where it is looked for.
+    pub fn without_netrc(&mut self) {
+        self.netrc = Some(PathBuf::new());
+    }
+
     /// Paths to files, as they were given.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.netrc, &self.requests_ca_bundle, &self.curl_ca_bundle, &self.ssl_key_log_file]

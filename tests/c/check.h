@@ -194,7 +194,7 @@ static inline rf_session *session_on(rf_executor *executor) {
 
 /* On an executor of the test's own, which does nothing but give each task to this function. */
 static inline rf_session *session_run_by(rf_status (*submit)(rf_task *task, void *user_data)) {
-  rf_executor_ops ops = {sizeof ops, submit, NULL};
+  rf_executor_ops ops = {sizeof ops, submit, NULL, NULL};
   rf_executor *executor = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   rf_session *session = session_on(executor);

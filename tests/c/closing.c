@@ -396,7 +396,7 @@ static void *run_all(void *unused) {
 
 /* What is queued runs after the callback that closes, on the same thread. */
 static void on_an_executor_of_ones_own(void) {
-  rf_executor_ops ops = {sizeof ops, push, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = push};
   rf_executor *executor = NULL;
   rf_future *futures[QUEUED];
   pthread_t thread;

@@ -9,7 +9,7 @@ typedef struct own {
   rf_status (*submit)(struct own *self, rf_task *task);
   pthread_t thread;
   rf_task *kept;
-  int submitted, shutdowns, drops;
+  int submitted, shutdowns, drops, ended;
   bool wait, cancel;
 } own;
 
@@ -52,7 +52,7 @@ static rf_status keep(own *self, rf_task *task) {
   return RF_OK;
 }
 static rf_executor *new_executor(own *self, rf_status (*how)(own *, rf_task *), rf_session **session) {
-  rf_executor_ops ops = {sizeof ops, submit, shut_down};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = submit, .shutdown = shut_down};
   rf_executor *executor = NULL;
   memset(self, 0, sizeof *self);
   self->submit = how;
@@ -152,6 +152,15 @@ static void never(bool wait, bool cancel_futures, void *user_data) {
   FAIL("a function behind the structure's end was called");
 }
 
+static void told(uint64_t task_id, void *user_data) {
+  CHECK(task_id != 0);
+  INCREMENT(((own *)user_data)->ended);
+}
+static void never_told(uint64_t task_id, void *user_data) {
+  (void)task_id, (void)user_data;
+  FAIL("a function behind the structure's end was called");
+}
+
 /* A function counts when the size reaches behind it; what lies behind the size is not read. */
 static void every_size_of_the_functions(void) {
   long page = sysconf(_SC_PAGESIZE);
@@ -159,11 +168,13 @@ static void every_size_of_the_functions(void) {
   CHECK(pages != MAP_FAILED);
   CHECK_INT(0, mprotect(pages + page, (size_t)page, PROT_NONE));
   const size_t behind_submit = offsetof(rf_executor_ops, submit) + sizeof(void (*)(void));
+  const size_t behind_ended = offsetof(rf_executor_ops, ended) + sizeof(void (*)(void));
   const size_t behind_shutdown = offsetof(rf_executor_ops, shutdown) + sizeof(void (*)(void));
   for (size_t size = 0; size <= sizeof(rf_executor_ops) + 16; size++) {
     own self;
     rf_executor *executor = NULL;
-    rf_executor_ops whole = {size, submit, size >= behind_shutdown ? shut_down : never};
+    rf_executor_ops whole = {size, submit, size >= behind_shutdown ? shut_down : never,
+                             size >= behind_ended ? told : never_told};
     /* At the end of the page, where a structure of this size may lie. */
     size_t room = (size + sizeof(size_t) - 1) / sizeof(size_t) * sizeof(size_t);
     if (room < sizeof(size_t)) room = sizeof(size_t);
@@ -181,6 +192,14 @@ static void every_size_of_the_functions(void) {
     }
     CHECK_OK(status);
     memset(at, 0xff, room); /* the functions were copied */
+    rf_session *session = session_on(executor);
+    self.submit = keep;
+    rf_future *future = get(session, http("/hello"), NULL);
+    CHECK(rf_future_cancel(future));
+    CHECK_INT(size >= behind_ended, LOAD(self.ended));
+    rf_task_free(self.kept);
+    rf_future_free(future);
+    rf_session_free(session);
     CHECK_OK(rf_executor_shutdown(executor, true, false));
     CHECK_INT(size >= behind_shutdown, self.shutdowns);
     rf_executor_free(executor);

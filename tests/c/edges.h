@@ -50,7 +50,7 @@ static rf_status edge_submit(rf_task *task, void *user_data) {
 }
 
 static rf_executor *edge_executor(const char *where, int which) {
-  rf_executor_ops ops = {sizeof(rf_executor_ops), edge_submit, NULL};
+  rf_executor_ops ops = {sizeof(rf_executor_ops), edge_submit, NULL, NULL};
   rf_executor *executor = NULL;
   switch (which) {
     case 0: EDGE(rf_executor_new_threads(2, &executor) == RF_OK); break;

@@ -16,7 +16,7 @@ static rf_status keep(rf_task *task, void *user_data) {
 static rf_session *session;
 
 static rf_executor *start(void) {
-  rf_executor_ops ops = {sizeof ops, keep, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = keep};
   rf_executor *executor = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   session = session_on(executor);

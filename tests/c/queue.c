@@ -179,7 +179,7 @@ static rf_status keep(rf_task *task, void *user_data) {
 }
 
 static void other_executors(void) {
-  rf_executor_ops ops = {sizeof ops, keep, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = keep};
   rf_executor *executor = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   rf_config *config = queued(1, 2);

@@ -330,7 +330,7 @@ static void worker_processes(void) {
 /* On an executor of the program's own its thread waits. */
 static void threads_of_ones_own(void) {
   rf_executor *executor = NULL;
-  rf_executor_ops ops = {sizeof ops, run_on_a_thread, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = run_on_a_thread};
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   rf_config *config = rate(50, 2);
   CHECK_OK(rf_config_set_executor(config, executor));

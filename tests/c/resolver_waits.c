@@ -259,7 +259,7 @@ static rf_status asks_here(plan *plan, step *step) {
 
 /* An executor that carries out at once what it is given, on the thread of the function. */
 static void for_one_that_runs_inside_of_it(void) {
-  rf_executor_ops ops = {sizeof ops, run_here, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = run_here};
   rf_executor *executor = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   plan plan = {.steps = {{.host = "here.thing", .does = asks_here}}};

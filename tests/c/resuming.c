@@ -1040,7 +1040,7 @@ static void forks_inside(rf_output_mode mode) {
   if (mode == RF_OUTPUT_RESUME) begin(&store, server, path);
   store.cuts = 0, forked = 0;
   pid_t parent = getpid();
-  rf_executor_ops ops = {sizeof ops, run_and_leave, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = run_and_leave};
   rf_executor *executor = NULL;
   CHECK_OK(rf_executor_new_custom(&ops, &parent, NULL, &executor));
   rf_session *here = session_on(executor);

@@ -3,7 +3,7 @@
 #include "wire.h"
 
 /* The version of the format. */
-#define FORMAT 4
+#define FORMAT 5
 
 #include <pthread.h>
 
@@ -21,7 +21,7 @@ static rf_status submit(rf_task *task, void *user_data) {
 }
 
 static rf_session *new_own(own *self, rf_status (*how)(own *, rf_task *)) {
-  rf_executor_ops ops = {sizeof ops, submit, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = submit};
   rf_executor *executor = NULL;
   memset(self, 0, sizeof *self);
   self->submit = how;

@@ -522,7 +522,7 @@ static void waiting_for_ones_own_turn_is_a_deadlock(void) {
   for (int own = 0; own < 2; own++) {
     for (int where = 0; where < 4; where++) {
       rf_executor *executor = NULL;
-      rf_executor_ops ops = {sizeof ops, run_on_a_thread, NULL};
+      rf_executor_ops ops = {.size = sizeof ops, .submit = run_on_a_thread};
       if (own) CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
       if (!own) CHECK_OK(rf_executor_new_threads(4, &executor));
       for (size_t turns = 1; turns < 3; turns++) {
@@ -571,7 +571,7 @@ static void waiting_for_anothers_turn_is_none(void) {
 /* An executor of the program's own gives its thread to the wait; the limit is the same. */
 static void threads_of_ones_own(void) {
   rf_executor *executor = NULL;
-  rf_executor_ops ops = {sizeof ops, run_on_a_thread, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = run_on_a_thread};
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   rf_config *config = limits(2);
   CHECK_OK(rf_config_set_executor(config, executor));

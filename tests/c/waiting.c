@@ -314,7 +314,7 @@ static void waiting_for_ones_own_place_is_a_deadlock(void) {
       rf_config *config = NULL;
       CHECK_OK(rf_config_new(&config));
       rf_executor *executor = NULL;
-      rf_executor_ops ops = {sizeof ops, run_on_a_thread, NULL};
+      rf_executor_ops ops = {.size = sizeof ops, .submit = run_on_a_thread};
       if (own) CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
       if (!own) CHECK_OK(rf_executor_new_threads(4, &executor));
       CHECK_OK(rf_config_set_executor(config, executor));
@@ -548,7 +548,7 @@ static void a_callback_may_wait_for_the_place_of_a_stream(void) {
 static void a_task_inside_of_a_task(void) {
   rf_config *config = NULL;
   rf_executor *executor = NULL;
-  rf_executor_ops ops = {sizeof ops, run_here, NULL};
+  rf_executor_ops ops = {.size = sizeof ops, .submit = run_here};
   CHECK_OK(rf_executor_new_custom(&ops, NULL, NULL, &executor));
   CHECK_OK(rf_config_new(&config));
   CHECK_OK(rf_config_set_executor(config, executor));

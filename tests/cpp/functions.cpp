@@ -405,10 +405,12 @@ void executors() {
   all_destroyed();
 
   // One that leaves the task where it is has refused it, or has dropped it.
-  std::atomic<rf::status> answer{rf::status::busy};
+  std::atomic<rf::status> answer{rf::status::resource};
   const rf::executor lazy = rf::executor::custom([&answer](rf::task &&) { return answer.load(); });
   rf::session session(rf::config().set_executor(lazy));
   CHECK_IS(rf::error_kind::shutdown, ERROR_THROWN(session.get(http("/hello")).get()).kind());
+  answer = rf::status::busy;
+  CHECK_IS(rf::status::busy, ERROR_THROWN(session.get(http("/hello"))).status());
   answer = rf::status::ok;
   CHECK_IS(rf::error_kind::cancelled, ERROR_THROWN(session.get(http("/hello")).get()).kind());
 
@@ -418,6 +420,72 @@ void executors() {
   CHECK_INT(1, rf::executor::processes(1).max_workers());
   CHECK_INT(2, rf::session(rf::config().set_executor(shared)).max_workers());
   CHECK_IS(rf::status::ok, shared.shutdown(true, true));
+}
+
+/// Tasks that are carried out elsewhere.
+void elsewhere() {
+  std::atomic<std::uint64_t> ended{0};
+  rf::task kept;
+  {
+    const rf::executor executor = rf::executor::custom(
+        [&](rf::task task) {
+          kept = std::move(task);
+          return rf::status::ok;
+        },
+        nullptr, [&, token = counted_token()](std::uint64_t id) { ended = id; });
+    rf::session session(rf::config().set_executor(executor));
+    rf::future future = session.post(http("/anything"), rf::options().set_priority(3).set_deadline(60s));
+    CHECK(kept.id() == future.id());
+    CHECK_EQUAL("POST", kept.method());
+    CHECK_EQUAL(http("/anything"), kept.url());
+    CHECK_INT(3, kept.priority());
+    CHECK(kept.deadline() && *kept.deadline() <= 60s);
+    CHECK(!kept.is_repeatable());
+    CHECK_IS(rf::status::ok, kept.start());
+    CHECK_IS(rf::status::state, kept.start());
+    const auto bytes = kept.encode(rf::encode_for::other_machine);
+    CHECK(bytes && static_cast<std::uint8_t>(bytes->data()[3]) == rf::task::format());
+    rf::stop stop;
+    {
+      auto reply = kept.reply();
+      CHECK(reply);
+      rf::status last = rf::status::ok;
+      CHECK_IS(rf::status::ok, rf::task::execute_to(
+                                   *bytes, rf::execute_flags::no_hooks | rf::execute_flags::no_files,
+                                   [&](std::string_view piece) { last = reply->add(piece); }, &stop));
+      CHECK_IS(rf::status::end, last);
+      CHECK_IS(rf::status::ok, kept.complete(*reply));
+      CHECK(!kept && !*reply);
+    }
+    CHECK_INT(200, GET(future).status_code());
+
+    future = session.get(http("/hello"));
+    CHECK(!kept.deadline());
+    const auto again = kept.encode(rf::encode_for::here);
+    CHECK_IS(rf::status::failed,
+             rf::task::execute_to(*again, rf::execute_flags::all, [](std::string_view) { return rf::status::failed; }));
+    stop.set();
+    const auto stopped = rf::task::execute(*again, rf::execute_flags::all, &stop);
+    CHECK(stopped);
+    CHECK_IS(rf::status::ok, kept.complete(*stopped));
+    CHECK_IS(rf::error_kind::aborted, ERROR_THROWN(future.get()).kind());
+
+    future = session.get(http("/hello"));
+    CHECK_IS(rf::status::invalid, kept.fail(static_cast<rf::error_kind>(99)));
+    CHECK_IS(rf::status::ok, kept.fail(rf::error_kind::connection, "no carrier"));
+    CHECK_EQUAL("no carrier", ERROR_THROWN(future.get()).message());
+
+    future = session.get("mock://nowhere/");
+    CHECK_IS(rf::status::ok, kept.respond(rf::response::make(200, "text/plain", "by hand")));
+    CHECK_EQUAL("by hand", GET(future).text());
+    CHECK_INT(0, ended.load());
+
+    future = session.get(http("/hello"));
+    CHECK(future.cancel());
+    CHECK(ended == future.id());
+    kept = rf::task();
+  }
+  all_destroyed();
 }
 
 /// No more than what C allocates: functions that fit into a pointer lie in it, and nothing else needs memory.
@@ -512,6 +580,7 @@ int main() {
   bodies();
   callbacks();
   executors();
+  elsewhere();
   traces();
   resolvers();
   costs();

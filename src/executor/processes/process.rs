@@ -315,7 +315,7 @@ impl Process {
                             whole.extend_from_slice(piece);
                         }
                         (Kind::Trailers, lines) => _ = trailers.set(wire::trailers_of(lines)),
-                        (Kind::End, end) => break failure_of(end).map_err(|_| rubbish())?,
+                        (Kind::End, end) => break ErrorMessage::at_end(end).map_err(|_| rubbish())?,
                         _ => return Err(rubbish()),
                     }
                 };
@@ -358,14 +358,6 @@ fn end_of(_: u32) -> Option<OwnedFd> {
 
 fn is_over(at: Instant) -> bool {
     at <= Instant::now()
-}
-
-fn failure_of(end: &[u8]) -> Result<Option<Error>, wire::Malformed> {
-    if end.is_empty() {
-        return Ok(None);
-    }
-    let message: ErrorMessage = postcard::from_bytes(end).map_err(|_| wire::Malformed)?;
-    message.error().map(Some)
 }
 
 impl Child {
@@ -631,7 +623,7 @@ impl Read for Remote {
                 }
                 Ok(Some((Kind::End, end))) => {
                     self.is_over = true;
-                    match failure_of(end) {
+                    match ErrorMessage::at_end(end) {
                         Ok(None) => {}
                         Ok(Some(failure)) => return Err(failure.into_io()),
                         Err(_) => return Err(self.failure(Some(io::ErrorKind::InvalidData.into()))),

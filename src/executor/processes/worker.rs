@@ -13,19 +13,19 @@ use std::time::Duration;
 
 use super::channel::{self, Channel, Endless, Kind};
 use super::memory::Mapping;
-use crate::executor::elsewhere::{Done, Host, Job, reply_without_response};
+use crate::executor::elsewhere::{
+    Done, Host, Job, PIECE, pass_on, reply_without_response, send_kept, send_pieces,
+};
 use crate::executor::panic_text;
-use crate::executor::wire::{self, ErrorMessage, LastBody};
+use crate::executor::wire::{self, LastBody, Permitted};
 use crate::future::control::Control;
 use crate::future::monitor::{Monitor, Until};
 use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Borrowed;
-use crate::message::response::{BodyState, Refusal, Response};
+use crate::message::response::Response;
 use crate::system::fork;
 use crate::system::signal::Signal;
 
-/// What goes over in one piece of a body.
-const PIECE: usize = 64 * 1024;
 /// How often a worker looks whether the process it works for is still there, should nothing else tell it.
 const LOOK: Duration = Duration::from_secs(1);
 /// The time that requests have to end once nobody wants them any more.
@@ -238,7 +238,7 @@ fn answer(
             return data.send(Kind::Reply, &reply, None, &mut Endless).is_ok();
         }
     };
-    let mut job = match Job::open(message, attachment, host) {
+    let mut job = match Job::open(message, attachment, host, Permitted::ALL) {
         Ok(Ok(job)) => job,
         Ok(Err(reply)) => {
             work.finished();
@@ -257,11 +257,11 @@ fn answer(
             data.send(Kind::Reply, &reply, None, &mut Endless)
         }
         Ok(done) => match &done.outcome {
-            Ok(response) if is_passed_on => pass_on(data, done, response, buffer),
+            Ok(response) if is_passed_on => pass_on(done, response, buffer, &mut send_to(data)),
             Ok(response) if is_streamed && response.carry().open => {
                 stream(data, work, done, response, &control)
             }
-            Ok(response) => send_kept(data, done, response),
+            Ok(response) => send_kept(done, response, &mut send_to(data)),
             Err(_) => data.send(Kind::Reply, &done.reply(&LastBody::Inside), None, &mut Endless),
         },
     };
@@ -269,72 +269,18 @@ fn answer(
     sent.is_ok()
 }
 
-/// Sends a response whose body nobody here has looked at: in one message when it is small, else as it comes in.
-fn pass_on(data: &Channel, done: &Done, response: &Response, buffer: &mut [u8]) -> std::io::Result<()> {
-    let mut filled = 0;
-    let (ended, failure) = loop {
-        match response.read(&mut buffer[filled..]) {
-            Ok(0) => break (true, None),
-            Ok(count) => filled += count,
-            Err(refusal) => break (true, Some(failure_of(refusal))),
-        }
-        if filled == buffer.len() {
-            break (false, None);
-        }
-    };
-    if let Some(failure) = failure {
-        let reply = done.reply_with(&Err(failure), &LastBody::Inside);
-        return data.send(Kind::Reply, &reply, None, &mut Endless);
+/// Sends messages of a reply to the process that this one works for.
+fn send_to(data: &Channel) -> impl FnMut(wire::Kind, &[u8]) -> std::io::Result<()> {
+    |kind, content| {
+        let kind = match kind {
+            wire::Kind::Task => Kind::Task,
+            wire::Kind::Reply => Kind::Reply,
+            wire::Kind::Piece => Kind::Piece,
+            wire::Kind::Trailers => Kind::Trailers,
+            wire::Kind::End => Kind::End,
+        };
+        data.send(kind, content, None, &mut Endless)
     }
-    if ended {
-        let reply = done.reply(&LastBody::Whole(&buffer[..filled]));
-        return data.send(Kind::Reply, &reply, None, &mut Endless);
-    }
-    data.send(Kind::Reply, &done.reply(&LastBody::WholeFollows), None, &mut Endless)?;
-    data.send(Kind::Piece, buffer, None, &mut Endless)?;
-    send_pieces(data, response, buffer)
-}
-
-/// The rest of a body, as it comes in, and how it ended.
-fn send_pieces(to: &Channel, response: &Response, buffer: &mut [u8]) -> std::io::Result<()> {
-    loop {
-        match response.read(buffer) {
-            Ok(0) => {
-                if let Some(trailers) = response.trailers() {
-                    to.send(Kind::Trailers, &wire::trailer_lines(trailers), None, &mut Endless)?;
-                }
-                return to.send(Kind::End, b"", None, &mut Endless);
-            }
-            Ok(count) => to.send(Kind::Piece, &buffer[..count], None, &mut Endless)?,
-            Err(refusal) => {
-                let message = ErrorMessage::of(&failure_of(refusal));
-                let end = postcard::to_stdvec(&message).map_err(std::io::Error::other)?;
-                return to.send(Kind::End, &end, None, &mut Endless);
-            }
-        }
-    }
-}
-
-fn failure_of(refusal: Refusal) -> Error {
-    match refusal {
-        Refusal::Failed(error) => error,
-        // Only an abort closes it here.
-        Refusal::State => Error::aborted(),
-    }
-}
-
-/// Sends a response that is in memory.
-fn send_kept(data: &Channel, done: &Done, response: &Response) -> std::io::Result<()> {
-    let carried = response.carry();
-    let whole = carried.content.as_deref().filter(|_| carried.state == BodyState::Kept);
-    let Some(whole) = whole.filter(|whole| whole.len() > PIECE && carried.delivered == 0) else {
-        return data.send(Kind::Reply, &done.reply(&LastBody::Inside), None, &mut Endless);
-    };
-    data.send(Kind::Reply, &done.reply(&LastBody::WholeFollows), None, &mut Endless)?;
-    for piece in whole.chunks(PIECE) {
-        data.send(Kind::Piece, piece, None, &mut Endless)?;
-    }
-    data.send(Kind::End, b"", None, &mut Endless)
 }
 
 /// Sends the head, and has a thread send the body by a way of its own.
@@ -356,7 +302,7 @@ fn stream(
     let body = move || {
         let mut buffer = vec![0; PIECE];
         // The reader may stop at any time.
-        let _ = send_pieces(&channel, &response, &mut buffer);
+        let _ = send_pieces(&response, &mut buffer, &mut send_to(&channel));
         response.close();
         working.remove_stream(channel.descriptor());
     };

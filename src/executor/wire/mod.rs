@@ -1,10 +1,13 @@
 //! A request and its outcome as bytes: what an executor sends elsewhere, and what comes back.
 //!
-//! A sealed message is a mark, the version of the format, what the message is, its content, and a check sum over all of
-//! that. Whatever is not exactly this is [`Malformed`], and so is content that contradicts itself: bytes from elsewhere
-//! are believed in nothing. What a request holds that has no meaning elsewhere (a function without a name, an address)
-//! is refused before anything is sent.
+//! A sealed message is a mark, the version of the format, what the message is, the length of its content, its content,
+//! and a check sum over all of that. Whatever is not exactly this is [`Malformed`], and so is content that contradicts
+//! itself: bytes from elsewhere are believed in nothing. What a request holds that has no meaning elsewhere (a function
+//! without a name, an address) is refused before anything is sent.
+//!
+//! A reply is one message, or one that announces a body, behind which that comes: pieces, perhaps trailers, and an end.
 
+mod incoming;
 mod reply;
 mod task;
 
@@ -16,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::system::fork;
 
+pub use incoming::{Added, Incoming};
 pub use reply::{
     ErrorMessage, Follows, LastBody, Reply, body_of, encode_reply, owned, trailer_lines, trailers_of,
 };
 pub use task::{
-    EncodedTask, Finders, ForeignAdapter, ForeignHttp, ForeignTask, decode_task, encode_task, name_of_task,
+    EncodedTask, Finders, ForeignAdapter, ForeignHttp, ForeignTask, Permitted, decode_task, encode_task,
+    for_other_machine, name_of_task,
 };
 
 /// Bytes that are no message of ours, or not a whole one.
@@ -57,8 +62,9 @@ impl From<Unusable> for io::Error {
 }
 
 const MARK: [u8; 3] = *b"\x93rf";
-const FORMAT: u8 = 4;
-const HEADER: usize = MARK.len() + 2;
+pub const FORMAT: u8 = 5;
+/// The mark, the version, what it is, and the length of the content.
+const HEADER: usize = MARK.len() + 2 + 4;
 const CHECK_SUM: usize = 4;
 /// What a message says in 32 bits must have room there.
 const LONGEST: usize = 1 << 31;
@@ -69,6 +75,49 @@ const LONGEST: usize = 1 << 31;
 pub enum Kind {
     Task = 1,
     Reply = 2,
+    /// Some of a body.
+    Piece = 3,
+    /// What came behind a body.
+    Trailers = 4,
+    /// The end of a body, and how it ended.
+    End = 5,
+}
+
+impl Kind {
+    fn of(number: u8) -> Option<Kind> {
+        [Kind::Task, Kind::Reply, Kind::Piece, Kind::Trailers, Kind::End]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+    }
+}
+
+/// How a message begins whose content is that long.
+fn header(kind: Kind, length: usize) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..MARK.len()].copy_from_slice(&MARK);
+    header[MARK.len()] = FORMAT;
+    header[MARK.len() + 1] = kind as u8;
+    header[MARK.len() + 2..].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    header
+}
+
+/// What a message is that begins like this, and how long its content is.
+fn read_header(header: &[u8]) -> Result<(Kind, usize), Malformed> {
+    let [marked @ .., version, kind, a, b, c, d] = header else { return Err(Malformed) };
+    let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+    if *marked != MARK || *version != FORMAT || length > LONGEST - HEADER - CHECK_SUM {
+        return Err(Malformed);
+    }
+    Ok((Kind::of(*kind).ok_or(Malformed)?, length))
+}
+
+/// A message of plain bytes, in the place of what `into` holds.
+pub fn seal_bytes(kind: Kind, content: &[u8], into: &mut Vec<u8>) {
+    into.clear();
+    into.extend_from_slice(&header(kind, content.len()));
+    into.extend_from_slice(content);
+    let sum = crc32fast::hash(into);
+    into.extend_from_slice(&sum.to_le_bytes());
 }
 
 /// Why there is no message.
@@ -92,9 +141,10 @@ fn seal(kind: Kind, content: &impl Serialize, large: usize) -> Result<Vec<u8>, U
         _ => HEADER + CHECK_SUM + postcard::serialize_with_flavor(content, Size::default())?,
     };
     message.try_reserve_exact(room).map_err(|_| Unsealed::OutOfMemory)?;
-    message.extend_from_slice(&MARK);
-    message.extend_from_slice(&[FORMAT, kind as u8]);
+    message.extend_from_slice(&header(kind, 0));
     let mut message = postcard::to_extend(content, message)?;
+    let length = message.len() - HEADER;
+    message[..HEADER].copy_from_slice(&header(kind, length));
     let sum = crc32fast::hash(&message);
     message.extend_from_slice(&sum.to_le_bytes());
     Ok(message)
@@ -106,8 +156,7 @@ fn unseal<'a, T: Deserialize<'a>>(kind: Kind, message: &'a [u8]) -> Result<T, Ma
     }
     let (sealed, sum) = message.split_at(message.len() - CHECK_SUM);
     let (header, content) = sealed.split_at(HEADER);
-    let right = header.starts_with(&MARK) && header[MARK.len()..] == [FORMAT, kind as u8];
-    if !right || *sum != crc32fast::hash(sealed).to_le_bytes() {
+    if read_header(header)? != (kind, content.len()) || *sum != crc32fast::hash(sealed).to_le_bytes() {
         return Err(Malformed);
     }
     match postcard::take_from_bytes(content) {
@@ -259,7 +308,7 @@ mod tests {
 
     /// Decodes it as what it may be, and looks at what comes out, as a program would.
     fn look(message: &[u8]) -> bool {
-        let task = decode_task(message, None, &Finders::NONE).is_ok();
+        let task = decode_task(message, None, &Finders::NONE, Permitted::ALL).is_ok();
         let Ok(mut reply) = Reply::decode(message) else { return task };
         let _ = (reply.follows(), reply.announced(), reply.take_cookies());
         match reply.outcome(&None, None, None, &Arc::new(Control::new())) {
@@ -287,6 +336,9 @@ mod tests {
     /// With the check sum that belongs to it.
     fn resealed(mut message: Vec<u8>) -> Vec<u8> {
         if let Some(end) = message.len().checked_sub(CHECK_SUM) {
+            if let Some(length) = end.checked_sub(HEADER) {
+                message[HEADER - 4..HEADER].copy_from_slice(&(length as u32).to_le_bytes());
+            }
             let sum = crc32fast::hash(&message[..end]);
             message[end..].copy_from_slice(&sum.to_le_bytes());
         }
@@ -296,7 +348,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_decoded() {
         let task = a_task();
-        let decoded = decode_task(&task, None, &Finders::NONE)
+        let decoded = decode_task(&task, None, &Finders::NONE, Permitted::ALL)
             .expect("a task")
             .task
             .unwrap_or_else(|error| panic!("{error}"));
@@ -335,7 +387,7 @@ mod tests {
         }
         // A task is no reply, and a reply no task.
         assert!(Reply::decode(&a_task()).is_err());
-        assert!(decode_task(&a_reply(), None, &Finders::NONE).is_err());
+        assert!(decode_task(&a_reply(), None, &Finders::NONE, Permitted::ALL).is_err());
     }
 
     /// A message of another version of the format is refused by what stands before its content: there is no telling what

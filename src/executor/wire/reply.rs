@@ -18,6 +18,7 @@ use crate::message::head::Head;
 use crate::message::options::{BodySource, Borrowed, Owned};
 use crate::message::peer::{HttpVersion, Peer};
 use crate::message::response::{BodyState, Carried, Parts, Response, Seen, SentBody, Source};
+use crate::message::url::Url;
 
 #[derive(Serialize, Deserialize)]
 struct ReplyMessage<'a> {
@@ -123,6 +124,22 @@ impl ErrorMessage {
             method: error.method().map(|method| method.as_str().to_string()),
             response: None,
         }
+    }
+
+    /// What an end says of a body: nothing, or how it failed.
+    pub fn at_end(bytes: &[u8]) -> Result<Option<Error>, Malformed> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let message: ErrorMessage = postcard::from_bytes(bytes).map_err(|_| Malformed)?;
+        message.error().map(Some)
+    }
+
+    /// The same, to be sent.
+    pub fn to_end(error: Option<&Error>) -> Vec<u8> {
+        let end = error.map(|error| postcard::to_stdvec(&ErrorMessage::of(error)));
+        // Plain text can be sent.
+        end.and_then(Result::ok).unwrap_or_default()
     }
 
     pub fn error(&self) -> Result<Error, Malformed> {
@@ -417,6 +434,24 @@ impl<'a> Reply<'a> {
         head.get("content-length").filter(|_| !coded)?.trim().parse().ok()
     }
 
+    /// The longest body that is in it, of those that are not quoted.
+    pub fn longest_content(&self) -> usize {
+        let lengths = self.message.responses.iter().map(|response| match &response.content {
+            Content::Whole(bytes) | Content::Rest(bytes, _) => bytes.len(),
+            Content::Nothing | Content::WholeFollows | Content::RestFollows => 0,
+        });
+        lengths.max().unwrap_or(0)
+    }
+
+    /// Where its responses came from.
+    pub fn urls(&self) -> Vec<Url> {
+        self.message
+            .responses
+            .iter()
+            .filter_map(|response| Url::parse_mounted(&response.url, &|_| true).ok())
+            .collect()
+    }
+
     pub fn take_cookies(&mut self) -> Vec<Cookie> {
         std::mem::take(&mut self.message.cookies)
     }
@@ -534,6 +569,11 @@ pub fn owned(bytes: Cow<'_, [u8]>) -> Result<Vec<u8>, TryReserveError> {
     };
     owned.try_reserve_exact(1)?;
     Ok(owned)
+}
+
+/// What was left of a body, and how it ended, as its source.
+pub fn rest(bytes: Vec<u8>, failure: Option<Error>) -> Source {
+    Box::new(Rest { bytes, read: 0, failure })
 }
 
 /// What was left of a body, and how it ended.

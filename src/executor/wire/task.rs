@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, LARGE, LONGEST, Malformed, TaskName, Unsealed, seal, unseal};
 use crate::http::adapter::{Adapter, AdapterSettings, Identity};
-use crate::http::cookies::{self, Cookie};
+use crate::http::cookies::Cookie;
+use crate::http::credentials;
 use crate::http::mount::{AnyAdapter, Prefix};
 use crate::http::request::Request;
 use crate::message::error::{Error, ErrorKind};
@@ -336,15 +337,55 @@ fn bytes_message(bytes: &[u8], may_attach: bool, attach: impl FnOnce()) -> BodyM
     BodyMessage::Bytes(Cow::Borrowed(bytes))
 }
 
+/// What of a form is a file.
+fn file_of(parts: &[Part]) -> Option<&'static str> {
+    parts.iter().any(|part| matches!(part, Part::File { .. })).then_some("a part of the body")
+}
+
+/// What of the options is a file.
+fn file_in(options: &Options) -> Option<&'static str> {
+    let certificate = options.certificate.iter().flatten().flat_map(Certificate::paths).next();
+    let all = [
+        (options.ca_bundle.iter().flatten().next().is_some(), "the certificates to trust"),
+        (certificate.is_some(), "the client's certificate"),
+        (options.unix_socket.is_some(), "the Unix socket"),
+    ];
+    all.into_iter().find(|(is_there, _)| *is_there).map(|(_, what)| what)
+}
+
+/// The request as another machine can carry it out: without what is of this one alone. An error where it needs that.
+pub fn for_other_machine(request: &Request) -> Result<Request, Error> {
+    let settings = request.settings();
+    let mut own = request.options.as_deref().cloned().unwrap_or_default();
+    let file = match (&own.body, &own.sink) {
+        (Some(BodySource::File(_)), _) => Some("the body"),
+        (Some(BodySource::Form(parts)), _) if file_of(parts).is_some() => file_of(parts),
+        (_, Some(Sink::File(_))) => Some("the output"),
+        _ => file_in(&settings),
+    };
+    if let Some(what) = file {
+        let text = format!("The request cannot be sent to another machine: {what} is a file of this one");
+        return Err(Error::new(ErrorKind::NotTransferable, text).at(&request.url));
+    }
+    if let Some(found) = credentials::of_netrc(request, &settings) {
+        own.auth = Some(found);
+    }
+    let mut request = request.clone();
+    if file_in(&request.defaults).is_some() {
+        // What the request itself takes back.
+        let Options { ca_bundle, certificate, unix_socket, .. } = Options::default();
+        let defaults = request.defaults.as_ref().clone();
+        request.defaults = Arc::new(Options { ca_bundle, certificate, unix_socket, ..defaults });
+    }
+    request.options = Some(Arc::new(own));
+    let environment = request.environment.as_deref().cloned().unwrap_or_default();
+    request.environment = Some(Arc::new(environment.for_other_machine()));
+    Ok(request)
+}
+
 /// Those that the request may get: of the host that it is sent to, or that a Host header given by hand names.
 fn cookies_of(request: &Request) -> Vec<Cookie> {
-    let Ok(url) = request.parse_url() else { return Vec::new() };
-    let own = request.options.iter().flat_map(|options| options.headers.iter());
-    let host = own
-        .chain(request.defaults.headers.iter())
-        .find(|header| header.name.eq_ignore_ascii_case("Host"))
-        .and_then(|header| header.value.as_deref());
-    request.owner.shared().jar.of_host(&cookies::cookie_url(&url, host))
+    request.cookie_url().map_or_else(Vec::new, |url| request.owner.shared().jar.of_host(&url))
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
@@ -353,6 +394,47 @@ fn stays_here(what: &str, why: &str) -> Error {
 }
 
 impl TaskMessage<'_> {
+    /// What of it is a function.
+    fn function(&self) -> Option<&'static str> {
+        let is_function = |resolver: &ResolverMessage| matches!(resolver, ResolverMessage::Function(_));
+        let is_named = |mount: &MountMessage| match &mount.adapter {
+            AdapterMessage::Http(_, _, resolver) => is_function(resolver),
+            AdapterMessage::Custom(_) => true,
+            AdapterMessage::Stays(_) => false,
+        };
+        let Functions { hooks, request_hooks, background, auth } = &self.functions;
+        let all = [
+            (!hooks.is_empty(), "a hook"),
+            (!request_hooks.is_empty(), "a request hook"),
+            (background.is_some(), "the background callback"),
+            (auth.is_some(), "the authentication"),
+            (is_function(&self.resolver), "the resolver"),
+            (self.mounts.iter().any(is_named), "an adapter or its resolver"),
+        ];
+        all.into_iter().find(|(is_there, _)| *is_there).map(|(_, what)| what)
+    }
+
+    /// What of it is a file.
+    fn file(&self) -> Option<&'static str> {
+        let in_body = match &self.body {
+            Some(BodyMessage::File(_)) => Some("the body"),
+            Some(BodyMessage::Form(parts)) => file_of(parts),
+            _ => None,
+        };
+        let in_environment = || {
+            let has_path = self
+                .environment
+                .as_ref()
+                .is_some_and(|environment| environment.paths().any(|path| !path.as_os_str().is_empty()));
+            has_path.then_some("what the environment names")
+        };
+        in_body
+            .or_else(|| self.sink.is_some().then_some("the output"))
+            .or_else(|| file_in(&self.defaults))
+            .or_else(|| self.options.as_deref().and_then(file_in))
+            .or_else(in_environment)
+    }
+
     fn has_relative_path(&self) -> bool {
         let is_relative = |path: &str| Path::new(path).is_relative();
         let in_options = |options: &Options| {
@@ -466,14 +548,47 @@ impl Functions {
     }
 }
 
-/// The task in these bytes.
+/// What a task may have done where it is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permitted {
+    /// It may name functions.
+    pub hooks: bool,
+    /// It may name files.
+    pub files: bool,
+}
+
+impl Permitted {
+    pub const ALL: Permitted = Permitted { hooks: true, files: true };
+
+    /// The first thing of a task that it may not have.
+    fn refuse(self, message: &TaskMessage<'_>) -> Option<String> {
+        let named = (!self.hooks).then(|| message.function()).flatten();
+        let named = named.map(|what| format!("{what} is a function, and functions are not run there"));
+        named.or_else(|| {
+            let file = (!self.files).then(|| message.file()).flatten();
+            file.map(|what| format!("{what} is a file, and files are not opened there"))
+        })
+    }
+}
+
+/// The task in these bytes. Of one that has what is not permitted nothing is looked for.
 pub fn decode_task(
     message: &[u8],
     attachment: Option<Arc<dyn Borrowed>>,
     find: &Finders,
+    permitted: Permitted,
 ) -> Result<DecodedTask, Malformed> {
-    let message: TaskMessage<'_> = unseal(Kind::Task, message)?;
-    Ok(DecodedTask { name: message.name, task: decode_request(message, attachment, find)? })
+    let mut message: TaskMessage<'_> = unseal(Kind::Task, message)?;
+    let name = message.name;
+    if let Some(why) = permitted.refuse(&message) {
+        let text = format!("The request was not carried out by the one that it was sent to: {why}");
+        return Ok(DecodedTask { name, task: Err(Error::new(ErrorKind::NotTransferable, text)) });
+    }
+    if !permitted.files {
+        let environment = message.environment.get_or_insert_default();
+        environment.to_mut().without_netrc();
+    }
+    Ok(DecodedTask { name, task: decode_request(message, attachment, find)? })
 }
 
 /// Which task it is, for one that cannot be decoded for want of memory.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::again::Failure;
 use super::{Attempt, Composed, Heard, IDEMPOTENCY_KEY, Transfer, closes, said};
-use crate::future::control::Left;
+use crate::future::control::{Left, LeftTo};
 use crate::future::stopwatch::Phase;
 use crate::http::adapter::{Adapter, Admission};
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
@@ -70,7 +70,8 @@ impl Transfer {
         through.started.set(Some(started));
         prepared.hand_over(through);
         let hop = through.hop;
-        self.control.leave_to_function(Left {
+        self.control.leave_to(Left {
+            to: LeftTo::Function,
             url: hop.url.as_str().into(),
             method: (*hop.method).into(),
             attempts: hop.attempts.get(),
@@ -81,7 +82,7 @@ impl Transfer {
             Ok(()) => adapter.send(&mut prepared),
             Err(_) => Err(Refused),
         };
-        self.control.take_from_function();
+        self.control.take_back();
         if self.control.origin().has_left() {
             // What it was given belongs to the process that forked this one.
             mem::forget(prepared);

@@ -360,7 +360,7 @@ struct Asked {
 }
 
 /// What says that carrying a request out twice does no harm, whatever its method.
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// So often a challenge function may have a hop sent again.
 const MOST_AGAIN: u32 = 10;
 /// So much is read of an answer that it does not take.

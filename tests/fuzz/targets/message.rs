@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use requests_futures::executor::wire::{
-    Finders, Follows, ForeignTask, LastBody, Reply, TaskName, decode_task, encode_reply, encode_task,
+    Finders, Follows, ForeignTask, LastBody, Permitted, Reply, TaskName, decode_task, encode_reply,
+    encode_task,
 };
 use requests_futures::future::control::Control;
 use requests_futures::future::stopwatch::Spent;
@@ -53,6 +54,7 @@ const REPLY: u8 = 2;
 fn sealed(kind: u8, content: &[u8]) -> Vec<u8> {
     let mut message = start().to_vec();
     message.push(kind);
+    message.extend_from_slice(&(content.len() as u32).to_le_bytes());
     message.extend_from_slice(content);
     let sum = crc32fast::hash(&message);
     message.extend_from_slice(&sum.to_le_bytes());
@@ -62,7 +64,7 @@ fn sealed(kind: u8, content: &[u8]) -> Vec<u8> {
 /// The input that stands for a message.
 fn input_of(message: &[u8]) -> Vec<u8> {
     let mut input = vec![if message[4] == TASK { b'T' } else { b'R' }];
-    input.extend_from_slice(&message[5..message.len() - 4]);
+    input.extend_from_slice(&message[9..message.len() - 4]);
     input
 }
 
@@ -87,7 +89,7 @@ pub fn is_message(data: &[u8]) -> bool {
 
 fn decodes(kind: u8, message: &[u8]) -> bool {
     match kind {
-        TASK => decode_task(message, None, &FINDERS).is_ok(),
+        TASK => decode_task(message, None, &FINDERS, Permitted::ALL).is_ok(),
         _ => Reply::decode(message).is_ok(),
     }
 }
@@ -186,7 +188,7 @@ impl Owner for Submitter {
 }
 
 fn decoded(message: &[u8]) -> Option<ForeignTask> {
-    let decoded = decode_task(message, None, &FINDERS).ok()?;
+    let decoded = decode_task(message, None, &FINDERS, Permitted::ALL).ok()?;
     Some(decoded.task.unwrap_or_else(|error| panic!("all functions are found: {error}")))
 }
 
