@@ -51,6 +51,7 @@ static void no_task(void) {
   NO(rf_task_complete(NULL, &byte, 1));
   rf_bytes_free(NULL, 0);
 
+  CHECK(rf_task_format() > 0);
   CHECK_INT(0, rf_task_id(NULL));
   CHECK_NULL(rf_task_method(NULL));
   CHECK_NULL(rf_task_url(NULL));
