@@ -55,21 +55,30 @@ fn the_corpora_are_small_and_say_nothing_of_this_machine() {
 /// Messages have a format that changes: inputs that are no messages any more find nothing. `RF_UPDATE_CORPUS=1` writes
 /// those anew of which this knows what they hold.
 #[test]
-fn the_corpus_of_messages_is_of_this_format() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/message");
+fn the_corpora_of_messages_are_of_this_format() {
+    let corpora = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let is_update = std::env::var_os("RF_UPDATE_CORPUS").is_some();
     if is_update {
         // Tasks with relative paths say where they were made.
         std::env::set_current_dir("/").expect("a root");
     }
-    for (name, input) in targets::message_seeds() {
-        if is_update {
-            fs::write(folder.join(name), &input).expect("the corpus can be written");
+    let is_of_its_kind = |target: &str, input: &[u8]| match target {
+        "message" => targets::is_message(input),
+        _ => targets::is_reply(input),
+    };
+    for (target, seeds) in [("message", targets::message_seeds()), ("reply", targets::reply_seeds())] {
+        for (name, input) in seeds {
+            let path = corpora.join(target).join(name);
+            if is_update {
+                fs::create_dir_all(corpora.join(target)).expect("a folder");
+                fs::write(&path, &input).expect("the corpus can be written");
+            }
+            let kept = fs::read(&path).unwrap_or_default();
+            assert_eq!(
+                is_of_its_kind(target, &kept),
+                is_of_its_kind(target, &input),
+                "{target}/{name} is of another format: RF_UPDATE_CORPUS=1 writes it anew"
+            );
         }
-        let kept = fs::read(folder.join(name)).unwrap_or_default();
-        assert!(
-            targets::is_message(&kept),
-            "{name} is no message of this format: RF_UPDATE_CORPUS=1 writes it anew"
-        );
     }
 }

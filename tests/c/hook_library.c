@@ -304,3 +304,14 @@ EXPORTED rf_status resolve_any(rf_lookup *lookup, const char *host, uint16_t por
   (void)host, (void)port, (void)user_data;
   return rf_lookup_add(lookup, "127.0.0.1");
 }
+
+/* An adapter that answers everything. */
+EXPORTED rf_status answer_all(rf_prepared *prepared, void *user_data);
+EXPORTED rf_status answer_all(rf_prepared *prepared, void *user_data) {
+  rf_response *response = NULL;
+  (void)user_data;
+  if (rf_response_new(200, "text/plain", "by an adapter", 13, &response) != RF_OK) return RF_FAILED;
+  rf_status status = rf_prepared_respond(prepared, response);
+  rf_response_free(response);
+  return status;
+}

@@ -221,6 +221,31 @@ static void a_started_one_ends_at_its_deadline(void) {
   rf_session_free(session);
 }
 
+static rf_status keep_until_ended(rf_task *task, void *user_data) {
+  (void)user_data;
+  EVENTUALLY(LOAD(ended_calls) == 1);
+  CHECK(ended_id == rf_task_id(task)); /* it is still ours to free */
+  rf_task_free(task);
+  return RF_OK;
+}
+
+static void it_is_told_of_the_end_before_submit_has_returned(void) {
+  rf_executor_ops ops = {sizeof ops, keep_until_ended, NULL, ended};
+  rf_executor *executor = NULL;
+  ended_calls = 0;
+  CHECK_OK(rf_executor_new_custom(&ops, &kept, NULL, &executor));
+  rf_session *session = session_on(executor);
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_deadline(options, 50));
+  rf_future *future = get(session, http("/hello"), options);
+  ERROR_OF(RF_ERROR_TIMEOUT, future);
+  CHECK_INT(1, LOAD(ended_calls));
+  rf_future_free(future);
+  rf_options_free(options);
+  rf_session_free(session);
+  rf_executor_free(executor);
+}
+
 /* ---- ending ---- */
 
 static void a_task_fails_with_any_kind(void) {
@@ -276,6 +301,13 @@ static void a_response_made_by_hand_answers(void) {
     CHECK_STR("PUT", rf_response_request_method(got));
     rf_future_free(future);
   }
+  /* One that is over stays as it is. */
+  rf_future *over = get(session, "mock://nowhere/", NULL);
+  CHECK(rf_future_cancel(over));
+  CHECK_OK(rf_task_respond(take(), response));
+  ERROR_OF(RF_ERROR_CANCELLED, over);
+  rf_future_free(over);
+  CHECK_INT(1, LOAD(ended_calls)); /* for that */
   rf_response_free(response);
 
   /* A reader answers one. */
@@ -292,7 +324,7 @@ static void a_response_made_by_hand_answers(void) {
   ERROR_OF(RF_ERROR_CANCELLED, future);
   rf_future_free(future);
   rf_response_free(response);
-  CHECK_INT(0, LOAD(ended_calls));
+  CHECK_INT(1, LOAD(ended_calls));
   rf_session_free(session);
 }
 
@@ -378,6 +410,8 @@ static void of_the_environment_proxies_travel(void) {
   fclose(file);
   CHECK_INT(0, setenv("NETRC", netrc, 1));
   CHECK_INT(0, setenv("REQUESTS_CA_BUNDLE", "/some/bundle", 1));
+  CHECK_INT(0, setenv("CURL_CA_BUNDLE", "/some/other/bundle", 1));
+  CHECK_INT(0, setenv("SSLKEYLOGFILE", "/some/keys", 1));
   CHECK_INT(0, setenv("https_proxy", "http://proxy.test:3128", 1));
   rf_session *session = new_keeper();
   uint8_t *bytes = NULL;
@@ -385,7 +419,7 @@ static void of_the_environment_proxies_travel(void) {
   rf_future *future = get(session, http("/basic-auth/from/netrc"), NULL);
   CHECK_OK(rf_task_encode_for(kept, RF_ENCODE_OTHER_MACHINE, &bytes, &length));
   CHECK(holds(bytes, length, "proxy.test"));
-  CHECK(!holds(bytes, length, "/some/bundle") && !holds(bytes, length, netrc) && !holds(bytes, length, "secret-of-others"));
+  CHECK(!holds(bytes, length, "/some/") && !holds(bytes, length, netrc) && !holds(bytes, length, "secret-of-others"));
   rf_bytes_free(bytes, length);
   execute_and_complete(take(), RF_ENCODE_OTHER_MACHINE, RF_EXECUTE_NO_FILES);
   CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
@@ -416,6 +450,19 @@ static void of_the_environment_proxies_travel(void) {
   rf_future_free(future);
   rf_options_free(options);
 
+  /* The certificates of the executing machine count, and not those of the environment of this one. */
+  CHECK_INT(0, setenv("no_proxy", "127.0.0.1", 1));
+  future = get(session, text("%s/hello", env("RF_TEST_HTTPS")), NULL);
+  execute_and_complete(take(), RF_ENCODE_OTHER_MACHINE, RF_EXECUTE_NO_FILES);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  future = get(session, text("%s/hello", env("RF_TEST_HTTPS")), NULL);
+  execute_and_complete(take(), RF_ENCODE_HERE, RF_EXECUTE_ALL);
+  CHECK_HAS("/some/bundle", rf_error_message(ERROR_OF(RF_ERROR_SSL, future)));
+  rf_future_free(future);
+  CHECK_INT(0, unsetenv("no_proxy"));
+  CHECK_INT(0, unsetenv("SSLKEYLOGFILE"));
+
   /* What names a file of this machine is one. */
   future = get(session, http("/hello"), NULL);
   execute_and_complete(take(), RF_ENCODE_HERE, RF_EXECUTE_NO_FILES);
@@ -423,59 +470,119 @@ static void of_the_environment_proxies_travel(void) {
   rf_future_free(future);
   CHECK_INT(0, unsetenv("NETRC"));
   CHECK_INT(0, unsetenv("REQUESTS_CA_BUNDLE"));
+  CHECK_INT(0, unsetenv("CURL_CA_BUNDLE"));
   CHECK_INT(0, unsetenv("https_proxy"));
   rf_session_free(session);
 }
 
 /* ---- what may not be executed ---- */
 
-static void check_forbidden(rf_session *session, const rf_options *options, int flags, int other) {
+static void check_forbidden(rf_session *session, const rf_options *options, const char *what, int flags, int other) {
   const char *key = unique("forbidden");
   const char *url = http(text("/count?key=%s", key));
   rf_future *future = request(session, "POST", url, options);
   execute_and_complete(take(), RF_ENCODE_HERE, flags);
-  ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future);
+  CHECK_HAS(what, rf_error_message(ERROR_OF(RF_ERROR_NOT_TRANSFERABLE, future)));
   rf_future_free(future);
   CHECK_INT(0, counted(key));
   /* The other flag says nothing about it. */
   future = request(session, "POST", url, options);
-  uint8_t *bytes = NULL;
-  size_t length = 0;
-  CHECK_OK(rf_task_encode(kept, &bytes, &length));
-  uint8_t *reply = NULL;
-  CHECK_OK(rf_task_execute_with(bytes, length, other, NULL, &reply, NULL));
-  rf_bytes_free(bytes, length);
-  rf_bytes_free(reply, 0);
-  rf_task_free(take());
+  execute_and_complete(take(), RF_ENCODE_HERE, other);
+  const rf_error *error = NULL;
+  CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+  CHECK(error == NULL || rf_error_kind_of(error) != RF_ERROR_NOT_TRANSFERABLE);
   rf_future_free(future);
+}
+
+/* Sessions whose tasks bring functions without an option that says so. */
+static rf_session *keeper_of(rf_config *config) {
+  rf_executor_ops ops = {sizeof ops, keep, NULL, ended};
+  rf_executor *executor = NULL;
+  CHECK_OK(rf_executor_new_custom(&ops, &kept, NULL, &executor));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  rf_executor_free(executor);
+  return session_of(config);
+}
+
+static rf_config *config_with_resolver(void) {
+  rf_config *config = NULL;
+  void *symbol = hook_symbol("resolve_any");
+  rf_resolve_fn resolve;
+  memcpy(&resolve, &symbol, sizeof resolve);
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_resolver(config, resolve, NULL, NULL));
+  return config;
+}
+
+static void resolvers_and_adapters_may_be_forbidden(void) {
+  const int no_hooks = RF_EXECUTE_NO_HOOKS, no_files = RF_EXECUTE_NO_FILES;
+  rf_session *session = keeper_of(config_with_resolver());
+  check_forbidden(session, NULL, "the resolver", no_hooks, no_files);
+  rf_session_free(session);
+
+  rf_config *config = config_with_resolver();
+  rf_adapter *adapter = NULL;
+  CHECK_OK(rf_adapter_new_http(config, &adapter));
+  rf_config_free(config);
+  session = new_keeper();
+  CHECK_OK(rf_session_mount(session, "http://", adapter));
+  check_forbidden(session, NULL, "an adapter or its resolver", no_hooks, no_files);
+  rf_adapter_free(adapter);
+
+  rf_adapter_ops ops = {sizeof ops, prepare_hook("answer_all")}; /* the types are the same */
+  CHECK_OK(rf_adapter_new_custom(&ops, NULL, NULL, &adapter));
+  CHECK_OK(rf_session_mount(session, "http://", adapter));
+  rf_adapter_free(adapter);
+  check_forbidden(session, NULL, "an adapter", no_hooks, no_files);
+  rf_future *future = get(session, http("/hello"), NULL);
+  execute_and_complete(take(), RF_ENCODE_HERE, RF_EXECUTE_ALL);
+  CHECK_STR("by an adapter", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+  rf_session_free(session);
 }
 
 static void hooks_and_files_may_be_forbidden(void) {
   const int no_hooks = RF_EXECUTE_NO_HOOKS, no_files = RF_EXECUTE_NO_FILES;
   rf_session *session = new_keeper();
   rf_options *options = options_with_hook("tell_process");
-  check_forbidden(session, options, no_hooks, no_files);
-  check_forbidden(session, options, no_hooks | no_files, no_files);
+  check_forbidden(session, options, "a hook", no_hooks, no_files);
+  check_forbidden(session, options, "a hook", no_hooks | no_files, no_files);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_add_request_hook(options, prepare_hook("sign"), NULL, NULL));
-  check_forbidden(session, options, no_hooks, no_files);
+  check_forbidden(session, options, "a request hook", no_hooks, no_files);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_auth_custom(options, prepare_hook("sign"), NULL, false, NULL, NULL));
-  check_forbidden(session, options, no_hooks, no_files);
+  check_forbidden(session, options, "the authentication", no_hooks, no_files);
+  rf_options_free(options);
+  options = new_options();
+  CHECK_OK(rf_options_set_background_callback(options, background_hook("in_background"), NULL, NULL));
+  check_forbidden(session, options, "the background callback", no_hooks, no_files);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_body_file(options, env("RF_TEST_CA")));
-  check_forbidden(session, options, no_files, no_hooks);
+  check_forbidden(session, options, "the body", no_files, no_hooks);
+  rf_options_free(options);
+  options = new_options();
+  CHECK_OK(rf_options_add_file_as(options, "name", env("RF_TEST_CA"), NULL, NULL));
+  check_forbidden(session, options, "a part of the body", no_files, no_hooks);
+  rf_options_free(options);
+  options = new_options();
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  check_forbidden(session, options, "the certificates to trust", no_files, no_hooks);
+  rf_options_free(options);
+  options = new_options();
+  CHECK_OK(rf_options_set_cert(options, env("RF_TEST_CLIENT_COMBINED"), NULL));
+  check_forbidden(session, options, "the client's certificate", no_files, no_hooks);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_output_file(options, text("%s/forbidden", env("RF_TEST_DIR"))));
-  check_forbidden(session, options, no_files, no_hooks);
+  check_forbidden(session, options, "the output", no_files, no_hooks);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_unix_socket(options, env("RF_TEST_UNIX")));
-  check_forbidden(session, options, no_files, no_hooks);
+  check_forbidden(session, options, "the Unix socket", no_files, no_hooks);
   rf_options_free(options);
   /* What has none of these is carried out. */
   rf_future *future = get(session, http("/hello"), NULL);
@@ -548,6 +655,40 @@ static void a_stop_ends_executions(void) {
     rf_bytes_free(executions[i].reply, 0);
   }
   gate_open(gate);
+  rf_session_free(session);
+}
+
+/* It may be freed as soon as nobody will set it: the execution goes on, and ends as it would have. */
+static void a_stop_is_freed_while_an_execution_has_it(void) {
+  rf_session *session = new_keeper();
+  for (int set = 0; set < 2; set++) {
+    const char *gate = unique("freed");
+    rf_future *future = get(session, gate_url(gate), NULL);
+    rf_task *task = take();
+    rf_stop *stop = NULL;
+    uint8_t *bytes = NULL;
+    pthread_t thread;
+    CHECK_OK(rf_stop_new(&stop));
+    execution one = {NULL, 0, stop, NULL, 0};
+    CHECK_OK(rf_task_encode(task, &bytes, &one.length));
+    one.bytes = bytes;
+    CHECK_INT(0, pthread_create(&thread, NULL, execute, &one));
+    gate_wait(gate, 1);
+    if (set) rf_stop_set(stop);
+    rf_stop_free(stop);
+    if (!set) gate_open(gate);
+    pthread_join(thread, NULL);
+    CHECK_OK(rf_task_complete(task, one.reply, one.reply_length));
+    if (set) {
+      ERROR_OF(RF_ERROR_ABORTED, future);
+      gate_open(gate);
+    } else {
+      CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+    }
+    rf_future_free(future);
+    rf_bytes_free(bytes, 0);
+    rf_bytes_free(one.reply, 0);
+  }
   rf_session_free(session);
 }
 
@@ -822,13 +963,12 @@ static void hostile_bytes_cost_what_they_are(void) {
 
 /* ---- cookies ---- */
 
-/* The text in a reply is replaced by one of the same length, and the check sum made right again. */
-static void replace(uint8_t *bytes, size_t length, const char *what, const char *with) {
+/* Bytes in a reply are replaced by others, as many, and the check sum made right again. */
+static void replace(uint8_t *bytes, size_t length, const char *what, const char *with, size_t count) {
   int found = 0;
-  CHECK_INT(strlen(what), strlen(with));
-  for (size_t at = 0; at + strlen(what) <= length; at++) {
-    if (memcmp(bytes + at, what, strlen(what)) == 0) {
-      memcpy(bytes + at, with, strlen(with));
+  for (size_t at = 0; at + count <= length; at++) {
+    if (memcmp(bytes + at, what, count) == 0) {
+      memcpy(bytes + at, with, count);
       found++;
     }
   }
@@ -836,58 +976,128 @@ static void replace(uint8_t *bytes, size_t length, const char *what, const char 
   put_u32(bytes + length - 4, crc32(bytes, length - 4));
 }
 
-static size_t jar_after(const char *set_cookie, const char *what, const char *with) {
-  rf_session *session = new_keeper();
-  rf_options *options = new_options();
-  CHECK_OK(rf_options_set_resolve(options, "sub.example.test", (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
-  rf_future *future = get(session, text("http://sub.example.test:%s/response-headers?Set-Cookie=%s", env("RF_TEST_HTTP_PORT"), set_cookie), options);
+/* Of the same length. */
+#define FORGED(what, with) what, with, sizeof(what) - 1 + 0 * sizeof(char[sizeof(what) == sizeof(with) ? 1 : -1])
+#define HONEST NULL, NULL, (size_t)0
+
+/* What has come of a request for this URL, whose reply is another on its way. */
+static void reply_with(rf_session *session, const char *url, const rf_options *options, const char *what, const char *with,
+                       size_t count) {
+  rf_future *future = get(session, url, options);
   uint8_t *bytes = NULL, *reply = NULL;
   size_t length = 0, reply_length = 0;
   CHECK_OK(rf_task_encode(kept, &bytes, &length));
   CHECK_OK(rf_task_execute(bytes, length, &reply, &reply_length));
-  if (what != NULL) replace(reply, reply_length, what, with);
+  if (what != NULL) replace(reply, reply_length, what, with, count);
   CHECK_OK(rf_task_complete(take(), reply, reply_length));
   RESPONSE(future);
-  rf_cookies *cookies = NULL;
-  CHECK_OK(rf_session_cookies(session, &cookies));
-  size_t count = rf_cookies_count(cookies);
-  rf_cookies_free(cookies);
   rf_bytes_free(bytes, length);
   rf_bytes_free(reply, reply_length);
   rf_future_free(future);
-  rf_options_free(options);
-  rf_session_free(session);
-  return count;
 }
 
+/* "name=value domain" of the only cookie that is there, and how many there are. */
+static const char *jar(rf_session *session) {
+  rf_cookies *cookies = NULL;
+  rf_cookie cookie = {0};
+  const char *said = "";
+  CHECK_OK(rf_session_cookies(session, &cookies));
+  for (size_t i = 0; rf_cookies_at(cookies, i, &cookie) == RF_OK; i++) {
+    said = text("%s%s=%s %s%s;", said, cookie.name, cookie.value, cookie.domain, cookie.secure ? " secure" : "");
+  }
+  rf_cookies_free(cookies);
+  return said;
+}
+
+static const char *jar_after(const char *url, const rf_options *options, const char *what, const char *with, size_t count) {
+  rf_session *session = new_keeper();
+  reply_with(session, url, options, what, with, count);
+  const char *said = jar(session);
+  rf_session_free(session);
+  return said;
+}
+
+static const char *setting(const char *base, const char *port, const char *set_cookie) {
+  return text("%s:%s/response-headers?Set-Cookie=%s", base, env(port), set_cookie);
+}
+
+#define WIDE "a%3D1%3B%20Domain%3Dexample.test%3B%20Path%3D%2F"
+
 static void cookies_are_stored_where_their_hosts_may_set_them(void) {
-  const char *wide = "a%3D1%3B%20Domain%3Dexample.test%3B%20Path%3D%2F";
-  CHECK_INT(1, jar_after("a%3D1", NULL, NULL));
-  CHECK_INT(1, jar_after(wide, NULL, NULL));
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_resolve(options, "sub.example.test", (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+  const char *own = setting("http://sub.example.test", "RF_TEST_HTTP_PORT", "a%3D1");
+  const char *wide = setting("http://sub.example.test", "RF_TEST_HTTP_PORT", WIDE);
+  CHECK_STR("a=1 sub.example.test;", jar_after(own, options, HONEST));
+  CHECK_STR("a=1 example.test;", jar_after(wide, options, HONEST));
   /* In the reply a cookie's domain stands behind its length, which a URL's host does not. */
-  CHECK_INT(0, jar_after(wide, "\014example.test", "\014foreign.test"));
-  CHECK_INT(0, jar_after(wide, "\014example.test", "\014b.example.te"));
-  CHECK_INT(0, jar_after("a%3D1", "\020sub.example.test", "\020any.example.test"));
+  CHECK_STR("", jar_after(wide, options, FORGED("\014example.test", "\014foreign.test")));
+  CHECK_STR("", jar_after(wide, options, FORGED("\014example.test", "\014b.example.te")));
+  CHECK_STR("", jar_after(own, options, FORGED("\020sub.example.test", "\020any.example.test")));
+  rf_options_free(options);
+}
+
+/* A cookie in a reply: name, value, domain, path, the end of the session, and whether it is Secure, HttpOnly and of one host. */
+#define COOKIE(name, value, secure) "\001" name "\001" value "\014example.test\001/\001" secure "\000\000"
+
+static void secure_cookies_are_stored_from_https_alone(void) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_resolve(options, "sub.example.test", (uint16_t)atoi(env("RF_TEST_HTTP_PORT")), "127.0.0.1"));
+  CHECK_OK(rf_options_set_resolve(options, "sub.example.test", (uint16_t)atoi(env("RF_TEST_HTTPS_PORT")), "127.0.0.1"));
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  const char *http_url = setting("http://sub.example.test", "RF_TEST_HTTP_PORT", WIDE);
+  const char *https_url = setting("https://sub.example.test", "RF_TEST_HTTPS_PORT", WIDE);
+  const char *secure_url = setting("https://sub.example.test", "RF_TEST_HTTPS_PORT", WIDE "%3B%20Secure");
+  CHECK_STR("a=1 example.test secure;", jar_after(secure_url, options, HONEST));
+  CHECK_STR("a=1 example.test secure;", jar_after(https_url, options, FORGED(COOKIE("a", "1", "\000"), COOKIE("a", "1", "\001"))));
+  CHECK_STR("", jar_after(http_url, options, FORGED(COOKIE("a", "1", "\000"), COOKIE("a", "1", "\001"))));
+  /* Nor is a Secure one that is there replaced by what came over http, but by what came over https. */
+  for (int https = 0; https < 2; https++) {
+    rf_session *session = new_keeper();
+    CHECK_OK(rf_session_set_cookie(session, "https://sub.example.test/", "b=2; Domain=example.test; Path=/; Secure"));
+    reply_with(session, https ? https_url : http_url, options, FORGED(COOKIE("a", "1", "\000"), COOKIE("b", "1", "\000")));
+    CHECK_STR(https ? "b=1 example.test;" : "b=2 example.test secure;", jar(session));
+    rf_session_free(session);
+  }
+  rf_options_free(options);
+}
+
+/* Who gives a Host header of its own has that host's cookies. */
+static void cookies_are_those_of_a_host_header_given_by_hand(void) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_header(options, "Host", "sub.example.test"));
+  const char *own = http("/response-headers?Set-Cookie=a%3D1"), *wide = http("/response-headers?Set-Cookie=" WIDE);
+  CHECK_STR("a=1 sub.example.test;", jar_after(own, options, HONEST));
+  CHECK_STR("a=1 example.test;", jar_after(wide, options, HONEST));
+  CHECK_STR("", jar_after(wide, options, FORGED("\014example.test", "\014foreign.test")));
+  rf_options_free(options);
 }
 
 int main(void) {
+  /* This machine trusts it. */
+  CHECK_INT(0, setenv("SSL_CERT_FILE", env("RF_TEST_CA"), 1));
   a_task_says_what_it_is();
   a_full_executor_refuses_the_call();
   a_started_future_runs();
   a_started_one_that_is_freed_may_have_been_carried_out();
   an_abort_reaches_a_started_one();
   a_started_one_ends_at_its_deadline();
+  it_is_told_of_the_end_before_submit_has_returned();
   a_task_fails_with_any_kind();
   a_response_made_by_hand_answers();
   what_is_of_this_machine_stays_here();
   of_the_environment_proxies_travel();
   hooks_and_files_may_be_forbidden();
+  resolvers_and_adapters_may_be_forbidden();
   a_stop_ends_executions();
+  a_stop_is_freed_while_an_execution_has_it();
   a_reply_in_pieces_is_the_same();
   pieces_come_while_the_body_arrives();
   a_body_that_breaks_off_fails_the_future();
   bytes_that_are_no_reply_are_refused();
   hostile_bytes_cost_what_they_are();
   cookies_are_stored_where_their_hosts_may_set_them();
+  secure_cookies_are_stored_from_https_alone();
+  cookies_are_those_of_a_host_header_given_by_hand();
   return finish();
 }

@@ -38,11 +38,11 @@ use requests_futures::system::symbol::Symbol;
 use super::memory;
 
 /// What a vector is given before its elements are there is bounded, but for each one.
-const FIXED: usize = 8 * 1024 * 1024;
-const FOR_EACH_BYTE: usize = 512;
+pub(super) const FIXED: usize = 8 * 1024 * 1024;
+pub(super) const FOR_EACH_BYTE: usize = 512;
 
 /// How a message begins: the mark and the version, as the library writes them.
-fn start() -> [u8; 4] {
+pub(super) fn start() -> [u8; 4] {
     let reply = encode_reply(TaskName::of(1), &Err(Error::cancelled()), Vec::new(), &None, &LastBody::Inside);
     reply[..4].try_into().expect("longer than that")
 }
@@ -51,7 +51,7 @@ fn start() -> [u8; 4] {
 const TASK: u8 = 1;
 const REPLY: u8 = 2;
 
-fn sealed(kind: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn sealed(kind: u8, content: &[u8]) -> Vec<u8> {
     let mut message = start().to_vec();
     message.push(kind);
     message.extend_from_slice(&(content.len() as u32).to_le_bytes());
@@ -318,7 +318,7 @@ fn reply(message: &[u8]) -> bool {
     true
 }
 
-fn show(outcome: &Outcome) -> String {
+pub(super) fn show(outcome: &Outcome) -> String {
     let mut known = HashMap::new();
     let mut text = String::new();
     match outcome {

@@ -15,6 +15,7 @@ mod message;
 mod netrc;
 mod pkcs12;
 mod proxy;
+mod reply;
 mod response;
 mod resume;
 mod text;
@@ -31,6 +32,7 @@ pub use message::{is_message, message, message_seeds};
 pub use netrc::netrc;
 pub use pkcs12::pkcs12;
 pub use proxy::proxy;
+pub use reply::{is_reply, reply, reply_seeds};
 pub use response::response;
 pub use resume::resume;
 pub use text::text;
@@ -39,7 +41,7 @@ pub use url::url;
 type Target = fn(&[u8]);
 
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, Target); 14] = [
+pub const ALL: [(&str, Target); 15] = [
     ("challenge", challenge),
     ("cookies", cookies),
     ("events", events),
@@ -50,6 +52,7 @@ pub const ALL: [(&str, Target); 14] = [
     ("netrc", netrc),
     ("pkcs12", pkcs12),
     ("proxy", proxy),
+    ("reply", reply),
     ("response", response),
     ("resume", resume),
     ("text", text),
