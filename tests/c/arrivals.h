@@ -14,7 +14,6 @@
 
 #include "wire.h"
 
-#include <errno.h>
 
 #define ARRIVALS_MAX 4096
 
@@ -45,16 +44,9 @@ static inline int64_t now_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Has its client gone? */
-static inline bool arrivals_gone_(const wire_connection *connection) {
-  char byte;
-  ssize_t got = recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
 static inline int arrivals_live_(const arrivals *self) {
   int live = 0;
-  for (int i = 0; i < self->inside_count; i++) live += !arrivals_gone_(self->inside[i]);
+  for (int i = 0; i < self->inside_count; i++) live += !wire_is_closed(self->inside[i]);
   return live;
 }
 

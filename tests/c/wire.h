@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <strings.h>
@@ -155,6 +156,14 @@ static inline bool wire_next(wire_connection *connection) {
   connection->body = connection->request + head;
   connection->consumed = head + connection->body_length;
   return true;
+}
+
+/* Has the other side closed it, or this one? All that was sent has been read. With the server's lock, where its function may
+   end meanwhile. */
+static inline bool wire_is_closed(const wire_connection *connection) {
+  char byte;
+  ssize_t got = recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 /* Says nothing until the other side or the test ends the connection. */
