@@ -111,9 +111,11 @@ fn types_of_cxx(header: &str) -> Vec<&str> {
             behind = true;
         } else if line.starts_with("}  // namespace") {
             behind = false;
-        } else if !behind && line.ends_with('{') && (last.starts_with("///") || last.starts_with("template")) {
+        } else if !behind && line.ends_with('{') && (last.starts_with("///") || last.starts_with("template"))
+        {
             let rest = ["class ", "struct ", "enum class "].iter().find_map(|start| line.strip_prefix(start));
-            let name = rest.and_then(|rest| rest.trim_start_matches("[[nodiscard]] ").split([' ', '<']).next());
+            let name =
+                rest.and_then(|rest| rest.trim_start_matches("[[nodiscard]] ").split([' ', '<']).next());
             found.extend(name);
         }
         last = line;
