@@ -27,7 +27,8 @@
 //   Temporaries
 //              A response that nobody has a name for gives what outlives it: `auto text = session.get(url).get().text();` is a
 //              std::string, `for (auto [name, value] : session.get(url).get().headers())` has the response inside, and so
-//              has the document of json(). What could only be lent is refused by the compiler: give the response a name.
+//              has the document of json(). What could only be lent is refused by the compiler: give the response a name. What
+//              it cannot refuse are a std::string_view of that std::string, and a reference to the options that setters return.
 //
 //   Times      Any std::chrono::duration, rounded up to milliseconds, or `forever`. A wait for less than nothing looks and
 //              does not wait; a limit of less than nothing is status::invalid.
@@ -39,8 +40,10 @@
 //              need.
 //
 //   Failures   A call that does not return RF_OK throws an `error`, which has its status; and what a request failed with,
-//              if that is what happened: kind, message, URL. Nothing else is thrown but std::bad_alloc. Waiting has a form that does
-//              not throw: future::result, try_json and so on give an `outcome`, which is the value or says why not.
+//              if that is what happened: kind, message, URL. Nothing else is thrown but std::bad_alloc. What says more than yes
+//              and no with its status does not throw: future::wait, close, shutdown, the functions of a task, fail and respond.
+//              Waiting has a form that does not throw, either: future::result, try_json and so on give an `outcome`, which
+//              is the value or says why not. A handle that was moved away, or never had anything, is status::null.
 //
 //   Inside     An exception that leaves a function of yours ends where it belongs and never in C. That of a prepare or
 //              challenge function or of an adapter is what its future fails with: its kind and message if it is an `error`, else
@@ -56,9 +59,15 @@
 //
 //   Coroutines
 //              With C++20 `co_await future` gives the response. The coroutine goes on on the thread that finishes the
-//              future, as a done callback would.
+//              future, as a done callback would. Several are waited for one after the other: they run meanwhile. A coroutine
+//              may be destroyed while it waits, as long as the future is not over at that moment; the request goes on.
 #ifndef REQUESTS_FUTURES_HPP
 #define REQUESTS_FUTURES_HPP
+
+// Warnings that only some programs ask for, such as -Wshadow, are about their own code.
+#if defined(__GNUC__) && !defined(REQUESTS_FUTURES_WARNINGS)
+#pragma GCC system_header
+#endif
 
 #include <requests_futures.h>
 
@@ -226,6 +235,7 @@ class future;
 class future_view;
 class json_document;
 class options;
+class owned_error;
 class response;
 class response_view;
 class session;
@@ -255,6 +265,12 @@ inline std::optional<std::string_view> maybe(const void *bytes, std::size_t leng
   return std::string_view(static_cast<const char *>(bytes), length);
 }
 
+/// Whether it is a std::filesystem::path, whose text has a length.
+template <class Path, class = void>
+constexpr bool is_path = false;
+template <class Path>
+constexpr bool is_path<Path, std::void_t<decltype(std::string_view(std::declval<const Path &>().native()))>> = true;
+
 /// A copy: what an object without a name gives.
 inline std::string copy(std::string_view string) { return std::string(string); }
 
@@ -274,11 +290,16 @@ class zstring {
   zstring(const char *string) noexcept : string_(string) {}
   zstring(const std::string &string) noexcept : string_(string.c_str()) { refuse_nul(string); }
   zstring(std::string_view string) { copy(string); }
-  /// A std::filesystem::path, or whatever else has a c_str().
+  /// A std::filesystem::path, a std::pmr::string, or whatever else has a c_str().
   template <class String,
-            class = std::enable_if_t<std::is_same_v<decltype(std::declval<const String &>().c_str()), const char *> &&
-                                     !std::is_convertible_v<const String &, std::string_view>>>
-  zstring(const String &string) noexcept : string_(string.c_str()) {}
+            class = std::enable_if_t<std::is_same_v<decltype(std::declval<const String &>().c_str()), const char *>>>
+  zstring(const String &string) noexcept : string_(string.c_str()) {
+    if constexpr (std::is_convertible_v<const String &, std::string_view>) {
+      refuse_nul(string);
+    } else if constexpr (detail::is_path<String>) {
+      refuse_nul(string.native());
+    }
+  }
   zstring(const zstring &) = delete;
   zstring &operator=(const zstring &) = delete;
 
@@ -318,6 +339,9 @@ class optional_zstring : public zstring {
   optional_zstring(std::optional<std::string_view> string) {
     if (string) copy(*string);
   }
+  optional_zstring(const std::optional<std::string> &string) {
+    if (string) copy(*string);
+  }
 };
 
 namespace detail {
@@ -329,6 +353,7 @@ std::int64_t milliseconds(std::chrono::duration<Rep, Period> duration, std::int6
   if (duration < duration.zero()) return negative;
   if constexpr (std::chrono::treat_as_floating_point_v<Rep>) {
     const auto ms = std::chrono::duration<long double, std::milli>(duration).count();
+    if (std::isnan(ms)) return negative;
     if (!(ms < 9.0e18L)) return RF_FOREVER;
     return static_cast<std::int64_t>(std::ceil(ms));
   } else {
@@ -370,8 +395,9 @@ inline std::string_view to_string(status status) noexcept {
   return detail::view(rf_status_name(static_cast<int>(status)));
 }
 
-/// The name of a kind, such as "RF_ERROR_SSL".
+/// The name of a kind, such as "RF_ERROR_SSL"; "none" of what is no failure of a request.
 inline std::string_view to_string(error_kind kind) noexcept {
+  if (kind == error_kind::none) return "none";
   return detail::view(rf_error_kind_name(static_cast<int>(kind)));
 }
 
@@ -382,6 +408,8 @@ class error_view {
  public:
   constexpr error_view() noexcept = default;
   explicit constexpr error_view(const rf_error *raw) noexcept : raw_(raw) {}
+  error_view(owned_error &&) = delete;
+  error_view &operator=(owned_error &&) = delete;
 
   explicit operator bool() const noexcept { return raw_ != nullptr; }
   const rf_error *raw() const noexcept { return raw_; }
@@ -456,6 +484,7 @@ class error : public std::runtime_error {
  public:
   /// A call that was wrong, or a wait that ended: there is no request that failed.
   explicit error(requests_futures::status status) : std::runtime_error(describe(status)), status_(status) {}
+  error(requests_futures::status status, const std::string &message) : std::runtime_error(message), status_(status) {}
   /// For functions of your own to throw: the request then fails with this kind and message.
   error(error_kind kind, const std::string &message)
       : std::runtime_error(message), status_(requests_futures::status::failed), kind_(kind) {}
@@ -498,7 +527,7 @@ class error : public std::runtime_error {
       case requests_futures::status::timeout: return "The wait ended before the future did (" + name + ")";
       case requests_futures::status::cancelled: return "The future was cancelled (" + name + ")";
       case requests_futures::status::null: return "There is no such object (" + name + ")";
-      case requests_futures::status::invalid: return "An argument is out of range or not UTF-8 (" + name + ")";
+      case requests_futures::status::invalid: return "An argument is out of range, holds a NUL or is not UTF-8 (" + name + ")";
       case requests_futures::status::shutdown: return "The session is closed, or its executor shut down (" + name + ")";
       case requests_futures::status::deadlock: return "The wait could never end (" + name + ")";
       case requests_futures::status::resource:
@@ -640,82 +669,12 @@ inline void check(rf_status status) {
 }
 #endif
 
-/// A function that is called with a pointer: inside that pointer where it fits and never changes, else on the heap.
-template <class F, bool is_const>
-struct function {
-  static constexpr bool inside = is_const && std::is_trivially_copyable_v<F> && std::is_trivially_destructible_v<F> &&
-                                 sizeof(F) <= sizeof(void *) && alignof(F) <= alignof(void *);
-  using reference = std::conditional_t<is_const, const F &, F &>;
-
-  /// The pointer. Until `release` it is freed where a registration fails.
-  class pointer {
-   public:
-    explicit pointer(F &&f) {
-      if constexpr (inside) {
-        if constexpr (!std::is_empty_v<F>) std::memcpy(&raw_, static_cast<const void *>(std::addressof(f)), sizeof(F));
-      } else {
-        raw_ = new F(std::move(f));
-      }
-    }
-    pointer(const pointer &) = delete;
-    pointer &operator=(const pointer &) = delete;
-    ~pointer() {
-      if constexpr (!inside) delete static_cast<F *>(raw_);
-    }
-    void *raw() const noexcept { return raw_; }
-    /// The library has it when the call that took it said RF_OK.
-    rf_status given(rf_status status) noexcept {
-      if (status == RF_OK) raw_ = nullptr;
-      return status;
-    }
-
-   private:
-    void *raw_ = nullptr;
-  };
-
-  static constexpr rf_drop_fn drop() noexcept {
-    if constexpr (inside) {
-      return nullptr;
-    } else {
-      return [](void *user_data) { delete static_cast<F *>(user_data); };
-    }
-  }
-
-  /// Calls `body` with the function.
-  template <class Body>
-  static decltype(auto) with(void *user_data, Body &&body) {
-    if constexpr (inside) {
-      alignas(F) unsigned char bytes[sizeof(F)] = {};
-      if constexpr (!std::is_empty_v<F>) std::memcpy(bytes, &user_data, sizeof(F));
-      return body(*std::launder(reinterpret_cast<const F *>(bytes)));
-    } else {
-      return body(static_cast<reference>(*static_cast<F *>(user_data)));
-    }
-  }
-};
-
-template <class F>
-using shared_function = function<F, true>;
-
-/// A function that one thread at a time calls: as const where that is possible.
-template <class F, class... Arguments>
-using own_function = function<F, std::is_invocable_v<const F &, Arguments...> || std::is_invocable_v<const F &>>;
-
-/// What a function of the user's has answered.
-inline rf_status answered(status status) noexcept { return static_cast<rf_status>(status); }
-inline rf_status answered(rf_status status) noexcept { return status; }
-
-template <class F, class... Arguments>
-rf_status answer(F &&f, Arguments &&...arguments) {
-  using result = std::invoke_result_t<F, Arguments...>;
-  if constexpr (std::is_void_v<result>) {
-    f(std::forward<Arguments>(arguments)...);
-    return RF_OK;
-  } else {
-    static_assert(std::is_same_v<result, status> || std::is_same_v<result, rf_status>,
-                  "such a function returns nothing or a requests_futures::status");
-    return answered(f(std::forward<Arguments>(arguments)...));
-  }
+/// What a call says that gives nothing else: thrown unless it is RF_OK, where there are exceptions.
+inline status said(rf_status status) {
+#if REQUESTS_FUTURES_EXCEPTIONS
+  check(status);
+#endif
+  return static_cast<requests_futures::status>(status);
 }
 
 #if REQUESTS_FUTURES_EXCEPTIONS
@@ -788,6 +747,90 @@ void guarded_void(Body &&body) noexcept {
 
 #endif
 
+/// What is thrown by the destructor of something that the library kept goes no further.
+template <class T>
+void destroy(T *kept) noexcept {
+  guarded_void([&] { delete kept; });
+}
+
+/// A function that is called with a pointer: inside that pointer where it fits and never changes, else on the heap.
+template <class F, bool is_const>
+struct function {
+  static constexpr bool inside = is_const && std::is_trivially_copyable_v<F> && std::is_trivially_destructible_v<F> &&
+                                 sizeof(F) <= sizeof(void *) && alignof(F) <= alignof(void *);
+  using reference = std::conditional_t<is_const, const F &, F &>;
+
+  /// The pointer. Until `release` it is freed where a registration fails.
+  class pointer {
+   public:
+    explicit pointer(F &&f) {
+      if constexpr (inside) {
+        if constexpr (!std::is_empty_v<F>) std::memcpy(&raw_, static_cast<const void *>(std::addressof(f)), sizeof(F));
+      } else {
+        raw_ = new F(std::move(f));
+      }
+    }
+    pointer(const pointer &) = delete;
+    pointer &operator=(const pointer &) = delete;
+    ~pointer() {
+      if constexpr (!inside) delete static_cast<F *>(raw_);
+    }
+    void *raw() const noexcept { return raw_; }
+    /// The library has it when the call that took it said RF_OK.
+    rf_status given(rf_status status) noexcept {
+      if (status == RF_OK) raw_ = nullptr;
+      return status;
+    }
+
+   private:
+    void *raw_ = nullptr;
+  };
+
+  static constexpr rf_drop_fn drop() noexcept {
+    if constexpr (inside) {
+      return nullptr;
+    } else {
+      return [](void *user_data) { destroy(static_cast<F *>(user_data)); };
+    }
+  }
+
+  /// Calls `body` with the function.
+  template <class Body>
+  static decltype(auto) with(void *user_data, Body &&body) {
+    if constexpr (inside) {
+      alignas(F) unsigned char bytes[sizeof(F)] = {};
+      if constexpr (!std::is_empty_v<F>) std::memcpy(bytes, &user_data, sizeof(F));
+      return body(*std::launder(reinterpret_cast<const F *>(bytes)));
+    } else {
+      return body(static_cast<reference>(*static_cast<F *>(user_data)));
+    }
+  }
+};
+
+template <class F>
+using shared_function = function<F, true>;
+
+/// A function that one thread at a time calls: as const where that is possible.
+template <class F, class... Arguments>
+using own_function = function<F, std::is_invocable_v<const F &, Arguments...> || std::is_invocable_v<const F &>>;
+
+/// What a function of the user's has answered.
+inline rf_status answered(status status) noexcept { return static_cast<rf_status>(status); }
+inline rf_status answered(rf_status status) noexcept { return status; }
+
+template <class F, class... Arguments>
+rf_status answer(F &&f, Arguments &&...arguments) {
+  using result = std::invoke_result_t<F, Arguments...>;
+  if constexpr (std::is_void_v<result>) {
+    f(std::forward<Arguments>(arguments)...);
+    return RF_OK;
+  } else {
+    static_assert(std::is_same_v<result, status> || std::is_same_v<result, rf_status>,
+                  "such a function returns nothing or a requests_futures::status");
+    return answered(f(std::forward<Arguments>(arguments)...));
+  }
+}
+
 /// Goes through what is asked for by its number, of a view or behind a pointer.
 template <class Source, class Value>
 class by_index {
@@ -832,7 +875,11 @@ class indexed {
     static_assert(!owns, "the element would refer to an object that is gone: give the response a name");
     return at_(index);
   }
-  iterator begin() const noexcept { return {this, 0}; }
+  iterator begin() const & noexcept { return {this, 0}; }
+  iterator begin() && {
+    static_assert(!owns, "the iterator would refer to an object that is gone: give the response a name");
+    return {this, 0};
+  }
   iterator end() const noexcept { return {this, size_}; }
 
  private:
@@ -927,14 +974,14 @@ inline std::string_view copyright() noexcept { return detail::view(rf_copyright(
 template <class Log>
 status set_log(Log log) {
   if constexpr (std::is_null_pointer_v<Log>) {
-    return static_cast<status>(rf_set_log(nullptr, nullptr, nullptr));
+    return detail::said(rf_set_log(nullptr, nullptr, nullptr));
   } else {
     using function = detail::shared_function<Log>;
     typename function::pointer pointer(std::move(log));
     const rf_log_fn call = [](const char *message, void *user_data) {
       detail::guarded_void([&] { function::with(user_data, [&](auto &log) { log(detail::view(message)); }); });
     };
-    return static_cast<status>(pointer.given(rf_set_log(call, pointer.raw(), function::drop())));
+    return detail::said(pointer.given(rf_set_log(call, pointer.raw(), function::drop())));
   }
 }
 
@@ -956,6 +1003,8 @@ class json_value {
  public:
   constexpr json_value() noexcept = default;
   explicit constexpr json_value(const rf_json *raw) noexcept : raw_(raw) {}
+  json_value(json_document &&) = delete;
+  json_value &operator=(json_document &&) = delete;
 
   /// Whether it is there.
   explicit operator bool() const noexcept { return raw_ != nullptr; }
@@ -1002,7 +1051,7 @@ class json_value {
   using iterator = detail::by_index<json_value, json_value>;
 
   /// The elements of an array, or the values of an object's members.
-  iterator begin() const noexcept { return {*this, 0}; }
+  iterator begin() const & noexcept { return {*this, 0}; }
   iterator end() const noexcept { return {*this, size()}; }
   /// An object's members, each a name and a value.
   auto members() const & noexcept { return members_of<false>(*this); }
@@ -1157,6 +1206,8 @@ class response_view {
  public:
   constexpr response_view() noexcept = default;
   explicit constexpr response_view(const rf_response *raw) noexcept : raw_(raw) {}
+  response_view(requests_futures::response &&) = delete;
+  response_view &operator=(requests_futures::response &&) = delete;
 
   explicit operator bool() const noexcept { return raw_ != nullptr; }
   const rf_response *raw() const noexcept { return raw_; }
@@ -1235,8 +1286,8 @@ class response_view {
   }
   std::optional<std::string_view> encoding() const & noexcept { return detail::maybe(rf_response_encoding(raw_)); }
   /// nullptr: what the bytes look like.
-  requests_futures::status set_encoding(const optional_zstring &encoding) const noexcept {
-    return static_cast<requests_futures::status>(rf_response_set_encoding(raw_, encoding.c_str()));
+  requests_futures::status set_encoding(const optional_zstring &encoding) const {
+    return detail::said(rf_response_set_encoding(raw_, encoding.c_str()));
   }
   std::optional<std::string_view> apparent_encoding() const & noexcept {
     return detail::maybe(rf_response_apparent_encoding(raw_));
@@ -1256,7 +1307,7 @@ class response_view {
     return {};
   }
 
-  /// Reads up to `capacity` bytes of the body; 0: its end.
+  /// Reads up to `capacity` bytes of the body, at least one; 0: its end.
   outcome<std::size_t> try_read(void *buffer, std::size_t capacity) const & noexcept {
     std::size_t length = 0;
     const rf_error *error = nullptr;
@@ -1314,7 +1365,7 @@ class response_view {
   T *attach(T value) const {
     auto held = std::make_unique<detail::attached<T>>(std::move(value));
     const rf_drop_fn drop = [](void *data) {
-      delete static_cast<detail::attached<T> *>(static_cast<detail::attachment *>(data));
+      detail::destroy(static_cast<detail::attached<T> *>(static_cast<detail::attachment *>(data)));
     };
     if (rf_response_set_data(raw_, static_cast<detail::attachment *>(held.get()), drop) != RF_OK) return nullptr;
     return &held.release()->value;
@@ -1332,8 +1383,8 @@ class response_view {
     const std::uint8_t *bytes = rf_response_extra(raw_, name.c_str(), &length);
     return detail::maybe(bytes, length);
   }
-  requests_futures::status set_extra(const zstring &name, std::string_view bytes) const noexcept {
-    return static_cast<requests_futures::status>(rf_response_set_extra(raw_, name.c_str(), bytes.data(), bytes.size()));
+  requests_futures::status set_extra(const zstring &name, std::string_view bytes) const {
+    return detail::said(rf_response_set_extra(raw_, name.c_str(), bytes.data(), bytes.size()));
   }
 
  protected:
@@ -1368,7 +1419,8 @@ class response_view {
     if (body) return *body;
     char byte;
     const auto got = try_read(&byte, 1);
-    raise(got ? requests_futures::status::state : got.status(), got.error());
+    if (!got) raise(got.status(), got.error());
+    throw error(requests_futures::status::state, "The body was read before, by read, lines or events, or was closed");
   }
 #endif
 
@@ -1539,6 +1591,8 @@ class json_document : public json_value {
   std::optional<std::string> number_text() && { return detail::copy(number_text()); }
   using json_value::key;
   std::optional<std::string> key(std::size_t index) && { return detail::copy(key(index)); }
+  using json_value::begin;
+  void begin() && = delete;
   using json_value::members;
   auto members() && { return members_of<true>(std::move(*this)); }
 
@@ -1565,6 +1619,8 @@ class future_view {
  public:
   constexpr future_view() noexcept = default;
   explicit constexpr future_view(rf_future *raw) noexcept : raw_(raw) {}
+  future_view(future &&) = delete;
+  future_view &operator=(future &&) = delete;
 
   bool valid() const noexcept { return raw_ != nullptr; }
   explicit operator bool() const noexcept { return raw_ != nullptr; }
@@ -1616,7 +1672,8 @@ class future_view {
   }
   template <class Clock, class Duration>
   std::future_status wait_until(std::chrono::time_point<Clock, Duration> until) const {
-    return wait_for(until - Clock::now());
+    const auto now = Clock::now();
+    return until > now ? wait_for(until - now) : wait_for(Duration::zero());
   }
 
   /// Whether it is cancelled now, or was before: one that runs or is over is not.
@@ -1645,13 +1702,12 @@ class future_view {
         });
       });
     };
-    return static_cast<requests_futures::status>(
-        pointer.given(rf_future_add_done_callback(raw_, call, pointer.raw(), function::drop())));
+    return detail::said(pointer.given(rf_future_add_done_callback(raw_, call, pointer.raw(), function::drop())));
   }
 
   void *user_data() const noexcept { return rf_future_user_data(raw_); }
-  requests_futures::status set_user_data(void *user_data) const noexcept {
-    return static_cast<requests_futures::status>(rf_future_set_user_data(raw_, user_data));
+  requests_futures::status set_user_data(void *user_data) const {
+    return detail::said(rf_future_set_user_data(raw_, user_data));
   }
 
  protected:
@@ -1694,6 +1750,10 @@ class future : public future_view, public ownership::checked {
   }
   outcome<response_view> result(wait_time timeout = forever) const && = delete;
   error_view exception(wait_time timeout = forever) const & noexcept { return future_view::exception(timeout); }
+  requests_futures::status wait(wait_time timeout = forever) const noexcept {
+    if (raw_ == nullptr && status() != requests_futures::status::ok) return status();
+    return future_view::wait(timeout);
+  }
   error_view exception(wait_time timeout = forever) const && = delete;
 
   static future made(rf_status status, rf_future *raw) {
@@ -1724,7 +1784,7 @@ class wait_result {
   /// How many are over.
   std::size_t count() const noexcept {
     std::size_t count = 0;
-    for (std::size_t index = 0; index < size_; index++) count += done_[index] ? 1 : 0;
+    for (std::size_t index = 0; index < size_; index++) count += done_[index] ? 1U : 0U;
     return count;
   }
 
@@ -1743,6 +1803,7 @@ wait_result wait(const Futures &futures, return_when when = return_when::all_com
   std::size_t index = 0;
   for (const future_view &future : futures) raw[index++] = future.raw();
   const rf_status status = rf_wait(raw.get(), size, timeout.count(), static_cast<int>(when), done.get());
+  if (status != RF_TIMEOUT) detail::said(status);
   return {static_cast<requests_futures::status>(status), std::move(done), size};
 }
 
@@ -1864,7 +1925,7 @@ class completed_range {
 };
 
 /// `for (auto &done : as_completed(futures))`: each future of a range, a std::vector<future> say, as it finishes. `timeout` is
-/// for all of them together.
+/// for all of them together. The range must stay as it is meanwhile: `completed` takes more at any time.
 template <class Futures>
 completed_range<Futures> as_completed(Futures &&futures, wait_time timeout = forever) {
   return completed_range<Futures>(std::forward<Futures>(futures), timeout);
@@ -1876,14 +1937,13 @@ completed_range<Futures> as_completed(Futures &&futures, wait_time timeout = for
 inline std::future<response> to_std_future(const future_view &future) {
   std::promise<response> promise;
   std::future<response> result = promise.get_future();
-  detail::check(
-      static_cast<rf_status>(future.add_done_callback([promise = std::move(promise)](future_view done) mutable {
-        try {
-          promise.set_value(done.get());
-        } catch (...) {
-          promise.set_exception(std::current_exception());
-        }
-      })));
+  future.add_done_callback([promise = std::move(promise)](future_view done) mutable {
+    try {
+      promise.set_value(done.get());
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+  });
   return result;
 }
 
@@ -1893,16 +1953,31 @@ inline std::future<response> to_std_future(const future_view &future) {
 
 namespace detail {
 
+/// A coroutine that waits, for whoever is there first: the future, or the end of the coroutine.
 class awaiter {
  public:
   explicit awaiter(const future_view &future) noexcept : future_(future) {}
+  awaiter(const awaiter &) = delete;
+  awaiter &operator=(const awaiter &) = delete;
+  /// Of a coroutine that is destroyed while it waits nothing is resumed.
+  ~awaiter() {
+    if (waiting_ == nullptr) return;
+    waiting_->coroutine.exchange(nullptr);
+    waiting::let_go(waiting_);
+  }
   bool await_ready() const noexcept { return future_.done(); }
   /// The coroutine may go on elsewhere, and be over, before this returns: nothing of it is touched afterwards.
-  bool await_suspend(std::coroutine_handle<> waiting) const noexcept {
-    const rf_done_fn resume = [](rf_future *, void *address) {
-      guarded_void([&] { std::coroutine_handle<>::from_address(address).resume(); });
+  bool await_suspend(std::coroutine_handle<> coroutine) {
+    waiting *const own = waiting_ = new waiting{{coroutine.address()}, {2}};
+    const rf_done_fn resume = [](rf_future *, void *user_data) {
+      guarded_void([&] {
+        if (void *address = static_cast<waiting *>(user_data)->coroutine.exchange(nullptr); address != nullptr)
+          std::coroutine_handle<>::from_address(address).resume();
+      });
     };
-    return rf_future_add_done_callback(future_.raw(), resume, waiting.address(), nullptr) == RF_OK;
+    if (rf_future_add_done_callback(future_.raw(), resume, own, waiting::let_go) == RF_OK) return true;
+    waiting::let_go(own);
+    return false;
   }
 #if REQUESTS_FUTURES_EXCEPTIONS
   response await_resume() const { return future_.get(std::chrono::milliseconds(0)); }
@@ -1911,7 +1986,17 @@ class awaiter {
 #endif
 
  private:
+  struct waiting {
+    std::atomic<void *> coroutine;
+    std::atomic<int> owners;
+
+    static void let_go(void *own) noexcept {
+      if (static_cast<waiting *>(own)->owners.fetch_sub(1) == 1) delete static_cast<waiting *>(own);
+    }
+  };
+
   future_view future_;
+  waiting *waiting_ = nullptr;
 };
 
 }  // namespace detail
@@ -1960,11 +2045,16 @@ struct reader {
     }
   }
   static constexpr rf_rewind_fn rewind_fn() noexcept { return can_rewind ? go_back : nullptr; }
-  static void drop(void *user_data) { delete static_cast<reader *>(user_data); }
+  static void drop(void *user_data) noexcept { destroy(static_cast<reader *>(user_data)); }
 };
 
 template <class T>
 using if_function = std::enable_if_t<!std::is_arithmetic_v<T>>;
+
+/// Bytes that are no text.
+template <class Bytes>
+using if_bytes = std::enable_if_t<sizeof(*std::data(std::declval<const Bytes &>())) == 1 &&
+                                  !std::is_convertible_v<const Bytes &, std::string_view>>;
 
 }  // namespace detail
 
@@ -1989,8 +2079,8 @@ class hook_call {
   /// `return call.fail("why");` fails the request.
   status fail(const zstring &message) noexcept { return static_cast<status>(rf_hook_fail(raw_, message.c_str())); }
   /// Puts another response in this one's place.
-  status replace(const response_view &replacement) noexcept {
-    return static_cast<status>(rf_hook_replace(raw_, replacement.raw()));
+  status replace(const response_view &replacement) {
+    return detail::said(rf_hook_replace(raw_, replacement.raw()));
   }
   inline session_view session() const noexcept;
 
@@ -1999,7 +2089,7 @@ class hook_call {
 };
 
 /// A request about to be sent. It lives as long as the call of the function that it is given to.
-class prepared_request {
+class prepared_request : public ownership::checked {
  public:
   explicit prepared_request(rf_prepared *raw) noexcept : raw_(raw) {}
   prepared_request(const prepared_request &) = delete;
@@ -2015,12 +2105,12 @@ class prepared_request {
   auto headers() const noexcept {
     return detail::fields<false>(lent{raw_}, rf_prepared_header_count, rf_prepared_header_at);
   }
-  /// nullptr takes it out.
-  status set_header(const zstring &name, const optional_zstring &value) noexcept {
-    return static_cast<status>(rf_prepared_set_header(raw_, name.c_str(), value.c_str()));
+  /// nullptr takes it out. What cannot be set fails the request, unless you catch it.
+  requests_futures::status set_header(const zstring &name, const optional_zstring &value) {
+    return said(rf_prepared_set_header(raw_, name.c_str(), value.c_str()));
   }
-  status set_query(const optional_zstring &raw_query) noexcept {
-    return static_cast<status>(rf_prepared_set_query(raw_, raw_query.c_str()));
+  requests_futures::status set_query(const optional_zstring &raw_query) {
+    return said(rf_prepared_set_query(raw_, raw_query.c_str()));
   }
   /// The body, where it lies in memory as a whole.
   std::optional<std::string_view> body() const noexcept {
@@ -2033,7 +2123,7 @@ class prepared_request {
   outcome<std::size_t> try_read_body(void *buffer, std::size_t capacity) noexcept {
     std::size_t length = 0;
     const rf_status read = rf_prepared_read_body(raw_, static_cast<std::uint8_t *>(buffer), capacity, &length);
-    if (read != RF_OK) return {static_cast<status>(read), error_view()};
+    if (read != RF_OK) return {static_cast<requests_futures::status>(read), error_view()};
     return length;
   }
 #if REQUESTS_FUTURES_EXCEPTIONS
@@ -2049,16 +2139,20 @@ class prepared_request {
   inline session_view session() const noexcept;
   bool is_stopped() const noexcept { return rf_prepared_is_stopped(raw_); }
   /// `return prepared.fail("why");` fails the request.
-  status fail(const zstring &message) noexcept { return static_cast<status>(rf_prepared_fail(raw_, message.c_str())); }
-  status fail(error_kind kind, const zstring &message) noexcept {
-    return static_cast<status>(rf_prepared_fail_as(raw_, static_cast<int>(kind), message.c_str()));
+  requests_futures::status fail(const zstring &message) noexcept { return static_cast<requests_futures::status>(rf_prepared_fail(raw_, message.c_str())); }
+  requests_futures::status fail(error_kind kind, const zstring &message) noexcept {
+    return static_cast<requests_futures::status>(rf_prepared_fail_as(raw_, static_cast<int>(kind), message.c_str()));
   }
   /// Answers it, from inside of an adapter.
-  status respond(const response_view &response) noexcept {
-    return static_cast<status>(rf_prepared_respond(raw_, response.raw()));
+  requests_futures::status respond(const response_view &response) noexcept {
+    return static_cast<requests_futures::status>(rf_prepared_respond(raw_, response.raw()));
   }
 
  private:
+  requests_futures::status said(rf_status status) {
+    check(status);
+    return static_cast<requests_futures::status>(status);
+  }
   struct lent {
     rf_prepared *raw_;
     rf_prepared *raw() const noexcept { return raw_; }
@@ -2081,13 +2175,19 @@ inline auto failing(rf_prepared *prepared) noexcept {
   };
 }
 
+/// What a function has answered, or what it could not set.
+inline rf_status answered(rf_status status, prepared_request &prepared) noexcept {
+  if (status != RF_OK || prepared.status() == requests_futures::status::ok) return status;
+  return answered(prepared.fail("What the function has set is out of range, holds a NUL or is not UTF-8"));
+}
+
 template <class Prepare>
 rf_status prepare(const Prepare &prepare, rf_prepared *raw) {
   static_assert(std::is_invocable_v<const Prepare &, prepared_request &>,
                 "such a function takes a requests_futures::prepared_request&, and is called by many threads at once: "
                 "it is not mutable");
   prepared_request prepared(raw);
-  return answer(prepare, prepared);
+  return answered(answer(prepare, prepared), prepared);
 }
 
 /// Authentication of one's own: two functions, one of which may be nullptr.
@@ -2114,12 +2214,12 @@ struct authentication {
       return guarded(
           [&] {
             prepared_request prepared(raw);
-            return answer(own->challenge, prepared, response_view(response));
+            return answered(answer(own->challenge, prepared, response_view(response)), prepared);
           },
           failing(raw));
     }
   }
-  static void drop(void *user_data) { delete static_cast<authentication *>(user_data); }
+  static void drop(void *user_data) noexcept { destroy(static_cast<authentication *>(user_data)); }
 };
 
 }  // namespace detail
@@ -2160,7 +2260,7 @@ class adapter : public ownership::handle<rf_adapter, rf_adapter_free> {
                                                 const response_view &>) {
               return rf_prepared_respond(raw, static_cast<const response_view &>(send(prepared)).raw());
             } else {
-              return detail::answer(send, prepared);
+              return detail::answered(detail::answer(send, prepared), prepared);
             }
           },
           detail::failing(raw));
@@ -2283,15 +2383,32 @@ class options : public ownership::handle<rf_options, rf_options_free> {
     return did(*this, rf_options_set_body(raw_, bytes.data(), bytes.size()));
   }
   options &&set_body(std::string_view bytes) && { return std::move(set_body(bytes)); }
-  /// Bytes that are not copied: `owner`, whatever it is, is kept until nobody needs them any more.
+  /// The same of a std::vector<std::uint8_t>, a std::span<const std::byte> and so on.
+  template <class Bytes, class = detail::if_bytes<Bytes>>
+  options &set_body(const Bytes &bytes) & {
+    return did(*this, rf_options_set_body(raw_, std::data(bytes), std::size(bytes)));
+  }
+  template <class Bytes, class = detail::if_bytes<Bytes>>
+  options &&set_body(const Bytes &bytes) && {
+    return std::move(set_body(bytes));
+  }
+  /// What `owner` holds, a std::vector or std::string say, which is moved in and kept until nobody needs it any more.
+  template <class Owner>
+  options &set_body_borrowed(Owner owner) & {
+    auto held = std::make_unique<Owner>(std::move(owner));
+    const auto *bytes = std::data(*held);
+    const std::size_t length = std::size(*held) * sizeof *bytes;
+    return borrow(bytes, length, std::move(held));
+  }
+  template <class Owner>
+  options &&set_body_borrowed(Owner owner) && {
+    return std::move(set_body_borrowed(std::move(owner)));
+  }
+  /// Bytes that are not copied: `owner`, whatever it is, is kept until nobody needs them any more. They must not lie inside
+  /// of it, as those of a short std::string do: it is moved.
   template <class Owner>
   options &set_body_borrowed(std::string_view bytes, Owner owner) & {
-    auto held = std::make_unique<Owner>(std::move(owner));
-    const rf_drop_fn drop = [](void *user_data) { delete static_cast<Owner *>(user_data); };
-    const rf_status status = rf_options_set_body_borrowed(raw_, bytes.data(), bytes.size(), held.get(), drop);
-    if (status == RF_OK) held.release();
-    check(status);
-    return *this;
+    return borrow(bytes.data(), bytes.size(), std::make_unique<Owner>(std::move(owner)));
   }
   template <class Owner>
   options &&set_body_borrowed(std::string_view bytes, Owner owner) && {
@@ -2455,7 +2572,9 @@ class options : public ownership::handle<rf_options, rf_options_free> {
   options &&set_allow_redirects(bool allow) && { return std::move(set_allow_redirects(allow)); }
   options &set_max_redirects(std::uint32_t limit) & { return did(*this, rf_options_set_max_redirects(raw_, limit)); }
   options &&set_max_redirects(std::uint32_t limit) && { return std::move(set_max_redirects(limit)); }
-  options &set_retry(const retry &retry) & { return did(*this, rf_options_set_retry(raw_, retry.raw())); }
+  options &set_retry(const retry &retry) & {
+    return did(*this, retry ? rf_options_set_retry(raw_, retry.raw()) : RF_E_NULL);
+  }
   options &&set_retry(const retry &retry) && { return std::move(set_retry(retry)); }
   /// The session's again.
   options &set_retry(std::nullptr_t) & { return did(*this, rf_options_set_retry(raw_, nullptr)); }
@@ -2731,6 +2850,14 @@ class options : public ownership::handle<rf_options, rf_options_free> {
   }
 
  private:
+  template <class Byte, class Owner>
+  options &borrow(const Byte *bytes, std::size_t length, std::unique_ptr<Owner> held) {
+    const rf_drop_fn drop = [](void *user_data) { detail::destroy(static_cast<Owner *>(user_data)); };
+    const rf_status status = rf_options_set_body_borrowed(raw_, bytes, length, held.get(), drop);
+    if (status == RF_OK) held.release();
+    check(status);
+    return *this;
+  }
   template <class Reader>
   void set_reader(Reader reader, std::int64_t length) {
     auto held = std::unique_ptr<Reader>(new Reader(std::move(reader)));
@@ -2827,8 +2954,9 @@ class task : public ownership::handle<rf_task, rf_task_free> {
 
   /// That of its future.
   std::uint64_t id() const noexcept { return rf_task_id(raw_); }
-  const char *method() const noexcept { return rf_task_method(raw_); }
-  const char *url() const noexcept { return rf_task_url(raw_); }
+  std::string_view method() const noexcept { return detail::view(rf_task_method(raw_)); }
+  /// As it was submitted, without user and password.
+  std::string_view url() const noexcept { return detail::view(rf_task_url(raw_)); }
   int priority() const noexcept { return rf_task_priority(raw_); }
   /// What is left of the deadline; none where there is none.
   std::optional<std::chrono::milliseconds> deadline() const noexcept {
@@ -2840,8 +2968,8 @@ class task : public ownership::handle<rf_task, rf_task_free> {
   /// Its future runs from now on. Unless that is status::ok, it is not to be carried out.
   requests_futures::status start() noexcept { return static_cast<requests_futures::status>(rf_task_start(raw_)); }
   /// Ends it with an error. Unless that is status::ok, it is still yours.
-  requests_futures::status fail(error_kind kind, const char *message = nullptr) noexcept {
-    const rf_status status = rf_task_fail(raw_, static_cast<int>(kind), message);
+  requests_futures::status fail(error_kind kind, const optional_zstring &message = nullptr) noexcept {
+    const rf_status status = rf_task_fail(raw_, static_cast<int>(kind), message.c_str());
     if (status == RF_OK) release();
     return static_cast<requests_futures::status>(status);
   }
@@ -2949,9 +3077,10 @@ class executor : public ownership::handle<rf_executor, rf_executor_free> {
     const rf_status status = rf_executor_new_processes(max_workers, &out);
     return made(status, out);
   }
-  /// One of your own: `submit(task)` takes one task; `shutdown(bool wait, bool cancel_futures)`, if there is one, is called by
+  /// One of your own: `submit(task &&)` takes one task; `shutdown(bool wait, bool cancel_futures)`, if there is one, is called by
   /// executor::shutdown. Any thread may call them at any time. A status other than ok from submit refuses the task, unless
-  /// submit has moved it away: what it does with a task that it took is its own affair.
+  /// submit has moved it away: what it does with a task that it took is its own affair. So take it as `rf::task &&`, where it
+  /// is only taken by moving it away; one that is taken by value is the function's, and is cancelled where that ends.
   /// `ended(std::uint64_t task_id)`, if there is one, is told of tasks whose futures are over though you have not ended them.
   template <class Submit, class Shutdown = std::nullptr_t, class Ended = std::nullptr_t>
   static executor custom(Submit submit, Shutdown shutdown = nullptr, Ended ended = nullptr) {
@@ -2984,7 +3113,7 @@ class executor : public ownership::handle<rf_executor, rf_executor_free> {
         detail::guarded_void([&] { static_cast<const functions *>(user_data)->ended(task_id); });
       };
     }
-    const rf_drop_fn drop = [](void *user_data) { delete static_cast<functions *>(user_data); };
+    const rf_drop_fn drop = [](void *user_data) { detail::destroy(static_cast<functions *>(user_data)); };
     rf_executor *out = nullptr;
     const rf_status status = rf_executor_new_custom(&ops, held.get(), drop, &out);
     if (status == RF_OK) held.release();
@@ -3015,7 +3144,7 @@ class lookup {
 
   rf_lookup *raw() const noexcept { return raw_; }
   /// An address such as `192.0.2.1` or `2001:db8::1`.
-  status add(const zstring &address) noexcept { return static_cast<status>(rf_lookup_add(raw_, address.c_str())); }
+  status add(const zstring &address) { return detail::said(rf_lookup_add(raw_, address.c_str())); }
 
  private:
   rf_lookup *raw_;
@@ -3100,7 +3229,7 @@ class config : public ownership::handle<rf_config, rf_config_free> {
 
 inline adapter adapter::http(const config &config) {
   rf_adapter *out = nullptr;
-  const rf_status status = rf_adapter_new_http(config.raw(), &out);
+  const rf_status status = config ? rf_adapter_new_http(config.raw(), &out) : RF_E_NULL;
   return made(status, out);
 }
 
@@ -3108,7 +3237,10 @@ inline adapter adapter::http(const config &config) {
 class options_ref {
  public:
   constexpr options_ref() noexcept = default;
-  options_ref(const options &options) noexcept : raw_(options.raw()), status_(options.status()) {}
+  /// Those that were moved away are status::null, and not none.
+  options_ref(const options &options) noexcept : raw_(options.raw()), status_(options.status()) {
+    if (raw_ == nullptr && status_ == requests_futures::status::ok) status_ = requests_futures::status::null;
+  }
   const rf_options *raw() const noexcept { return raw_; }
   /// What a setter has failed with.
   requests_futures::status status() const noexcept { return status_; }
@@ -3123,6 +3255,8 @@ class session_view {
  public:
   constexpr session_view() noexcept = default;
   explicit constexpr session_view(rf_session *raw) noexcept : raw_(raw) {}
+  session_view(session &&) = delete;
+  session_view &operator=(session &&) = delete;
 
   explicit operator bool() const noexcept { return raw_ != nullptr; }
   rf_session *raw() const noexcept { return raw_; }
@@ -3148,8 +3282,8 @@ class session_view {
 
   /// Merges defaults into the session's.
   requests_futures::status update(options_ref defaults) const {
-    if (defaults.status() != requests_futures::status::ok) return defaults.status();
-    return said(rf_session_update(raw_, defaults.raw()));
+    if (defaults.status() != requests_futures::status::ok) return detail::said(static_cast<rf_status>(defaults.status()));
+    return detail::said(rf_session_update(raw_, defaults.raw()));
   }
   cookie_list cookies() const {
     rf_cookies *out = nullptr;
@@ -3157,11 +3291,11 @@ class session_view {
     return cookie_list::made(status, out);
   }
   requests_futures::status set_cookie(const zstring &url, const zstring &set_cookie) const {
-    return said(rf_session_set_cookie(raw_, url.c_str(), set_cookie.c_str()));
+    return detail::said(rf_session_set_cookie(raw_, url.c_str(), set_cookie.c_str()));
   }
   requests_futures::status clear_cookies(const optional_zstring &name = nullptr,
                                          const optional_zstring &domain = nullptr) const {
-    return said(rf_session_clear_cookies(raw_, name.c_str(), domain.c_str()));
+    return detail::said(rf_session_clear_cookies(raw_, name.c_str(), domain.c_str()));
   }
   /// Writes the cookies into a file in the format of Netscape.
   requests_futures::status save_cookies(const zstring &path, owned_error &why) const noexcept {
@@ -3190,10 +3324,10 @@ class session_view {
   std::size_t max_workers() const noexcept { return rf_session_max_workers(raw_); }
   /// Has URLs below `prefix` go by this adapter.
   requests_futures::status mount(const zstring &prefix, const adapter &adapter) const {
-    return said(rf_session_mount(raw_, prefix.c_str(), adapter.raw()));
+    return detail::said(adapter ? rf_session_mount(raw_, prefix.c_str(), adapter.raw()) : RF_E_NULL);
   }
   requests_futures::status unmount(const zstring &prefix) const {
-    return said(rf_session_mount(raw_, prefix.c_str(), nullptr));
+    return detail::said(rf_session_mount(raw_, prefix.c_str(), nullptr));
   }
   /// Takes no more requests, and returns when all of this session's are over.
   requests_futures::status close(close_mode mode = close_mode::wait) const noexcept {
@@ -3212,12 +3346,6 @@ class session_view {
     const rf_status status = call(raw_, url.c_str(), options.raw(), &out);
     return future::made(status, out);
   }
-  static requests_futures::status said(rf_status status) {
-#if REQUESTS_FUTURES_EXCEPTIONS
-    detail::check(status);
-#endif
-    return static_cast<requests_futures::status>(status);
-  }
 #if REQUESTS_FUTURES_EXCEPTIONS
   [[noreturn]] static void raise(requests_futures::status status, owned_error why) {
     const error_view view = why;
@@ -3234,10 +3362,12 @@ class session : public session_view, public ownership::checked {
   /// Eight threads of its own.
   session() { make(nullptr); }
   explicit session(const config &config) {
-    if (config.status() == requests_futures::status::ok) {
-      make(config.raw());
-    } else {
+    if (config.status() != requests_futures::status::ok) {
       check(static_cast<rf_status>(config.status()));
+    } else if (!config) {
+      check(RF_E_NULL);
+    } else {
+      make(config.raw());
     }
   }
   explicit session(rf_session *raw) noexcept : session_view(raw) {}
@@ -3267,19 +3397,21 @@ class session : public session_view, public ownership::checked {
 /// Closes a session at the end of a block: before what its functions refer to is gone.
 class [[nodiscard]] scoped_close {
  public:
+  /// Of what the session is then.
   explicit scoped_close(const session_view &session, close_mode mode = close_mode::wait) noexcept
-      : session_(session), mode_(mode) {}
+      : session_(&session), mode_(mode) {}
+  explicit scoped_close(const session_view &&session, close_mode mode = close_mode::wait) = delete;
   scoped_close(const scoped_close &) = delete;
   scoped_close &operator=(const scoped_close &) = delete;
-  ~scoped_close() { session_.close(mode_); }
+  ~scoped_close() { session_->close(mode_); }
 
  private:
-  session_view session_;
+  const session_view *session_;
   close_mode mode_;
 };
 
 inline config &config::set_base_session(const session_view &session) & {
-  return did(*this, rf_config_set_base_session(raw_, session.raw()));
+  return did(*this, session ? rf_config_set_base_session(raw_, session.raw()) : RF_E_NULL);
 }
 
 inline session_view hook_call::session() const noexcept { return session_view(rf_hook_session(raw_)); }

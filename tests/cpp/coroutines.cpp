@@ -80,6 +80,42 @@ detached throwing(rf::session_view session) {
   throw std::runtime_error("nobody takes it");
 }
 
+/// A coroutine that somebody may end while it waits.
+struct owned {
+  struct promise_type {
+    owned get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept {}
+  };
+  std::coroutine_handle<promise_type> coroutine;
+};
+
+owned waiting(const rf::future &future, std::atomic<int> &resumed, counted_token) {
+  co_await future;
+  resumed++;
+}
+
+void destroyed_while_they_wait() {
+  rf::session session;
+  const std::string gate = unique("cpp-destroyed");
+  const rf::future future = session.get(gate_url(gate.c_str()));
+  std::atomic<int> resumed{0};
+  std::vector<owned> coroutines;
+  for (int i = 0; i < 10; i++) coroutines.push_back(waiting(future, resumed, {}));
+  for (int i = 0; i < 5; i++) coroutines[static_cast<std::size_t>(i)].coroutine.destroy();
+  CHECK_INT(5, counted_token::alive());
+  gate_open(gate.c_str());
+  EVENTUALLY(resumed == 5);
+  session.close();
+  for (int i = 5; i < 10; i++) {
+    CHECK(coroutines[static_cast<std::size_t>(i)].coroutine.done());
+    coroutines[static_cast<std::size_t>(i)].coroutine.destroy();
+  }
+  CHECK_INT(0, counted_token::alive());
+}
+
 void coroutines() {
   rf::session session;
   CHECK_EQUAL("Sample Slide ShowHello, world!Hello, world!", title(session, http("/json")).result.get());
@@ -102,6 +138,7 @@ void coroutines() {
 
 int main() {
   coroutines();
+  destroyed_while_they_wait();
   return finish();
 }
 

@@ -132,8 +132,24 @@ void what_goes_out() {
   CHECK_IS(rf::error_kind::ssl, failure(rf::options().add_request_hook([](rf::prepared_request &p) {
                                   return p.fail(rf::error_kind::ssl, "words");
                                 })).kind());
+  // What cannot be set does not go out without it.
+  const rf::error unset = failure(rf::options().add_request_hook([](rf::prepared_request &p) { p.set_header("X-Signed", "\xff"); }));
+  CHECK_IS(rf::error_kind::hook, unset.kind());
+  CHECK_CONTAINS("not UTF-8", unset.what());
   options = rf::options();
   all_destroyed();
+
+  // Nor does what a destructor throws go further than that.
+  struct throwing {
+    bool moved = false;
+    throwing() = default;
+    throwing(throwing &&other) noexcept { other.moved = true; }
+    ~throwing() noexcept(false) {
+      if (!moved) throw std::runtime_error("from a destructor");
+    }
+  };
+  rf::options().add_request_hook([token = throwing()](rf::prepared_request &) {});
+  CHECK_INT(1, unhandled.exchange(0));
 }
 
 void credentials() {
@@ -307,7 +323,7 @@ void callbacks() {
   // At once where it is over; and never where there is no future.
   future.add_done_callback([&called] { called = 0; });
   CHECK_INT(0, called);
-  CHECK_IS(rf::status::null, rf::future().add_done_callback([token = counted_token()] {}));
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::future().add_done_callback([token = counted_token()] {})).status());
   all_destroyed();
 
   CHECK(future.user_data() == nullptr);
@@ -547,7 +563,7 @@ void resolvers() {
     rf::config config;
     config.set_resolver([&port, token = counted_token()](const char *host, std::uint16_t of, rf::lookup &found) {
       CHECK_STR("name.example", host);
-      CHECK_IS(rf::status::invalid, found.add("no address"));
+      CHECK_IS(rf::status::invalid, ERROR_THROWN(found.add("no address")).status());
       port = of;
       return found.raw() != nullptr ? found.add("127.0.0.1") : rf::status::failed;
     });

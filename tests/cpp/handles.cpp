@@ -20,6 +20,28 @@ constexpr bool is_view = sizeof(View) == sizeof(void *) && std::is_trivially_cop
 static_assert(is_view<rf::session_view> && is_view<rf::future_view> && is_view<rf::response_view>);
 static_assert(is_view<rf::json_value> && is_view<rf::event_view> && is_view<rf::error_view>);
 
+/// What was moved away is nothing, and does not stand for "none" or "the default".
+template <class Handle>
+Handle emptied(Handle handle) {
+  const Handle moved = std::move(handle);
+  return handle;
+}
+
+void moved_away() {
+  rf::session session;
+  rf::options options;
+  CHECK_IS(rf::status::null, ERROR_THROWN(session.get(http("/get"), emptied(rf::options()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(session.request("GET", http("/get"), emptied(rf::options()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(session.update(emptied(rf::options()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(session.mount("http://", emptied(rf::adapter::http()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(options.set_retry(emptied(rf::retry(1)))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::session(emptied(rf::config()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::adapter::http(emptied(rf::config()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::config().set_base_session(emptied(rf::session()))).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::config().set_executor(emptied(rf::executor::threads(1)))).status());
+  CHECK(GET(session.get(http("/get"), {})).ok());
+}
+
 void versions() {
   CHECK_EQUAL(RF_VERSION, rf::version());
   CHECK(!rf::title().empty() && !rf::author().empty() && !rf::copyright().empty());
@@ -94,6 +116,11 @@ void strings() {
   CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_header("X-Nul", "a\0b"s)).status());
   CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_header("X-Nul", "a\0b"sv)).status());
   CHECK_IS(rf::status::invalid, ERROR_THROWN(session.get("http://localhost/\0/"sv)).status());
+  CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_output_file(std::filesystem::path("/tmp/a\0b"s))).status());
+  CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_header("X-Nul", std::optional<std::string>("a\0b"s))).status());
+  const std::optional<std::string> some = "some", none;
+  CHECK_EQUAL("some", GET(session.get(http("/get"), rf::options().set_header("X-Some", some))).request_header("X-Some"));
+  CHECK(!GET(session.get(http("/get"), rf::options().set_header("User-Agent", none))).request_header("User-Agent"));
   CHECK(!response.header("Content-Type\0"s));
 }
 
@@ -114,6 +141,8 @@ void times() {
   rf::options options;
   CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_deadline(-1ms)).status());
   CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_deadline(0ms)).status());
+  const auto no_number = std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN());
+  CHECK_IS(rf::status::invalid, ERROR_THROWN(options.set_deadline(no_number)).status());
   options.set_deadline(rf::forever).set_deadline(1us);
   rf::session session;
   const std::string gate = unique("cpp-times");
@@ -171,6 +200,10 @@ void wrong_calls() {
   CHECK_IS(rf::status::null, ERROR_THROWN(gone.clear_cookies()).status());
   CHECK_IS(rf::status::null, ERROR_THROWN(rf::future().get()).status());
   CHECK_IS(rf::status::null, rf::future().wait());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::future().set_user_data(nullptr)).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::response_view().set_encoding("utf-8")).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::response_view().set_extra("a", "b")).status());
+  CHECK_IS(rf::status::null, ERROR_THROWN(rf::wait(std::vector<rf::future_view>(1))).status());
   CHECK_IS(rf::status::null, ERROR_THROWN(rf::response_view().clone()).status());
   CHECK_INT(0, rf::response_view().status_code());
   CHECK(!rf::response_view().header("a") && rf::response_view().headers().empty() && !rf::error_view());
@@ -188,6 +221,7 @@ void urls() {
 }  // namespace
 
 int main() {
+  moved_away();
   versions();
   moving();
   strings();

@@ -65,6 +65,11 @@ void bodies() {
   rf::session session;
   const std::string echo = http("/echo");
   CHECK_EQUAL("a\0b"sv, GET(session.post(echo, rf::options().set_body("a\0b"sv))).content());
+  const std::vector<std::uint8_t> bytes = {'a', 0, 'c'};
+  CHECK_EQUAL("a\0c"sv, GET(session.post(echo, rf::options().set_body(bytes))).content());
+  // What lies inside of a short string moves with it.
+  CHECK_EQUAL("short", GET(session.post(echo, rf::options().set_body_borrowed("short"s))).content());
+  CHECK_EQUAL("a\0c"sv, GET(session.post(echo, rf::options().set_body_borrowed(bytes))).content());
   // What is kept for the body's sake goes when nobody needs the body any more.
   auto large = std::make_shared<const std::string>(100'000, 'b');
   const std::weak_ptr<const std::string> watched = large;

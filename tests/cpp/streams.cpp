@@ -30,6 +30,7 @@ void streams() {
   CHECK_INT(4, count);
   CHECK(!lines.read_line());
   CHECK_IS(rf::status::end, lines.try_read_line().status());
+  CHECK_CONTAINS("The body was read before", ERROR_THROWN(lines.text()).what());
 
   const rf::response events =
       GET(session.get(http("/chunks?c=event:%20greeting%0Aid:%207%0Aretry:%2030%0Adata:%20hello%0Adata:%20there%0A%0A"

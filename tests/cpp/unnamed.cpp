@@ -36,6 +36,19 @@ static_assert(lends<rf::response &> && lends<const rf::response &> && lends<rf::
 static_assert(!lends_anything<rf::response>);
 static_assert(has_element<rf::cookie_list &> && !has_element<rf::cookie_list>);
 
+// No owner without a name becomes a view; one with a name does, and every one is taken where a view is asked for.
+template <class View, class Owner>
+constexpr bool is_view_of_named = std::is_convertible_v<Owner &, View> && std::is_convertible_v<Owner &, const View &> &&
+                                  std::is_assignable_v<View &, Owner &> && std::is_convertible_v<Owner, const View &> &&
+                                  !std::is_constructible_v<View, Owner> && !std::is_assignable_v<View &, Owner>;
+static_assert(is_view_of_named<rf::response_view, rf::response> && is_view_of_named<rf::future_view, rf::future>);
+static_assert(is_view_of_named<rf::session_view, rf::session> && is_view_of_named<rf::json_value, rf::json_document>);
+static_assert(is_view_of_named<rf::error_view, rf::owned_error>);
+static_assert(!std::is_constructible_v<rf::scoped_close, rf::session>);
+
+HAS(has_begin, begin());
+static_assert(has_begin<rf::json_document &> && has_begin<rf::json_value> && !has_begin<rf::json_document>);
+
 /// A response that nobody has a name for.
 rf::response unnamed() {
   return rf::response::make(418, "text/plain; charset=utf-8", "a body that is too long for the inside of a std::string")

@@ -123,6 +123,31 @@ void queues() {
   CHECK_INT(10, queue.next(0ms).index());
 }
 
+void times() {
+  rf::session session;
+  const std::string gate = unique("cpp-times");
+  const rf::future future = session.get(gate_url(gate.c_str()));
+  using clock = std::chrono::steady_clock;
+  CHECK(future.wait_until(clock::time_point::min()) == std::future_status::timeout);
+  CHECK(future.wait_until(clock::now() + 1ms) == std::future_status::timeout);
+  gate_open(gate.c_str());
+  CHECK(future.wait_until(clock::time_point::max()) == std::future_status::ready);
+}
+
+/// A guard closes what its session is at the end.
+void assigned_meanwhile() {
+  rf::session session;
+  rf::future first, second;
+  {
+    const rf::scoped_close closing(session);
+    first = session.get(http("/delay/0.05"));
+    session = rf::session(rf::config().set_max_workers(1));
+    second = session.get(http("/delay/0.05"));
+  }
+  CHECK(second.done());
+  CHECK(GET(first).ok());
+}
+
 void std_futures() {
   rf::session session;
   std::future<rf::response> good = rf::to_std_future(session.get(http("/hello")));
@@ -161,6 +186,8 @@ int main() {
   one();
   many();
   queues();
+  times();
+  assigned_meanwhile();
   std_futures();
   blocks();
   return finish();

@@ -159,6 +159,7 @@ pub fn build_with(compiler: &OsStr, source: &str, standard: &str, more: &[&str],
     command.arg(format!("-std={standard}"));
     command.args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread"]);
     command.args(sanitizer().map(|sanitizer| format!("-fsanitize={sanitizer}")));
+    command.args((!is_c).then_some("-DREQUESTS_FUTURES_WARNINGS"));
     command.args(flags(if is_c { "CFLAGS" } else { "CXXFLAGS" })).args(more);
     command.arg("-I").arg(root().join("include"));
     command.arg("-c").arg(tests().join(source)).arg("-o").arg(&object);
