@@ -187,7 +187,7 @@ def cxx_pages(writer):
     pages = {}
     for section in cxx_header.sections(header):
         slug = re.sub(r"\W+", "_", section.title.lower())
-        pages[f"cxx/{slug}"] = rule(section.title) + ".. cpp:namespace:: requests_futures\n\n" + "".join(cxx_entry(writer, entry) for entry in section.entries)
+        pages[f"cxx/{slug}"] = rule(f"C++: {section.title}") + ".. cpp:namespace:: requests_futures\n\n" + "".join(cxx_entry(writer, entry) for entry in section.entries)
     page += rule("Programs", "-") + "Several requests at once: :doc:`pages.cpp </examples/pages>`. In a coroutine: :doc:`awaited.cpp </examples/awaited>`.\n\n"
     page += rule("Classes and functions", "-") + ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {name}\n" for name in pages)
     return {"cxx": page, **pages}
@@ -196,7 +196,11 @@ def cxx_pages(writer):
 def cxx_entry(writer, entry):
     directive = {"enum": "enum-class"}.get(entry.kind, entry.kind)
     body = writer.text(entry.comment) + "\n\n"
-    calls = [name for name in entry.calls if name in writer.kinds and writer.kinds[name].kind == "function" and not name.endswith("_free")]
+    calls = [name for name in entry.calls if name in writer.kinds and writer.kinds[name].kind == "function"]
+    called = re.findall(r"\w+", entry.declaration.partition("(")[0] or " ")[-1]
+    calls = [name for name in calls if name.endswith(f"_{called}")] or [name for name in calls if not re.search("_(free|clone)$", name)]
+    if len(calls) == 1 and not entry.comment and entry.kind == "function":
+        body = writer.text(first_sentence(writer.kinds[calls[0]])) + "\n\n"
     if entry.kind == "enumerator":
         body = html_link(writer.kinds[entry.calls[0]], entry.calls[0]) if entry.calls[0] in writer.kinds else ""
     elif calls:
@@ -291,6 +295,11 @@ def mentioned(item, writer):
     text = " ".join([item.declaration, *item.paragraphs, *(part for member in item.members for part in member[2])])
     names = [writer.kinds[name].name for name in re.findall(r"\b(?:rf|RF)_\w+", text) if name in writer.kinds]
     return sorted({name for name in names if writer.kinds[name].kind != "macro"})
+
+
+def first_sentence(item):
+    """The first sentence of a comment, with its full stop."""
+    return re.split(r"(?<=[a-z)`0-9]\.) ", item.paragraphs[0])[0]
 
 
 def summary(item):

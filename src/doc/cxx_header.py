@@ -96,10 +96,11 @@ def of_type(text, comment):
             calls.setdefault(re.findall(r"\w+", member.declaration.partition("(")[0] or " ")[-1], member.calls)
             if not hidden and is_for_users(whole, name):
                 entry.members.append(member)
-                bodies.append(set(re.findall(r"\w+", whole)))
+                bodies.append(set(re.findall(r"(\w+)(?=[(<])", whole)))
         elif line.startswith(("  class ", "  struct ")):
             lines.whole()
     # What calls another member of its class calls what that one does.
+    calls.pop(name, None)
     for member, words in zip(entry.members, bodies):
         member.calls = member.calls or sorted({call for word in words & calls.keys() for call in calls[word]})
     return entry
@@ -114,10 +115,10 @@ def is_defined_for(declaration):
 def is_for_users(text, name):
     """Not what every handle has (moving, destroying), nor the second of two forms."""
     head = declared(text)
-    unwanted = ["operator=", f"~{name}", f"{name}({name} &&", "iterator", "static_assert", " made(", "friend ", "told", "explicit operator"]
+    unwanted = [f"{name} &&", "operator=", f"~{name}", f"{name}({name} &&", "iterator", "static_assert", " made(", "friend ", "told", "explicit operator"]
     if any(part in head for part in unwanted) or re.search(r"= (delete|default);", text):
         return False
-    return not (head.endswith("&&") or re.match(rf"(using |return|(explicit )?{name}\((const )?rf_)", head))
+    return not re.match(rf"(using |return|(explicit )?{name}\((const )?rf_)", head)
 
 
 def function(text, comment):

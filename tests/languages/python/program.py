@@ -32,6 +32,16 @@ def threads():
     sent = session.post(f"{URL}/echo", body=b"a body", headers={"Content-Type": "text/plain"}).result(60)
     assert sent.content == b"a body" and sent.header("Content-Type") == "text/plain"
 
+    for url, headers in (("http://a\0b", {}), (URL, {"X-A": "a\0b"})):
+        try:
+            session.get(url, headers=headers)
+            raise AssertionError("a NUL was taken")
+        except ValueError:
+            pass
+    with Session() as other:
+        last = other.get(f"{URL}/delay/0.1", deadline=60)
+    assert last.done() and last.result().status_code == 200
+
     seen = []
     response = session.get(f"{URL}/get", hook=lambda response: seen.append(response.header("Content-Type"))).result(60)
     assert response.status_code == 200 and seen == ["application/json"]
@@ -79,7 +89,18 @@ async def loop():
         assert error.kind in ("RF_ERROR_ABORTED", "RF_ERROR_CANCELLED")
 
 
+async def leave(session):
+    session.get(f"{URL}/delay/0.2")
+
+
+async def come_back(session):
+    assert (await session.get(f"{URL}/delay/0.4")).status_code == 200
+
+
 session = threads()
 asyncio.run(loop())
+both = AsyncSession()
+asyncio.run(leave(both))  # what this loop does not wait for
+asyncio.run(come_back(both))  # does not disturb the next one
 futures = [session.get(f"{URL}/delay/60", hook=print) for _ in range(20)]  # and nobody waits for them
 print("done")

@@ -5,6 +5,7 @@ import; a package of its own has cffi write them into a module once (set_source,
 """
 import atexit
 import concurrent.futures
+import math
 import os
 import subprocess
 import weakref
@@ -36,7 +37,7 @@ class Response:
         self.status_code = lib.rf_response_status_code(borrowed)
 
     def header(self, name):
-        return text(lib.rf_response_header(self._own, name.encode()))
+        return text(lib.rf_response_header(self._own, c(name)))
 
     @property
     def content(self):
@@ -47,6 +48,13 @@ class Response:
 
 def text(string):
     return ffi.string(string).decode() if string else None
+
+
+def c(string):
+    """A string for C, which would end at a NUL."""
+    if "\0" in string:
+        raise ValueError("a NUL in a string")
+    return string.encode()
 
 
 def check(status):
@@ -122,8 +130,9 @@ def _done(_future, handle):
 def _hook(call, response, handle):
     try:
         ffi.from_handle(handle)(Response(response))
-    except Exception as error:
-        return lib.rf_hook_fail(call, str(error).encode())
+    except BaseException as error:
+        message = str(error) or type(error).__name__
+        return lib.rf_hook_fail(call, message.replace("\0", "?").encode(errors="replace"))
     return lib.RF_OK
 
 
@@ -143,14 +152,15 @@ class Session:
     def _submit(self, method, url, body=None, headers={}, hook=None, deadline=None):
         options = ffi.gc(made(lib.rf_options_new), lib.rf_options_free)
         for name, value in headers.items():
-            check(lib.rf_options_add_header(options, name.encode(), value.encode()))
+            check(lib.rf_options_add_header(options, c(name), c(value)))
         if body is not None:
+            body = body.encode() if isinstance(body, str) else bytes(body)
             check(lib.rf_options_set_body(options, body, len(body)))
         if deadline is not None:
-            check(lib.rf_options_set_deadline(options, round(deadline * 1000)))
+            check(lib.rf_options_set_deadline(options, math.ceil(deadline * 1000)))
         if hook is not None:
             check(lib.rf_options_add_hook(options, _hook, keep(hook), _drop))
-        return made(lib.rf_session_request, self._raw, method.encode(), url.encode(), options)
+        return made(lib.rf_session_request, self._raw, c(method), c(url), options)
 
     def request(self, method, url, **options):
         future = Future(self._submit(method, url, **options))
@@ -165,6 +175,12 @@ class Session:
 
     def close(self, mode=lib.RF_CLOSE_WAIT):
         check(lib.rf_session_close(self._raw, mode))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        self.close(lib.RF_CLOSE_WAIT if failure is None else lib.RF_CLOSE_ABORT)
 
 
 @atexit.register

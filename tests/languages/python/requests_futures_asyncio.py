@@ -38,7 +38,7 @@ class AsyncSession(Session):
         raw, index = ffi.new("rf_future **"), ffi.new("size_t *")
         while (status := lib.rf_completed_next(self._queue, 0, raw, index)) == lib.RF_OK:
             future = self._waiting.pop(index[0])
-            if not future.cancelled():
+            if not future.cancelled() and not future.get_loop().is_closed():
                 finish(future, outcome(raw[0]))
         if status == lib.RF_END:  # readable from now on: until there are more
             loop.remove_reader(lib.rf_completed_fd(self._queue))
