@@ -68,7 +68,9 @@ fn is_read_without_a_warning(compiler: &OsStr) {
         for (source, flags) in &sources {
             let mut command = Command::new(compiler);
             command.arg(format!("-std={standard}")).args(["-x", "c++", "-fsyntax-only", "-D_GNU_SOURCE"]);
-            command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-DREQUESTS_FUTURES_WARNINGS"]).args(*flags);
+            command
+                .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-DREQUESTS_FUTURES_WARNINGS"])
+                .args(*flags);
             // Of the header itself: that it is one.
             command.args(["-Wno-pragma-once-outside-header", "-Wno-unknown-warning-option"]);
             command.arg("-I").arg(root().join("include")).arg(source);
