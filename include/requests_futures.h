@@ -593,11 +593,13 @@ rf_status rf_task_encode_for(const rf_task *task, int flags, uint8_t **bytes, si
 // The rf_future_id of the task's future; 0 for NULL.
 uint64_t rf_task_id(const rf_task *task);
 
-// The method, in capital letters. It lives as long as the task; NULL for NULL.
+// The method, in capital letters. It lives as long as the task. NULL: `task` is NULL, or its future was over
+// before the method, URL, deadline or repeatability was first asked for; once one of them was, all are known to
+// the end.
 const char *rf_task_method(const rf_task *task);
 
 // The URL as it was submitted, without userinfo: no query of rf_options_set_param is in it. It lives as long as
-// the task; NULL for NULL.
+// the task. NULL: as for rf_task_method.
 const char *rf_task_url(const rf_task *task);
 
 // What rf_options_set_priority said; 0 for NULL.

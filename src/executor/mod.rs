@@ -34,8 +34,8 @@ pub struct Task {
     priority: i32,
     /// Why it could not be sent elsewhere. It can still be run here; if it is not, this is what becomes of it.
     refused: OnceLock<Error>,
-    /// For an executor of the user's own.
-    held: Option<Box<Held>>,
+    /// For an executor of the user's own, once that wants to know something.
+    held: OnceLock<Box<Held>>,
 }
 
 /// A task in the hands of an executor of the user's own.
@@ -86,29 +86,33 @@ impl From<wire::Unusable> for TaskError {
 
 impl Task {
     pub fn new(future: Arc<RequestFuture>, priority: i32) -> Task {
-        Task { future: Some(future), priority, refused: OnceLock::new(), held: None }
+        Task { future: Some(future), priority, refused: OnceLock::new(), held: OnceLock::new() }
     }
 
-    /// Gives it to an executor of the user's own. `ended` is called when its future is over though the executor has not
-    /// ended it.
-    pub fn hold(&mut self, ended: Option<impl FnOnce(u64) + Send + 'static>) {
-        let Some(future) = &self.future else { return };
-        let Some(request) = future.work() else { return };
-        let about = About {
-            method: Terminated::new(request.method.to_ascii_uppercase()),
-            url: Terminated::copy_of(&without_userinfo(&request.url)),
-            ends_at: request.ends_at,
-            is_repeatable: request.is_repeatable(),
-        };
-        let quiet = Arc::new(AtomicBool::new(false));
-        self.held = Some(Box::new(Held { about, quiet: quiet.clone(), started: None }));
-        if let Some(ended) = ended {
-            future.add_done_callback(move |future| {
-                if !quiet.swap(true, Ordering::SeqCst) {
-                    ended(future.id());
-                }
-            });
+    /// Has `ended` called when the future is over though the executor has not ended it.
+    pub fn tell_of_end(&self, ended: impl FnOnce(u64) + Send + 'static) {
+        let (Some(future), Some(held)) = (&self.future, self.held()) else { return };
+        let quiet = held.quiet.clone();
+        future.add_done_callback(move |future| {
+            if !quiet.swap(true, Ordering::SeqCst) {
+                ended(future.id());
+            }
+        });
+    }
+
+    /// None: the future was over before anybody asked.
+    fn held(&self) -> Option<&Held> {
+        if self.held.get().is_none() {
+            let request = self.future.as_ref()?.work()?;
+            let about = About {
+                method: Terminated::new(request.method.to_ascii_uppercase()),
+                url: Terminated::copy_of(&without_userinfo(&request.url)),
+                ends_at: request.ends_at,
+                is_repeatable: request.is_repeatable(),
+            };
+            let _ = self.held.set(Box::new(Held { about, quiet: Arc::default(), started: None }));
         }
+        self.held.get().map(|held| &**held)
     }
 
     /// The higher, the sooner it is to be run.
@@ -116,9 +120,9 @@ impl Task {
         self.priority
     }
 
-    /// None: no executor of the user's own has it.
+    /// None: the future was over before anybody asked.
     pub fn about(&self) -> Option<&About> {
-        self.held.as_ref().map(|held| &held.about)
+        self.held().map(|held| &held.about)
     }
 
     /// The id of its future.
@@ -128,14 +132,17 @@ impl Task {
 
     /// The executor ends it, and need not be told of that.
     fn hush(&self) {
-        if let Some(held) = &self.held {
+        if let Some(held) = self.held.get() {
             held.quiet.store(true, Ordering::SeqCst);
         }
     }
 
     /// Its future runs from now on, while somebody carries the request out elsewhere.
     pub fn start(&mut self) -> Result<(), TaskError> {
-        let (Some(future), Some(held)) = (&self.future, &mut self.held) else { return Err(TaskError::Over) };
+        self.held();
+        let (Some(future), Some(held)) = (&self.future, self.held.get_mut()) else {
+            return Err(TaskError::Over);
+        };
         let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
         control.leave_to(Left {
             to: LeftTo::Elsewhere,
@@ -157,7 +164,7 @@ impl Task {
     }
 
     fn started(&self) -> Option<&Started> {
-        self.held.as_ref()?.started.as_ref()
+        self.held.get()?.started.as_ref()
     }
 
     /// The request, unless its future is over.
@@ -190,7 +197,7 @@ impl Task {
     pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
         self.hush();
         let future = self.future.take()?;
-        if let Some(Started { request, control }) = self.held.as_mut().and_then(|held| held.started.take()) {
+        if let Some(Started { request, control }) = self.held.get_mut().and_then(|held| held.started.take()) {
             control.take_back();
             let course = Some(Course::Here(Sending::new(request, control.clone())));
             return Some(Begun { future, control, is_pending: false, course });
@@ -220,7 +227,7 @@ impl Task {
         self.hush();
         let Some(future) = self.future.take() else { return };
         let refused = self.refused.take();
-        match self.held.as_mut().and_then(|held| held.started.take()) {
+        match self.held.get_mut().and_then(|held| held.started.take()) {
             Some(_) => future.finish(Err(error)),
             None => _ = future.reject(Err(refused.unwrap_or(error))),
         }
@@ -316,7 +323,7 @@ impl Task {
     ) {
         self.hush();
         self.future = None;
-        let request = match self.held.as_mut().and_then(|held| held.started.take()) {
+        let request = match self.held.get_mut().and_then(|held| held.started.take()) {
             Some(started) => (!future.is_done()).then_some(started.request),
             None => future.start(control),
         };
@@ -334,7 +341,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.hush();
         if let Some(future) = self.future.take() {
-            let started = self.held.as_mut().and_then(|held| held.started.take());
+            let started = self.held.get_mut().and_then(|held| held.started.take());
             match (started, self.refused.take()) {
                 (Some(started), _) => {
                     let text = "The executor has given up a request that it had started: it may have been carried out";

@@ -241,16 +241,16 @@ impl Executor for Custom {
         self.id
     }
 
-    fn submit(&self, mut task: Task) -> Result<(), Refusal> {
+    fn submit(&self, task: Task) -> Result<(), Refusal> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Refusal::Shutdown(task));
         }
         let Some(submit) = self.functions.ops.submit else { return Err(Refusal::Declined(task)) };
-        task.hold(self.functions.ops.ended.map(|ended| {
+        if let Some(ended) = self.functions.ops.ended {
             let functions = self.functions.clone();
             // SAFETY: the function was given for this data.
-            move |id| unsafe { ended(id, functions.data.pointer) }
-        }));
+            task.tell_of_end(move |id| unsafe { ended(id, functions.data.pointer) });
+        }
         let task = handle::give::<rf_task>(task);
         // SAFETY: the function was given for this data, and the task is alive.
         let taken = unsafe { submit(task, self.functions.data.pointer) };
@@ -375,15 +375,16 @@ pub unsafe extern "C" fn rf_task_id(task: *const rf_task) -> u64 {
     value(0, || Some(unsafe { handle::peek(task) }.ok()?.id()))
 }
 
-/// The method, in capital letters. It lives as long as the task; NULL for NULL.
+/// The method, in capital letters. It lives as long as the task. NULL: `task` is NULL, or its future was over before the
+/// method, URL, deadline or repeatability was first asked for; once one of them was, all are known to the end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_method(task: *const rf_task) -> *const c_char {
     // SAFETY: see rf_task_id.
     unsafe { about(task, std::ptr::null(), |about| about.method.as_ptr().cast()) }
 }
 
-/// The URL as it was submitted, without userinfo: no query of rf_options_set_param is in it. It lives as long as the task;
-/// NULL for NULL.
+/// The URL as it was submitted, without userinfo: no query of rf_options_set_param is in it. It lives as long as the task.
+/// NULL: as for rf_task_method.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_url(task: *const rf_task) -> *const c_char {
     // SAFETY: see rf_task_id.
