@@ -72,6 +72,11 @@ def html_link(item, name):
     return f"\\ :c:{role}:`{name}`\\ "
 
 
+def html_links(writer, names):
+    """A list of them that stands by itself."""
+    return ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in names)
+
+
 def html_item(writer, item, examples):
     body = writer.paragraphs(item.paragraphs)
     if item.deprecated:
@@ -130,7 +135,7 @@ def html_pages(header):
         what = " ".join(rest.split("\n\n")[0].split())
         page = rule(path.name) + writer.text(what[:1].upper() + what[1:]) + "\n\n"
         page += listing(path.read_text(), "c" if path.suffix == ".c" else "cpp")
-        calls = ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in names)
+        calls = html_links(writer, names)
         pages[f"examples/{path.stem}"] = page + (f"Calls {calls}\n" if calls else "")
     pages["examples/index"] = rule("Examples") + "Programs that read like the README: each is built and run by the tests.\n\n"
     pages["examples/index"] += ".. toctree::\n   :maxdepth: 1\n\n" + "".join(f"   {path.stem}\n" for path in example_files())
@@ -204,7 +209,7 @@ def cxx_entry(writer, entry):
     if entry.kind == "enumerator":
         body = html_link(writer.kinds[entry.calls[0]], entry.calls[0]) if entry.calls[0] in writer.kinds else ""
     elif calls:
-        body += ".. rst-class:: examples\n\nIn C: " + ", ".join(html_link(writer.kinds[name], name).strip("\\ ") for name in calls) + "\n\n"
+        body += ".. rst-class:: examples\n\nIn C: " + html_links(writer, calls) + "\n\n"
     body += "".join(cxx_entry(writer, member) for member in entry.members)
     return f".. cpp:{directive}:: " + "\n   ".join(signatures(entry)) + "\n\n" + indented(body) + "\n\n"
 

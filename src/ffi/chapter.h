@@ -47,7 +47,7 @@
  *              return. The send function of an adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver)
  *              are not waited for: the future is over, and the function goes on. In a worker process a function has one
  *              more second after the deadline; then its process is killed and the future fails with
- *              RF_ERROR_BROKEN_POOL. Closing waits for all of them.
+ *              RF_ERROR_BROKEN_POOL. Closing waits for all such functions.
  *
  *              A wait that could never end, such as that of a hook for its own future, returns RF_E_DEADLOCK.
  *
@@ -69,13 +69,14 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
- *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is;
- *              macros are gone then, and RF_FOREVER is -1. A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
- *              next future that is over, and rf_completed_fd tells an event loop that one is. Your functions are called
- *              on threads of the library's. Some runtimes attach such a thread by themselves (cffi, JNA, cgo). Others
- *              hand the call to a thread of their own (koffi): that thread must not wait in a function of this library
- *              meanwhile. Keep what a function refers to until its `drop` runs. Before the runtime ends, call
- *              rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for this session any more.
+ *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is.
+ *              Macros are gone then: RF_FOREVER is -1. A binding need not take callbacks at all: rf_completed_next waits,
+ *              on a thread of the runtime's, for the next future that is over, and rf_completed_fd tells an event loop
+ *              that one is. Your functions are called on threads of the library's. Some runtimes attach such a thread by
+ *              themselves (cffi, JNA, cgo). Others hand the call to a thread of their own (koffi): that thread must not
+ *              wait in a function of this library meanwhile. Keep what a function refers to until its `drop` runs.
+ *              Before the runtime ends, call rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for
+ *              this session any more.
  *
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5

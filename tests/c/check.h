@@ -48,7 +48,7 @@
 /* Low <= actual <= high: milliseconds, mostly. */
 #define CHECK_RANGE(low, high, actual) \
   check_range((int64_t)(low), (int64_t)(high), (int64_t)(actual), #actual, __FILE__, __LINE__)
-/* Waits, at most half a minute (five with patience), until the condition holds. */
+/* Waits, at most half a minute, or five where a checker makes all slow, until the condition holds. */
 #define EVENTUALLY(condition)                                                                   \
   do {                                                                                          \
     int64_t until_ = now_ms() + 30000 * patience();                                             \
