@@ -47,7 +47,7 @@
  *              return. The send function of an adapter (rf_adapter_new_custom) and a resolver (rf_config_set_resolver)
  *              are not waited for: the future is over, and the function goes on. In a worker process a function has one
  *              more second after the deadline; then its process is killed and the future fails with
- *              RF_ERROR_BROKEN_POOL. Closing waits for all of them.
+ *              RF_ERROR_BROKEN_POOL. Closing waits for all such functions.
  *
  *              A wait that could never end, such as that of a hook for its own future, returns RF_E_DEADLOCK.
  *
@@ -69,13 +69,14 @@
  *              threads which come back to it late, as Python's does, closes its sessions with RF_CLOSE_ABORT before
  *              its own end.
  *
- *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is;
- *              macros are gone then, and RF_FOREVER is -1. A binding need not take callbacks at all: rf_completed_next waits, on a thread of the runtime's, for the
- *              next future that is over, and rf_completed_fd tells an event loop that one is. Your functions are called
- *              on threads of the library's. Some runtimes attach such a thread by themselves (cffi, JNA, cgo). Others
- *              hand the call to a thread of their own (koffi): that thread must not wait in a function of this library
- *              meanwhile. Keep what a function refers to until its `drop` runs. Before the runtime ends, call
- *              rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for this session any more.
+ *   Bindings   "cc -E -P" turns this header into plain C, which parsers of other languages (Python's cffi) read as it is.
+ *              Macros are gone then: RF_FOREVER is -1. A binding need not take callbacks at all: rf_completed_next waits,
+ *              on a thread of the runtime's, for the next future that is over, and rf_completed_fd tells an event loop
+ *              that one is. Your functions are called on threads of the library's. Some runtimes attach such a thread by
+ *              themselves (cffi, JNA, cgo). Others hand the call to a thread of their own (koffi): that thread must not
+ *              wait in a function of this library meanwhile. Keep what a function refers to until its `drop` runs.
+ *              Before the runtime ends, call rf_session_close with RF_CLOSE_ABORT: once it returns, nothing is called for
+ *              this session any more.
  *
  *   Limits     Of a response: 256 KB and 1,000 fields in its head; before it 100 interim responses (1xx), or 64 KB of
  *              them; 16 KB in the line of a chunk's size; trailers as a head, and what is beyond is dropped; 5
@@ -626,10 +627,11 @@ rf_status rf_task_start(rf_task *task);
 rf_status rf_task_fail(rf_task *task, int error_kind, const char *message);
 
 // Ends the task's future with a response made by hand (rf_response_new), and frees the task: for executors that
-// need no network. URL and method become the request's. The response stays yours, and may answer many requests;
-// one whose body comes from a reader answers one, and unless the request streams, the reader is read now. Hooks
-// are not called. A future that is over already stays as it is. RF_E_STATE: the body of the response was read in
-// part, closed, or went to another request; the task is still yours. RF_E_NULL: an argument is NULL.
+// need no network. The future's response has the URL and method of the request. The response that you give stays
+// yours, and may answer many requests. One whose body comes from a reader answers one; it is read now, unless the
+// request streams. Hooks are not called. A future that is over already stays as it is. RF_E_STATE: the body of
+// the response was read in part, closed, or went to another request; the task is still yours. RF_E_NULL: an
+// argument is NULL.
 rf_status rf_task_respond(rf_task *task, const rf_response *response);
 
 // The version of the bytes of tasks and replies that this library writes, and the only one that it reads.
@@ -651,18 +653,18 @@ rf_status rf_task_execute(const uint8_t *bytes, size_t length, uint8_t **reply, 
 rf_status rf_task_execute_with(const uint8_t *bytes, size_t length, int flags, rf_stop *stop, uint8_t **reply,
     size_t *reply_length);
 
-// The same, its reply given to `write` in pieces while the body arrives, on this thread. Pieces are of 64 KB and
-// a little more at most, but for the first, which has all but the body of the response. All pieces one after the
-// other are what rf_reply_add takes, and rf_task_complete. RF_FAILED: `write` returned other than RF_OK; the
-// request was stopped. RF_E_NULL: `bytes` or `write` is NULL.
+// rf_task_execute_with whose reply is given to `write`, on this thread, in pieces while the body arrives. The
+// first piece has all but the body of the response; each other one is a little more than 64 KB at most. One after
+// the other they are what rf_reply_add and rf_task_complete take. RF_FAILED: `write` returned other than RF_OK;
+// the request was stopped. RF_E_NULL: `bytes` or `write` is NULL.
 rf_status rf_task_execute_to(const uint8_t *bytes, size_t length, int flags, rf_stop *stop, rf_write_fn write,
     void *user_data);
 
 // Makes what ends executions of tasks, one or many. Free it with rf_stop_free.
 rf_status rf_stop_new(rf_stop **out);
 
-// Ends all executions that have it, as rf_future_abort ends requests, and those that begin with it later: for
-// good. Their replies are RF_ERROR_ABORTED. From any thread. NULL does nothing.
+// Ends all executions that have it, as rf_future_abort ends requests, and those that begin with it later. It
+// cannot be taken back. Their replies are RF_ERROR_ABORTED. From any thread. NULL does nothing.
 void rf_stop_set(rf_stop *stop);
 
 // Frees it, also while an execution has it. NULL does nothing.
@@ -675,8 +677,9 @@ rf_status rf_reply_new(const rf_task *task, rf_reply **out);
 
 // Adds the next bytes, of any length. What comes of the body is stored as it comes. RF_OK: more is to come.
 // RF_END: the reply is whole. RF_E_INVALID: these are not the bytes of a reply to this task in this version,
-// there is more of a body than rf_options_set_max_body of the request allows, or there was something wrong
-// before. RF_E_RESOURCE: no memory. After either nothing can be added any more. RF_E_NULL: an argument is NULL.
+// there is more of a body than rf_options_set_max_body of the request allows, or an earlier call had failed.
+// RF_E_RESOURCE: no memory. After either of these two nothing can be added any more. RF_E_NULL: an argument is
+// NULL.
 rf_status rf_reply_add(rf_reply *reply, const uint8_t *piece, size_t length);
 
 // rf_task_complete with a reply that has come in pieces: frees both. RF_E_STATE: it is not whole; both are still

@@ -2981,16 +2981,18 @@ class task : public ownership::handle<rf_task, rf_task_free> {
   }
   /// The version of the bytes.
   static std::uint32_t format() noexcept { return rf_task_format(); }
-  /// The same as encode, for another place.
-  outcome<task_bytes> encode(encode_for place) const {
+  /// The same elsewhere: as bytes, for execute.
+  outcome<task_bytes> encode(encode_for place = encode_for::here) const {
     std::uint8_t *bytes = nullptr;
     std::size_t length = 0;
     const rf_status status = rf_task_encode_for(raw_, static_cast<int>(place), &bytes, &length);
     if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
     return task_bytes(bytes, length);
   }
-  /// The same as execute, of what these flags allow, until somebody sets `stop`.
-  static outcome<task_bytes> execute(std::string_view bytes, execute_flags flags, const stop *stop = nullptr) {
+  /// Carries out a task that came as bytes, as far as these flags allow and until somebody sets `stop`, and gives the outcome
+  /// as bytes.
+  static outcome<task_bytes> execute(std::string_view bytes, execute_flags flags = execute_flags::all,
+                                     const stop *stop = nullptr) {
     std::uint8_t *reply = nullptr;
     std::size_t length = 0;
     const rf_status status =
@@ -3031,23 +3033,6 @@ class task : public ownership::handle<rf_task, rf_task_free> {
 
   /// Carries it out on this thread.
   void run() && noexcept { rf_task_run(release()); }
-  /// The same elsewhere: as bytes, for execute.
-  outcome<task_bytes> encode() const {
-    std::uint8_t *bytes = nullptr;
-    std::size_t length = 0;
-    const rf_status status = rf_task_encode(raw_, &bytes, &length);
-    if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
-    return task_bytes(bytes, length);
-  }
-  /// Carries out a task that came as bytes, and gives the outcome as bytes.
-  static outcome<task_bytes> execute(std::string_view bytes) {
-    std::uint8_t *reply = nullptr;
-    std::size_t length = 0;
-    const rf_status status =
-        rf_task_execute(reinterpret_cast<const std::uint8_t *>(bytes.data()), bytes.size(), &reply, &length);
-    if (status != RF_OK) return {static_cast<requests_futures::status>(status), error_view()};
-    return task_bytes(reply, length);
-  }
   /// Ends it with these bytes. Unless that is status::ok, it is still yours.
   requests_futures::status complete(std::string_view reply) noexcept {
     const rf_status status = rf_task_complete(raw_, reinterpret_cast<const std::uint8_t *>(reply.data()), reply.size());

@@ -383,15 +383,25 @@ impl Stop {
         running.iter().for_each(|control| control.abort());
     }
 
-    fn begin(&self, control: &Arc<Control>) {
+    /// Until what this returns is dropped.
+    fn reach<'a>(&'a self, control: &'a Arc<Control>) -> Reached<'a> {
         self.running.lock().push(control.clone());
         if self.is_set.load(Ordering::SeqCst) {
             control.abort();
         }
+        Reached { stop: self, control }
     }
+}
 
-    fn end(&self, control: &Arc<Control>) {
-        self.running.lock().retain(|other| !Arc::ptr_eq(other, control));
+/// An execution that a stop ends.
+struct Reached<'a> {
+    stop: &'a Stop,
+    control: &'a Arc<Control>,
+}
+
+impl Drop for Reached<'_> {
+    fn drop(&mut self) {
+        self.stop.running.lock().retain(|other| !Arc::ptr_eq(other, self.control));
     }
 }
 
@@ -476,27 +486,26 @@ fn run_job<T>(
         Err(reply) => return Ok(Err(reply)),
     };
     let control = Arc::new(Control::new());
-    if let Some(stop) = stop {
-        stop.begin(&control);
-    }
-    let made = run(job, &control);
-    if let Some(stop) = stop {
-        stop.end(&control);
-    }
-    Ok(Ok(made))
+    let _reached = stop.map(|stop| stop.reach(&control));
+    Ok(Ok(run(job, &control)))
 }
 
 /// Nobody takes any more of it.
 pub struct Gone;
 
 /// Sends a message of a reply on: a reply is sealed already, the others are plain bytes.
-pub type Send<'a, E> = &'a mut dyn FnMut(Kind, &[u8]) -> Result<(), E>;
+pub type SendMessage<'a, E> = &'a mut dyn FnMut(Kind, &[u8]) -> Result<(), E>;
 
 /// What goes over in one piece of a body.
 pub const PIECE: usize = 64 * 1024;
 
 /// Sends a response whose body nobody here has looked at: in one message when it is small, else as it comes in.
-pub fn pass_on<E>(done: &Done, response: &Response, buffer: &mut [u8], send: Send<'_, E>) -> Result<(), E> {
+pub fn pass_on<E>(
+    done: &Done,
+    response: &Response,
+    buffer: &mut [u8],
+    send: SendMessage<'_, E>,
+) -> Result<(), E> {
     let mut filled = 0;
     let (ended, failure) = loop {
         match response.read(&mut buffer[filled..]) {
@@ -520,7 +529,7 @@ pub fn pass_on<E>(done: &Done, response: &Response, buffer: &mut [u8], send: Sen
 }
 
 /// The rest of a body, as it comes in, and how it ended.
-pub fn send_pieces<E>(response: &Response, buffer: &mut [u8], send: Send<'_, E>) -> Result<(), E> {
+pub fn send_pieces<E>(response: &Response, buffer: &mut [u8], send: SendMessage<'_, E>) -> Result<(), E> {
     loop {
         match response.read(buffer) {
             Ok(0) => {
@@ -530,7 +539,7 @@ pub fn send_pieces<E>(response: &Response, buffer: &mut [u8], send: Send<'_, E>)
                 return send(Kind::End, b"");
             }
             Ok(count) => send(Kind::Piece, &buffer[..count])?,
-            Err(refusal) => return send(Kind::End, &ErrorMessage::to_end(Some(&failure_of(refusal)))),
+            Err(refusal) => return send(Kind::End, &ErrorMessage::to_end(&failure_of(refusal))),
         }
     }
 }
@@ -544,7 +553,7 @@ fn failure_of(refusal: Refusal) -> Error {
 }
 
 /// Sends a response that is in memory.
-pub fn send_kept<E>(done: &Done, response: &Response, send: Send<'_, E>) -> Result<(), E> {
+pub fn send_kept<E>(done: &Done, response: &Response, send: SendMessage<'_, E>) -> Result<(), E> {
     let carried = response.carry();
     let whole = carried.content.as_deref().filter(|_| carried.state == BodyState::Kept);
     let Some(whole) = whole.filter(|whole| whole.len() > PIECE && carried.delivered == 0) else {

@@ -167,6 +167,14 @@ impl Task {
         self.held.get()?.started.as_ref()
     }
 
+    /// What controls the request while it is not run here.
+    fn control(&self, future: &RequestFuture) -> Arc<Control> {
+        match self.started() {
+            Some(started) => started.control.clone(),
+            None => Arc::new(Control::of_request(0, 0, future.made_at())),
+        }
+    }
+
     /// The request, unless its future is over.
     fn request(&self) -> Option<Request> {
         let future = self.future.as_ref()?;
@@ -258,7 +266,7 @@ impl Task {
     }
 
     /// Where a reply to it can come in pieces.
-    pub fn reply(&self) -> wire::Incoming {
+    pub fn reply(&self) -> wire::Incoming<'static> {
         let max_body = self.request().and_then(|request| request.max_body());
         wire::Incoming::new(wire::TaskName::of(self.id()), max_body)
     }
@@ -267,14 +275,14 @@ impl Task {
     /// as it is.
     pub fn complete(&mut self, reply: &[u8]) -> Result<(), TaskError> {
         let mut incoming = wire::Incoming::new(wire::TaskName::of(self.id()), None);
-        match incoming.add(reply)? {
+        match incoming.add_borrowed(reply)? {
             wire::Added::Whole => self.complete_with(&mut incoming),
             wire::Added::More => Err(TaskError::Malformed),
         }
     }
 
     /// The same with one that has come in pieces.
-    pub fn complete_with(&mut self, reply: &mut wire::Incoming) -> Result<(), TaskError> {
+    pub fn complete_with(&mut self, reply: &mut wire::Incoming<'_>) -> Result<(), TaskError> {
         if !reply.is_whole() {
             return Err(TaskError::Over);
         }
@@ -284,10 +292,7 @@ impl Task {
         }
         let request = self.request();
         let body = request.as_ref().and_then(wire::body_of);
-        let control = match self.started() {
-            Some(started) => started.control.clone(),
-            None => Arc::new(Control::of_request(0, 0, future.made_at())),
-        };
+        let control = self.control(&future);
         let (outcome, cookies, mut urls) = reply.outcome(&body, &control)?;
         self.end_with(&future, &control, outcome, |request| {
             urls.extend(request.cookie_url());
@@ -304,10 +309,7 @@ impl Task {
             self.future = None;
             return true;
         };
-        let control = match self.started() {
-            Some(started) => started.control.clone(),
-            None => Arc::new(Control::of_request(0, 0, future.made_at())),
-        };
+        let control = self.control(&future);
         let Some(answer) = request.answered_by(response, &control) else { return false };
         self.end_with(&future, &control, answer, |_| {});
         true

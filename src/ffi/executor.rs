@@ -318,15 +318,8 @@ pub unsafe extern "C" fn rf_task_encode(
     bytes: *mut *mut u8,
     length: *mut usize,
 ) -> rf_status {
-    status(|| {
-        // SAFETY: the caller vouches for its pointers, here and below.
-        let length = unsafe { Out::optional(length, 0) };
-        // SAFETY: as above.
-        let out = unsafe { Out::required(bytes, std::ptr::null_mut()) }?;
-        // SAFETY: as above.
-        let message = unsafe { handle::peek(task) }?.encode(false)?;
-        give_bytes(&message, &out, &length)
-    })
+    // SAFETY: the caller vouches for its handle and for the places of the results.
+    unsafe { rf_task_encode_for(task, rf_encode_flags::RF_ENCODE_HERE as c_int, bytes, length) }
 }
 
 /// rf_task_encode for the place that `flags` say (rf_encode_flags). With RF_ENCODE_OTHER_MACHINE files do not travel: a task
@@ -404,7 +397,7 @@ pub unsafe extern "C" fn rf_task_deadline_ms(task: *const rf_task) -> i64 {
     // SAFETY: see rf_task_id.
     unsafe {
         about(task, 0, |about| match about.ends_at {
-            None => -1,
+            None => -1, // RF_FOREVER
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now());
                 i64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i64::MAX)
@@ -436,9 +429,9 @@ pub unsafe extern "C" fn rf_task_start(task: *mut rf_task) -> rf_status {
     status(|| Ok(unsafe { handle::peek_mut(task) }?.start()?))
 }
 
-/// Ends the task's future with an error of this kind (rf_error_kind), and frees the task. `message` may be NULL. A future that is
-/// over already stays as it is. RF_E_INVALID: there is no such kind, or `message` is not UTF-8; the task is still yours.
-/// RF_E_NULL: `task` is NULL.
+/// Ends the task's future with an error of this kind (rf_error_kind), and frees the task. `message` may be NULL. A future
+/// that is over already stays as it is. RF_E_INVALID: there is no such kind, or `message` is not UTF-8; the task is
+/// still yours. RF_E_NULL: `task` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_fail(
     task: *mut rf_task,
@@ -461,10 +454,10 @@ pub unsafe extern "C" fn rf_task_fail(
 }
 
 /// Ends the task's future with a response made by hand (rf_response_new), and frees the task: for executors that need no
-/// network. URL and method become the request's. The response stays yours, and may answer many requests; one whose body
-/// comes from a reader answers one, and unless the request streams, the reader is read now. Hooks are not called. A future that is over already stays as it
-/// is. RF_E_STATE: the body of the response was read in part, closed, or went to another request; the task is still yours.
-/// RF_E_NULL: an argument is NULL.
+/// network. The future's response has the URL and method of the request. The response that you give stays yours, and may
+/// answer many requests. One whose body comes from a reader answers one; it is read now, unless the request streams.
+/// Hooks are not called. A future that is over already stays as it is. RF_E_STATE: the body of the response was read in
+/// part, closed, or went to another request; the task is still yours. RF_E_NULL: an argument is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_respond(task: *mut rf_task, response: *const rf_response) -> rf_status {
     status(|| {
@@ -499,16 +492,9 @@ pub unsafe extern "C" fn rf_task_execute(
     reply: *mut *mut u8,
     reply_length: *mut usize,
 ) -> rf_status {
-    status(|| {
-        // SAFETY: see rf_task_encode.
-        let reply_length = unsafe { Out::optional(reply_length, 0) };
-        // SAFETY: see rf_task_encode.
-        let out = unsafe { Out::required(reply, std::ptr::null_mut()) }?;
-        // SAFETY: see rf_task_encode.
-        let message = unsafe { self::bytes(bytes, length) }?;
-        let made = elsewhere::execute(message, HOST, Permitted::ALL, None)?;
-        give_bytes(&made, &out, &reply_length)
-    })
+    let all = rf_execute_flags::RF_EXECUTE_ALL as c_int;
+    // SAFETY: see rf_task_encode.
+    unsafe { rf_task_execute_with(bytes, length, all, std::ptr::null_mut(), reply, reply_length) }
 }
 
 /// rf_task_execute for a task of somebody else. A task that has what `flags` forbid (rf_execute_flags) is not carried out
@@ -536,10 +522,10 @@ pub unsafe extern "C" fn rf_task_execute_with(
     })
 }
 
-/// The same, its reply given to `write` in pieces while the body arrives, on this thread. Pieces are of 64 KB and a little
-/// more at most, but for the first, which has all but the body of the response. All pieces one after the other are what rf_reply_add takes, and
-/// rf_task_complete. RF_FAILED: `write` returned other than RF_OK; the request was stopped. RF_E_NULL: `bytes` or `write` is
-/// NULL.
+/// rf_task_execute_with whose reply is given to `write`, on this thread, in pieces while the body arrives. The first piece
+/// has all but the body of the response; each other one is a little more than 64 KB at most. One after the other they
+/// are what rf_reply_add and rf_task_complete take. RF_FAILED: `write` returned other than RF_OK; the request was stopped.
+/// RF_E_NULL: `bytes` or `write` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_execute_to(
     bytes: *const u8,
@@ -570,8 +556,8 @@ pub unsafe extern "C" fn rf_stop_new(out: *mut *mut rf_stop) -> rf_status {
     })
 }
 
-/// Ends all executions that have it, as rf_future_abort ends requests, and those that begin with it later: for good. Their
-/// replies are RF_ERROR_ABORTED. From any thread. NULL does nothing.
+/// Ends all executions that have it, as rf_future_abort ends requests, and those that begin with it later. It cannot be
+/// taken back. Their replies are RF_ERROR_ABORTED. From any thread. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_stop_set(stop: *mut rf_stop) {
     nothing(|| {
@@ -602,10 +588,10 @@ pub unsafe extern "C" fn rf_reply_new(task: *const rf_task, out: *mut *mut rf_re
     })
 }
 
-/// Adds the next bytes, of any length. What comes of the body is stored as it comes. RF_OK: more is to come. RF_END: the reply
-/// is whole. RF_E_INVALID: these are not the bytes of a reply to this task in this version, there is more of a body than
-/// rf_options_set_max_body of the request allows, or there was something wrong before. RF_E_RESOURCE: no memory. After either
-/// nothing can be added any more. RF_E_NULL: an argument is NULL.
+/// Adds the next bytes, of any length. What comes of the body is stored as it comes. RF_OK: more is to come. RF_END: the
+/// reply is whole. RF_E_INVALID: these are not the bytes of a reply to this task in this version, there is more of a body
+/// than rf_options_set_max_body of the request allows, or an earlier call had failed. RF_E_RESOURCE: no memory. After
+/// either of these two nothing can be added any more. RF_E_NULL: an argument is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_reply_add(reply: *mut rf_reply, piece: *const u8, length: usize) -> rf_status {
     status(|| {
@@ -640,9 +626,9 @@ pub unsafe extern "C" fn rf_reply_free(reply: *mut rf_reply) {
 }
 
 /// Ends the task's future with the outcome in these bytes, and frees the task. Of the cookies that came with it those are
-/// stored that the hosts of the request and of its responses may set. A
-/// future that is over already stays as it is. RF_E_INVALID: the bytes are not a whole reply of this version, or that of
-/// another task; the task is still yours: complete, run or free it. RF_E_RESOURCE: no memory; it is still yours as well.
+/// stored that the hosts of the request and of its responses may set. A future that is over already stays as it is.
+/// RF_E_INVALID: the bytes are not a whole reply of this version, or that of another task; the task is still yours: complete,
+/// run or free it. RF_E_RESOURCE: no memory; it is still yours as well.
 /// RF_E_NULL: an argument is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_task_complete(task: *mut rf_task, reply: *const u8, length: usize) -> rf_status {

@@ -66,7 +66,7 @@ handles! {
     rf_error => crate::message::error::Error, Owned;
     rf_task => Task, Owned;
     rf_stop => Stop, Shared;
-    rf_reply => Incoming, Owned;
+    rf_reply => Incoming<'static>, Owned;
     rf_hook_call => HookCall;
     rf_prepared => Prepared<'static>;
     rf_retry => Retry, Owned;

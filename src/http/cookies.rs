@@ -163,26 +163,31 @@ impl Jar {
 
     /// Takes those of these cookies over that one of these URLs may set, as they come from another machine.
     pub fn merge_from(&self, urls: &[Url], cookies: impl IntoIterator<Item = Cookie>) {
-        let now = now();
-        let mut store = self.store.lock();
-        for cookie in cookies {
-            let is_kept = |url: &Url| {
-                set_cookie::may_set(url, &cookie)
-                    && (url.scheme() == Scheme::Https || !store.protects(&cookie, now))
+        self.merge_if(cookies, |store, cookie, now| {
+            let may_set = |url: &Url| {
+                set_cookie::may_set(url, cookie)
+                    && (url.scheme() == Scheme::Https || !store.protects(cookie, now))
             };
-            if set_cookie::is_sound(&cookie) && urls.iter().any(is_kept) {
-                store.put(cookie, now);
-            }
-        }
-        self.used.store(!store.order.is_empty(), Ordering::Release);
+            set_cookie::is_sound(cookie) && urls.iter().any(may_set)
+        });
     }
 
     /// Takes cookies over as they are, as a worker process hands them back.
     pub fn merge(&self, cookies: impl IntoIterator<Item = Cookie>) {
+        self.merge_if(cookies, |_, _, _| true);
+    }
+
+    fn merge_if(
+        &self,
+        cookies: impl IntoIterator<Item = Cookie>,
+        is_kept: impl Fn(&Store, &Cookie, i64) -> bool,
+    ) {
         let now = now();
         let mut store = self.store.lock();
         for cookie in cookies {
-            store.put(cookie, now);
+            if is_kept(&store, &cookie, now) {
+                store.put(cookie, now);
+            }
         }
         self.used.store(!store.order.is_empty(), Ordering::Release);
     }

@@ -3,6 +3,7 @@
 //! Nothing is allocated for what is only announced: what a hostile sender costs is what it has sent, and of a body no more
 //! than the request allows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::reply::{Follows, Reply, trailers_of};
@@ -38,7 +39,8 @@ enum Stage {
     Broken,
 }
 
-pub struct Incoming {
+/// `'r` is how long bytes live that are not copied.
+pub struct Incoming<'r> {
     name: TaskName,
     /// The most bytes that a body may have.
     max_body: Option<u64>,
@@ -46,14 +48,14 @@ pub struct Incoming {
     /// The message that is under way.
     message: Vec<u8>,
     /// The first message, which says what follows, once it is there.
-    reply: Option<(Vec<u8>, Follows)>,
+    reply: Option<(Cow<'r, [u8]>, Follows)>,
     body: Vec<u8>,
     trailers: Option<Vec<u8>>,
     failure: Option<Error>,
 }
 
-impl Incoming {
-    pub fn new(name: TaskName, max_body: Option<u64>) -> Incoming {
+impl<'r> Incoming<'r> {
+    pub fn new(name: TaskName, max_body: Option<u64>) -> Incoming<'r> {
         Incoming {
             name,
             max_body,
@@ -72,6 +74,16 @@ impl Incoming {
 
     pub fn is_whole(&self) -> bool {
         matches!(self.stage, Stage::Whole)
+    }
+
+    /// Takes all bytes of a reply of which nothing has come. Its first message, which may be as long as a body, is not
+    /// copied. After an error it is of no use.
+    pub fn add_borrowed(&mut self, bytes: &'r [u8]) -> Result<Added, Unusable> {
+        let (kind, length) = read_header(bytes.get(..HEADER).ok_or(Malformed)?)?;
+        self.check(kind, length)?;
+        let end = HEADER + length + CHECK_SUM;
+        self.begin(Cow::Borrowed(bytes.get(..end).ok_or(Malformed)?))?;
+        self.add(&bytes[end..])
     }
 
     /// Takes the next bytes. After an error it takes no more.
@@ -110,14 +122,11 @@ impl Incoming {
             return Ok(());
         }
         let message = std::mem::take(&mut self.message);
-        self.finish(kind, &message)?;
         if kind == Kind::Reply {
-            let follows = self.reply.as_ref().map_or(Follows::Nothing, |(_, follows)| *follows);
-            if follows == Follows::Nothing {
-                self.stage = Stage::Whole;
-            }
-            self.reply = Some((message, follows));
-        } else if message.capacity() <= KEPT {
+            return self.begin(Cow::Owned(message));
+        }
+        self.finish(kind, &message)?;
+        if message.capacity() <= KEPT {
             self.message = message;
             self.message.clear();
         }
@@ -148,17 +157,23 @@ impl Incoming {
         if fits { Ok(()) } else { Err(Malformed) }
     }
 
-    /// A message is there.
-    fn finish(&mut self, kind: Kind, message: &[u8]) -> Result<(), Unusable> {
-        if kind == Kind::Reply {
-            let reply = Reply::decode(message)?;
-            let most = self.max_body.unwrap_or(u64::MAX);
-            if reply.name() != self.name || reply.longest_content() as u64 > most {
-                return Err(Unusable::Malformed);
-            }
-            self.reply = Some((Vec::new(), reply.follows()));
-            return Ok(());
+    /// The first message is there, which says what follows.
+    fn begin(&mut self, message: Cow<'r, [u8]>) -> Result<(), Unusable> {
+        let reply = Reply::decode(&message)?;
+        let most = self.max_body.unwrap_or(u64::MAX);
+        if reply.name() != self.name || reply.longest_content() as u64 > most {
+            return Err(Unusable::Malformed);
         }
+        let follows = reply.follows();
+        if follows == Follows::Nothing {
+            self.stage = Stage::Whole;
+        }
+        self.reply = Some((message, follows));
+        Ok(())
+    }
+
+    /// A further message is there.
+    fn finish(&mut self, kind: Kind, message: &[u8]) -> Result<(), Unusable> {
         let (sealed, sum) = message.split_at(message.len() - CHECK_SUM);
         if *sum != crc32fast::hash(sealed).to_le_bytes() {
             return Err(Unusable::Malformed);

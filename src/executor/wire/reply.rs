@@ -135,11 +135,10 @@ impl ErrorMessage {
         message.error().map(Some)
     }
 
-    /// The same, to be sent.
-    pub fn to_end(error: Option<&Error>) -> Vec<u8> {
-        let end = error.map(|error| postcard::to_stdvec(&ErrorMessage::of(error)));
-        // Plain text can be sent.
-        end.and_then(Result::ok).unwrap_or_default()
+    /// The same of one that failed, to be sent.
+    pub fn to_end(error: &Error) -> Vec<u8> {
+        // Plain text can be sent. If it could not, this end is no end: never that of a body that is whole.
+        postcard::to_stdvec(&ErrorMessage::of(error)).unwrap_or_else(|_| vec![u8::MAX])
     }
 
     pub fn error(&self) -> Result<Error, Malformed> {

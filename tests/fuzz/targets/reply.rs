@@ -85,7 +85,7 @@ impl Input {
     }
 
     /// What comes of it when it is cut like this, and None when it is no reply.
-    fn add(&self, mut cut: impl FnMut() -> usize) -> (Incoming, Option<Added>) {
+    fn add(&self, mut cut: impl FnMut() -> usize) -> (Incoming<'static>, Option<Added>) {
         let mut incoming = Incoming::new(self.name, self.max_body);
         let mut last = incoming.add(b"").ok();
         let mut left = &self.bytes[..];
@@ -102,7 +102,18 @@ impl Input {
     }
 
     fn outcome(&self, cut: impl FnMut() -> usize) -> (Option<Added>, Came) {
-        let (mut incoming, added) = self.add(cut);
+        let (incoming, added) = self.add(cut);
+        Input::came(incoming, added)
+    }
+
+    /// The same of bytes that are not copied.
+    fn outcome_borrowed(&self) -> (Option<Added>, Came) {
+        let mut incoming = Incoming::new(self.name, self.max_body);
+        let added = incoming.add_borrowed(&self.bytes).ok();
+        Input::came(incoming, added)
+    }
+
+    fn came(mut incoming: Incoming<'_>, added: Option<Added>) -> (Option<Added>, Came) {
         if added != Some(Added::Whole) {
             return (added, None);
         }
@@ -136,7 +147,12 @@ pub fn reply(data: &[u8]) {
     let say = |outcome: &Came| {
         outcome.as_ref().map(|(outcome, cookies, urls)| (show(outcome), cookies.clone(), urls.clone()))
     };
-    assert_eq!(say(&at_once.1), say(&in_pieces.1));
+    // Once: what streams is read by it.
+    let said = say(&at_once.1);
+    assert_eq!(said, say(&in_pieces.1));
+    let borrowed = input.outcome_borrowed();
+    assert_eq!(borrowed.0 == Some(Added::Whole), at_once.0 == Some(Added::Whole));
+    assert_eq!(said, say(&borrowed.1));
 
     if let (Some((Ok(response), ..)), Some(most)) = (input.outcome(|| usize::MAX).1, input.max_body) {
         let (mut length, mut piece) = (0, [0; 100]);
@@ -171,7 +187,7 @@ pub fn reply_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let (some, more) = ((b'P', b"some of a body, ".to_vec()), (b'P', b"and the rest of it".to_vec()));
     let (trailers, end) = ((b'T', b"X-Trailer: behind it\r\n".to_vec()), (b'E', Vec::new()));
     let error = Error::new(ErrorKind::ChunkedEncoding, "It broke off").at("http://h/");
-    let broken = (b'E', ErrorMessage::to_end(Some(&error)));
+    let broken = (b'E', ErrorMessage::to_end(&error));
     let follows = reply("reply_whole_follows");
     let all = [follows.clone(), some.clone(), more.clone(), trailers.clone(), end.clone()];
     let announced = [&[0, 5][..], b"H\x03", &0x7fff_fff0_u32.to_le_bytes(), b"x\x04\0some"].concat();
