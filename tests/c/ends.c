@@ -90,7 +90,8 @@ static void on_alarm(int number) {
   INCREMENT(alarms);
 }
 
-/* Sends this thread a signal every 20 ms. */
+/* Sends this thread a signal every 20 ms. (A checker looks through all that a call sends before it makes the call, and from
+   the beginning when a signal comes between.) */
 static void ring(bool on) {
   struct sigaction action;
   struct itimerval every;
@@ -98,7 +99,7 @@ static void ring(bool on) {
   action.sa_handler = on_alarm; /* without SA_RESTART */
   CHECK_INT(0, sigaction(SIGALRM, &action, NULL));
   memset(&every, 0, sizeof every);
-  every.it_interval.tv_usec = every.it_value.tv_usec = on ? 20000 : 0;
+  every.it_interval.tv_usec = every.it_value.tv_usec = on ? (suseconds_t)(20000 * patience()) : 0;
   CHECK_INT(0, setitimer(ITIMER_REAL, &every, NULL));
 }
 
