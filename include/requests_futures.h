@@ -251,6 +251,18 @@ typedef enum rf_ip_version {
   RF_IP_6 = 6,
 } rf_ip_version;
 
+// A version of HTTP, for rf_options_set_http_version.
+typedef enum rf_http_version {
+  // HTTP/2 over TLS where the server speaks it, else HTTP/1.1.
+  RF_HTTP_AUTO = 0,
+  // HTTP/1.1 alone.
+  RF_HTTP_1_1 = 11,
+  // HTTP/2 over TLS alone.
+  RF_HTTP_2 = 20,
+  // HTTP/2, which the server is known to speak, also without TLS.
+  RF_HTTP_2_PRIOR_KNOWLEDGE = 21,
+} rf_http_version;
+
 // Where the time of a request goes: rf_response_phase_us. More may come.
 typedef enum rf_phase {
   // It waits: for a worker, for its turn, for its place in the pool.
@@ -1287,6 +1299,22 @@ rf_status rf_options_set_resolve(rf_options *options, const char *host, uint16_t
 // the proxy's affair. RF_IP_ANY is the default. RF_E_INVALID: no such version.
 rf_status rf_options_set_ip_version(rf_options *options, int version);
 
+// Sets the version of HTTP, as a number of rf_http_version. RF_HTTP_1_1 is the default. RF_HTTP_AUTO offers
+// HTTP/2 to https servers in the TLS handshake (ALPN), and speaks HTTP/1.1 with those that do not take it, and
+// with http ones. RF_HTTP_2 takes no answer but HTTP/2: another one is RF_ERROR_CONNECTION, whose message says
+// what the server chose, and so is an http URL, also after a redirect. RF_HTTP_2_PRIOR_KNOWLEDGE speaks HTTP/2
+// without asking, on http as well; a server that does not is RF_ERROR_CONNECTION, and so is a proxy that would
+// forward an http request.
+//
+// All requests of a session to the same server, by the same way and with the same settings, share a connection,
+// up to the number of requests at a time that the server allows; more wait for one of them to end. What is
+// aborted, late or closed unread leaves the connection to the others. Header names go out in lower case, and
+// without Connection, Host (the server is told it as :authority) and Transfer-Encoding. The reason of a response
+// is empty. A request that the server says it has not processed is sent again, 10 times at most, whatever its
+// method; one of a server that wants HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones.
+// Under rf_config_set_pool_block each request over HTTP/2 counts as a connection. RF_E_INVALID: no such version.
+rf_status rf_options_set_http_version(rf_options *options, int version);
+
 // Makes connections from this address, or over this network interface ("eth0"), of the machine that the request
 // runs on; also those to a proxy, but not those to a Unix socket. From an address only servers of its version of
 // IP are reached. NULL: as the system decides. An interface or an address that is not there, or that nothing of
@@ -1733,7 +1761,7 @@ const char *rf_response_remote_address(const rf_response *response);
 // The address that its connection came from, in the same form. NULL as well.
 const char *rf_response_local_address(const rf_response *response);
 
-// The version that it came by: "HTTP/1.0", "HTTP/1.1". NULL: it was made by hand.
+// The version that it came by: "HTTP/1.0", "HTTP/1.1", "HTTP/2". NULL: it was made by hand.
 const char *rf_response_http_version(const rf_response *response);
 
 // The version of TLS with the server: "TLSv1.3", "TLSv1.2". NULL: there was none; that with a proxy does not

@@ -176,6 +176,14 @@ enum class tls_version : int { any = 0, tls_1_2 = RF_TLS_1_2, tls_1_3 = RF_TLS_1
 /// A version of IP: rf_ip_version.
 enum class ip_version : int { any = RF_IP_ANY, v4 = RF_IP_4, v6 = RF_IP_6 };
 
+/// A version of HTTP: rf_http_version.
+enum class http_version : int {
+  any = RF_HTTP_AUTO,
+  http_1_1 = RF_HTTP_1_1,
+  http_2 = RF_HTTP_2,
+  http_2_prior_knowledge = RF_HTTP_2_PRIOR_KNOWLEDGE,
+};
+
 /// When wait returns: rf_return_when.
 enum class return_when : int {
   first_completed = RF_FIRST_COMPLETED,
@@ -2836,6 +2844,10 @@ class options : public ownership::handle<rf_options, rf_options_free> {
     return did(*this, rf_options_set_ip_version(raw_, static_cast<int>(version)));
   }
   options &&set_ip_version(ip_version version) && { return std::move(set_ip_version(version)); }
+  options &set_http_version(http_version version) & {
+    return did(*this, rf_options_set_http_version(raw_, static_cast<int>(version)));
+  }
+  options &&set_http_version(http_version version) && { return std::move(set_http_version(version)); }
   options &set_local_address(const optional_zstring &address_or_interface) & {
     return did(*this, rf_options_set_local_address(raw_, address_or_interface.c_str()));
   }

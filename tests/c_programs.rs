@@ -41,6 +41,25 @@ macro_rules! programs_on_events {
     };
 }
 
+/// The same programs once more, over HTTP/2: what they take for the server's http address is its https one, and whoever
+/// does not choose a version takes what the server offers. On threads and on an event loop.
+macro_rules! programs_by_http2 {
+    ($($name:ident),* $(,)?) => {
+        mod by_http2 {
+            $(#[test]
+            fn $name() {
+                super::run_by_http2(stringify!($name), &[]);
+            })*
+            mod on_events {
+                $(#[test]
+                fn $name() {
+                    super::super::run_by_http2(stringify!($name), &[("RF_TEST_EVENTS", "1")]);
+                })*
+            }
+        }
+    };
+}
+
 programs! {
     abort,
     adapters,
@@ -74,6 +93,7 @@ programs! {
     framing,
     futures,
     hooks,
+    http2,
     idle_timeout,
     json,
     long_list,
@@ -152,6 +172,7 @@ programs_on_events! {
     framing,
     futures,
     hooks,
+    http2,
     idle_timeout,
     long_list,
     made,
@@ -191,6 +212,38 @@ programs_on_events! {
     urls,
     wait,
     waiting,
+}
+
+programs_by_http2! {
+    abort,
+    adapters,
+    closing,
+    decoding,
+    descriptor,
+    edges,
+    ends,
+    errors,
+    events,
+    executor,
+    forked,
+    futures,
+    hooks,
+    idle_timeout,
+    json,
+    long_list,
+    made,
+    output_file,
+    outputs,
+    pool,
+    priorities,
+    queue,
+    raising,
+    responses,
+    resuming,
+    streaming,
+    stress,
+    trailers,
+    wait,
 }
 
 /// The hour of `tests/long/run`, for a moment: worker processes that are killed, connections that are damaged.
@@ -426,4 +479,26 @@ fn run_on_events(name: &'static str) {
     if can_run_on_events() && is_chosen {
         run_with(name, &compiled(name), &[("RF_TEST_EVENTS", "1")]);
     }
+}
+
+// ---- over HTTP/2 ----
+
+fn run_by_http2(name: &'static str, more: &[(&str, &str)]) {
+    let is_checked = valgrind() || sanitizer().is_some() || runner().is_some();
+    // Only a build for tests lets the environment choose the version.
+    if is_checked || env::var_os("RF_LIBRARY").is_some() {
+        return;
+    }
+    let of_server = |name: &str| {
+        let found = server().iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).expect("a variable of the server")
+    };
+    let mut variables = vec![
+        ("RF_TEST_HTTP2", "1"),
+        ("RF_TEST_HTTP", of_server("RF_TEST_HTTPS")),
+        ("REQUESTS_CA_BUNDLE", of_server("RF_TEST_CA")),
+    ];
+    variables.extend(more);
+    let on = if more.is_empty() { "threads" } else { "events" };
+    run_with(&format!("{name} by HTTP/2 on {on}"), &compiled(name), &variables);
 }

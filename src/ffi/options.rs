@@ -40,7 +40,9 @@ use crate::message::options::{
     SharedReader, SharedText, Sink, SpeedLimit, Timeouts,
 };
 use crate::message::prepared::{Challenge, Prepare};
-use crate::message::reach::{Certificate, Hidden, IpVersion, KeepAlive, Pin, TlsVersion, TlsVersions};
+use crate::message::reach::{
+    Certificate, Hidden, HttpChoice, IpVersion, KeepAlive, Pin, TlsVersion, TlsVersions,
+};
 use crate::system::log::warn_once;
 
 /// Makes empty options. Free them with rf_options_free.
@@ -1150,6 +1152,31 @@ pub unsafe extern "C" fn rf_options_set_ip_version(options: *mut rf_options, ver
         _ => Err(rf_status::RF_E_INVALID),
     };
     change(options, check, |options, version| options.reach_mut().ip_version = Some(version))
+}
+
+/// Sets the version of HTTP, as a number of rf_http_version. RF_HTTP_1_1 is the default. RF_HTTP_AUTO offers HTTP/2 to
+/// https servers in the TLS handshake (ALPN), and speaks HTTP/1.1 with those that do not take it, and with http ones.
+/// RF_HTTP_2 takes no answer but HTTP/2: another one is RF_ERROR_CONNECTION, whose message says what the server chose, and
+/// so is an http URL, also after a redirect. RF_HTTP_2_PRIOR_KNOWLEDGE speaks HTTP/2 without asking, on http as well; a
+/// server that does not is RF_ERROR_CONNECTION, and so is a proxy that would forward an http request.
+///
+/// All requests of a session to the same server, by the same way and with the same settings, share a connection, up to
+/// the number of requests at a time that the server allows; more wait for one of them to end. What is aborted, late or
+/// closed unread leaves the connection to the others. Header names go out in lower case, and without Connection, Host
+/// (the server is told it as :authority) and Transfer-Encoding. The reason of a response is empty. A request that the
+/// server says it has not processed is sent again, 10 times at most, whatever its method; one of a server that wants
+/// HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones. Under rf_config_set_pool_block each
+/// request over HTTP/2 counts as a connection. RF_E_INVALID: no such version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rf_options_set_http_version(options: *mut rf_options, version: c_int) -> rf_status {
+    let check = || match version {
+        0 => Ok(HttpChoice::Auto),
+        11 => Ok(HttpChoice::Http11),
+        20 => Ok(HttpChoice::Http2),
+        21 => Ok(HttpChoice::PriorKnowledge),
+        _ => Err(rf_status::RF_E_INVALID),
+    };
+    change(options, check, |options, version| options.reach_mut().http = Some(version))
 }
 
 /// Makes connections from this address, or over this network interface ("eth0"), of the machine that the request runs

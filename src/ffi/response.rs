@@ -344,7 +344,7 @@ pub unsafe extern "C" fn rf_response_local_address(response: *const rf_response)
     unsafe { of_peer(response, Peer::local_text) }
 }
 
-/// The version that it came by: "HTTP/1.0", "HTTP/1.1". NULL: it was made by hand.
+/// The version that it came by: "HTTP/1.0", "HTTP/1.1", "HTTP/2". NULL: it was made by hand.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_http_version(response: *const rf_response) -> *const c_char {
     // SAFETY: see read.

@@ -129,6 +129,20 @@ pub enum rf_ip_version {
     RF_IP_6 = 6,
 }
 
+/// A version of HTTP, for rf_options_set_http_version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum rf_http_version {
+    /// HTTP/2 over TLS where the server speaks it, else HTTP/1.1.
+    RF_HTTP_AUTO = 0,
+    /// HTTP/1.1 alone.
+    RF_HTTP_1_1 = 11,
+    /// HTTP/2 over TLS alone.
+    RF_HTTP_2 = 20,
+    /// HTTP/2, which the server is known to speak, also without TLS.
+    RF_HTTP_2_PRIOR_KNOWLEDGE = 21,
+}
+
 /// Where the time of a request goes: rf_response_phase_us. More may come.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

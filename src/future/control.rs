@@ -18,7 +18,7 @@ use crate::future::stopwatch::Stopwatch;
 use crate::future::trace::Trace;
 use crate::future::waiting::Waiting;
 use crate::system::clock::Moment;
-use crate::system::fiber::Waker;
+use crate::system::fiber::{Wake, Waker};
 use crate::system::fork::Origin;
 use crate::system::lock::Mutex;
 use crate::system::signal::Signal;
@@ -108,6 +108,8 @@ enum Attached {
     Socket(RawFd),
     /// Wakes a thread that waits for something else.
     Signal(Arc<Signal>),
+    /// Wakes whoever waits for something else.
+    Sleeper(Arc<dyn Wake>),
     /// It waits between two steps.
     Waiting(Arc<Waiting>),
     /// It does what belongs to another request, which is over.
@@ -226,6 +228,7 @@ impl Control {
                 unsafe { libc::shutdown(*socket, libc::SHUT_RDWR) };
             }
             Attached::Signal(signal) => signal.set(),
+            Attached::Sleeper(sleeper) => sleeper.wake(),
         }
         if let Some(fiber) = self.fiber.get() {
             fiber.wake();
@@ -408,6 +411,24 @@ impl Control {
         let mut attached = self.attached.lock();
         if matches!(&*attached, Attached::Signal(other) if Arc::ptr_eq(other, signal)) {
             *attached = Attached::Nothing;
+        }
+    }
+
+    /// From now on an abort wakes this one.
+    pub fn attach_sleeper(&self, sleeper: Arc<dyn Wake>) {
+        self.reach(Attached::Sleeper(sleeper));
+    }
+
+    /// An abort wakes no one any more, if that was attached last.
+    pub fn detach_sleeper(&self) {
+        if self.origin.is_inherited() {
+            return;
+        }
+        let mut attached = self.attached.lock();
+        if matches!(*attached, Attached::Sleeper(_)) {
+            let sleeper = mem::take(&mut *attached);
+            drop(attached);
+            drop(sleeper);
         }
     }
 

@@ -13,16 +13,18 @@ use super::connection::Connection;
 use super::dialing::{self, Origin};
 use super::digest::{DigestCache, Message};
 use super::dns::{self, Lookups};
+use super::http2::Http2;
 use super::name_cache::NameCache;
-use super::pool::{Lease, Pool, Turn};
+use super::pool::{Carrier, Gate, Lease, Pool, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
 use super::proxy::{Proxy, ProxyScheme, socks};
-use super::route::{Route, Via};
+use super::route::{Protocol, Route, Via};
 use super::socket::{Limits, Socket, Step};
-use super::tls::TlsConfigs;
+use super::tls::{TlsConfig, TlsConfigs, TlsSettings};
 use super::trace::{self, Overheard};
 use super::turns::{Standing, TurnLimits, Turns};
 use crate::future::control::Control;
+use crate::future::monitor::Monitor;
 use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
@@ -122,6 +124,21 @@ impl Admission {
     }
 }
 
+/// The turn to make a connection that others wait for.
+struct AtGate<'a> {
+    gate: &'a Monitor<Gate>,
+    is_http1: bool,
+}
+
+impl Drop for AtGate<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        (state.is_busy, state.is_http1) = (false, self.is_http1);
+        state.turns += 1;
+        state.notify_all();
+    }
+}
+
 impl Adapter {
     pub fn new(settings: AdapterSettings) -> Adapter {
         Adapter::with_resolver(settings, None)
@@ -214,16 +231,18 @@ impl Adapter {
         control: &Control,
         connect: Option<Duration>,
         fresh: bool,
-    ) -> Result<(Box<Connection>, Lease), Error> {
+    ) -> Result<(Carrier, Lease), Error> {
         let (kept, mut lease) = self.pool.take(admission.place, route, fresh);
         if let Standing::Come(permit) = admission.standing {
             lease.permit = Some(permit);
         }
-        if let Some(connection) = kept {
-            connection.attach(control);
-            return Ok((connection, lease));
+        if let Some(carrier) = kept {
+            if let Carrier::Http1(connection) = &carrier {
+                connection.attach(control);
+            }
+            return Ok((carrier, lease));
         }
-        self.new_connection(route, control, connect).map(|connection| (connection, lease))
+        self.new_connection(route, control, connect, fresh).map(|carrier| (carrier, lease))
     }
 
     #[inline(never)]
@@ -232,7 +251,8 @@ impl Adapter {
         route: &Arc<Route>,
         control: &Control,
         connect: Option<Duration>,
-    ) -> Result<Box<Connection>, Error> {
+        fresh: bool,
+    ) -> Result<Carrier, Error> {
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
         let limits = Limits {
             control,
@@ -243,9 +263,57 @@ impl Adapter {
             progress: None,
             pace: None,
         };
-        let channel = self.dial(route, &limits)?;
+        if route.protocol != Protocol::Http1 {
+            return self.shared_connection(route, &limits, fresh);
+        }
+        let channel = self.dial(route, &limits, false)?;
         control.stopwatch.enter(Phase::Send);
-        Ok(Connection::over(channel, route.secure))
+        Ok(Carrier::Http1(Connection::over(channel, route.secure)))
+    }
+
+    /// A new connection that others may share, if the server wants that: while somebody makes the first one, the others wait
+    /// for it.
+    #[inline(never)]
+    fn shared_connection(&self, route: &Arc<Route>, limits: &Limits, fresh: bool) -> Result<Carrier, Error> {
+        let Some(gate) = self.pool.gate(route) else {
+            let channel = self.dial(route, limits, false)?;
+            limits.control.stopwatch.enter(Phase::Send);
+            return Ok(Carrier::Http1(Connection::over(channel, route.secure)));
+        };
+        let mut state = gate.lock();
+        let turn = state.turns;
+        while state.is_busy && state.turns == turn && !state.is_http1 {
+            limits.control.stopwatch.enter(Phase::Connect);
+            state = state.wait(limits.next_look()?);
+        }
+        if state.turns != turn && !fresh {
+            drop(state);
+            if let Some(http2) = self.pool.join(route) {
+                limits.control.stopwatch.enter(Phase::Send);
+                return Ok(Carrier::Http2(http2));
+            }
+            state = gate.lock();
+        }
+        state.is_busy = true;
+        drop(state);
+        let mut turn = AtGate { gate: &gate, is_http1: false };
+        let channel = self.dial(route, limits, true)?;
+        limits.control.stopwatch.enter(Phase::Send);
+        let is_http2 = route.protocol == Protocol::Http2 || channel.protocol() == Some(b"h2");
+        if !is_http2 {
+            turn.is_http1 = true;
+            return Ok(Carrier::Http1(Connection::over(channel, route.secure)));
+        }
+        channel.detach(limits.control);
+        let peer = channel.peer(route.secure);
+        let http2 = Http2::new(channel, peer, limits)?;
+        self.pool.share(route, &http2);
+        Ok(Carrier::Http2(http2))
+    }
+
+    /// The server of this route has asked for HTTP/1.1.
+    pub fn prefer_http1(&self, route: &Arc<Route>) {
+        self.pool.prefer_http1(route);
     }
 
     /// Closes what rests and keeps nothing from now on.
@@ -269,10 +337,10 @@ impl Adapter {
     }
 
     #[inline(never)]
-    fn dial(&self, route: &Route, limits: &Limits) -> Result<Channel, Error> {
+    fn dial(&self, route: &Route, limits: &Limits, offers_http2: bool) -> Result<Channel, Error> {
         let mut channel = self.reach(route, limits)?;
         if route.secure
-            && let Err(error) = self.secure(&mut channel, route, limits)
+            && let Err(error) = self.secure(&mut channel, route, limits, offers_http2)
         {
             channel.detach(limits.control);
             return Err(error);
@@ -282,11 +350,26 @@ impl Adapter {
 
     /// Speaks TLS with the server from now on.
     #[inline(never)]
-    fn secure(&self, channel: &mut Channel, route: &Route, limits: &Limits) -> Result<(), Error> {
+    fn secure(
+        &self,
+        channel: &mut Channel,
+        route: &Route,
+        limits: &Limits,
+        offers_http2: bool,
+    ) -> Result<(), Error> {
         let settings = route.tls.as_ref().expect("a secure route has TLS settings");
         limits.control.stopwatch.enter(Phase::Tls);
-        let config = self.tls.get(settings, limits)?;
+        let config = match settings.offers_http2 && !offers_http2 {
+            false => self.tls.get(settings, limits)?,
+            true => self.tls_of_http1(settings, limits)?,
+        };
         channel.add_tls(&config, route.name_for_tls(), &limits.to(Step::Handshake, limits.peer))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tls_of_http1(&self, settings: &TlsSettings, limits: &Limits) -> Result<Arc<TlsConfig>, Error> {
+        self.tls.get(&settings.of_http1(), limits)
     }
 
     /// The addresses of a host on the way that may be used.

@@ -42,6 +42,30 @@ enum Piece {
     Reader(Arc<SharedReader>, Option<u64>),
 }
 
+/// What a body goes over.
+pub trait Outlet {
+    /// Bodies of unknown length need no chunks.
+    const FRAMES_ITSELF: bool;
+
+    /// Sends all of it; false when the server answered before that and wants no more, or hung up.
+    fn send(&mut self, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error>;
+
+    /// Whether the server has answered meanwhile and wants no more, or has hung up. Without waiting.
+    fn is_turned_away(&mut self) -> bool;
+}
+
+impl Outlet for Connection {
+    const FRAMES_ITSELF: bool = false;
+
+    fn send(&mut self, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
+        Connection::send(self, pieces, limits)
+    }
+
+    fn is_turned_away(&mut self) -> bool {
+        Connection::is_turned_away(self)
+    }
+}
+
 /// How much of a body that does not lie in memory is read at a time.
 const BUFFER: usize = 64 * 1024;
 /// How much of a body in memory goes out between two looks at the clock, when somebody watches.
@@ -256,7 +280,7 @@ impl Payload {
     pub fn send(
         &self,
         head: &[u8],
-        connection: &mut Connection,
+        connection: &mut impl Outlet,
         limits: &Limits,
         meter: &mut Meter,
     ) -> Result<bool, Error> {
@@ -291,10 +315,10 @@ impl Payload {
         }
     }
 
-    fn pump(
+    fn pump<O: Outlet>(
         &self,
         head: &[u8],
-        connection: &mut Connection,
+        connection: &mut O,
         limits: &Limits,
         meter: &mut Meter,
         mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
@@ -321,6 +345,12 @@ impl Payload {
                 }
                 Some(left) => {
                     *left -= count as u64;
+                    if !send(connection, &[head, piece], limits)? {
+                        return Ok(false);
+                    }
+                }
+                None if O::FRAMES_ITSELF && count == 0 => return Ok(true),
+                None if O::FRAMES_ITSELF => {
                     if !send(connection, &[head, piece], limits)? {
                         return Ok(false);
                     }
@@ -364,7 +394,7 @@ fn rewind(shared: &SharedReader, control: &Control) -> Result<(), Error> {
 
 /// Sends the head, or nothing in its place, and what comes next of the body, when its limit allows that. False when the
 /// server has answered before.
-fn send(connection: &mut Connection, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
+fn send(connection: &mut impl Outlet, pieces: &[&[u8]], limits: &Limits) -> Result<bool, Error> {
     let Some((head, body)) = pieces.split_first().filter(|_| limits.bucket().is_some()) else {
         return connection.send(pieces, limits);
     };

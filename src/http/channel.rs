@@ -2,6 +2,8 @@
 //! for https through an https proxy), and the bytes that came in and were not taken yet.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use rustls::ClientConnection;
 
@@ -11,7 +13,7 @@ use super::trace;
 use crate::future::control::Control;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::peer::{Peer, TlsFacts};
-use crate::system::fiber::on_thread_stack;
+use crate::system::fiber::{Here, Watched, on_thread_stack};
 
 #[derive(Debug)]
 pub struct Channel {
@@ -213,6 +215,47 @@ impl Channel {
         self.socket.is_silent() || (!self.layers.is_empty() && matches!(self.receive_now(&mut [0]), Ok(None)))
     }
 
+    /// What the server has chosen of what TLS offered it; None: nothing.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.layers.last()?.connection.alpn_protocol()
+    }
+
+    pub fn is_plain(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.descriptor()
+    }
+
+    /// What tells this fiber when there is something to do.
+    pub fn watch(&self, here: Here<'_>) -> io::Result<Arc<Watched>> {
+        self.socket.watch_shared(here)
+    }
+
+    /// Sends what goes without waiting, which is at least a byte; `WouldBlock` where nothing goes. TLS may keep some of it
+    /// for [`Channel::flush_now`].
+    pub fn send_now(&mut self, pieces: &[IoSlice]) -> io::Result<usize> {
+        if self.layers.is_empty() {
+            return self.socket.try_send(pieces);
+        }
+        let mut sent = 0;
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            match write_now(&mut self.layers, &self.socket, piece) {
+                Ok(count) if count == piece.len() => sent += count,
+                Ok(count) => return Ok(sent + count),
+                Err(error) if sent > 0 && error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends what TLS has kept; `WouldBlock` where that would have to wait.
+    pub fn flush_now(&mut self) -> io::Result<()> {
+        flush_now(&mut self.layers, &self.socket)
+    }
+
     /// What is there, without waiting: 0 at the end, None for nothing. For its errors see [`Limits::explain`].
     pub fn receive_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match read_now(&mut self.layers, &self.socket, buffer) {
@@ -275,6 +318,16 @@ struct BelowNow<'a> {
 impl Read for BelowNow<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         read_now(self.layers, self.socket, buffer)
+    }
+}
+
+impl Write for BelowNow<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        write_now(self.layers, self.socket, data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        flush_now(self.layers, self.socket)
     }
 }
 
@@ -366,6 +419,33 @@ fn read_now(layers: &mut [Layer], socket: &Socket, buffer: &mut [u8]) -> io::Res
             .process_new_packets()
             .map_err(|error| tls::failure(&error, &top.peer, Phase::Transfer).into_io())?;
     }
+}
+
+/// Takes as much as there is room for, and sends of it what goes without waiting. `WouldBlock` where there is no room.
+fn write_now(layers: &mut [Layer], socket: &Socket, data: &[u8]) -> io::Result<usize> {
+    let Some((top, rest)) = layers.split_last_mut() else { return socket.try_send(&[IoSlice::new(data)]) };
+    let taken = top.connection.writer().write(data)?;
+    let flushed = flush_layer(top, rest, socket);
+    match flushed {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Err(error) if taken == 0 => Err(error),
+        // What was in the way has gone.
+        Ok(()) if taken == 0 => top.connection.writer().write(data),
+        _ => Ok(taken),
+    }
+}
+
+fn flush_layer(top: &mut Layer, rest: &mut [Layer], socket: &Socket) -> io::Result<()> {
+    while top.connection.wants_write() {
+        top.connection.write_tls(&mut BelowNow { layers: rest, socket })?;
+    }
+    Ok(())
+}
+
+fn flush_now(layers: &mut [Layer], socket: &Socket) -> io::Result<()> {
+    let Some((top, rest)) = layers.split_last_mut() else { return Ok(()) };
+    flush_layer(top, rest, socket)?;
+    flush_now(rest, socket)
 }
 
 /// Sends all of it, unless it is `listening` and the peer has something to say.

@@ -510,7 +510,7 @@ mod tests {
     use crate::http::adapter::AdapterSettings;
     use crate::http::channel::Channel;
     use crate::http::pool::{Pool, Turn};
-    use crate::http::route::Via;
+    use crate::http::route::{Protocol, Via};
     use crate::http::socket::Socket;
     use crate::message::reach::Dialing;
 
@@ -580,6 +580,7 @@ mod tests {
             server_name: None,
             dialing: Dialing::default(),
             login: None,
+            protocol: Protocol::Http1,
         });
         let (_, lease) = Pool::new(settings).take(Turn::Free, &route, true);
         let in_use = InUse::new((connection, lease), None, Arc::default(), (None, None), false);

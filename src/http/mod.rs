@@ -18,6 +18,7 @@ pub mod first_turn;
 pub mod framing;
 pub mod headers;
 pub mod hop;
+pub mod http2;
 pub mod line;
 pub mod mount;
 pub mod name_cache;

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::adapter::AdapterSettings;
 use super::connection::Connection;
+use super::http2::Http2;
 use super::line::{InLine, Rank};
 use super::route::{IdentityHasher, Route};
 use super::turns::Permit;
 use crate::future::control::Control;
 use crate::future::deadlock::Way;
+use crate::future::monitor::Monitor;
 use crate::future::timer::{self, Expires};
 use crate::future::waiting::{Reason, Waiting};
 use crate::message::error::Error;
@@ -49,12 +52,51 @@ enum Watch {
 }
 
 /// Connections that are to be closed: by whoever has let go of the lock.
-type Surplus = Vec<Box<Connection>>;
+type Surplus = Vec<Idle>;
+
+/// A connection that rests.
+enum Idle {
+    Http1(Box<Connection>),
+    Http2(Arc<Http2>),
+}
+
+impl Idle {
+    fn used_at(&self) -> Instant {
+        match self {
+            Idle::Http1(connection) => connection.used_at,
+            Idle::Http2(http2) => http2.used_at(),
+        }
+    }
+}
+
+/// What a request goes over.
+pub enum Carrier {
+    /// It has it for itself.
+    Http1(Box<Connection>),
+    /// It has a part in it, until [`Lease::leave`].
+    Http2(Arc<Http2>),
+}
+
+/// Where those meet who need a new connection that they can share.
+#[derive(Default)]
+pub struct Gate {
+    /// Somebody makes one.
+    pub is_busy: bool,
+    /// How often somebody has, or has failed to.
+    pub turns: u64,
+    /// The last one that was made cannot be shared.
+    pub is_http1: bool,
+}
 
 #[derive(Default)]
 struct Host {
-    #[allow(clippy::vec_box)] // They are moved about, and are boxed once.
-    idle: Vec<Box<Connection>>,
+    idle: Vec<Idle>,
+    /// Connections of HTTP/2 that carry requests.
+    shared: Vec<Arc<Http2>>,
+    /// Of those that may share a connection; None before the first.
+    gate: Option<Arc<Monitor<Gate>>>,
+    /// The server has asked for HTTP/1.1.
+    wants_http1: bool,
     in_use: usize,
     used_at: u64,
     /// Those who have a connection, where others may wait for it.
@@ -166,14 +208,9 @@ impl Pool {
     /// The right to one connection of the route's host, and, unless a `fresh` one is wanted, an idle one that is
     /// still good, if there is one.
     #[inline(never)]
-    pub fn take(
-        self: &Arc<Self>,
-        turn: Turn,
-        route: &Arc<Route>,
-        fresh: bool,
-    ) -> (Option<Box<Connection>>, Lease) {
+    pub fn take(self: &Arc<Self>, turn: Turn, route: &Arc<Route>, fresh: bool) -> (Option<Carrier>, Lease) {
         let mut lease = match turn {
-            Turn::Connected(connection, lease) => return (Some(connection), lease),
+            Turn::Connected(connection, lease) => return (Some(Carrier::Http1(connection)), lease),
             Turn::Come(lease) => Some(lease),
             Turn::Free | Turn::Waits(_) => None,
         };
@@ -181,7 +218,12 @@ impl Pool {
             let mut hosts = self.hosts.lock();
             let known = hosts.table.len();
             let (number, host) = hosts.touch(route);
-            let mut idle = if fresh { None } else { host.idle.pop() };
+            let shared = if fresh { None } else { host.join() };
+            let idle = if fresh || shared.is_some() { None } else { host.idle.pop() };
+            if let Some(Idle::Http2(http2)) = &idle {
+                http2.streams.store(1, Ordering::Relaxed);
+                host.shared.push(http2.clone());
+            }
             let lent = lease.take().unwrap_or_else(|| host.lend(number, Weak::new(), self, route));
             // A fresh one takes the place of one that rests: under `pool_block` there are never more.
             let is_full =
@@ -190,11 +232,85 @@ impl Pool {
             let surplus = hosts.make_room(known, self.settings.pool_connections);
             drop(hosts);
             drop((evicted, surplus));
+            if let Some(http2) = shared {
+                return (Some(Carrier::Http2(http2)), lent);
+            }
             // The probe is a system call: not under the lock.
-            if idle.as_mut().is_none_or(|connection| !self.is_too_old(connection) && connection.is_idle()) {
-                return (idle, lent);
+            match idle {
+                None => return (None, lent),
+                Some(Idle::Http1(mut connection)) => {
+                    if !self.is_too_old(connection.used_at) && connection.is_idle() {
+                        return (Some(Carrier::Http1(connection)), lent);
+                    }
+                }
+                Some(Idle::Http2(http2)) => {
+                    if !self.is_too_old(http2.used_at()) && http2.is_alive() {
+                        return (Some(Carrier::Http2(http2)), lent);
+                    }
+                    http2.close();
+                    self.leave(route, &http2);
+                }
             }
             lease = Some(lent);
+        }
+    }
+
+    /// A part in a connection of the route that carries requests of others already, if there is one.
+    pub fn join(&self, route: &Arc<Route>) -> Option<Arc<Http2>> {
+        self.hosts.lock().table.get_mut(route)?.join()
+    }
+
+    /// One that was made just now may be shared from now on; the caller has a part in it.
+    pub fn share(&self, route: &Arc<Route>, http2: &Arc<Http2>) {
+        http2.streams.store(1, Ordering::Relaxed);
+        if let Some(host) = self.hosts.lock().table.get_mut(route) {
+            host.shared.push(http2.clone());
+        }
+    }
+
+    /// Where those meet who need a new connection of the route that they can share. None: the server has asked for HTTP/1.1.
+    pub fn gate(&self, route: &Arc<Route>) -> Option<Arc<Monitor<Gate>>> {
+        let mut hosts = self.hosts.lock();
+        let (_, host) = hosts.touch(route);
+        (!host.wants_http1).then(|| host.gate.get_or_insert_default().clone())
+    }
+
+    /// The server of the route has asked for HTTP/1.1: requests that begin from now on go by that.
+    pub fn prefer_http1(&self, route: &Arc<Route>) {
+        let mut hosts = self.hosts.lock();
+        let (_, host) = hosts.touch(route);
+        host.wants_http1 = true;
+        let shared = mem::take(&mut host.shared);
+        let idle: Vec<_> = host.idle.extract_if(.., |idle| matches!(idle, Idle::Http2(_))).collect();
+        drop(hosts);
+        drop((shared, idle));
+    }
+
+    /// A part in a shared connection is over.
+    fn leave(self: &Arc<Self>, route: &Arc<Route>, http2: &Arc<Http2>) {
+        let mut hosts = self.hosts.lock();
+        if http2.streams.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        let closed = hosts.closed;
+        let Some(host) = hosts.table.get_mut(route) else { return };
+        let (most, time) = (self.settings.pool_maxsize, self.settings.idle_timeout);
+        let before = host.shared.len();
+        host.shared.retain(|other| !Arc::ptr_eq(other, http2));
+        let was_shared = host.shared.len() < before;
+        let rests = was_shared && !closed && http2.is_open() && host.idle.len() < most;
+        let mut rests_until = None;
+        if rests {
+            http2.rest();
+            host.idle.push(Idle::Http2(http2.clone()));
+            rests_until = time.and_then(|time| http2.used_at().checked_add(time));
+        }
+        let surplus = hosts.trim(self.settings.pool_connections);
+        let rests_until = hosts.is_to_watch(rests_until);
+        drop(hosts);
+        drop(surplus);
+        if let Some(at) = rests_until {
+            self.watch(at);
         }
     }
 
@@ -212,8 +328,8 @@ impl Pool {
         }
     }
 
-    fn is_too_old(&self, connection: &Connection) -> bool {
-        self.settings.idle_timeout.is_some_and(|longest| connection.used_at.elapsed() >= longest)
+    fn is_too_old(&self, used_at: Instant) -> bool {
+        self.settings.idle_timeout.is_some_and(|longest| used_at.elapsed() >= longest)
     }
 
     /// Tells the timer when the first connection will have rested for too long, where that is wanted.
@@ -252,11 +368,11 @@ impl Pool {
 
     pub fn idle_since(&self) -> Vec<Instant> {
         let hosts = self.hosts.lock();
-        hosts.table.values().flat_map(|host| &host.idle).map(|connection| connection.used_at).collect()
+        hosts.table.values().flat_map(|host| &host.idle).map(Idle::used_at).collect()
     }
 
     pub fn close_idle_before(&self, at: Instant) {
-        let old = self.hosts.lock().take_idle(|connection| connection.used_at < at);
+        let old = self.hosts.lock().take_idle(|used_at| used_at < at);
         // To close is a system call: not under the lock.
         drop(old);
     }
@@ -275,7 +391,7 @@ impl Pool {
             Some(connection) if keep => {
                 rests_until =
                     self.settings.idle_timeout.and_then(|time| connection.used_at.checked_add(time));
-                host.idle.push(connection);
+                host.idle.push(Idle::Http1(connection));
                 None
             }
             refused => refused,
@@ -285,10 +401,7 @@ impl Pool {
             in_line.grant(host.lend(rank.number(), in_line.control.clone(), self, route));
         }
         let surplus = hosts.trim(self.settings.pool_connections);
-        let rests_until = rests_until.filter(|_| hosts.watch == Watch::Unwatched);
-        if rests_until.is_some() {
-            hosts.watch = Watch::Telling;
-        }
+        let rests_until = hosts.is_to_watch(rests_until);
         drop(hosts);
         drop((refused, surplus));
         if let Some((_, in_line)) = next {
@@ -308,7 +421,7 @@ impl Expires for Pool {
 
     fn expire(self: Arc<Self>) {
         let mut hosts = self.hosts.lock();
-        let old = hosts.take_idle(|connection| self.is_too_old(connection));
+        let old = hosts.take_idle(|used_at| self.is_too_old(used_at));
         let next = hosts.first_end(self.settings.idle_timeout);
         let before = hosts.watch;
         hosts.watch = match (before, next) {
@@ -342,6 +455,17 @@ impl Drop for Pool {
 }
 
 impl Host {
+    /// A part in a connection that carries requests.
+    fn join(&mut self) -> Option<Arc<Http2>> {
+        if self.shared.is_empty() {
+            return None;
+        }
+        self.shared.retain(|http2| http2.is_open());
+        let http2 = self.shared.first()?;
+        http2.streams.fetch_add(1, Ordering::Relaxed);
+        Some(http2.clone())
+    }
+
     /// One more is in use.
     #[inline]
     fn lend(&mut self, number: u64, holder: Weak<Control>, pool: &Arc<Pool>, route: &Arc<Route>) -> Lease {
@@ -367,15 +491,24 @@ impl Drop for Ticket {
 
 impl Hosts {
     /// Those that rest and are so.
-    fn take_idle(&mut self, is_so: impl Fn(&Connection) -> bool) -> Surplus {
-        let is_so = |connection: &mut Box<Connection>| is_so(connection);
+    fn take_idle(&mut self, is_so: impl Fn(Instant) -> bool) -> Surplus {
+        let is_so = |connection: &mut Idle| is_so(connection.used_at());
         self.table.values_mut().flat_map(|host| host.idle.extract_if(.., is_so)).collect()
     }
 
     /// When the first of those that rest has done so for too long.
     fn first_end(&self, longest: Option<Duration>) -> Option<Instant> {
         let idle = self.table.values().flat_map(|host| &host.idle);
-        idle.map(|connection| connection.used_at).min()?.checked_add(longest?)
+        idle.map(Idle::used_at).min()?.checked_add(longest?)
+    }
+
+    /// One rests until that time: when the timer has to be told of it, which is the caller's to do then.
+    fn is_to_watch(&mut self, rests_until: Option<Instant>) -> Option<Instant> {
+        let rests_until = rests_until.filter(|_| self.watch == Watch::Unwatched);
+        if rests_until.is_some() {
+            self.watch = Watch::Telling;
+        }
+        rests_until
     }
 
     /// Nothing is to be closed by the timer any more. True: the timer is to be told.
@@ -519,6 +652,13 @@ impl Lease {
         }
         if let Some(permit) = self.permit.take() {
             permit.end();
+        }
+    }
+
+    /// The request has no part any more in a shared connection.
+    pub fn leave(&mut self, http2: &Arc<Http2>) {
+        if let Some(pool) = self.pool() {
+            pool.leave(&self.route, http2);
         }
     }
 

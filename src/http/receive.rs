@@ -3,6 +3,7 @@
 //! What a server may do otherwise than the standard says is decided here. Strict is only what tells where a message ends
 //! (RFC 9112, 6.3); a line of the head that is no field is left out, and the response stands.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use smallvec::SmallVec;
 use super::connection::{Connection, HEAD_LIMIT};
 use super::engine;
 use super::framing::{Framing, InUse, RawBody};
+use super::http2;
 use super::pace::Pace;
 use super::pool::{Lease, Place};
 use super::trace;
@@ -19,6 +21,7 @@ use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::peer::{HttpVersion, Peer};
+use crate::message::response::Trailers;
 use crate::system::clock::Moment;
 
 /// A request that was sent, waiting for its answer.
@@ -48,11 +51,51 @@ pub struct Answer {
     pub peer: Arc<Peer>,
     /// The connection had served before.
     pub reused: bool,
-    pub body: RawBody,
+    pub body: AnyBody,
     /// The length that the server announced.
     pub length: Option<u64>,
     /// The codings of the transfer, other than chunks, in the order in which they were applied.
     pub transfer_codings: Vec<String>,
+}
+
+/// A body by either version.
+pub enum AnyBody {
+    Http1(RawBody),
+    Http2(Box<http2::Body>),
+}
+
+impl AnyBody {
+    /// All of the body, if it came along with the head, and need not wait.
+    pub fn at_once(&mut self) -> Option<Vec<u8>> {
+        match self {
+            AnyBody::Http1(body) => body.at_once(),
+            AnyBody::Http2(body) => body.at_once(),
+        }
+    }
+
+    /// Where its trailers appear; None: there can be none.
+    pub fn trailers(&self) -> Option<Trailers> {
+        match self {
+            AnyBody::Http1(body) => body.trailers(),
+            AnyBody::Http2(body) => body.trailers(),
+        }
+    }
+}
+
+impl Read for AnyBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            AnyBody::Http1(body) => body.read(buffer),
+            AnyBody::Http2(body) => body.read(buffer),
+        }
+    }
+
+    fn read_to_end(&mut self, content: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            AnyBody::Http1(body) => body.read_to_end(content),
+            AnyBody::Http2(body) => body.read_to_end(content),
+        }
+    }
 }
 
 /// A failure, and whether the server had said anything before it.
@@ -240,7 +283,7 @@ fn answer(
     drop(fields);
     let peer = in_use.parts().0.peer.clone();
     let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
-    let body = RawBody::new(in_use, framing, keep);
+    let body = AnyBody::Http1(RawBody::new(in_use, framing, keep));
     Ok(Answer { status, version, head, at, peer, reused, length, transfer_codings, body })
 }
 

@@ -21,6 +21,17 @@ pub enum Via {
     Proxy(Proxy),
 }
 
+/// What is spoken with the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Http1,
+    /// HTTP/2 if it takes that.
+    Negotiated,
+    /// HTTP/2, as somebody knows.
+    Http2,
+}
+
 /// What two requests must have in common to use the same connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -35,6 +46,7 @@ pub struct Route {
     pub dialing: Dialing,
     /// Whose connections they are, where one may have been logged in.
     pub login: Option<Login>,
+    pub protocol: Protocol,
 }
 
 impl Route {

@@ -6,6 +6,7 @@ use std::io;
 use std::iter;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialing::Origin;
@@ -141,7 +142,7 @@ impl<'a> Limits<'a> {
         self.pace?.limit.as_ref()
     }
 
-    fn watch(&self) -> Option<&'a Watch> {
+    pub fn watch(&self) -> Option<&'a Watch> {
         self.pace?.low.as_ref()
     }
 
@@ -302,7 +303,7 @@ pub struct Socket {
     /// The wait that began when it was full, until it takes something again.
     full: Cell<Option<Wait>>,
     /// What tells fibers of it; None until one has used it.
-    watched: RefCell<Option<Watched>>,
+    watched: RefCell<Option<Arc<Watched>>>,
     /// How much has gone and come since the fiber gave way to others.
     burst: Cell<usize>,
 }
@@ -430,20 +431,25 @@ impl Socket {
     }
 
     /// What tells this fiber, and others, of the socket.
-    fn watch(&self, here: Here<'_>) -> io::Result<Ref<'_, Watched>> {
+    fn watch(&self, here: Here<'_>) -> io::Result<Ref<'_, Arc<Watched>>> {
         if let Some(watched) = self.watched(&here) {
             return Ok(watched);
         }
-        *self.watched.borrow_mut() = Some(here.watch(self.descriptor())?);
+        *self.watched.borrow_mut() = Some(Arc::new(here.watch(self.descriptor())?));
         Ok(Ref::map(self.watched.borrow(), |watched| watched.as_ref().expect("watched from now on")))
     }
 
     /// The same, where it is told of already.
-    fn watched(&self, here: &Here<'_>) -> Option<Ref<'_, Watched>> {
+    fn watched(&self, here: &Here<'_>) -> Option<Ref<'_, Arc<Watched>>> {
         let of_this =
-            |watched: &'_ Option<Watched>| watched.as_ref().is_some_and(|watched| watched.is_for(here));
+            |watched: &'_ Option<Arc<Watched>>| watched.as_ref().is_some_and(|watched| watched.is_for(here));
         let watched = self.watched.borrow();
         of_this(&watched).then(|| Ref::map(watched, |watched| watched.as_ref().expect("looked at above")))
+    }
+
+    /// The same for who waits without the socket.
+    pub fn watch_shared(&self, here: Here<'_>) -> io::Result<Arc<Watched>> {
+        self.watch(here).map(|watched| watched.clone())
     }
 
     /// True when it is ready, false when the time is over; `Interrupted` when there is another reason to look again.
@@ -454,7 +460,7 @@ impl Socket {
         }
         self.burst.set(0);
         let until = left.and_then(|left| Instant::now().checked_add(left));
-        here.wait_for(iter::once(&*watched), wanted, until);
+        here.wait_for(iter::once(&**watched), wanted, until);
         if watched.readiness.has(wanted) {
             return Ok(true);
         }
@@ -540,6 +546,19 @@ impl Socket {
         if let Some(here) = here {
             self.give_way(here);
         }
+        let sent = self.try_send(pieces);
+        if let Err(error) = &sent
+            && error.kind() == io::ErrorKind::WouldBlock
+            && let Some(here) = here
+            && let Some(watched) = self.watched(&here)
+        {
+            watched.readiness.clear(WRITABLE);
+        }
+        sent
+    }
+
+    /// The same, whoever else may have something to do.
+    pub fn try_send(&self, pieces: &[io::IoSlice]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | NO_SIGNAL;
         let count = if let [piece] = pieces {
             // SAFETY: the piece is readable for its whole length during the call.
@@ -552,15 +571,7 @@ impl Socket {
             // SAFETY: IoSlice has the layout of iovec, and sendmsg only reads what the pieces point to.
             unsafe { libc::sendmsg(self.descriptor(), &message, flags) }
         };
-        let count = usize::try_from(count).map_err(|_| {
-            let error = io::Error::last_os_error();
-            if let Some(here) = here.filter(|_| error.kind() == io::ErrorKind::WouldBlock)
-                && let Some(watched) = self.watched(&here)
-            {
-                watched.readiness.clear(WRITABLE);
-            }
-            error
-        })?;
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         self.burst.set(self.burst.get() + count);
         self.written.set(self.written.get() + count as u64);
         self.full.set(None);
@@ -789,7 +800,7 @@ impl Attempt {
             set_keepalive(descriptor.as_raw_fd(), keepalive).map_err(failed)?;
         }
         let socket = Socket { remote: Some(address), ..Socket::from(descriptor) };
-        *socket.watched.borrow_mut() = watched;
+        *socket.watched.borrow_mut() = watched.map(Arc::new);
         Ok(socket)
     }
 }
@@ -947,6 +958,28 @@ fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bo
         count if count < 0 => Err(io::Error::last_os_error()),
         count => Ok(count > 0),
     }
+}
+
+/// Blocks until a socket can be read, or written where that is wanted, or the other descriptor can be read, or so long.
+/// What the socket is ready for: reading, writing.
+pub fn await_either(
+    socket: RawFd,
+    wants_write: bool,
+    other: RawFd,
+    wait: Option<Duration>,
+) -> io::Result<(bool, bool)> {
+    let events = if wants_write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+    let mut entries = [
+        libc::pollfd { fd: socket, events, revents: 0 },
+        libc::pollfd { fd: other, events: libc::POLLIN, revents: 0 },
+    ];
+    // SAFETY: two entries, alive during the call.
+    if unsafe { libc::poll(entries.as_mut_ptr(), 2, poll_millis(wait)) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let ready = entries[0].revents;
+    let ended = ready & !(libc::POLLIN | libc::POLLOUT) != 0;
+    Ok((ended || ready & libc::POLLIN != 0, ended || ready & libc::POLLOUT != 0))
 }
 
 /// The index of a connection that is made or has failed.

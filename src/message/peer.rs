@@ -47,6 +47,7 @@ impl Peer {
 pub enum HttpVersion {
     Http10,
     Http11,
+    Http2,
 }
 
 impl HttpVersion {
@@ -55,6 +56,7 @@ impl HttpVersion {
         match self {
             HttpVersion::Http10 => "HTTP/1.0\0",
             HttpVersion::Http11 => "HTTP/1.1\0",
+            HttpVersion::Http2 => "HTTP/2\0",
         }
     }
 }

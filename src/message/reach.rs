@@ -99,6 +99,19 @@ pub enum IpVersion {
     V6,
 }
 
+/// Which version of HTTP a request goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpChoice {
+    #[default]
+    Http11,
+    /// Over TLS HTTP/2 where the server wants it.
+    Auto,
+    /// HTTP/2 or none, over TLS.
+    Http2,
+    /// HTTP/2 without asking the server.
+    PriorKnowledge,
+}
+
 /// How TCP finds out that the other side is gone, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeepAlive {
@@ -132,6 +145,7 @@ pub struct Reach {
     /// Here an inner None is what it says.
     pub keepalive: Option<Option<KeepAlive>>,
     pub no_proxy: Option<Option<Arc<str>>>,
+    pub http: Option<HttpChoice>,
 }
 
 impl Reach {
@@ -147,6 +161,7 @@ impl Reach {
             local_address: either(&self.local_address, &base.local_address),
             keepalive: self.keepalive.or(base.keepalive),
             no_proxy: either(&self.no_proxy, &base.no_proxy),
+            http: self.http.or(base.http),
         }
     }
 
@@ -170,6 +185,7 @@ impl Reach {
             local_address: self.local_address.filter(Option::is_some),
             keepalive: self.keepalive,
             no_proxy: self.no_proxy.filter(Option::is_some),
+            http: self.http.filter(|choice| *choice != HttpChoice::default()),
         };
         (settled != Reach::default()).then_some(settled)
     }

@@ -328,6 +328,10 @@ static void connections(void) {
   options = new_options(); /* the session's proxy takes no connections */
   CHECK_OK(rf_options_set_no_proxy(options, "127.0.0.1"));
   CHECK_STR("POST", shown(options, http("/anything"), "/method"));
+  options = direct();
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2_PRIOR_KNOWLEDGE));
+  CHECK_STR("POST", shown(options, http("/anything"), "/method"));
+  CHECK_STR("HTTP/2", rf_response_http_version(RESPONSE(shown_by)));
 }
 
 /* How often it is tried again, and whether it may be: by how often it comes. */

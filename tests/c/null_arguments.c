@@ -325,6 +325,9 @@ static void options(void) {
   NO(rf_options_set_ip_version(NULL, RF_IP_4));
   BAD(rf_options_set_ip_version(options, 5));
   CHECK_OK(rf_options_set_ip_version(options, RF_IP_ANY));
+  NO(rf_options_set_http_version(NULL, RF_HTTP_AUTO));
+  BAD(rf_options_set_http_version(options, 1));
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_1_1));
   NO(rf_options_set_local_address(NULL, "lo"));
   BAD(rf_options_set_local_address(options, garbage));
   CHECK_OK(rf_options_set_local_address(options, NULL));

@@ -3,7 +3,7 @@
 #include "wire.h"
 
 /* The version of the format. */
-#define FORMAT 5
+#define FORMAT 6
 
 #include <pthread.h>
 

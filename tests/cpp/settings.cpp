@@ -41,6 +41,8 @@ void requests() {
   CHECK_IS(rf::error_kind::body_too_large, failure(rf::options().set_max_body(10), http("/bytes/100")));
   CHECK_IS(rf::error_kind::connection, failure(rf::options().set_unix_socket(home() / "no-socket"), http("/hello")));
   CHECK_IS(rf::error_kind::connection, failure(rf::options().set_ip_version(rf::ip_version::v6), "http://127.0.0.1:1/"));
+  CHECK_IS(rf::error_kind::connection,
+           failure(rf::options().set_http_version(rf::http_version::http_2), "http://127.0.0.1:1/"));
   CHECK_IS(rf::error_kind::connection, failure(rf::options().set_local_address("no-such-interface"), http("/hello")));
   CHECK_IS(rf::error_kind::connection,
            failure(rf::options().set_resolve("name.example", 1, "127.0.0.1"), "http://name.example:1/"));

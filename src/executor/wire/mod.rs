@@ -62,7 +62,7 @@ impl From<Unusable> for io::Error {
 }
 
 const MARK: [u8; 3] = *b"\x93rf";
-pub const FORMAT: u8 = 5;
+pub const FORMAT: u8 = 6;
 /// The mark, the version, what it is, and the length of the content.
 const HEADER: usize = MARK.len() + 2 + 4;
 const CHECK_SUM: usize = 4;

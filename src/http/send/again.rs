@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{LONGEST_CHALLENGE, Plan, Round, Transfer, leave};
+use super::{LONGEST_CHALLENGE, MOST_RESENT, Plan, Round, Transfer, leave};
 use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::http::hop::Hop;
+use crate::http::http2::Unprocessed;
 use crate::http::pool::Place;
 use crate::http::proxy::Proxy;
 use crate::http::retry::{self, Cause, Last, Pause, Tries, retry_after};
 use crate::http::trace;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
+use crate::message::reach::HttpChoice;
 use crate::message::response::Response;
 use crate::message::retry::Retry;
 use crate::system::clock::Moment;
@@ -32,6 +34,8 @@ pub(super) struct Failure {
     pub(super) sent: bool,
     /// Nothing came back.
     pub(super) silent: bool,
+    /// The server has not processed it, as it says.
+    pub(super) unprocessed: Option<Unprocessed>,
 }
 
 impl Transfer {
@@ -65,20 +69,37 @@ impl Transfer {
         if failure.error.kind() != ErrorKind::Timeout {
             self.control.check()?;
         }
-        let again =
-            if failure.is_stale() && !round.fresh && self.may_repeat(hop, is_keyed, failure.sent, None) {
-                // The server closed the connection while it lay idle. That is nobody's failure, and costs no turn.
-                round.kept = place;
-                Some(None)
-            } else {
-                let cause = if failure.sent { Cause::Read } else { Cause::Connect };
-                let retry = plan.retry.as_deref().filter(|retry| {
-                    failure.may_pass()
-                        && round.tries.has(cause)
-                        && self.may_repeat(hop, is_keyed, failure.sent, Some(retry))
-                });
-                retry.and_then(|retry| self.pay(retry, cause, None, &mut round.tries)).map(Some)
+        let may_resend = round.resent < MOST_RESENT
+            && hop.payload.can_rewind()
+            && match (failure.unprocessed, plan.course.http(self)) {
+                (Some(Unprocessed::Again), _) => true,
+                (Some(Unprocessed::ByHttp1), Some((adapter, route))) => {
+                    // Who wants HTTP/2 or nothing gets nothing.
+                    let may = self.http_choice() == HttpChoice::Auto;
+                    if may {
+                        adapter.prefer_http1(route);
+                    }
+                    may
+                }
+                _ => false,
             };
+        let again = if may_resend {
+            round.resent += 1;
+            round.kept = place;
+            Some(None)
+        } else if failure.is_stale() && !round.fresh && self.may_repeat(hop, is_keyed, failure.sent, None) {
+            // The server closed the connection while it lay idle. That is nobody's failure, and costs no turn.
+            round.kept = place;
+            Some(None)
+        } else {
+            let cause = if failure.sent { Cause::Read } else { Cause::Connect };
+            let retry = plan.retry.as_deref().filter(|retry| {
+                failure.may_pass()
+                    && round.tries.has(cause)
+                    && self.may_repeat(hop, is_keyed, failure.sent, Some(retry))
+            });
+            retry.and_then(|retry| self.pay(retry, cause, None, &mut round.tries)).map(Some)
+        };
         let reused = failure.reused;
         let error = match (failure.error.kind(), plan.course.forward()) {
             (ErrorKind::Connection, Some(proxy)) if failure.silent => proxy_failure(&failure.error, proxy),
@@ -88,10 +109,11 @@ impl Transfer {
         let Some(pause) = again else { return Err(error) };
         trace::info(&self.control, || match pause {
             Some(pause) => format!("Failed: {error}; once more in {} ms", pause.as_millis()),
+            None if may_resend => format!("Not processed: {error}; once more"),
             None => format!("A kept connection had ended: {error}; once more"),
         })?;
         // The other connections that rest have rested as long.
-        round.fresh |= reused;
+        round.fresh |= reused && !may_resend;
         match pause {
             Some(pause) => self.pause(round, pause, Last::Failed(error)),
             None => Ok(None),
@@ -212,13 +234,19 @@ impl Transfer {
 }
 
 impl Failure {
+    /// Nothing of the request was sent.
+    pub(super) fn before_sending(error: Error) -> Failure {
+        Failure { error, reused: false, sent: false, silent: false, unprocessed: None }
+    }
+
     pub(super) fn copy(&self, url: &str) -> Failure {
         Failure { error: self.error.clone().at(url), ..*self }
     }
 
     /// Whether a connection that had served before has ended without a byte of answer.
     pub(super) fn is_stale(&self) -> bool {
-        self.reused && self.silent && self.error.kind() == ErrorKind::Connection
+        let has_ended = self.silent && self.error.kind() == ErrorKind::Connection;
+        self.reused && has_ended && self.unprocessed.is_none()
     }
 
     /// Whether it may be other the next time.

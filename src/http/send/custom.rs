@@ -50,7 +50,7 @@ impl From<Error> for Failure {
     /// Of a function: what it has done is not known, but for what says that itself.
     fn from(error: Error) -> Failure {
         let sent = !matches!(error.kind(), ErrorKind::ConnectTimeout | ErrorKind::Proxy);
-        Failure { error, reused: false, sent, silent: false }
+        Failure { sent, ..Failure::before_sending(error) }
     }
 }
 

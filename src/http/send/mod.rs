@@ -26,19 +26,20 @@ use crate::http::credentials::{self, Credentials};
 use crate::http::decode;
 use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
+use crate::http::http2::{self, Http2, Opened, Stream};
 use crate::http::mount::AnyAdapter;
 use crate::http::output::{Goal, OutputFile};
 use crate::http::pace::Pace;
 use crate::http::patience::Patience;
-use crate::http::pool::{Lease, Place};
+use crate::http::pool::{Carrier, Lease, Place};
 use crate::http::progress::{Limited, Meter, Metered};
 use crate::http::proxy::{Proxy, ProxyScheme, choice};
-use crate::http::receive::{self, Answer, Exchange, Unanswered};
+use crate::http::receive::{self, Answer, AnyBody, Exchange, Unanswered};
 use crate::http::recent;
 use crate::http::request::{Outcome, Request};
 use crate::http::resume::Fit;
 use crate::http::retry::{Last, Pause, Tries};
-use crate::http::route::{Route, Via};
+use crate::http::route::{Protocol, Route, Via};
 use crate::http::socket::{self, Limits};
 use crate::http::tls::TlsSettings;
 use crate::http::trace::{self, Watched};
@@ -48,8 +49,9 @@ use crate::message::host::{canonical_host, same_host};
 use crate::message::options::{
     Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
 };
+use crate::message::peer::{HttpVersion, Peer};
 use crate::message::prepared::{BaseAdapter, Prepared, Verdict};
-use crate::message::reach::{Dialing, Reach};
+use crate::message::reach::{Dialing, HttpChoice, Reach};
 use crate::message::response::{Parts, Refusal, Response, Seen, Source};
 use crate::message::retry::Retry;
 use crate::message::url::{Scheme, Url, without_userinfo};
@@ -329,6 +331,8 @@ struct Round {
     fresh: bool,
     /// When it was sent first, or first since it was asked for more.
     started: Option<Moment>,
+    /// How often the hop was sent again because the server had not processed it.
+    resent: u32,
 }
 
 impl Round {
@@ -363,6 +367,8 @@ struct Asked {
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// So often a challenge function may have a hop sent again.
 const MOST_AGAIN: u32 = 10;
+/// So often a hop is sent again that the server says it has not processed.
+const MOST_RESENT: u32 = 10;
 /// So much is read of an answer that it does not take.
 const LONGEST_CHALLENGE: u64 = 64 * 1024;
 /// As it stands in a head.
@@ -388,11 +394,29 @@ struct Attempt<'a> {
 }
 
 /// A request that the server has, or as much of it as it took.
-struct Sent {
-    exchange: Exchange,
-    anything: bool,
-    /// Why not all of it.
-    unsent: Option<Error>,
+enum Sent {
+    Http1 {
+        exchange: Exchange,
+        anything: bool,
+        /// Why not all of it.
+        unsent: Option<Error>,
+    },
+    Http2(Box<OnStream>),
+}
+
+/// The same over HTTP/2.
+struct OnStream {
+    stream: Stream,
+    peer: Arc<Peer>,
+    /// The connection had served before.
+    reused: bool,
+}
+
+impl OnStream {
+    fn failure(failed: http2::Unanswered, reused: bool, sent: bool) -> Failure {
+        let http2::Unanswered { error, silent, unprocessed } = failed;
+        Failure { error, reused, sent: sent && unprocessed.is_none(), silent, unprocessed }
+    }
 }
 
 /// What becomes of an answer.
@@ -457,6 +481,7 @@ impl Transfer {
             length: None,
             fresh: false,
             started: None,
+            resent: 0,
         };
         Ok((Plan { course, retry }, round))
     }
@@ -840,7 +865,10 @@ impl Transfer {
     ) -> Result<Heard<'b>, Failure> {
         let Attempt { hop, meter, adapter, route, fresh } = attempt;
         let attempt = Attempt { hop, meter, adapter, route, fresh };
-        let Sent { exchange, anything, unsent } = self.deliver(attempt, &composed, admission, place)?;
+        let (exchange, anything, unsent) = match self.deliver(attempt, &composed, admission, place)? {
+            Sent::Http1 { exchange, anything, unsent } => (exchange, anything, unsent),
+            Sent::Http2(sent) => return self.hear_stream(hop, meter, composed, route, (sent, started)),
+        };
         let reused = exchange.reused;
         match receive::receive(exchange) {
             Ok(answer) => {
@@ -850,7 +878,7 @@ impl Transfer {
             Err(Unanswered { error, silent }) => {
                 let is_why = error.kind() == ErrorKind::Connection;
                 let error = if is_why { unsent.unwrap_or(error) } else { error };
-                Err(Failure { error, reused, sent: anything, silent })
+                Err(Failure { error, reused, sent: anything, silent, unprocessed: None })
             }
         }
     }
@@ -864,11 +892,19 @@ impl Transfer {
         place: Option<Arc<Place>>,
     ) -> Result<Sent, Failure> {
         let Timeouts { connect, .. } = self.settings.timeouts.unwrap_or_default();
-        let (connection, lease) = attempt
+        let (carrier, lease) = attempt
             .adapter
             .connection(admission, attempt.route, &self.control, connect, attempt.fresh)
-            .map_err(|error| Failure { error, reused: false, sent: false, silent: false })?;
-        self.send_by_connection(attempt, composed, connection, lease, place)
+            .map_err(Failure::before_sending)?;
+        match carrier {
+            Carrier::Http1(connection) => {
+                if attempt.route.protocol != Protocol::Http1 && self.http_choice() == HttpChoice::Http2 {
+                    return Err(self.no_http2(connection, attempt.route));
+                }
+                self.send_by_connection(attempt, composed, connection, lease, place)
+            }
+            Carrier::Http2(http2) => self.send_by_stream(attempt, composed, http2, lease, place),
+        }
     }
 
     /// Sends a request, as far as the server takes it.
@@ -923,7 +959,7 @@ impl Transfer {
                 connection.detach(&self.control);
                 // Before its place is free.
                 drop(connection);
-                return Err(Failure { error, reused: false, sent: true, silent: true });
+                return Err(Failure { sent: true, silent: true, ..Failure::before_sending(error) });
             }
         };
         self.control.stopwatch.enter(Phase::Wait);
@@ -939,7 +975,132 @@ impl Transfer {
             close: composed.close || !whole,
             head_only: *hop.method == *"HEAD",
         };
-        Ok(Sent { exchange, anything, unsent })
+        Ok(Sent::Http1 { exchange, anything, unsent })
+    }
+
+    /// A connection that is not what was asked for.
+    #[cold]
+    fn no_http2(&self, mut connection: Box<Connection>, route: &Route) -> Failure {
+        connection.detach(&self.control);
+        let answer = match connection.channel().protocol() {
+            Some(name) => format!("chose \"{}\"", name.escape_ascii()),
+            None => "chose nothing".into(),
+        };
+        let text =
+            format!("{route} does not speak HTTP/2: offered it in the TLS handshake (ALPN), it {answer}");
+        Failure::before_sending(Error::new(ErrorKind::Connection, text))
+    }
+
+    /// The same over HTTP/2.
+    #[inline(never)]
+    fn send_by_stream(
+        &self,
+        attempt: Attempt<'_>,
+        composed: &Composed<'_>,
+        http2: Arc<Http2>,
+        mut lease: Lease,
+        place: Option<Arc<Place>>,
+    ) -> Result<Sent, Failure> {
+        let Attempt { hop, meter, route, .. } = attempt;
+        let reused = http2.begin();
+        let request = http2::of_request(&composed.head, route.secure).and_then(|request| {
+            if reused {
+                trace::info(&self.control, || format!("Using a kept connection to {route}"))?;
+            }
+            trace::head(&self.control, Kind::HeadOut, &composed.head)?;
+            Ok(request)
+        });
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => {
+                lease.leave(&http2);
+                return Err(Failure::before_sending(error));
+            }
+        };
+        let peer = http2.peer.clone();
+        let pace = Pace::of_sending(&self.settings);
+        let limits = self.limits_of_stream(route, pace.as_deref());
+        let permit = lease.permit.clone();
+        let has_sent = || permit.as_ref().map_or((), |permit| permit.sent());
+        let length = hop.payload.length();
+        if length.is_none_or(|length| length > LONG_BODY) {
+            has_sent();
+        }
+        if let Err(error) = meter.begin(length, hop.part.as_ref().map_or(0, |part| part.asks_from())) {
+            lease.leave(&http2);
+            return Err(Failure::before_sending(error));
+        }
+        let opened = Stream::open(http2, lease, place, self.control.clone(), request, length, &limits);
+        let mut stream = opened.map_err(|failed| OnStream::failure(failed, reused, false))?;
+        let sent = self.send_body(hop, &composed.head, &mut stream, &limits, meter);
+        has_sent();
+        sent.map_err(|error| Failure { sent: true, silent: true, ..Failure::before_sending(error) })?;
+        self.control.stopwatch.enter(Phase::Wait);
+        Ok(Sent::Http2(Box::new(OnStream { stream, peer, reused })))
+    }
+
+    fn limits_of_stream<'a>(&'a self, route: &'a Arc<Route>, pace: Option<&'a Pace>) -> Limits<'a> {
+        Limits {
+            control: &self.control,
+            silence: self.settings.timeouts.unwrap_or_default().read,
+            connect: None,
+            step: socket::Step::Send,
+            peer: &**route,
+            progress: None,
+            pace,
+        }
+    }
+
+    /// The answer that comes on a stream.
+    #[inline(never)]
+    fn hear_stream<'b>(
+        &self,
+        hop: &Hop,
+        meter: &mut Meter,
+        composed: Composed<'b>,
+        route: &Arc<Route>,
+        (sent, started): (Box<OnStream>, Moment),
+    ) -> Result<Heard<'b>, Failure> {
+        let OnStream { stream, peer, reused } = *sent;
+        let limits = self.limits_of_stream(route, None);
+        let opened = stream.receive(&limits, Pace::of_receiving(&self.settings), *hop.method == *"HEAD");
+        let opened = opened.map_err(|failed| OnStream::failure(failed, reused, true))?;
+        let Opened { status, head, at, body, length } = opened;
+        let answer = Answer {
+            status,
+            version: HttpVersion::Http2,
+            head,
+            at,
+            peer,
+            reused,
+            body: AnyBody::Http2(Box::new(body)),
+            length,
+            transfer_codings: Vec::new(),
+        };
+        Ok(self.heard(hop, meter, composed, answer, at.since(started)))
+    }
+
+    /// The body of a request whose head was sent.
+    fn send_body(
+        &self,
+        hop: &Hop,
+        head: &[u8],
+        stream: &mut Stream,
+        limits: &Limits,
+        meter: &mut Meter,
+    ) -> Result<(), Error> {
+        if hop.payload.length() == Some(0) {
+            return Ok(());
+        }
+        let wait = self.settings.expect_continue.unwrap_or_default();
+        let asks = !wait.is_zero() && hop.asks_first.get() && memmem::find(head, EXPECTS).is_some();
+        if asks && !stream.is_wanted(wait, limits)? {
+            return Ok(());
+        }
+        if hop.payload.send(&[], stream, limits, meter)? {
+            stream.finish();
+        }
+        Ok(())
     }
 
     /// False when the server has answered before it had all, or wants no body.
@@ -1069,7 +1230,7 @@ impl Transfer {
             }
         };
         let tls_to_proxy = matches!(&via, Via::Proxy(proxy) if proxy.scheme == ProxyScheme::Https);
-        let tls = (secure || tls_to_proxy).then(|| TlsSettings::of(&self.settings, trusted));
+        let mut tls = (secure || tls_to_proxy).then(|| TlsSettings::of(&self.settings, trusted));
         let server_name = if secure { self.server_name(url)? } else { None };
         let dialing = match &via {
             Via::Unix(_) => Dialing::default(),
@@ -1082,22 +1243,59 @@ impl Transfer {
             Via::Unix(_) if !secure => ("", 0),
             _ => (url.host(), url.port()),
         };
+        let protocol = self.protocol(secure, &via)?;
+        if let Some(tls) = &mut tls {
+            tls.offers_http2 = protocol != Protocol::Http1;
+        }
         // A server that was answered may remember who that was by the connection.
         let custom = credentials.custom().filter(|custom| custom.challenge.is_some());
         let login = custom.map(|custom| &custom.login);
         let is_same = |last: &Route| {
             (last.secure, last.port) == (secure, port)
                 && (&*last.host, &last.via, &last.tls, last.login.as_ref()) == (host, &via, &tls, login)
-                && (&last.server_name, &last.dialing) == (&server_name, &dialing)
+                && (&last.server_name, &last.dialing, last.protocol) == (&server_name, &dialing, protocol)
         };
         if let Some(route) = recent::route(is_same) {
             return Ok(route);
         }
         let host = host.to_owned();
-        let route =
-            Arc::new(Route { secure, host, port, via, tls, server_name, dialing, login: login.cloned() });
+        let route = Arc::new(Route {
+            secure,
+            host,
+            port,
+            via,
+            tls,
+            server_name,
+            dialing,
+            login: login.cloned(),
+            protocol,
+        });
         recent::remember_route(&route);
         Ok(route)
+    }
+
+    fn http_choice(&self) -> HttpChoice {
+        let chosen = self.settings.reach.as_ref().and_then(|reach| reach.http);
+        // So that the tests run with both.
+        let by_tests = cfg!(debug_assertions) && std::env::var_os("RF_TEST_HTTP2").is_some();
+        chosen.unwrap_or(if by_tests { HttpChoice::Auto } else { HttpChoice::Http11 })
+    }
+
+    /// What is spoken with the server.
+    fn protocol(&self, secure: bool, via: &Via) -> Result<Protocol, Error> {
+        let choice = self.http_choice();
+        let forwards = !secure && matches!(via, Via::Proxy(proxy) if !proxy.scheme.is_socks());
+        let refused = |text: &str| Err(Error::new(ErrorKind::Connection, text));
+        match choice {
+            HttpChoice::Http11 => Ok(Protocol::Http1),
+            HttpChoice::Auto if !secure => Ok(Protocol::Http1),
+            HttpChoice::Http2 if !secure => refused("HTTP/2 without TLS needs prior knowledge"),
+            HttpChoice::Auto | HttpChoice::Http2 => Ok(Protocol::Negotiated),
+            HttpChoice::PriorKnowledge if forwards => {
+                refused("A proxy that forwards a request without TLS speaks HTTP/1.1")
+            }
+            HttpChoice::PriorKnowledge => Ok(Protocol::Http2),
+        }
     }
 
     fn environment(&self) -> Option<&Environment> {

@@ -54,6 +54,8 @@ pub struct TlsSettings {
     pub pinned_keys: Option<Arc<[Pin]>>,
     /// Where secrets are written to, for those who look at what goes over the wire.
     pub key_log: Option<PathBuf>,
+    /// HTTP/2 is offered beside HTTP/1.1.
+    pub offers_http2: bool,
 }
 
 impl TlsSettings {
@@ -78,14 +80,23 @@ impl TlsSettings {
             versions: reach.and_then(|reach| reach.tls_versions).unwrap_or_default(),
             pinned_keys: reach.and_then(|reach| reach.pinned_keys.clone().flatten()),
             key_log: environment.and_then(|environment| environment.ssl_key_log_file.clone()),
+            offers_http2: false,
         }
     }
 
-    /// Those for a proxy, which has a key of its own.
+    /// Those for a proxy, which has a key of its own, and speaks HTTP/1.1.
     pub fn of_proxy(&self) -> Cow<'_, TlsSettings> {
         match &self.pinned_keys {
-            None => Cow::Borrowed(self),
-            Some(_) => Cow::Owned(TlsSettings { pinned_keys: None, ..self.clone() }),
+            None if !self.offers_http2 => Cow::Borrowed(self),
+            _ => Cow::Owned(TlsSettings { pinned_keys: None, offers_http2: false, ..self.clone() }),
+        }
+    }
+
+    /// The same without HTTP/2.
+    pub fn of_http1(&self) -> Cow<'_, TlsSettings> {
+        match self.offers_http2 {
+            false => Cow::Borrowed(self),
+            true => Cow::Owned(TlsSettings { offers_http2: false, ..self.clone() }),
         }
     }
 
@@ -283,7 +294,8 @@ fn build(settings: &TlsSettings, limits: &Limits) -> Result<TlsConfig, Error> {
     if let Some(log) = settings.key_log.as_deref().and_then(KeyLog::open) {
         client.key_log = Arc::new(log);
     }
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocols: &[&[u8]] = if settings.offers_http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    client.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(TlsConfig { client: Arc::new(client), verifier })
 }
 

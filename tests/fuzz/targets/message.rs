@@ -27,7 +27,9 @@ use requests_futures::message::options::{
 };
 use requests_futures::message::peer::{HttpVersion, Peer, TlsFacts};
 use requests_futures::message::prepared::{BaseAdapter, Challenge, Prepare, Prepared, Verdict};
-use requests_futures::message::reach::{Certificate, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions};
+use requests_futures::message::reach::{
+    Certificate, HttpChoice, IpVersion, KeepAlive, Reach, TlsVersion, TlsVersions,
+};
 use requests_futures::message::resolve;
 use requests_futures::message::response::{Parts, Refusal, Response, Seen};
 use requests_futures::message::retry::Retry;
@@ -406,6 +408,7 @@ pub fn message_seeds() -> Vec<(&'static str, Vec<u8>)> {
         local_address: Some(Some("lo".into())),
         keepalive: Some(Some(KeepAlive { idle: 1, interval: None, count: Some(3) })),
         no_proxy: Some(Some("h".into())),
+        http: Some(HttpChoice::Http2),
     };
     let rich = Options {
         query: Some(Query::Pairs(vec![("q".into(), Some("v".into())), ("gone".into(), None)])),

@@ -19,9 +19,9 @@ use requests_futures::http::adapter::AdapterSettings;
 use requests_futures::http::channel::Channel;
 use requests_futures::http::connection::Connection;
 use requests_futures::http::decode;
-use requests_futures::http::pool::{Lease, Pool, Turn};
+use requests_futures::http::pool::{Carrier, Lease, Pool, Turn};
 use requests_futures::http::receive::{Exchange, receive};
-use requests_futures::http::route::{Route, Via};
+use requests_futures::http::route::{Protocol, Route, Via};
 use requests_futures::http::socket::Socket;
 use requests_futures::message::error::ErrorKind;
 use requests_futures::message::reach::Dialing;
@@ -87,6 +87,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         server_name: None,
         dialing: Dialing::default(),
         login: None,
+        protocol: Protocol::Http1,
     })
 });
 
@@ -375,8 +376,8 @@ pub fn response(data: &[u8]) {
         let first = client.request(connection, lease, &peer, Reading::Whole);
         is_same(&bytewise, &first, "with the connection left open");
         assert!(first.kept);
-        let (connection, lease) = client.pool.take(Turn::Free, &ROUTE, false);
-        let connection = connection.expect("it rests");
+        let (carrier, lease) = client.pool.take(Turn::Free, &ROUTE, false);
+        let Some(Carrier::Http1(connection)) = carrier else { panic!("it rests") };
         peer.send(std::iter::once(behind), ending);
         let second = client.request(connection, lease, &peer, Reading::Whole);
         is_same(&fresh, &second, "the second request");

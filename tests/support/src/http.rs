@@ -1,14 +1,15 @@
-//! Accepting connections and speaking well-behaved HTTP/1.1 on them.
+//! Accepting connections and speaking well-behaved HTTP/1.1 on them, or HTTP/2: over TLS as ALPN says, without it as the
+//! client begins.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::http::{Request, Version};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -106,26 +107,27 @@ where
 {
     let peer = Arc::new(peer);
     let answers = Arc::new(Answers::default());
-    let service = service_fn(|request| {
+    let given = Arc::clone(&answers);
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let peer = Arc::clone(&peer);
-        let answers = idle.map(|_| Arc::clone(&answers));
+        let answers = idle.map(|_| Arc::clone(&given));
         async move {
             peer.connection.count_request();
+            if request.version() == Version::HTTP_2 && request.uri().path() == "/http1-only" {
+                return Err(h2::Error::from(h2::Reason::HTTP_1_1_REQUIRED));
+            }
             let response = routes::answer(&peer, request).await;
             if let Some(answers) = answers {
                 answers.given.fetch_add(1, Relaxed);
                 answers.news.notify_one();
             }
-            Ok::<_, Infallible>(response)
+            Ok(response)
         }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .title_case_headers(true)
-            .header_read_timeout(None)
-            .max_buf_size(1 << 20)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().title_case_headers(true).header_read_timeout(None).max_buf_size(1 << 20);
+    builder.http2().max_header_list_size(1 << 20);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let Some(idle) = idle else {
         // However it ends, the client has noticed.
         let _ = connection.await;

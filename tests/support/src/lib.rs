@@ -330,7 +330,7 @@ impl Start {
     fn raw(&mut self, raw: &mut Raw, configs: &Configs) -> io::Result<()> {
         for (variable, name, scheme, manner) in [
             ("RF_TEST_RAW", "raw", "http", raw::Manner::Routes(None)),
-            ("RF_TEST_RAW_TLS", "raw-tls", "https", raw::Manner::Routes(Some(Arc::clone(&configs.good)))),
+            ("RF_TEST_RAW_TLS", "raw-tls", "https", raw::Manner::Routes(Some(Arc::clone(&configs.http1)))),
             ("RF_TEST_TLS_SILENT", "tls-silent", "https", raw::Manner::Silent),
             ("RF_TEST_TLS_PLAIN", "tls-plain", "https", raw::Manner::Plain),
         ] {

@@ -127,8 +127,14 @@ fn config(
     };
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key.serialize_der()));
     let mut config = builder.with_single_cert(leaf.chain.clone(), key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn of_http1(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = Arc::unwrap_or_clone(config);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
 }
 
 // Certificates that are made by no library in this tree, each with its key unless nobody here can sign with it.
@@ -288,6 +294,8 @@ impl KeyLog for Secrets {
 #[derive(Clone)]
 pub struct Configs {
     pub good: Arc<ServerConfig>,
+    /// The same, of a server that speaks HTTP/1.1 alone.
+    pub http1: Arc<ServerConfig>,
     pub expired: Arc<ServerConfig>,
     pub wrong_host: Arc<ServerConfig>,
     pub untrusted: Arc<ServerConfig>,
@@ -387,6 +395,7 @@ fn make(directory: &Path) -> Result<(Configs, Files), Failure> {
         client_cert: config(&good, BOTH_VERSIONS, Some(&client_ca))?,
         tls12: logged(config(&good, &[&version::TLS12], None)?),
         tls13: logged(config(&good, &[&version::TLS13], None)?),
+        http1: of_http1(config(&good, BOTH_VERSIONS, None)?),
         good: config(&good, BOTH_VERSIONS, None)?,
         odd,
     };

@@ -14,7 +14,7 @@ mod sigv4;
 use std::sync::Arc;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -90,7 +90,13 @@ pub fn status_code(text: &str) -> Result<StatusCode, Fault> {
     text.parse().map_err(|_| bad(format!("{text:?} is no status")))
 }
 
-pub async fn answer(peer: &Arc<Peer>, request: Request<Incoming>) -> Reply {
+pub async fn answer(peer: &Arc<Peer>, mut request: Request<Incoming>) -> Reply {
+    // Where HTTP/2 says it.
+    if let Some(authority) = request.uri().authority().filter(|_| !request.headers().contains_key(HOST))
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
     // What benchmarks ask for goes past all the rest.
     if request.uri().path() == "/hello" && request.uri().query().is_none() {
         return reply("text/plain", Bytes::from_static(b"Hello, world!"));
@@ -137,6 +143,7 @@ async fn dispatch(path: &[&str], call: Call) -> Answer {
         ["user-agent"] => Ok(json_reply(&inspect::user_agent(call))),
 
         ["hello"] => Ok(reply("text/plain", Bytes::from_static(b"Hello, world!"))),
+        ["http1-only"] => Ok(reply("text/plain", "HTTP/1.1")),
         ["status", codes] => navigation::status(call, codes),
         ["no-body", code] => Ok(empty(status_code(code)?)),
         ["redirect", n] => navigation::redirect(call, n, "relative-redirect", false),

@@ -1,0 +1,599 @@
+/* HTTP/2: what all requests of a connection have in common, what one of them must not do to the others, and servers that
+   break its rules. */
+#include "wire.h"
+
+static rf_options *by(int version) {
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_http_version(options, version));
+  return options;
+}
+
+static const char *https(const char *path) { return text("%s%s", env("RF_TEST_HTTPS_NAME"), path); }
+
+/* Over TLS, as the server chooses. */
+static rf_options *chosen(void) {
+  rf_options *options = by(RF_HTTP_AUTO);
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  return options;
+}
+
+static const char *connection_of(const rf_response *response) {
+  const char *id = rf_response_header(response, "X-Connection-Id");
+  CHECK(id != NULL);
+  return text("%s", id);
+}
+
+static const char *connection_by(rf_session *session, const char *url, const rf_options *options) {
+  rf_future *future = get(session, url, options);
+  const rf_response *response = RESPONSE(future);
+  CHECK_STR("HTTP/2", rf_response_http_version(response));
+  const char *id = connection_of(response);
+  rf_future_free(future);
+  return id;
+}
+
+/* ---- which version ---- */
+
+static void version_is(rf_session *session, const char *url, const rf_options *options, const char *version) {
+  rf_future *future = get(session, url, options);
+  CHECK_STR(version, rf_response_http_version(RESPONSE(future)));
+  rf_future_free(future);
+}
+
+static const char *refused(const char *url, const rf_options *options) {
+  rf_session *session = new_session();
+  rf_future *future = get(session, url, options);
+  const char *message = text("%s", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+  rf_future_free(future);
+  rf_session_free(session);
+  return message;
+}
+
+static void versions(void) {
+  rf_session *session = new_session();
+  rf_options *options = new_options();
+  CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
+  if (getenv("RF_TEST_HTTP2") == NULL) version_is(session, https("/get"), options, "HTTP/1.1");
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_AUTO));
+  version_is(session, https("/get"), options, "HTTP/2");
+  version_is(session, http("/get"), options, strncmp(http(""), "https", 5) == 0 ? "HTTP/2" : "HTTP/1.1");
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2));
+  version_is(session, https("/get"), options, "HTTP/2");
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_1_1));
+  version_is(session, https("/get"), options, "HTTP/1.1");
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2_PRIOR_KNOWLEDGE));
+  version_is(session, https("/get"), options, "HTTP/2");
+  version_is(session, http("/get"), options, "HTTP/2");
+  BAD(rf_options_set_http_version(options, 2));
+  BAD(rf_options_set_http_version(options, -1));
+
+  /* A server that speaks HTTP/1.1 alone. */
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_AUTO));
+  CHECK_OK(rf_options_set_verify(options, false));
+  const char *old = text("%s/get", env("RF_TEST_HTTPS_P521"));
+  version_is(session, old, options, "HTTP/1.1");
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2));
+  CHECK_HAS("does not speak HTTP/2: offered it in the TLS handshake (ALPN), it chose \"http/1.1\"", refused(old, options));
+  CHECK_HAS("HTTP/2 without TLS needs prior knowledge", refused("http://127.0.0.1:1/", options));
+  rf_options_free(options);
+  rf_session_free(session);
+}
+
+static void old_server(wire_connection *connection, void *unused) {
+  (void)unused;
+  char byte;
+  if (recv(connection->fd, &byte, 1, 0) == 1) wire_say(connection, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+  wire_stall(connection);
+}
+
+static void an_old_server_is_found_out_at_once(void) {
+  rf_options *options = by(RF_HTTP_2_PRIOR_KNOWLEDGE);
+  wire *server = wire_start(old_server, NULL);
+  int64_t before = now_ms();
+  CHECK_HAS("speaks HTTP/1, not HTTP/2", refused(wire_url(server, "/"), options));
+  CHECK(now_ms() - before < 10000);
+  wire_stop(server);
+  CHECK_OK(rf_options_set_proxy(options, "all", env("RF_TEST_PROXY")));
+  CHECK_HAS("A proxy that forwards a request without TLS speaks HTTP/1.1", refused("http://127.0.0.1:1/", options));
+  rf_options_free(options);
+}
+
+static void a_server_that_wants_http1_gets_it(void) {
+  rf_session *session = new_session();
+  rf_options *options = chosen();
+  rf_future *future = request(session, "POST", https("/http1-only"), options);
+  CHECK_STR("HTTP/1.1", rf_response_text(RESPONSE(future), NULL));
+  CHECK_STR("HTTP/1.1", rf_response_http_version(RESPONSE(future)));
+  rf_future_free(future);
+  version_is(session, https("/get"), options, "HTTP/1.1"); /* from now on */
+  rf_session_free(session);
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2));
+  CHECK_HAS("HTTP_1_1_REQUIRED", refused(https("/http1-only"), options));
+  rf_options_free(options);
+}
+
+/* ---- one connection for many ---- */
+
+static void share(rf_session *session, const char *base, const rf_options *options) {
+  enum { MANY = 50 };
+  rf_future *futures[MANY];
+  const char *gate = unique("shared"), *first = NULL;
+  const char *url = text("%s/gate/%s", base, gate);
+  for (int i = 0; i < MANY; i++) futures[i] = get(session, url, options);
+  gate_wait(gate, 8);
+  gate_open(gate);
+  for (int i = 0; i < MANY; i++) {
+    const rf_response *response = RESPONSE(futures[i]);
+    CHECK_STR("HTTP/2", rf_response_http_version(response));
+    if (first == NULL) first = connection_of(response);
+    CHECK_STR(first, connection_of(response));
+    CHECK_STR("", rf_response_reason(response));
+    rf_future_free(futures[i]);
+  }
+  CHECK_STR(first, connection_by(session, text("%s/get", base), options));
+}
+
+static void many_share_one_connection(void) {
+  rf_options *options = chosen(), *known = by(RF_HTTP_2_PRIOR_KNOWLEDGE);
+  rf_session *session = new_session_workers(8), *other = new_session();
+  share(session, env("RF_TEST_HTTPS_NAME"), options);
+  share(session, text("http://127.0.0.1:%s", env("RF_TEST_HTTP_PORT")), known);
+  /* Those of another session do not. */
+  const char *own = connection_by(session, https("/get"), options);
+  CHECK(strcmp(own, connection_by(other, https("/get"), options)) != 0);
+  rf_session_free(other);
+  rf_session_free(session);
+  rf_options_free(options);
+  rf_options_free(known);
+}
+
+static void one_that_ends_leaves_the_others_alone(void) {
+  rf_options *options = chosen(), *late = chosen(), *hurried = chosen(), *open = chosen();
+  rf_session *session = new_session_workers(8);
+  const char *gate = unique("kept"), *id = connection_by(session, https("/get"), options);
+  rf_future *kept = get(session, https(text("/gate/%s", gate)), options);
+  CHECK_OK(rf_options_set_timeout(late, RF_FOREVER, 200));
+  CHECK_OK(rf_options_set_deadline(hurried, 200));
+  rf_future *future = get(session, https("/delay/60"), late);
+  ERROR_OF(RF_ERROR_READ_TIMEOUT, future);
+  rf_future_free(future);
+  future = get(session, https("/delay/60"), hurried);
+  ERROR_OF(RF_ERROR_TIMEOUT, future);
+  rf_future_free(future);
+  const char *other = unique("aborted");
+  future = get(session, https(text("/gate/%s", other)), options);
+  gate_wait(other, 1);
+  int64_t before = now_ms();
+  rf_future_abort(future);
+  ERROR_OF(RF_ERROR_ABORTED, future);
+  CHECK(now_ms() - before < 10000);
+  rf_future_free(future);
+  /* A long body that nobody reads. */
+  CHECK_OK(rf_options_set_stream(open, true));
+  future = get(session, https("/bytes/20000000"), open);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_STR(id, connection_by(session, https("/get"), options));
+  uint8_t buffer[1000];
+  size_t count = 0;
+  CHECK_OK(rf_response_read(RESPONSE(future), buffer, sizeof buffer, &count, NULL));
+  CHECK(count > 0);
+  rf_future_free(future);
+  CHECK_STR(id, connection_by(session, https("/get"), options));
+  gate_open(gate);
+  CHECK_STR(id, connection_of(RESPONSE(kept)));
+  rf_future_free(kept);
+  rf_session_free(session);
+  rf_options_free(options);
+  rf_options_free(late);
+  rf_options_free(hurried);
+  rf_options_free(open);
+}
+
+/* ---- what goes and comes ---- */
+
+static int64_t all_of_it(uint8_t *buffer, size_t size, void *left) {
+  size_t count = *(size_t *)left < size ? *(size_t *)left : size;
+  memset(buffer, 'x', count);
+  *(size_t *)left -= count;
+  return (int64_t)count;
+}
+
+static void bodies(void) {
+  enum { LONG = 5000000 };
+  rf_session *session = new_session();
+  char *body = malloc(LONG);
+  memset(body, 'x', LONG);
+  for (int mode = 0; mode < 4; mode++) {
+    rf_options *options = mode % 2 == 0 ? chosen() : by(RF_HTTP_2_PRIOR_KNOWLEDGE);
+    const char *base = mode % 2 == 0 ? env("RF_TEST_HTTPS_NAME") : text("http://127.0.0.1:%s", env("RF_TEST_HTTP_PORT"));
+    size_t left = LONG;
+    if (mode < 2) {
+      CHECK_OK(rf_options_set_body(options, body, LONG));
+    } else {
+      CHECK_OK(rf_options_set_body_reader(options, all_of_it, NULL, -1, &left, NULL));
+    }
+    rf_future *future = request(session, "POST", text("%s/upload", base), options);
+    const rf_json *json = NULL;
+    int64_t length = 0;
+    CHECK_OK(rf_response_json(RESPONSE(future), &json, NULL));
+    CHECK_OK(rf_json_int(rf_json_pointer(json, "/length"), &length));
+    CHECK_INT(LONG, length);
+    CHECK_STR("HTTP/2", rf_response_http_version(RESPONSE(future)));
+    rf_future_free(future);
+    rf_options_free(options);
+    options = mode % 2 == 0 ? chosen() : by(RF_HTTP_2_PRIOR_KNOWLEDGE);
+    future = get(session, text("%s/bytes/%d", base, LONG), options);
+    size_t size = 0;
+    CHECK(rf_response_content(RESPONSE(future), &size) != NULL);
+    CHECK_INT(LONG, size);
+    rf_future_free(future);
+    future = get(session, text("%s/stream-bytes/%d", base, LONG), options);
+    rf_response_content(RESPONSE(future), &size);
+    CHECK_INT(LONG, size);
+    rf_future_free(future);
+    future = request(session, "HEAD", text("%s/bytes/%d", base, LONG), options);
+    CHECK_STR(text("%d", LONG), rf_response_header(RESPONSE(future), "Content-Length"));
+    rf_future_free(future);
+    rf_options_free(options);
+  }
+  free(body);
+  rf_session_free(session);
+}
+
+/* ---- a server of one's own ---- */
+
+enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum { END_STREAM = 1, END_HEADERS = 4 };
+enum { NO_ERROR = 0, PROTOCOL_ERROR = 1, INTERNAL_ERROR = 2, REFUSED_STREAM = 7, ENHANCE_YOUR_CALM = 11 };
+
+typedef struct peer {
+  wire_connection *wire;
+  int requests; /* on this connection */
+  bool is_gone;
+} peer;
+
+/* What a server does with the head of a request. */
+typedef void (*peer_fn)(peer *peer, uint32_t stream);
+
+typedef struct scenario {
+  peer_fn fn;
+  const char *settings; /* of six bytes each */
+  size_t settings_length;
+  int requests; /* in all */
+} scenario;
+
+static void put32(unsigned char *at, uint32_t value) {
+  for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> (24 - 8 * i));
+}
+
+static void frame(peer *peer, int type, int flags, uint32_t stream, const void *payload, size_t length) {
+  unsigned char head[9] = {(unsigned char)(length >> 16), (unsigned char)(length >> 8), (unsigned char)length,
+                           (unsigned char)type, (unsigned char)flags};
+  put32(head + 5, stream);
+  wire_bytes(peer->wire, head, sizeof head);
+  wire_bytes(peer->wire, payload, length);
+}
+
+static void number(peer *peer, int type, uint32_t stream, uint32_t value) {
+  unsigned char payload[4];
+  put32(payload, value);
+  frame(peer, type, 0, stream, payload, 4);
+}
+
+static void go_away(peer *peer, uint32_t last, uint32_t reason) {
+  unsigned char payload[8];
+  put32(payload, last);
+  put32(payload + 4, reason);
+  frame(peer, GOAWAY, 0, 0, payload, 8);
+}
+
+/* ":status: 200", alone. */
+static void answer(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  frame(peer, DATA, END_STREAM, stream, "fine", 4);
+}
+
+static bool take(peer *peer, void *buffer, size_t length) {
+  for (size_t have = 0; have < length;) {
+    ssize_t got = recv(peer->wire->fd, (char *)buffer + have, length - have, 0);
+    if (got <= 0) return false;
+    have += (size_t)got;
+  }
+  return true;
+}
+
+static void serve(wire_connection *connection, void *user_data) {
+  scenario *scenario = user_data;
+  peer peer = {connection, 0, false};
+  unsigned char head[24], payload[70000];
+  if (!take(&peer, head, 24) || memcmp(head, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24) != 0) return;
+  frame(&peer, SETTINGS, 0, 0, scenario->settings, scenario->settings_length);
+  while (!peer.is_gone && take(&peer, head, 9)) {
+    size_t length = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+    uint32_t stream = (uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
+    if (length > sizeof payload || !take(&peer, payload, length)) return;
+    if (head[3] == SETTINGS && head[4] == 0) frame(&peer, SETTINGS, 1, 0, NULL, 0);
+    if (head[3] == HEADERS) {
+      peer.requests++;
+      INCREMENT(scenario->requests);
+      scenario->fn(&peer, stream);
+    }
+  }
+}
+
+typedef struct visit {
+  scenario scenario;
+  wire *server;
+  rf_session *session;
+  rf_options *options;
+} visit;
+
+static visit *visit_of(peer_fn fn, const char *settings, size_t length) {
+  visit *visit = calloc(1, sizeof *visit);
+  visit->scenario.fn = fn;
+  visit->scenario.settings = settings;
+  visit->scenario.settings_length = length;
+  visit->server = wire_start(serve, &visit->scenario);
+  visit->session = new_session();
+  visit->options = by(RF_HTTP_2_PRIOR_KNOWLEDGE);
+  return visit;
+}
+
+static void leave(visit *visit) {
+  rf_options_free(visit->options);
+  rf_session_free(visit->session);
+  wire_stop(visit->server);
+  free(visit);
+}
+
+static rf_future *send_to(visit *visit, const char *method) {
+  return request(visit->session, method, wire_url(visit->server, "/"), visit->options);
+}
+
+static void is_fine(rf_future *future) {
+  CHECK_STR("fine", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+}
+
+/* ---- what was not processed is sent again ---- */
+
+static int refusals;
+
+static void refuse_some(peer *peer, uint32_t stream) {
+  if (__atomic_sub_fetch(&refusals, 1, __ATOMIC_SEQ_CST) >= 0) number(peer, RST_STREAM, stream, REFUSED_STREAM);
+  else answer(peer, stream);
+}
+
+static void what_is_refused_is_sent_again(void) {
+  visit *visit = visit_of(refuse_some, "", 0);
+  refusals = 10;
+  CHECK_OK(rf_options_set_body(visit->options, "body", 4));
+  is_fine(send_to(visit, "POST"));
+  CHECK_INT(11, LOAD(visit->scenario.requests));
+  CHECK_INT(1, wire_connections(visit->server));
+  refusals = 1000; /* but not for ever */
+  rf_future *future = send_to(visit, "POST");
+  CHECK_HAS("REFUSED_STREAM", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+  rf_future_free(future);
+  CHECK_INT(22, LOAD(visit->scenario.requests));
+  leave(visit);
+}
+
+/* Ends each connection with its first request, of which it knows nothing, but for the last. */
+static void go_away_before(peer *peer, uint32_t stream) {
+  if (peer->wire->number >= 3) {
+    answer(peer, stream);
+    return;
+  }
+  go_away(peer, 0, NO_ERROR);
+  peer->is_gone = true;
+}
+
+/* Answers one, and no other one. */
+static void go_away_after(peer *peer, uint32_t stream) {
+  go_away(peer, stream, NO_ERROR);
+  answer(peer, stream);
+}
+
+static void who_goes_away_is_asked_over_another_connection(void) {
+  visit *visit = visit_of(go_away_before, "", 0);
+  is_fine(send_to(visit, "POST"));
+  CHECK_INT(4, wire_connections(visit->server));
+  leave(visit);
+  visit = visit_of(go_away_after, "", 0);
+  for (int i = 0; i < 3; i++) is_fine(send_to(visit, "POST"));
+  CHECK_INT(3, wire_connections(visit->server));
+  leave(visit);
+}
+
+/* ---- what ends badly ---- */
+
+static void break_off(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  frame(peer, DATA, 0, stream, "some", 4);
+  number(peer, RST_STREAM, stream, INTERNAL_ERROR);
+}
+
+static void reset_at_once(peer *peer, uint32_t stream) { number(peer, RST_STREAM, stream, INTERNAL_ERROR); }
+
+static void calm_down(peer *peer, uint32_t stream) {
+  go_away(peer, stream, ENHANCE_YOUR_CALM);
+  peer->is_gone = true;
+}
+
+static void hang_up(peer *peer, uint32_t stream) {
+  (void)stream;
+  peer->is_gone = true;
+}
+
+/* A head that goes on and on. */
+static void endless_head(peer *peer, uint32_t stream) {
+  static const char field[] = "\x00\x01" "a\x7f\x81\x01" /* a literal of 256 bytes */;
+  static char fields[16 * 262];
+  for (int i = 0; i < 16; i++) {
+    memset(fields + 262 * i, 'b', 262);
+    memcpy(fields + 262 * i, field, 6);
+  }
+  frame(peer, HEADERS, 0, stream, fields, sizeof fields);
+  for (int i = 0; i < 5000; i++) frame(peer, CONTINUATION, 0, stream, fields, sizeof fields);
+}
+
+/* CONTINUATION frames without anything in them. */
+static void empty_head(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, 0, stream, "\x88", 1);
+  for (int i = 0; i < 200000; i++) frame(peer, CONTINUATION, 0, stream, "", 0);
+}
+
+/* A value of 4,000 bytes that is put into the table, and said again and again, a byte each time. */
+static void bomb(peer *peer, uint32_t stream) {
+  static unsigned char head[4010 + 10000];
+  head[0] = 0x88;
+  memcpy(head + 1, "\x40\x01" "a\x7f\xa1\x1e", 6); /* 127 + 33 + 30 * 128 = 4000 */
+  memset(head + 7, 'b', 4000);
+  memset(head + 4007, 0xbe, sizeof head - 4007);
+  frame(peer, HEADERS, END_HEADERS, stream, head, sizeof head);
+}
+
+static void unknown_stream(peer *peer, uint32_t stream) { frame(peer, DATA, 0, stream + 100, "data", 4); }
+static void too_large_a_window(peer *peer, uint32_t stream) {
+  (void)stream;
+  number(peer, WINDOW_UPDATE, 0, 0x7fffffff);
+}
+static void push(peer *peer, uint32_t stream) { frame(peer, PUSH_PROMISE, END_HEADERS, stream, "\0\0\0\2\x82", 5); }
+static void upper_case(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS | END_STREAM, stream, "\x88\x00\x01" "A\x01" "b", 6);
+}
+static void nonsense(peer *peer, uint32_t stream) { frame(peer, HEADERS, END_HEADERS, stream, "\xff\xff\xff\xff\xff\xff", 6); }
+static void too_long(peer *peer, uint32_t stream) {
+  unsigned char head[9] = {0xff, 0xff, 0xff, DATA};
+  put32(head + 5, stream);
+  wire_bytes(peer->wire, head, sizeof head);
+}
+static void more_than_announced(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88\x0f\x0d\x01" "3", 5); /* content-length: 3 */
+  frame(peer, DATA, END_STREAM, stream, "four", 4);
+}
+
+static void fails(peer_fn fn, int kind, const char *name) {
+  visit *visit = visit_of(fn, "", 0);
+  rf_retry *never = NULL;
+  CHECK_OK(rf_retry_new(0, &never));
+  CHECK_OK(rf_options_set_retry(visit->options, never));
+  rf_retry_free(never);
+  CHECK_OK(rf_options_set_deadline(visit->options, LONG_MS / 2));
+  rf_future *future = send_to(visit, "POST");
+  const rf_error *error = ERROR_OF(kind, future);
+  CHECK_HAS(name, rf_error_message(error));
+  rf_future_free(future);
+  /* Others are unharmed. */
+  future = get(visit->session, http("/get"), NULL);
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  rf_future_free(future);
+  leave(visit);
+}
+
+static void what_breaks_the_rules_has_a_name(void) {
+  fails(break_off, RF_ERROR_CHUNKED_ENCODING, "after 4 bytes: Connection aborted");
+  fails(break_off, RF_ERROR_CHUNKED_ENCODING, "INTERNAL_ERROR");
+  fails(reset_at_once, RF_ERROR_CONNECTION, "reset the request: INTERNAL_ERROR");
+  fails(calm_down, RF_ERROR_CONNECTION, "Connection aborted");
+  fails(hang_up, RF_ERROR_CONNECTION, "closed the connection without a response");
+  fails(endless_head, RF_ERROR_CONNECTION, "Connection aborted");
+  fails(empty_head, RF_ERROR_CONNECTION, "Connection aborted");
+  fails(bomb, RF_ERROR_CONNECTION, "Connection aborted");
+  fails(unknown_stream, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: PROTOCOL_ERROR");
+  fails(too_large_a_window, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: FLOW_CONTROL_ERROR");
+  fails(push, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: PROTOCOL_ERROR");
+  fails(upper_case, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: PROTOCOL_ERROR");
+  fails(nonsense, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: PROTOCOL_ERROR");
+  fails(too_long, RF_ERROR_CONNECTION, "broke the rules of HTTP/2: FRAME_SIZE_ERROR");
+  fails(more_than_announced, RF_ERROR_CHUNKED_ENCODING, "PROTOCOL_ERROR");
+}
+
+/* ---- what never ends ---- */
+
+static void flood(peer *peer, int type, uint32_t stream, const void *payload, size_t length) {
+  for (int64_t until = now_ms() + 60000; now_ms() < until;) {
+    char byte;
+    if (recv(peer->wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) break;
+    unsigned char head[9] = {0, 0, (unsigned char)length, (unsigned char)type};
+    put32(head + 5, stream);
+    if (send(peer->wire->fd, head, sizeof head, MSG_NOSIGNAL) < 0) break;
+    if (length > 0 && send(peer->wire->fd, payload, length, MSG_NOSIGNAL) < 0) break;
+  }
+  peer->is_gone = true;
+}
+
+static void settings_flood(peer *peer, uint32_t stream) {
+  (void)stream;
+  flood(peer, SETTINGS, 0, "\0\3\0\0\0\4", 6);
+}
+static void ping_flood(peer *peer, uint32_t stream) {
+  (void)stream;
+  flood(peer, PING, 0, "12345678", 8);
+}
+static void window_flood(peer *peer, uint32_t stream) { flood(peer, WINDOW_UPDATE, stream, "\0\0\0\1", 4); }
+static void empty_data(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  flood(peer, DATA, stream, "", 0);
+}
+static void unknown_frames(peer *peer, uint32_t stream) { flood(peer, 77, stream, "12345678", 8); }
+
+/* Whatever becomes of it, it is in time. */
+static void ends(peer_fn fn) {
+  visit *visit = visit_of(fn, "", 0);
+  CHECK_OK(rf_options_set_deadline(visit->options, 700));
+  int64_t before = now_ms();
+  rf_future *future = send_to(visit, "POST");
+  const rf_error *error = NULL;
+  CHECK_OK(rf_future_exception(future, LONG_MS, &error));
+  CHECK(now_ms() - before < 20000);
+  rf_future_free(future);
+  leave(visit);
+}
+
+static void floods_end(void) {
+  ends(settings_flood);
+  ends(ping_flood);
+  ends(window_flood);
+  ends(empty_data);
+  ends(unknown_frames);
+}
+
+/* ---- no more than the server wants ---- */
+
+static int under_way, most_under_way;
+static void one_at_a_time(peer *peer, uint32_t stream) {
+  int now = __atomic_add_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
+  if (now > most_under_way) most_under_way = now;
+  sleep_ms(20);
+  __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
+  answer(peer, stream);
+}
+
+static void the_rest_waits_its_turn(void) {
+  enum { MANY = 12 };
+  rf_future *futures[MANY];
+  visit *visit = visit_of(one_at_a_time, "\0\3\0\0\0\1", 6);
+  is_fine(send_to(visit, "GET"));
+  for (int i = 0; i < MANY; i++) futures[i] = send_to(visit, "GET");
+  for (int i = 0; i < MANY; i++) is_fine(futures[i]);
+  CHECK_INT(1, most_under_way);
+  CHECK_INT(1, wire_connections(visit->server));
+  leave(visit);
+}
+
+int main(void) {
+  versions();
+  an_old_server_is_found_out_at_once();
+  a_server_that_wants_http1_gets_it();
+  many_share_one_connection();
+  one_that_ends_leaves_the_others_alone();
+  bodies();
+  what_is_refused_is_sent_again();
+  who_goes_away_is_asked_over_another_connection();
+  what_breaks_the_rules_has_a_name();
+  floods_end();
+  the_rest_waits_its_turn();
+  return finish();
+}
