@@ -90,7 +90,8 @@
  *              hosts, or as many of both as the executor runs requests at once, if that is more; an idle one is closed after
  *              118 seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
  *              User-Agent (requests-futures-c/0.2.0), Accept-Encoding (gzip, deflate, br, zstd), Accept (every type)
- *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
+ *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1, and
+ *              HTTP/2 by those who ask for it.
  */
 #ifndef REQUESTS_FUTURES_H
 #define REQUESTS_FUTURES_H
@@ -265,11 +266,12 @@ typedef enum rf_http_version {
 
 // Where the time of a request goes: rf_response_phase_us. More may come.
 typedef enum rf_phase {
-  // It waits: for a worker, for its turn, for its place in the pool.
+  // It waits: for a worker, for its turn, for its place in the pool or on a connection of HTTP/2.
   RF_PHASE_QUEUE = 1,
   // A name is looked up.
   RF_PHASE_RESOLVE = 2,
-  // A connection is made; what is said to a proxy before the request is part of it.
+  // A connection is made, by it or by another request for both; what is said to a proxy before the request is
+  // part of it.
   RF_PHASE_CONNECT = 3,
   // Hands are shaken for TLS, with a proxy or with the server.
   RF_PHASE_TLS = 4,
@@ -1307,8 +1309,10 @@ rf_status rf_options_set_ip_version(rf_options *options, int version);
 // forward an http request.
 //
 // All requests of a session to the same server, by the same way and with the same settings, share a connection,
-// up to the number of requests at a time that the server allows; more wait for one of them to end. What is
-// aborted, late or closed unread leaves the connection to the others. Header names go out in lower case, and
+// up to the number of requests at a time that the server allows. More wait for one of them to end, which no
+// time-out but the deadline counts; after a second of that a further connection is made. What is aborted, late or
+// closed unread leaves the connection to the others. A server that has been silent for 30 seconds, while somebody
+// waits for it, is asked whether it is there (PING), and has 15 to say so. Header names go out in lower case, and
 // without Connection, Host (the server is told it as :authority) and Transfer-Encoding. The reason of a response
 // is empty. A request that the server says it has not processed is sent again, 10 times at most, whatever its
 // method; one of a server that wants HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones.
@@ -1692,9 +1696,9 @@ size_t rf_response_header_count(const rf_response *response);
 // Name and value of a header line as they came, in order. RF_E_INVALID: `index` is too large.
 rf_status rf_response_header_at(const rf_response *response, size_t index, const char **name, const char **value);
 
-// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read,
-// which for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A
-// section that breaks off, or that is longer than a head may be, is dropped.
+// How many trailers came: fields behind the last chunk of the body, or behind a body of HTTP/2. 0 until the body
+// has been read, which for a stream means until reading has given its end. They are no headers: nobody but you
+// looks at them. A section that breaks off, or that is longer than a head may be, is dropped.
 size_t rf_response_trailer_count(const rf_response *response);
 
 // Name and value of a trailer as they came, in order. RF_E_INVALID: `index` is too large.

@@ -457,6 +457,7 @@ const CHECKED_ON_EVENTS: &[&str] = &[
     "forked",
     "futures",
     "hooks",
+    "http2",
     "options_bodies",
     "output_file",
     "part_readers",

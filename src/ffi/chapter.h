@@ -90,7 +90,8 @@
  *              hosts, or as many of both as the executor runs requests at once, if that is more; an idle one is closed after
  *              118 seconds; names that were looked up are known for 60 seconds; certificates are verified. Sent are
  *              User-Agent (requests-futures-c/@VERSION@), Accept-Encoding (gzip, deflate, br, zstd), Accept (every type)
- *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1.
+ *              and Connection (keep-alive), each unless it is given or taken out. Spoken is HTTP/1.1, and
+ *              HTTP/2 by those who ask for it.
  */
 #ifndef REQUESTS_FUTURES_H
 #define REQUESTS_FUTURES_H

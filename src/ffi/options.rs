@@ -1161,8 +1161,10 @@ pub unsafe extern "C" fn rf_options_set_ip_version(options: *mut rf_options, ver
 /// server that does not is RF_ERROR_CONNECTION, and so is a proxy that would forward an http request.
 ///
 /// All requests of a session to the same server, by the same way and with the same settings, share a connection, up to
-/// the number of requests at a time that the server allows; more wait for one of them to end. What is aborted, late or
-/// closed unread leaves the connection to the others. Header names go out in lower case, and without Connection, Host
+/// the number of requests at a time that the server allows. More wait for one of them to end, which no time-out but the
+/// deadline counts; after a second of that a further connection is made. What is aborted, late or closed unread leaves
+/// the connection to the others. A server that has been silent for 30 seconds, while somebody waits for it, is asked
+/// whether it is there (PING), and has 15 to say so. Header names go out in lower case, and without Connection, Host
 /// (the server is told it as :authority) and Transfer-Encoding. The reason of a response is empty. A request that the
 /// server says it has not processed is sent again, 10 times at most, whatever its method; one of a server that wants
 /// HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones. Under rf_config_set_pool_block each

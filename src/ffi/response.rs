@@ -111,9 +111,9 @@ pub unsafe extern "C" fn rf_response_header_at(
     unsafe { header_at(response, |response| Some(response.head()), index, name, value) }
 }
 
-/// How many trailers came: fields behind the last chunk of the body, in HTTP/1.1. 0 until the body has been read, which
-/// for a stream means until reading has given its end. They are no headers: nobody but you looks at them. A section that
-/// breaks off, or that is longer than a head may be, is dropped.
+/// How many trailers came: fields behind the last chunk of the body, or behind a body of HTTP/2. 0 until the body has
+/// been read, which for a stream means until reading has given its end. They are no headers: nobody but you looks at
+/// them. A section that breaks off, or that is longer than a head may be, is dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_response_trailer_count(response: *const rf_response) -> usize {
     // SAFETY: see read.

@@ -147,11 +147,11 @@ pub enum rf_http_version {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum rf_phase {
-    /// It waits: for a worker, for its turn, for its place in the pool.
+    /// It waits: for a worker, for its turn, for its place in the pool or on a connection of HTTP/2.
     RF_PHASE_QUEUE = 1,
     /// A name is looked up.
     RF_PHASE_RESOLVE = 2,
-    /// A connection is made; what is said to a proxy before the request is part of it.
+    /// A connection is made, by it or by another request for both; what is said to a proxy before the request is part of it.
     RF_PHASE_CONNECT = 3,
     /// Hands are shaken for TLS, with a proxy or with the server.
     RF_PHASE_TLS = 4,

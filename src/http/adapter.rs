@@ -15,16 +15,16 @@ use super::digest::{DigestCache, Message};
 use super::dns::{self, Lookups};
 use super::http2::Http2;
 use super::name_cache::NameCache;
-use super::pool::{Carrier, Gate, Lease, Pool, Turn};
+use super::pool::{Carrier, Lease, Pool, Stand, Turn};
 use super::proxy::tunnel::{self, HandshakeError, Tunnel};
 use super::proxy::{Proxy, ProxyScheme, socks};
 use super::route::{Protocol, Route, Via};
+use super::sharing::{Dialed, Entry};
 use super::socket::{Limits, Socket, Step};
 use super::tls::{TlsConfig, TlsConfigs, TlsSettings};
 use super::trace::{self, Overheard};
 use super::turns::{Standing, TurnLimits, Turns};
 use crate::future::control::Control;
-use crate::future::monitor::Monitor;
 use crate::future::stopwatch::Phase;
 use crate::future::waiting::Waiting;
 use crate::message::error::{Error, ErrorKind};
@@ -33,6 +33,9 @@ use crate::message::resolve::Resolve;
 use crate::message::retry::Retry;
 use crate::message::url::Url;
 use crate::system::fork;
+
+/// So long a request waits for a part in a connection before it makes a further one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AdapterSettings {
@@ -124,18 +127,26 @@ impl Admission {
     }
 }
 
-/// The turn to make a connection that others wait for.
-struct AtGate<'a> {
-    gate: &'a Monitor<Gate>,
-    is_http1: bool,
+/// The turn to make a connection that others may wait for.
+struct Dialing<'a> {
+    pool: &'a Arc<Pool>,
+    route: &'a Arc<Route>,
+    others: bool,
+    is_over: bool,
 }
 
-impl Drop for AtGate<'_> {
+impl Dialing<'_> {
+    fn end(mut self, dialed: Dialed<'_>) {
+        self.is_over = true;
+        self.pool.dialed(self.route, self.others, dialed);
+    }
+}
+
+impl Drop for Dialing<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        (state.is_busy, state.is_http1) = (false, self.is_http1);
-        state.turns += 1;
-        state.notify_all();
+        if !self.is_over {
+            self.pool.dialed(self.route, self.others, Dialed::Failed);
+        }
     }
 }
 
@@ -253,6 +264,7 @@ impl Adapter {
         connect: Option<Duration>,
         fresh: bool,
     ) -> Result<Carrier, Error> {
+        let asked = connect;
         let connect = connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked)));
         let limits = Limits {
             control,
@@ -264,50 +276,73 @@ impl Adapter {
             pace: None,
         };
         if route.protocol != Protocol::Http1 {
-            return self.shared_connection(route, &limits, fresh);
+            return self.shared_connection(route, &limits, asked, fresh);
         }
         let channel = self.dial(route, &limits, false)?;
         control.stopwatch.enter(Phase::Send);
         Ok(Carrier::Http1(Connection::over(channel, route.secure)))
     }
 
-    /// A new connection that others may share, if the server wants that: while somebody makes the first one, the others wait
-    /// for it.
+    /// A part in a connection that others have a part in as well, or a new one.
     #[inline(never)]
-    fn shared_connection(&self, route: &Arc<Route>, limits: &Limits, fresh: bool) -> Result<Carrier, Error> {
-        let Some(gate) = self.pool.gate(route) else {
-            let channel = self.dial(route, limits, false)?;
-            limits.control.stopwatch.enter(Phase::Send);
-            return Ok(Carrier::Http1(Connection::over(channel, route.secure)));
+    fn shared_connection(
+        &self,
+        route: &Arc<Route>,
+        limits: &Limits,
+        connect: Option<Duration>,
+        fresh: bool,
+    ) -> Result<Carrier, Error> {
+        let control = limits.control;
+        let mut stand = Stand::new(&self.pool, route, control, fresh);
+        let mut late_at = None;
+        let (others, offers_http2) = loop {
+            let is_late = late_at.is_some_and(|at| at <= Instant::now());
+            let for_dialing = match self.pool.enter(route, &mut stand, is_late) {
+                Entry::Part(http2) => {
+                    control.stopwatch.enter(Phase::Send);
+                    return Ok(Carrier::Http2(http2));
+                }
+                Entry::Dial { others } => break (others, true),
+                Entry::Http1 => break (false, false),
+                Entry::Wait { for_dialing } => for_dialing,
+            };
+            control.stopwatch.enter(if for_dialing { Phase::Connect } else { Phase::Queue });
+            let until = if for_dialing {
+                limits.wait()?.until
+            } else {
+                if late_at.is_none() {
+                    trace::info(control, || format!("Waiting for room on a connection to {route}"))?;
+                }
+                if late_at.is_none() || is_late {
+                    // One of those that are late makes a connection, and the others wait on.
+                    late_at = Instant::now().checked_add(PATIENCE);
+                }
+                [late_at, control.ends_at()].into_iter().flatten().min()
+            };
+            Error::check(control, format_args!(" while waiting for a connection to {route}"))?;
+            control.attach_sleeper(stand.guest.clone());
+            stand.guest.wait(until, control);
+            control.detach_sleeper();
         };
-        let mut state = gate.lock();
-        let turn = state.turns;
-        while state.is_busy && state.turns == turn && !state.is_http1 {
-            limits.control.stopwatch.enter(Phase::Connect);
-            state = state.wait(limits.next_look()?);
-        }
-        if state.turns != turn && !fresh {
-            drop(state);
-            if let Some(http2) = self.pool.join(route) {
-                limits.control.stopwatch.enter(Phase::Send);
-                return Ok(Carrier::Http2(http2));
-            }
-            state = gate.lock();
-        }
-        state.is_busy = true;
-        drop(state);
-        let mut turn = AtGate { gate: &gate, is_http1: false };
-        let channel = self.dial(route, limits, true)?;
-        limits.control.stopwatch.enter(Phase::Send);
+        drop(stand);
+        let turn = Dialing { pool: &self.pool, route, others, is_over: false };
+        // That begins when there is nothing else to wait for.
+        let connect = match late_at {
+            None => limits.connect,
+            Some(_) => connect.and_then(|asked| Some((Instant::now().checked_add(asked)?, asked))),
+        };
+        let limits = &Limits { connect, ..*limits };
+        let channel = self.dial(route, limits, offers_http2)?;
+        control.stopwatch.enter(Phase::Send);
         let is_http2 = route.protocol == Protocol::Http2 || channel.protocol() == Some(b"h2");
         if !is_http2 {
-            turn.is_http1 = true;
+            turn.end(Dialed::Http1);
             return Ok(Carrier::Http1(Connection::over(channel, route.secure)));
         }
-        channel.detach(limits.control);
+        channel.detach(control);
         let peer = channel.peer(route.secure);
         let http2 = Http2::new(channel, peer, limits)?;
-        self.pool.share(route, &http2);
+        turn.end(Dialed::Http2(&http2));
         Ok(Carrier::Http2(http2))
     }
 

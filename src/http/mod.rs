@@ -37,6 +37,7 @@ pub mod retry;
 pub mod route;
 pub mod send;
 mod set_cookie;
+pub mod sharing;
 pub mod socket;
 pub mod tls;
 pub mod trace;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::mem;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,10 @@ use super::connection::Connection;
 use super::http2::Http2;
 use super::line::{InLine, Rank};
 use super::route::{IdentityHasher, Route};
+use super::sharing::{Dialed, Entry, Guest, Sharing};
 use super::turns::Permit;
 use crate::future::control::Control;
 use crate::future::deadlock::Way;
-use crate::future::monitor::Monitor;
 use crate::future::timer::{self, Expires};
 use crate::future::waiting::{Reason, Waiting};
 use crate::message::error::Error;
@@ -77,26 +76,10 @@ pub enum Carrier {
     Http2(Arc<Http2>),
 }
 
-/// Where those meet who need a new connection that they can share.
-#[derive(Default)]
-pub struct Gate {
-    /// Somebody makes one.
-    pub is_busy: bool,
-    /// How often somebody has, or has failed to.
-    pub turns: u64,
-    /// The last one that was made cannot be shared.
-    pub is_http1: bool,
-}
-
 #[derive(Default)]
 struct Host {
     idle: Vec<Idle>,
-    /// Connections of HTTP/2 that carry requests.
-    shared: Vec<Arc<Http2>>,
-    /// Of those that may share a connection; None before the first.
-    gate: Option<Arc<Monitor<Gate>>>,
-    /// The server has asked for HTTP/1.1.
-    wants_http1: bool,
+    sharing: Sharing,
     in_use: usize,
     used_at: u64,
     /// Those who have a connection, where others may wait for it.
@@ -125,6 +108,30 @@ pub struct Ticket {
     route: Arc<Route>,
     rank: Rank,
     in_line: Arc<InLine<Lease>>,
+}
+
+/// A request that wants a part in a connection. It leaves the line with this.
+pub struct Stand<'a> {
+    pool: &'a Arc<Pool>,
+    route: &'a Arc<Route>,
+    control: &'a Control,
+    pub guest: Arc<Guest>,
+    rank: Option<Rank>,
+    waits: bool,
+}
+
+impl<'a> Stand<'a> {
+    pub fn new(pool: &'a Arc<Pool>, route: &'a Arc<Route>, control: &'a Control, fresh: bool) -> Stand<'a> {
+        Stand { pool, route, control, guest: Guest::new(fresh), rank: None, waits: false }
+    }
+}
+
+impl Drop for Stand<'_> {
+    fn drop(&mut self) {
+        if let Some(rank) = self.rank.filter(|_| self.waits) {
+            self.pool.stand_down(self.route, rank, &self.guest);
+        }
+    }
 }
 
 /// Why a request waits: others have all connections.
@@ -218,11 +225,10 @@ impl Pool {
             let mut hosts = self.hosts.lock();
             let known = hosts.table.len();
             let (number, host) = hosts.touch(route);
-            let shared = if fresh { None } else { host.join() };
+            let shared = host.sharing.join(fresh);
             let idle = if fresh || shared.is_some() { None } else { host.idle.pop() };
             if let Some(Idle::Http2(http2)) = &idle {
-                http2.streams.store(1, Ordering::Relaxed);
-                host.shared.push(http2.clone());
+                host.sharing.carry(http2);
             }
             let lent = lease.take().unwrap_or_else(|| host.lend(number, Weak::new(), self, route));
             // A fresh one takes the place of one that rests: under `pool_block` there are never more.
@@ -255,50 +261,66 @@ impl Pool {
         }
     }
 
-    /// A part in a connection of the route that carries requests of others already, if there is one.
-    pub fn join(&self, route: &Arc<Route>) -> Option<Arc<Http2>> {
-        self.hosts.lock().table.get_mut(route)?.join()
+    /// What a request does next that found no connection.
+    pub fn enter(&self, route: &Arc<Route>, stand: &mut Stand<'_>, is_late: bool) -> Entry {
+        let mut hosts = self.hosts.lock();
+        let (number, host) = hosts.touch(route);
+        let rank = *stand.rank.get_or_insert_with(|| Rank::new(stand.control, number));
+        let entry = host.sharing.enter(rank, &stand.guest, is_late);
+        stand.waits = matches!(entry, Entry::Wait { .. });
+        entry
     }
 
-    /// One that was made just now may be shared from now on; the caller has a part in it.
-    pub fn share(&self, route: &Arc<Route>, http2: &Arc<Http2>) {
-        http2.streams.store(1, Ordering::Relaxed);
-        if let Some(host) = self.hosts.lock().table.get_mut(route) {
-            host.shared.push(http2.clone());
+    /// It does not wait any more.
+    fn stand_down(self: &Arc<Self>, route: &Arc<Route>, rank: Rank, guest: &Guest) {
+        let mut hosts = self.hosts.lock();
+        let given = hosts.table.get_mut(route).and_then(|host| host.sharing.stand_down(rank, guest));
+        drop(hosts);
+        if let Some(http2) = given {
+            self.leave(route, &http2);
         }
     }
 
-    /// Where those meet who need a new connection of the route that they can share. None: the server has asked for HTTP/1.1.
-    pub fn gate(&self, route: &Arc<Route>) -> Option<Arc<Monitor<Gate>>> {
-        let mut hosts = self.hosts.lock();
-        let (_, host) = hosts.touch(route);
-        (!host.wants_http1).then(|| host.gate.get_or_insert_default().clone())
+    /// What has become of a connection that was to be made. The caller has a part in it.
+    pub fn dialed(self: &Arc<Self>, route: &Arc<Route>, others: bool, dialed: Dialed<'_>) {
+        if let Dialed::Http2(http2) = &dialed {
+            http2.belongs_to(self, route);
+        }
+        if let Some(host) = self.hosts.lock().table.get_mut(route) {
+            host.sharing.dialed(others, dialed);
+        }
+    }
+
+    /// A shared connection has room for more, or takes no more.
+    pub fn look_at(&self, route: &Arc<Route>, http2: &Arc<Http2>) {
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        if let Some(host) = self.hosts.lock().table.get_mut(route) {
+            host.sharing.look_at(http2);
+        }
     }
 
     /// The server of the route has asked for HTTP/1.1: requests that begin from now on go by that.
     pub fn prefer_http1(&self, route: &Arc<Route>) {
         let mut hosts = self.hosts.lock();
         let (_, host) = hosts.touch(route);
-        host.wants_http1 = true;
-        let shared = mem::take(&mut host.shared);
+        let carrying = host.sharing.prefer_http1();
         let idle: Vec<_> = host.idle.extract_if(.., |idle| matches!(idle, Idle::Http2(_))).collect();
         drop(hosts);
-        drop((shared, idle));
+        drop((carrying, idle));
     }
 
     /// A part in a shared connection is over.
     fn leave(self: &Arc<Self>, route: &Arc<Route>, http2: &Arc<Http2>) {
         let mut hosts = self.hosts.lock();
-        if http2.streams.fetch_sub(1, Ordering::Relaxed) > 1 {
-            return;
-        }
         let closed = hosts.closed;
         let Some(host) = hosts.table.get_mut(route) else { return };
+        if !host.sharing.leave(http2) {
+            return;
+        }
         let (most, time) = (self.settings.pool_maxsize, self.settings.idle_timeout);
-        let before = host.shared.len();
-        host.shared.retain(|other| !Arc::ptr_eq(other, http2));
-        let was_shared = host.shared.len() < before;
-        let rests = was_shared && !closed && http2.is_open() && host.idle.len() < most;
+        let rests = !closed && http2.is_open() && host.idle.len() < most;
         let mut rests_until = None;
         if rests {
             http2.rest();
@@ -455,17 +477,6 @@ impl Drop for Pool {
 }
 
 impl Host {
-    /// A part in a connection that carries requests.
-    fn join(&mut self) -> Option<Arc<Http2>> {
-        if self.shared.is_empty() {
-            return None;
-        }
-        self.shared.retain(|http2| http2.is_open());
-        let http2 = self.shared.first()?;
-        http2.streams.fetch_add(1, Ordering::Relaxed);
-        Some(http2.clone())
-    }
-
     /// One more is in use.
     #[inline]
     fn lend(&mut self, number: u64, holder: Weak<Control>, pool: &Arc<Pool>, route: &Arc<Route>) -> Lease {

@@ -21,7 +21,7 @@ use crate::future::trace::Kind;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::head::Head;
 use crate::message::peer::{HttpVersion, Peer};
-use crate::message::response::Trailers;
+use crate::message::response::{Source, Trailers};
 use crate::system::clock::Moment;
 
 /// A request that was sent, waiting for its answer.
@@ -59,12 +59,20 @@ pub struct Answer {
 }
 
 /// A body by either version.
+#[allow(clippy::large_enum_variant)] // Nearly all are of the larger one, and it is moved once.
 pub enum AnyBody {
     Http1(RawBody),
     Http2(Box<http2::Body>),
 }
 
 impl AnyBody {
+    pub fn into_source(self) -> Source {
+        match self {
+            AnyBody::Http1(body) => Box::new(body),
+            AnyBody::Http2(body) => body,
+        }
+    }
+
     /// All of the body, if it came along with the head, and need not wait.
     pub fn at_once(&mut self) -> Option<Vec<u8>> {
         match self {

@@ -960,6 +960,12 @@ fn poll(descriptor: RawFd, events: i16, wait: Option<Duration>) -> io::Result<bo
     }
 }
 
+/// Closes what a forked child has of a connection whose owner nobody can drop there.
+pub fn close_copy(socket: RawFd) {
+    // SAFETY: the owner is forgotten, so nobody else closes it or uses it.
+    unsafe { libc::close(socket) };
+}
+
 /// Blocks until a socket can be read, or written where that is wanted, or the other descriptor can be read, or so long.
 /// What the socket is ready for: reading, writing.
 pub fn await_either(

@@ -12,6 +12,7 @@ mod head;
 mod stream;
 mod transport;
 
+use std::env;
 use std::future::Future;
 use std::io;
 use std::iter;
@@ -19,20 +20,22 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{self, Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use h2::{Error as Failed, Reason};
+use h2::{Error as Failed, Ping, PingPong, Reason};
 
 pub use self::head::of_request;
 pub use self::stream::{Body, Opened, Stream, Unanswered};
-use self::transport::{Flow, Transport};
+use self::transport::{Flow, GO_AWAY, NEWS, SETTINGS, Transport};
 use super::channel::Channel;
 use super::connection::HEAD_LIMIT;
-use super::socket::{Limits, await_either};
+use super::pool::Pool;
+use super::route::Route;
+use super::socket::{Limits, await_either, close_copy};
 use crate::future::control::Control;
 use crate::future::monitor::{Monitor, Until};
 use crate::message::error::{Error, ErrorKind};
@@ -51,10 +54,25 @@ const FRAME: u32 = 64 * 1024;
 /// So much of a body waits to be sent.
 const UNSENT: usize = 256 * 1024;
 
+/// So much memory the frames of bodies may take that nobody has read, beside what is in them.
+const SMALL_FRAMES: usize = 16 << 20;
+/// After so much silence, while somebody waits, the other side is asked whether it is there.
+const PING_AFTER: Duration = Duration::from_secs(30);
+/// And so long after it has said so. Some servers end connections of those who ask more often.
+const PING_AGAIN: Duration = Duration::from_secs(6 * 60);
+/// It has so long to answer.
+const PING_WAIT: Duration = Duration::from_secs(15);
+
 /// So many streams that were reset are remembered for a moment, so that what was on its way is known to be theirs.
 const RESET: usize = 1000;
 
 pub struct Http2 {
+    /// Whose connection it is.
+    host: OnceLock<(Weak<Pool>, Arc<Route>, Weak<Http2>)>,
+    /// So many requests it carries at a time. Until the server has said how many that are, one.
+    most: AtomicUsize,
+    has_rested: AtomicBool,
+    life: Mutex<Life>,
     /// The generation of processes that it is of: in a forked child nobody touches what a thread may have locked that is not
     /// there.
     made_in: u32,
@@ -81,6 +99,17 @@ pub struct Http2 {
 }
 
 type Connection = h2::client::Connection<Transport, Bytes>;
+
+/// Whether the other side is still there.
+struct Life {
+    pinger: Option<PingPong>,
+    /// When something came last.
+    heard_at: Instant,
+    /// A PING is on its way since then.
+    pinged_at: Option<Instant>,
+    /// Since the last PING but one nothing has come but the answer.
+    is_silent: bool,
+}
 
 struct Driver {
     connection: Connection,
@@ -186,7 +215,7 @@ impl Http2 {
         let (descriptor, is_plain) = (channel.descriptor(), channel.is_plain());
         let channel = Arc::new(Mutex::new(channel));
         let flow = Arc::new(Flow::default());
-        let transport = Transport { channel: channel.clone(), flow: flow.clone(), is_plain };
+        let transport = Transport::new(channel.clone(), flow.clone(), is_plain);
         let due = Arc::new(Due::default());
         let waker = task::Waker::from(due.clone());
         let shaken = on_thread_stack(|| {
@@ -198,17 +227,27 @@ impl Http2 {
                 .max_frame_size(FRAME)
                 .max_header_list_size(HEAD_LIMIT as u32)
                 .max_concurrent_reset_streams(RESET)
-                .max_send_buffer_size(UNSENT);
+                .max_send_buffer_size(UNSENT)
+                .data_frame_budget(SMALL_FRAMES);
             // A few bytes, which a socket that is new has room for.
             pin!(builder.handshake::<_, Bytes>(transport)).poll(&mut Context::from_waker(&waker))
         });
-        let (opener, connection) = match shaken {
+        let (opener, mut connection) = match shaken {
             Poll::Ready(Ok(both)) => both,
             Poll::Ready(Err(error)) => return Err(failure(&error, limits, &flow)),
             Poll::Pending => return Err(limits.lost(&io::ErrorKind::WouldBlock.into())),
         };
+        let pinger = connection.ping_pong();
+        // Nobody has polled it yet, so it wakes nobody for what is sent next; and what TLS has received with the last of its
+        // handshake lies there.
+        due.0.store(true, Ordering::SeqCst);
+        flow.expect();
         Ok(Arc::new(Http2 {
             made_in: fork::generation(),
+            host: OnceLock::new(),
+            most: AtomicUsize::new(1),
+            has_rested: AtomicBool::new(false),
+            life: Mutex::new(Life { pinger, heard_at: Instant::now(), pinged_at: None, is_silent: false }),
             driver: Mutex::new(Some(Driver { connection, waker })),
             opener: Mutex::new(Some(opener)),
             due,
@@ -226,17 +265,34 @@ impl Http2 {
         }))
     }
 
+    /// Who is told that it has room for more.
+    pub fn belongs_to(self: &Arc<Self>, pool: &Arc<Pool>, route: &Arc<Route>) {
+        let _ = self.host.set((Arc::downgrade(pool), route.clone(), Arc::downgrade(self)));
+    }
+
+    /// Whether it may carry one more request.
+    pub fn has_room(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed) && self.is_open()
+    }
+
+    /// Whether there was a time when nobody used it.
+    pub fn has_rested(&self) -> bool {
+        self.has_rested.load(Ordering::Relaxed)
+    }
+
     pub fn used_at(&self) -> Instant {
         *self.used_at.lock()
     }
 
     /// Its last request is over.
     pub fn rest(&self) {
+        self.has_rested.store(true, Ordering::Relaxed);
         *self.used_at.lock() = Instant::now();
     }
 
     /// A request begins; whether it is not the first.
     pub fn begin(&self) -> bool {
+        self.flow.allow_answer();
         self.served.fetch_add(1, Ordering::Relaxed) > 0
     }
 
@@ -305,9 +361,15 @@ impl Http2 {
                 return;
             }
             let Some(Driver { connection, waker }) = &mut *driver else { return };
-            let polled = on_thread_stack(|| Pin::new(connection).poll(&mut Context::from_waker(waker)));
+            let polled = on_thread_stack(|| Pin::new(&mut *connection).poll(&mut Context::from_waker(waker)));
             if let Poll::Ready(result) = polled {
                 let _ = self.ended.set(result.err());
+            }
+            let heard = self.flow.take_heard(SETTINGS | GO_AWAY);
+            if heard != 0 {
+                self.most.store(connection.max_concurrent_send_streams(), Ordering::Relaxed);
+                drop(driver);
+                self.tell_host(heard);
             }
         }
         if !was_full && self.flow.is_full() {
@@ -320,6 +382,52 @@ impl Http2 {
         if self.ended.get().is_some() {
             self.wake_all();
         }
+    }
+
+    /// It takes more, or less, or no more at all.
+    #[cold]
+    fn tell_host(&self, heard: u8) {
+        if heard & GO_AWAY != 0 {
+            self.close();
+        }
+        if let Some((pool, route, this)) = self.host.get()
+            && let (Some(pool), Some(this)) = (pool.upgrade(), this.upgrade())
+        {
+            pool.look_at(route, &this);
+        }
+    }
+
+    /// Asks the other side whether it is there, when it has said nothing for long. When to look again.
+    fn look_for_life(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut life = self.life.lock();
+        if self.flow.take_heard(NEWS) != 0 {
+            (life.heard_at, life.pinged_at, life.is_silent) = (now, None, false);
+        }
+        let Life { pinger: Some(pinger), heard_at, pinged_at, is_silent } = &mut *life else { return None };
+        let (after, wait) = times_of_ping();
+        if let Some(at) = *pinged_at {
+            match pinger.poll_pong(&mut Context::from_waker(task::Waker::noop())) {
+                Poll::Ready(_) => (*heard_at, *pinged_at, *is_silent) = (now, None, true),
+                Poll::Pending if now < at + wait => return Some(at + wait),
+                Poll::Pending => {
+                    drop(life);
+                    self.close();
+                    self.flow.give_up();
+                    self.drive();
+                    return None;
+                }
+            }
+        }
+        let next = *heard_at + if *is_silent { PING_AGAIN } else { after };
+        if now < next {
+            return Some(next);
+        }
+        *pinged_at = Some(now);
+        let sent = pinger.send_ping(Ping::opaque()).is_ok();
+        drop(life);
+        self.drive();
+        sent.then(|| now + wait)
     }
 
     #[cold]
@@ -340,6 +448,7 @@ impl Http2 {
         }
         drop(roles);
         if leads {
+            let until = [until, self.look_for_life()].into_iter().flatten().min();
             return self.lead(seat, control, until);
         }
         let until = until.map_or(Until::Forever, Until::At);
@@ -474,6 +583,7 @@ impl Drop for Http2 {
         if self.is_inherited() {
             // It would wait for threads that are not there.
             mem::forget(parts);
+            close_copy(self.descriptor);
         } else {
             on_thread_stack(|| drop(parts));
         }
@@ -484,6 +594,18 @@ impl std::fmt::Debug for Http2 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Http2").field("descriptor", &self.descriptor).finish_non_exhaustive()
     }
+}
+
+/// After how much silence a PING goes out, and how long its answer may take.
+fn times_of_ping() -> (Duration, Duration) {
+    // So that the tests need not wait for that.
+    if cfg!(debug_assertions)
+        && let Some(millis) = env::var("RF_TEST_PING_MS").ok().and_then(|millis| millis.parse().ok())
+    {
+        let time = Duration::from_millis(millis);
+        return (time, time);
+    }
+    (PING_AFTER, PING_WAIT)
 }
 
 fn hung_up(limits: &Limits) -> Error {

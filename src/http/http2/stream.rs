@@ -262,6 +262,8 @@ impl Stream {
                 return Ok(false);
             }
             self.is_sent |= is_last;
+            // The server may open its windows by as little as that.
+            self.line.http2.flow.allow(1 + count / 256);
             self.line.http2.drive_if_due();
             if let Some(watch) = limits.watch() {
                 watch.waited(Duration::ZERO, count as u64);

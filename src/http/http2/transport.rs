@@ -2,15 +2,16 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::channel::Channel;
 use crate::http::socket::Limits;
-use crate::message::error::Error;
+use crate::message::error::{Error, ErrorKind};
 use crate::system::lock::Mutex;
 
 /// So much is received in one turn: a peer that sends without end must not keep us from looking at the clock.
@@ -18,9 +19,28 @@ const TURN: usize = 512 * 1024;
 /// And in so many pieces.
 const PIECES: usize = 64;
 
+/// So many frames that carry nothing of a body may come at once, besides those for which there is a reason. See
+/// [`Frames::take`].
+const BURST: usize = 10_000;
+/// The same for heads, of which each may take as much memory as one of HTTP/1.1.
+const BURST_OF_HEADS: usize = 16;
+/// For each request so many frames may come, among them so many heads: interim responses, the response, and trailers.
+const FRAMES_FOR_REQUEST: usize = 128;
+const HEADS_FOR_REQUEST: usize = 4;
+
+/// What has come: anything but answers to a PING.
+pub const NEWS: u8 = 1;
+pub const SETTINGS: u8 = 2;
+pub const GO_AWAY: u8 = 4;
+
 /// What a transport and who drives it tell each other.
 #[derive(Debug, Default)]
 pub struct Flow {
+    /// Of the constants above.
+    heard: AtomicU8,
+    /// So many frames that carry nothing may come besides, and so many heads.
+    credit: AtomicUsize,
+    heads: AtomicUsize,
     /// Something may be there to be received. Who finds nothing says so.
     may_receive: AtomicBool,
     /// Something could not be sent.
@@ -39,6 +59,10 @@ pub struct Flow {
 enum Broken {
     Ours(Error),
     System(i32),
+    /// It has not answered a PING.
+    Dead,
+    /// It sends frames without end that carry nothing.
+    Flood,
 }
 
 impl Flow {
@@ -63,7 +87,45 @@ impl Flow {
         self.failed.get().map(|broken| match broken {
             Broken::Ours(error) => error.clone(),
             Broken::System(code) => limits.lost(&io::Error::from_raw_os_error(*code)),
+            Broken::Dead => {
+                let text = format!("Connection aborted: {} has not answered a PING of HTTP/2", limits.peer);
+                Error::new(ErrorKind::Connection, text)
+            }
+            Broken::Flood => {
+                let text = format!(
+                    "Connection aborted: {} broke the rules of HTTP/2: ENHANCE_YOUR_CALM (frames without end \
+                     that carry nothing)",
+                    limits.peer
+                );
+                Error::new(ErrorKind::Connection, text)
+            }
         })
+    }
+
+    /// What has come of this since somebody asked, and is forgotten with that.
+    pub fn take_heard(&self, what: u8) -> u8 {
+        self.heard.fetch_and(!what, Ordering::Relaxed) & what
+    }
+
+    /// So many frames that carry nothing are on their way for a good reason.
+    pub fn allow(&self, count: usize) {
+        self.credit.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// A request has an answer.
+    pub fn allow_answer(&self) {
+        self.allow(FRAMES_FOR_REQUEST);
+        self.heads.fetch_add(HEADS_FOR_REQUEST, Ordering::Relaxed);
+    }
+
+    /// The other side is taken for gone: the next look finds that.
+    pub fn give_up(&self) {
+        let _ = self.failed.set(Broken::Dead);
+        self.expect();
+    }
+
+    fn is_broken(&self) -> bool {
+        self.failed.get().is_some()
     }
 
     fn fail(&self, error: io::Error) -> io::Error {
@@ -97,13 +159,123 @@ impl Flow {
     }
 }
 
+/// Looks at the frames that come, as far as their heads say something that the h2 crate does not tell.
+struct Frames {
+    head: [u8; 9],
+    /// So much of the head is here.
+    have: usize,
+    /// So much of the payload is to come.
+    left: usize,
+    /// What is told of the frame: that it comes at once, the rest when all of it is here.
+    tells: u8,
+    empty: Budget,
+    heads: Budget,
+}
+
+/// How many frames of a kind may come: at once, and over time.
+struct Budget {
+    /// Before somebody looks at the clock.
+    left: usize,
+    burst: usize,
+    looked_at: Instant,
+    /// For each of which one more may come.
+    millis: u64,
+}
+
+impl Budget {
+    fn new(burst: usize, millis: u64) -> Budget {
+        Budget { left: burst, burst, looked_at: Instant::now(), millis }
+    }
+
+    /// `reasons`: so many more may come since somebody took that.
+    fn take(&mut self, reasons: &AtomicUsize) -> bool {
+        if self.left == 0 {
+            let passed = self.looked_at.elapsed().as_millis() as u64 / self.millis;
+            if passed > 0 {
+                self.looked_at = Instant::now();
+            }
+            self.left = reasons.swap(0, Ordering::Relaxed) + self.burst.min(passed as usize);
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+}
+
+impl Frames {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GO_AWAY: u8 = 7;
+
+    /// False: too many have come that carry nothing. They are counted because each of them costs time, and some memory or an
+    /// answer, and a peer that sends nothing else could go on for ever. A thousand a second are fine, and as many as there
+    /// is a reason for.
+    fn take(&mut self, mut piece: &[u8], flow: &Flow) -> bool {
+        let mut heard = 0;
+        while !piece.is_empty() {
+            if self.left > 0 {
+                let count = self.left.min(piece.len());
+                (self.left, piece) = (self.left - count, &piece[count..]);
+                heard |= self.tells & NEWS;
+                if self.left == 0 {
+                    heard |= self.tells;
+                }
+                continue;
+            }
+            let count = (self.head.len() - self.have).min(piece.len());
+            self.head[self.have..self.have + count].copy_from_slice(&piece[..count]);
+            (self.have, piece) = (self.have + count, &piece[count..]);
+            if self.have < self.head.len() {
+                break;
+            }
+            let [a, b, c, kind, flags, ..] = self.head;
+            self.have = 0;
+            self.left = u32::from_be_bytes([0, a, b, c]) as usize;
+            self.tells = match kind {
+                Frames::PING => 0,
+                Frames::SETTINGS if flags & 1 == 0 => NEWS | SETTINGS,
+                Frames::GO_AWAY => NEWS | GO_AWAY,
+                _ => NEWS,
+            };
+            heard |= if self.left == 0 { self.tells } else { self.tells & NEWS };
+            let may_come = match kind {
+                Frames::DATA if self.left > 0 => true,
+                Frames::HEADERS => self.heads.take(&flow.heads) && self.empty.take(&flow.credit),
+                _ => self.empty.take(&flow.credit),
+            };
+            if !may_come {
+                return false;
+            }
+        }
+        if heard != 0 {
+            flow.heard.fetch_or(heard, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
 pub struct Transport {
-    pub channel: Arc<Mutex<Channel>>,
-    pub flow: Arc<Flow>,
-    pub is_plain: bool,
+    channel: Arc<Mutex<Channel>>,
+    flow: Arc<Flow>,
+    is_plain: bool,
+    frames: Frames,
 }
 
 impl Transport {
+    pub fn new(channel: Arc<Mutex<Channel>>, flow: Arc<Flow>, is_plain: bool) -> Transport {
+        let frames = Frames {
+            head: [0; 9],
+            have: 0,
+            left: 0,
+            tells: 0,
+            empty: Budget::new(BURST, 1),
+            heads: Budget::new(BURST_OF_HEADS, 50),
+        };
+        Transport { channel, flow, is_plain, frames }
+    }
+
     fn sent<T>(&self, result: io::Result<T>) -> Poll<io::Result<T>> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -120,10 +292,13 @@ impl Transport {
 
 impl AsyncRead for Transport {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.flow.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let most = if self.flow.may_receive() { self.flow.room() } else { 0 };
         if most == 0 {
             return Poll::Pending;
@@ -151,6 +326,11 @@ impl AsyncRead for Transport {
                 if self.flow.is_http1() {
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
+                let Transport { frames, flow, .. } = &mut *self;
+                if !frames.take(&room[..count], flow) {
+                    let _ = flow.failed.set(Broken::Flood);
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
                 buffer.advance(count);
                 Poll::Ready(Ok(()))
             }
@@ -169,6 +349,9 @@ impl AsyncWrite for Transport {
         _: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.flow.is_broken() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let sent = loop {
             match self.channel.lock().send_now(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -189,5 +372,86 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames() -> Frames {
+        Frames {
+            head: [0; 9],
+            have: 0,
+            left: 0,
+            tells: 0,
+            empty: Budget::new(BURST, 1_000_000),
+            heads: Budget::new(BURST_OF_HEADS, 1_000_000),
+        }
+    }
+
+    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        frame.resize(9 + usize::from(length), 0xff);
+        frame
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let kinds = [(4, 0, 6), (0, 0, 200), (6, 0, 8), (7, 0, 8), (4, 1, 0), (1, 4, 1)];
+        let all: Vec<u8> =
+            kinds.iter().flat_map(|(kind, flags, length)| frame(*kind, *flags, *length)).collect();
+        for size in [1, 2, 8, 9, 10, 64, all.len()] {
+            let (mut frames, flow) = (frames(), Flow::default());
+            assert!(all.chunks(size).all(|piece| frames.take(piece, &flow)));
+            assert_eq!(flow.take_heard(0xff), NEWS | SETTINGS | GO_AWAY, "{size}");
+            assert_eq!((frames.have, frames.left), (0, 0));
+            assert_eq!((frames.empty.left, frames.heads.left), (BURST - 5, BURST_OF_HEADS - 1));
+        }
+    }
+
+    #[test]
+    fn settings_are_told_of_when_all_of_them_are_here() {
+        let (mut frames, flow) = (frames(), Flow::default());
+        let settings = frame(4, 0, 6);
+        assert!(frames.take(&settings[..14], &flow));
+        assert_eq!(flow.take_heard(0xff), NEWS);
+        assert!(frames.take(&settings[14..], &flow));
+        assert_eq!(flow.take_heard(0xff), NEWS | SETTINGS);
+    }
+
+    #[test]
+    fn answers_to_pings_are_no_news() {
+        let (mut frames, flow) = (frames(), Flow::default());
+        assert!(frames.take(&frame(6, 1, 8), &flow));
+        assert_eq!(flow.take_heard(0xff), 0);
+        assert!(frames.take(&frame(4, 1, 0), &flow));
+        assert_eq!(flow.take_heard(SETTINGS | GO_AWAY), 0);
+        assert_eq!(flow.take_heard(NEWS), NEWS);
+    }
+
+    #[test]
+    fn what_carries_nothing_is_counted_and_what_has_a_reason_is_not() {
+        let (mut frames, flow) = (frames(), Flow::default());
+        let (ping, head, data) = (frame(6, 0, 8), frame(1, 4, 1), frame(0, 0, 1));
+        assert!((0..BURST).all(|_| frames.take(&ping, &flow)));
+        assert!(!frames.take(&ping, &flow));
+        assert!(frames.take(&data, &flow));
+        flow.allow_answer();
+        assert!((0..FRAMES_FOR_REQUEST).all(|_| frames.take(&ping, &flow)));
+        assert!(!frames.take(&ping, &flow));
+        flow.allow(1000);
+        assert!((0..BURST_OF_HEADS + HEADS_FOR_REQUEST).all(|_| frames.take(&head, &flow)));
+        assert!(!frames.take(&head, &flow));
+        assert!(frames.take(&ping, &flow));
+    }
+
+    #[test]
+    fn a_moment_later_more_may_come() {
+        let mut budget = Budget::new(10, 1);
+        let none = AtomicUsize::new(0);
+        while budget.take(&none) {}
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert!(budget.take(&none));
     }
 }

@@ -1157,7 +1157,7 @@ impl Transfer {
         let source: Option<Source> = if whole.is_some() {
             None
         } else if untouched {
-            Some(Box::new(body))
+            Some(body.into_source())
         } else {
             let watched = Watched { source: body, control: self.control.clone() };
             let metered = Metered { source: watched, meter: meter.clone() };
