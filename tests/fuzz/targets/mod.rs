@@ -7,6 +7,7 @@
 mod challenge;
 mod cookies;
 mod events;
+mod frames;
 mod handshake;
 mod json;
 mod link;
@@ -25,6 +26,7 @@ mod wire;
 pub use challenge::challenge;
 pub use cookies::cookies;
 pub use events::events;
+pub use frames::frames;
 pub use handshake::handshake;
 pub use json::json;
 pub use link::link;
@@ -41,10 +43,11 @@ pub use url::url;
 type Target = fn(&[u8]);
 
 /// All of them by their names, which are those of their corpora.
-pub const ALL: [(&str, Target); 15] = [
+pub const ALL: [(&str, Target); 16] = [
     ("challenge", challenge),
     ("cookies", cookies),
     ("events", events),
+    ("frames", frames),
     ("handshake", handshake),
     ("json", json),
     ("link", link),

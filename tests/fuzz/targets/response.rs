@@ -258,7 +258,7 @@ fn lines(body: &[u8], ended: bool) -> Vec<u8> {
 }
 
 /// Cuts by a number: some short pieces, some long ones.
-fn cut(data: &[u8], by: u8) -> impl Iterator<Item = &[u8]> {
+pub fn cut(data: &[u8], by: u8) -> impl Iterator<Item = &[u8]> {
     let (mut rest, mut state) = (data, u32::from(by) | 1);
     std::iter::from_fn(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -269,7 +269,7 @@ fn cut(data: &[u8], by: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn starts(one: &[u8], other: &[u8]) -> bool {
+pub fn starts(one: &[u8], other: &[u8]) -> bool {
     let length = one.len().min(other.len());
     one[..length] == other[..length]
 }

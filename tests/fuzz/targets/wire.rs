@@ -41,6 +41,12 @@ pub struct Peer(RawFd);
 /// A connection to be read, and its other end.
 pub fn play() -> (OwnedFd, Peer) {
     let descriptor = NOTHING.with(|file| file.try_clone()).map(OwnedFd::from).expect("a descriptor");
+    let peer = play_on(&descriptor);
+    (descriptor, peer)
+}
+
+/// The other end of this connection, as far as it is read.
+pub fn play_on(descriptor: &OwnedFd) -> Peer {
     let number = descriptor.as_raw_fd();
     let played = Played {
         descriptor: number,
@@ -50,7 +56,7 @@ pub fn play() -> (OwnedFd, Peer) {
         ending: Ending::Silence,
     };
     PLAYED.with_borrow_mut(|all| all.push(played));
-    (descriptor, Peer(number))
+    Peer(number)
 }
 
 fn with<T>(descriptor: RawFd, act: impl FnOnce(&mut Played) -> T) -> Option<T> {
