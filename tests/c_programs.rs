@@ -255,8 +255,15 @@ fn a_short_soak() {
 }
 
 /// What is compiled in several ways, by tests of its own, and what is no program.
-const NO_PROGRAMS: &[&str] =
-    &["failing", "failing_calls", "failing_memory", "header_languages", "hook_library", "set_uid"];
+const NO_PROGRAMS: &[&str] = &[
+    "failing",
+    "failing_calls",
+    "failing_memory",
+    "header_languages",
+    "hook_library",
+    "real_servers",
+    "set_uid",
+];
 
 #[test]
 fn header_is_c() {

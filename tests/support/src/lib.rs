@@ -385,6 +385,8 @@ impl Start {
             ("RF_TEST_BOTH_CA", &files.both_ca),
             ("RF_TEST_CLIENT_CERT", &files.client_cert),
             ("RF_TEST_CLIENT_KEY", &files.client_key),
+            ("RF_TEST_SERVER_CERT", &files.server_cert),
+            ("RF_TEST_SERVER_KEY", &files.server_key),
             ("RF_TEST_CLIENT_COMBINED", &files.client_combined),
             ("RF_TEST_WRONG_CLIENT_COMBINED", &files.wrong_client_combined),
             ("RF_TEST_BAD_PEM", &files.bad_pem),
