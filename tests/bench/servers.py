@@ -38,6 +38,7 @@ http {{
   server {{
 {listen}
     listen 127.0.0.1:{tls} ssl;
+    listen 127.0.0.1:{tls2} ssl http2;
     ssl_certificate {directory}/certificate.pem;
     ssl_certificate_key {directory}/key.pem;
     ssl_session_cache shared:bench:10m;
@@ -83,7 +84,7 @@ class Nginx:
 
     def __init__(self, directory, core):
         self.directory, self.core = directory, core
-        self.port, self.tls = free_port(), free_port()
+        self.port, self.tls, self.tls2 = free_port(), free_port(), free_port()
         self.process = None
 
     def __enter__(self):
@@ -98,7 +99,7 @@ class Nginx:
         make_certificate(self.directory)
         hosts = [f"    listen 127.0.0.{1 + i}:{self.port} backlog=16384;" for i in range(HOSTS)]
         with open(f"{self.directory}/nginx.conf", "w") as file:
-            file.write(CONFIGURATION.format(directory=self.directory, listen="\n".join(hosts), tls=self.tls,
+            file.write(CONFIGURATION.format(directory=self.directory, listen="\n".join(hosts), tls=self.tls, tls2=self.tls2,
                                             descriptors=min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20_000)))
         command = ["nginx", "-p", self.directory, "-c", f"{self.directory}/nginx.conf", "-e", f"{self.directory}/error.log"]
         self.process = subprocess.Popen(pinned(self.core) + command)
@@ -120,6 +121,11 @@ class Nginx:
             "upload": f"http://127.0.0.1:{self.port}/upload/file",
             "tls": f"https://127.0.0.1:{self.tls}/hello",
             "resumed": f"https://127.0.0.1:{self.tls}/resumed",
+            "tls-large": f"https://127.0.0.1:{self.tls}/large",
+            "tls-upload": f"https://127.0.0.1:{self.tls}/upload/file",
+            "tls2": f"https://127.0.0.1:{self.tls2}/hello",
+            "large2": f"https://127.0.0.1:{self.tls2}/large",
+            "upload2": f"https://127.0.0.1:{self.tls2}/upload/file",
         }.get(path)
 
     def certificate(self):

@@ -16,6 +16,7 @@ class Workload:
     body: int = 0
     fresh: bool = False  # a new connection for each request
     tls: bool = False
+    http2: bool = False
     give: bool = False  # bodies go to a function instead of into memory
     hosts: int = 1
     connections: int = 0  # opened before measuring begins, if more than in_flight
@@ -43,6 +44,8 @@ class Workload:
         }
         if self.give:
             arguments["give"] = 1
+        if self.http2:
+            arguments["http2"] = 1
         if self.tls:
             arguments["ca"] = server.certificate()
         return [f"{name}={value}" for name, value in arguments.items()]
@@ -55,6 +58,7 @@ OWN = THREADS + EVENTS
 MULTI = ("multi", "multi-poll")
 FLOORS = ("floor", "floor-epoll")
 MANY = OWN + ("multi",)
+HTTP2 = OWN + MULTI
 
 WORKLOADS = [
     Workload("get8", "GET of 13 bytes, 8 in flight", "hello", 8, 40_000, server="any"),
@@ -77,6 +81,15 @@ WORKLOADS = [
              connections=1000, warm=1000, warm_path="slow", clients=MANY),
     Workload("hosts", "GET of 13 bytes, 64 in flight, 1,000 connections to 100 hosts", "hello", 64, 30_000, hosts=100,
              connections=1000, warm=1000, warm_path="slow", clients=MANY),
+    Workload("h2-64", "GET of 13 bytes over HTTP/2, 64 in flight", "tls2", 64, 30_000, tls=True, http2=True, clients=HTTP2),
+    Workload("h2-100", "GET of 13 bytes over HTTP/2, 100 in flight", "tls2", 100, 10_000, tls=True, http2=True, clients=HTTP2),
+    Workload("tls-download", "GET of 100 MB over TLS", "tls-large", 1, 8, expect=100_000_000, warm=1, tls=True, clients=HTTP2),
+    Workload("h2-download", "GET of 100 MB over HTTP/2", "large2", 1, 8, expect=100_000_000, warm=1, tls=True, http2=True,
+             clients=HTTP2),
+    Workload("tls-upload", "PUT of 100 MB over TLS", "tls-upload", 1, 8, expect=0, warm=1, method="PUT", body=100_000_000,
+             tls=True, clients=HTTP2),
+    Workload("h2-upload", "PUT of 100 MB over HTTP/2", "upload2", 1, 8, expect=0, warm=1, method="PUT", body=100_000_000,
+             tls=True, http2=True, clients=HTTP2),
     *(Workload(f"workers{count}", f"GET of 13 bytes, {count} in flight, by threads and by worker processes", "hello", count,
                20_000, warm=200, server="any", clients=("list", "processes")) for count in (1, 2, 4)),
     Workload("wait2000", "GET answered after 3 s, 2,000 in flight", "wait", 2000, 2000, expect=-1, warm=1,

@@ -29,6 +29,7 @@ struct work {
   size_t body;          /* bytes to send */
   long expect;          /* bytes of every answer; negative: any */
   bool fresh;           /* a new connection for each: the request says "Connection: close" */
+  bool http2;           /* over TLS, as ALPN says */
   bool give;            /* bodies go to a function piece by piece, and are not kept */
 };
 
@@ -65,6 +66,7 @@ static struct work work_from(int argc, char **argv) {
     NUMBER("expect", expect);
     NUMBER("fresh", fresh);
     NUMBER("give", give);
+    NUMBER("http2", http2);
     else fail(argv[i]);
 #undef TEXT
 #undef NUMBER

@@ -62,6 +62,11 @@ static void set_up(struct transfer *transfer) {
     headers = curl_slist_append(headers, "Content-Type:");
   }
   if (headers != NULL) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+  if (work.http2) {
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* One connection for all, as this library has it. */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  }
   if (work.ca != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, work.ca);
 }
 
@@ -73,6 +78,9 @@ static void aim(struct transfer *transfer, long number) {
 static bool look_at(struct transfer *transfer, CURLcode result) {
   long status = 0;
   if (result != CURLE_OK) fail(curl_easy_strerror(result));
+  long version = 0;
+  if (work.http2 && (curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version), version != CURL_HTTP_VERSION_2_0))
+    fail("not HTTP/2");
   curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
   if (status < 200 || status > 299) fail("status");
   if (work.expect >= 0 && transfer->length != (size_t)work.expect) fail("length");

@@ -135,6 +135,7 @@ int main(int argc, char **argv) {
   ok(rf_options_new(&options));
   if (work.fresh) ok(rf_options_set_header(options, "Connection", "close"));
   if (work.ca != NULL) ok(rf_options_set_ca_bundle(options, work.ca));
+  if (work.http2) ok(rf_options_set_http_version(options, RF_HTTP_2));
   if (work.give) ok(rf_options_set_output(options, pass, NULL, NULL));
   if (work.body > 0) ok(rf_options_set_body_borrowed(options, body_of(work.body), work.body, NULL, NULL));
 
