@@ -11,6 +11,13 @@ static rf_options *trusting(const char *bundle) {
   return options;
 }
 
+/* The same over HTTP/1.1, where "/close" closes the connection. */
+static rf_options *once(const char *bundle) {
+  rf_options *options = trusting(bundle);
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_1_1));
+  return options;
+}
+
 static const char *on(const char *server, const char *path) { return text("%s%s", env(server), path); }
 
 static void trusted(void) {
@@ -362,7 +369,7 @@ static void renewed(void) {
 
   copy(env("RF_TEST_WRONG_CLIENT_COMBINED"), cert);
   copy(env("RF_TEST_CA"), bundle);
-  rf_options *options = trusting(bundle);
+  rf_options *options = once(bundle);
   CHECK_OK(rf_options_set_cert(options, cert, NULL));
   FAILURE(session, url, options, RF_ERROR_SSL);
   copy(env("RF_TEST_CLIENT_COMBINED"), cert);
@@ -398,7 +405,7 @@ static void renewed(void) {
 
   /* A connection that rests goes on with what it was made with. */
   rf_options_free(options);
-  options = trusting(bundle);
+  options = once(bundle);
   int64_t ids[2];
   for (int i = 0; i < 2; i++) {
     rf_future *future = get(session, on("RF_TEST_HTTPS", "/connection-id"), options);
@@ -440,7 +447,7 @@ static void fifos(void) {
   snprintf(fifo, sizeof fifo, "%s/%s", env("RF_TEST_DIR"), unique("fifo"));
   CHECK(mkfifo(fifo, 0600) == 0);
   rf_session *session = new_session();
-  rf_options *options = trusting(fifo);
+  rf_options *options = once(fifo);
   const char *url = on("RF_TEST_HTTPS", "/close");
 
   CHECK_OK(rf_options_set_deadline(options, 300));
@@ -449,14 +456,14 @@ static void fifos(void) {
   CHECK_RANGE(290, 400 * patience(), now_ms() - start);
 
   rf_options_free(options);
-  options = trusting(fifo);
+  options = once(fifo);
   CHECK_OK(rf_options_set_timeout(options, 300, RF_FOREVER));
   start = now_ms();
   FAILURE(session, url, options, RF_ERROR_CONNECT_TIMEOUT);
   CHECK_RANGE(290, 400 * patience(), now_ms() - start);
 
   rf_options_free(options);
-  options = trusting(fifo);
+  options = once(fifo);
   rf_future *first = get(session, url, options), *second = get(session, url, options);
   sleep_ms(100);
   rf_options *others = trusting(env("RF_TEST_CA"));
@@ -494,7 +501,7 @@ static void fifos(void) {
   fclose(in);
   CHECK_INT(length, write(both[1], buffer, length));
   close(both[1]);
-  options = trusting(text("/dev/fd/%d", both[0]));
+  options = once(text("/dev/fd/%d", both[0]));
   SUCCEEDS(session, url, options);
   SUCCEEDS(session, url, options);
   close(both[0]);

@@ -703,6 +703,7 @@ static void key_log(void) {
   wire *server = wire_start(relay, &port);
   rf_session *session = new_session();
   rf_options *options = trusting(env("RF_TEST_CA"));
+  CHECK_OK(rf_options_set_http_version(options, RF_HTTP_1_1)); /* "/close" is to close the connection */
   for (int version = RF_TLS_1_2; version <= RF_TLS_1_3; version++) {
     const char *path = text("%s/%s", env("RF_TEST_DIR"), unique("secrets"));
     CHECK(setenv("SSLKEYLOGFILE", path, 1) == 0);
