@@ -12,6 +12,7 @@ mod head;
 mod stream;
 mod transport;
 
+use std::cell::RefCell;
 use std::env;
 use std::future::Future;
 use std::io;
@@ -194,11 +195,58 @@ impl Seat {
 
 impl task::Wake for Seat {
     fn wake(self: Arc<Self>) {
-        self.rouse();
+        if let Some(seat) = Roused::put_off(self) {
+            seat.rouse();
+        }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rouse();
+        self.clone().wake();
+    }
+}
+
+thread_local! {
+    /// Those that this thread is to wake when it has let go of what they need.
+    static PUT_OFF: RefCell<Option<Vec<Arc<Seat>>>> = const { RefCell::new(None) };
+}
+
+/// Those that are woken when this is dropped. The h2 crate wakes under a lock that each of them takes next: one that began to
+/// run at once would only wait for that.
+#[derive(Default)]
+struct Roused(Vec<Arc<Seat>>);
+
+impl Roused {
+    /// Whoever is to be woken meanwhile is woken later.
+    fn during<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        PUT_OFF.set(Some(mem::take(&mut self.0)));
+        // Also after a panic.
+        let _back = Back(&mut self.0);
+        act()
+    }
+
+    /// The seat back: it is to be woken now.
+    fn put_off(seat: Arc<Seat>) -> Option<Arc<Seat>> {
+        let mut seat = Some(seat);
+        let _ = PUT_OFF.try_with(|list| {
+            if let Some(list) = &mut *list.borrow_mut() {
+                list.extend(seat.take());
+            }
+        });
+        seat
+    }
+}
+
+struct Back<'a>(&'a mut Vec<Arc<Seat>>);
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        *self.0 = PUT_OFF.take().unwrap_or_default();
+    }
+}
+
+impl Drop for Roused {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|seat| seat.rouse());
     }
 }
 
@@ -353,6 +401,8 @@ impl Http2 {
     fn drive_while_due(&self) {
         let was_full = self.flow.is_full();
         self.flow.begin_turn();
+        // Dropped after the lock on the driver.
+        let mut roused = Roused::default();
         while self.due.0.load(Ordering::SeqCst) {
             // Who has it looks again afterwards.
             let Some(mut driver) = self.driver.try_lock() else { return };
@@ -361,7 +411,9 @@ impl Http2 {
                 return;
             }
             let Some(Driver { connection, waker }) = &mut *driver else { return };
-            let polled = on_thread_stack(|| Pin::new(&mut *connection).poll(&mut Context::from_waker(waker)));
+            let polled = roused.during(|| {
+                on_thread_stack(|| Pin::new(&mut *connection).poll(&mut Context::from_waker(waker)))
+            });
             if let Poll::Ready(result) = polled {
                 let _ = self.ended.set(result.err());
             }
@@ -461,14 +513,20 @@ impl Http2 {
         Ok(())
     }
 
-    /// It does not wait any more: if it leads, somebody else has to.
+    /// It does not wait any more: if it leads, somebody else has to. Those that are woken leave or wait anew before long, and
+    /// see to it then; to wake one that sleeps, only so that it leads, is for the last of them.
     fn leave(&self, seat: &Arc<Seat>) {
         let mut roles = self.roles.lock();
-        if !roles.leader.as_ref().is_some_and(|leader| Arc::ptr_eq(leader, seat)) {
+        let Roles { leader, others } = &mut *roles;
+        if leader.as_ref().is_some_and(|leader| !Arc::ptr_eq(leader, seat)) {
             return;
         }
-        roles.leader = roles.others.pop();
-        let next = roles.leader.clone();
+        *leader = None;
+        if others.iter().any(|other| other.is_woken()) {
+            return;
+        }
+        *leader = others.pop();
+        let next = leader.clone();
         drop(roles);
         if let Some(next) = next {
             next.rouse();
