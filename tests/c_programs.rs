@@ -20,11 +20,7 @@ macro_rules! programs {
         const PROGRAMS: &[&str] = &[$(stringify!($name)),*];
         $(#[test]
         fn $name() {
-            // ThreadSanitizer does not know of fibers.
-            if stringify!($name).starts_with("event_loop") && sanitizer().as_deref() == Some("thread") {
-                return;
-            }
-            run(stringify!($name), &compiled(stringify!($name)));
+            run_on_threads(stringify!($name));
         })*
     };
 }
@@ -451,8 +447,9 @@ fn can_run_on_events() -> bool {
         && sanitizer().is_none_or(|sanitizer| sanitizer != "thread")
 }
 
-/// Those that run on events under valgrind and sanitizers as well, where each takes long; `RF_EVERY_PROGRAM=1`: all.
-const CHECKED_ON_EVENTS: &[&str] = &[
+/// Those that run on events under valgrind as well, and on both under sanitizers, where each takes long;
+/// `RF_EVERY_PROGRAM=1`: all.
+const CHECKED: &[&str] = &[
     "abort",
     "adapters",
     "auth",
@@ -480,10 +477,38 @@ const CHECKED_ON_EVENTS: &[&str] = &[
     "waiting",
 ];
 
+/// Those that run under sanitizers besides, on threads alone.
+const SANITIZED: &[&str] = &[
+    "descriptor",
+    "dns_cache",
+    "event_loop",
+    "event_loop_kinds",
+    "faults",
+    "framing",
+    "processes",
+    "processes_ending",
+    "queue",
+    "task_bytes",
+    "tasks_elsewhere",
+    "turns",
+];
+
+fn runs_all() -> bool {
+    env::var_os("RF_EVERY_PROGRAM").is_some()
+}
+
+fn run_on_threads(name: &'static str) {
+    // ThreadSanitizer does not know of fibers.
+    if name.starts_with("event_loop") && sanitizer().as_deref() == Some("thread") {
+        return;
+    }
+    if sanitizer().is_none() || CHECKED.contains(&name) || SANITIZED.contains(&name) || runs_all() {
+        run(name, &compiled(name));
+    }
+}
+
 fn run_on_events(name: &'static str) {
-    let is_chosen = !(valgrind() || sanitizer().is_some())
-        || CHECKED_ON_EVENTS.contains(&name)
-        || env::var_os("RF_EVERY_PROGRAM").is_some();
+    let is_chosen = !(valgrind() || sanitizer().is_some()) || CHECKED.contains(&name) || runs_all();
     if can_run_on_events() && is_chosen {
         run_with(name, &compiled(name), &[("RF_TEST_EVENTS", "1")]);
     }
