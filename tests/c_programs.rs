@@ -138,6 +138,7 @@ programs! {
     traces,
     trailers,
     turns,
+    turns_elsewhere,
     unix_resolve,
     urls,
     wait,
