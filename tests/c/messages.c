@@ -238,7 +238,7 @@ static void connecting(void) {
   /* Within it there has to be a connection, where a checker makes all slow as well. */
   const int64_t within = 200 * patience();
   SAYS_WITH(RF_ERROR_CONNECT_TIMEOUT,
-            text("No end of the TLS handshake with %s within %g s: Connection timed out. (connect timeout=%g)",
+            text("No end of the TLS handshake with %s within %.1f s: Connection timed out. (connect timeout=%.1f)",
                  place_of("RF_TEST_TLS_SILENT"), (double)within / 1000, (double)within / 1000),
             silent, limited(within, RF_FOREVER, RF_FOREVER));
 }
