@@ -1,4 +1,5 @@
-//! What is distributed with the library says under which licences the crates inside are: src/install/THIRD-PARTY.txt.
+//! What is distributed with the library says under which licences the crates inside are: src/install/THIRD-PARTY.txt; and
+//! src/nats/THIRD-PARTY.txt of what stands beside it.
 //!
 //! `RF_UPDATE_LICENCES=1 cargo test --test licences` writes it anew.
 
@@ -20,7 +21,7 @@ const PLATFORMS: [&str; 4] = [
 ];
 
 const INTRODUCTION: &str = "\
-requests-futures for C is under the Apache License 2.0, in the file LICENSE. Its libraries and its worker program have
+requests-futures for C is under the Apache License 2.0, in the file LICENSE. @WHAT@ have
 the following inside. Where a licence says OR, either may be chosen.
 
 The standard library of Rust, by the Rust Project's developers: MIT OR Apache-2.0
@@ -34,21 +35,27 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_licences_of_all_crates_inside_are_listed() {
-    let made = list();
-    let file = root().join("src/install/THIRD-PARTY.txt");
-    if env::var_os("RF_UPDATE_LICENCES").is_some() {
-        fs::write(&file, &made).expect("a file to be written");
-    }
-    let committed = fs::read_to_string(&file).expect("src/install/THIRD-PARTY.txt");
-    assert!(
-        committed == made,
-        "src/install/THIRD-PARTY.txt is out of date: run RF_UPDATE_LICENCES=1 cargo test --test licences"
+    is_listed("requests-futures", "src/install/THIRD-PARTY.txt", "Its libraries and its worker program");
+    is_listed(
+        "requests-futures-nats",
+        "src/nats/THIRD-PARTY.txt",
+        "Its library and its worker program for NATS",
     );
 }
 
-fn list() -> String {
-    let packages = inside();
-    let mut list = INTRODUCTION.to_string();
+fn is_listed(package: &str, path: &str, what: &str) {
+    let made = list(package, what);
+    let file = root().join(path);
+    if env::var_os("RF_UPDATE_LICENCES").is_some() {
+        fs::write(&file, &made).expect("a file to be written");
+    }
+    let committed = fs::read_to_string(&file).expect(path);
+    assert!(committed == made, "{path} is out of date: run RF_UPDATE_LICENCES=1 cargo test --test licences");
+}
+
+fn list(package: &str, what: &str) -> String {
+    let packages = inside(package);
+    let mut list = INTRODUCTION.replace("@WHAT@", what);
     // A text, in the words of the first who has it, and whose it is.
     let mut texts: Vec<(String, String, Vec<String>)> = Vec::new();
     for package in &packages {
@@ -84,9 +91,9 @@ fn list() -> String {
     list
 }
 
-/// The crates whose code is inside the library, by cargo's own account: without those that only build or test it, and
-/// without macros.
-fn inside() -> Vec<Value> {
+/// The crates whose code is inside the library of a package, by cargo's own account: without those that only build or test
+/// it, and without macros.
+fn inside(package: &str) -> Vec<Value> {
     let mut command = Command::new(env::var_os("CARGO").expect("set by cargo"));
     command.args(["metadata", "--format-version", "1", "--locked"]).current_dir(root());
     for platform in PLATFORMS {
@@ -106,7 +113,8 @@ fn inside() -> Vec<Value> {
             .iter()
             .any(|target| array(&target["kind"]).iter().any(|kind| kind == "proc-macro"))
     };
-    let own = metadata["resolve"]["root"].as_str().expect("the library's own id").to_string();
+    let own = packages.values().find(|one| one["name"] == package).expect("the package");
+    let own = own["id"].as_str().expect("an id").to_string();
     let (mut found, mut open) = (BTreeSet::new(), vec![own.clone()]);
     while let Some(id) = open.pop() {
         for dependency in array(&nodes[&id]["deps"]) {

@@ -1,0 +1,210 @@
+//! What is lost when something is lost: a worker, the broker, the client. Each test counts at the server that was asked.
+//!
+//! `tests/long/run nats` repeats these, with more requests (`RF_NATS_REQUESTS`).
+
+mod support;
+
+use std::thread;
+use std::time::Duration;
+
+use support::*;
+
+const LEASE_MS: u64 = 3000;
+const SLOTS: u64 = 8;
+/// Every worker takes any task.
+const WORKER: [&str; 6] = ["--slots", "8", "--lease-ms", "3000", "--partitions", "1"];
+
+/// Runs requests, does something to the broker or the first of two workers in the middle, and says what has come of it.
+fn lose(key: &str, method: &str, happens: impl FnOnce(&mut Broker, &Worker)) -> Option<(Ended, Vec<u64>)> {
+    let count = requests();
+    let mut broker = Broker::start(key)?;
+    let (first, _second) = (broker.worker(&WORKER), broker.worker(&WORKER));
+    let client = broker.client(method, &counted(key), count, &[]);
+    after(key, count, count / 4);
+    happens(&mut broker, &first);
+    let ended = client.end();
+    let counts = counts(key, count);
+    println!("{key}: {ended:?}, {} twice", twice(&counts));
+    Some((ended, counts))
+}
+
+fn is_repeated_and_all_answered((ended, counts): &(Ended, Vec<u64>)) {
+    assert_eq!((ended.ok, ended.broken, ended.other), (requests(), 0, 0), "{}", ended.said);
+    assert!(counts.iter().all(|count| (1..=2).contains(count)), "{counts:?}");
+}
+
+/// What is not repeatable is carried out once, or not at all where its future says that it may have been.
+fn is_never_repeated((ended, counts): &(Ended, Vec<u64>)) {
+    assert_eq!((ended.ok + ended.broken, ended.other), (requests(), 0), "{}", ended.said);
+    assert_eq!(twice(counts), 0);
+    let carried_out: u64 = counts.iter().sum();
+    assert!(
+        (ended.ok..=ended.ok + ended.broken).contains(&carried_out),
+        "{carried_out} were carried out, {ended:?}"
+    );
+}
+
+fn killed(_: &mut Broker, worker: &Worker) {
+    worker.process.signal(libc::SIGKILL);
+}
+
+#[test]
+fn a_worker_is_killed_and_all_gets_are_answered() {
+    let Some(outcome) = lose("killed-get", "GET", killed) else { return };
+    is_repeated_and_all_answered(&outcome);
+    assert!(twice(&outcome.1) <= SLOTS, "{} twice", twice(&outcome.1));
+}
+
+#[test]
+fn a_worker_is_killed_and_no_post_is_carried_out_twice() {
+    let Some(outcome) = lose("killed-post", "POST", killed) else { return };
+    is_never_repeated(&outcome);
+    assert!(outcome.0.broken <= SLOTS, "{:?}", outcome.0);
+}
+
+fn broker_killed(broker: &mut Broker, _: &Worker) {
+    broker.kill();
+    thread::sleep(Duration::from_secs(1));
+    broker.begin();
+}
+
+#[test]
+fn the_broker_is_killed_and_comes_back_and_all_gets_are_answered() {
+    let Some((ended, counts)) = lose("broker-get", "GET", broker_killed) else { return };
+    assert_eq!((ended.ok, ended.broken, ended.other), (requests(), 0, 0), "{}", ended.said);
+    assert!(counts.iter().all(|count| *count >= 1));
+}
+
+#[test]
+fn the_broker_is_killed_and_comes_back_and_no_post_is_carried_out_twice() {
+    let Some(outcome) = lose("broker-post", "POST", broker_killed) else { return };
+    is_never_repeated(&outcome);
+}
+
+/// A worker that was silent is lost, and what it says when it goes on changes nothing.
+fn stopped(_: &mut Broker, worker: &Worker) {
+    worker.process.signal(libc::SIGSTOP);
+    thread::sleep(Duration::from_millis(2 * LEASE_MS));
+    worker.process.signal(libc::SIGCONT);
+}
+
+#[test]
+fn a_worker_that_was_stopped_and_goes_on_changes_nothing_for_gets() {
+    let Some(outcome) = lose("stopped-get", "GET", stopped) else { return };
+    is_repeated_and_all_answered(&outcome);
+    assert!(twice(&outcome.1) <= SLOTS, "{} twice", twice(&outcome.1));
+}
+
+#[test]
+fn a_worker_that_was_stopped_and_goes_on_changes_nothing_for_posts() {
+    let Some(outcome) = lose("stopped-post", "POST", stopped) else { return };
+    is_never_repeated(&outcome);
+    assert!(outcome.0.broken <= SLOTS, "{:?}", outcome.0);
+}
+
+#[test]
+fn nothing_new_starts_for_a_client_that_is_gone_and_its_tasks_leave_the_stream() {
+    let (key, count) = ("client-gone", 1000);
+    let Some(broker) = Broker::start(key) else { return };
+    let worker = broker.worker(&WORKER);
+    let client = broker.client("GET", &counted(key), count, &[]);
+    after(key, count, 50);
+    client.process.signal(libc::SIGKILL);
+    drop(client);
+    // What was running ends.
+    eventually("nothing runs", || worker.figures().in_flight == 0);
+    let then = asked(key, count);
+    assert!(then < count);
+    // One that comes now is served at once.
+    let next = "client-next";
+    let ended = broker.client("GET", &counted(next), 20, &[]).end();
+    assert_eq!(ended.ok, 20);
+    eventually("the stream is empty", || broker.messages() == 0);
+    assert_eq!(asked(key, count), then);
+}
+
+#[test]
+fn a_worker_that_is_to_end_finishes_what_it_runs() {
+    let (key, count) = ("drained", 200);
+    let Some(broker) = Broker::start(key) else { return };
+    let (mut first, _second) = (broker.worker(&WORKER), broker.worker(&WORKER));
+    let client = broker.client("POST", &counted(key), count, &[]);
+    after(key, count, 50);
+    first.process.signal(libc::SIGTERM);
+    assert!(first.process.ends().success(), "{:?}", first.said());
+    let ended = client.end();
+    assert_eq!((ended.ok, ended.broken, ended.other), (count, 0, 0), "{}", ended.said);
+    assert!(counts(key, count).iter().all(|count| *count == 1));
+}
+
+/// Hosts belong to one worker at a time, and to others when that comes to its end, well or badly.
+#[test]
+fn hosts_go_over_to_other_workers_when_theirs_comes_or_goes() {
+    let (key, count) = ("moving", 600);
+    let Some(broker) = Broker::start(key) else { return };
+    let options = ["--slots", "4", "--lease-ms", "3000"];
+    let mut first = broker.worker(&options);
+    let url = format!("http://h{{h}}.test:{}/delay/0.05?key={key}-{{n}}", server().var("RF_TEST_HTTP_PORT"));
+    let port = format!("port={}", server().var("RF_TEST_HTTP_PORT"));
+    let client = broker.client("POST", &url, count, &["hosts=40", &port]);
+    after(key, count, 40);
+    // One comes.
+    let second = broker.worker(&options);
+    eventually("the second one has some", || second.figures().done > 10);
+    // One goes.
+    first.process.signal(libc::SIGTERM);
+    assert!(first.process.ends().success());
+    let third = broker.worker(&options);
+    eventually("the third one has some", || third.figures().done > 10);
+    // One is killed.
+    second.process.signal(libc::SIGKILL);
+    let ended = client.end();
+    assert_eq!((ended.ok + ended.broken, ended.other), (count, 0), "{}", ended.said);
+    assert!(ended.broken <= 4, "{ended:?}");
+    assert_eq!(twice(&counts(key, count)), 0);
+}
+
+/// What somebody takes out of the stream is put there again.
+#[test]
+fn messages_that_vanish_from_the_stream_are_sent_again() {
+    let (key, count) = ("vanished", 100);
+    let Some(broker) = Broker::start(key) else { return };
+    let mut client = broker.client("POST", &counted(key), count, &["lease=500"]);
+    client.submitted();
+    eventually("all are in the stream", || broker.messages() == count);
+    broker.with(async |context| {
+        let stream = context.get_stream("rf_tasks").await.expect("the stream");
+        stream.purge().await.expect("empty");
+    });
+    eventually("they are there again", || broker.messages() >= count);
+    let _worker = broker.worker(&["--slots", "8"]);
+    let ended = client.end();
+    assert_eq!((ended.ok, ended.broken, ended.other), (count, 0, 0), "{}", ended.said);
+    assert_eq!(twice(&counts(key, count)), 0);
+}
+
+/// A server that has lost all that it had is given it again.
+#[test]
+fn a_broker_that_has_lost_its_files_is_given_them_again() {
+    let (key, count) = ("files-lost", 200);
+    let Some(mut broker) = Broker::start(key) else { return };
+    let worker = broker.worker(&WORKER);
+    let client = broker.client("POST", &counted(key), count, &[]);
+    after(key, count, 40);
+    broker.kill();
+    std::fs::remove_dir_all(broker.folder.join("store")).expect("its files");
+    broker.begin();
+    let ended = client.end();
+    assert_eq!((ended.ok + ended.broken, ended.other), (count, 0), "{}", ended.said);
+    assert_eq!(twice(&counts(key, count)), 0);
+    drop(worker);
+}
+
+#[test]
+fn long_bodies_go_in_pieces() {
+    let Some(broker) = Broker::start("long") else { return };
+    let _worker = broker.worker(&["--no-hooks", "--no-files"]);
+    let length = 3_000_000;
+    let ended = broker.client("GET", &format!("{}/bytes/{length}?seed={{n}}", server().http()), 4, &[]).end();
+    assert_eq!((ended.ok, ended.bytes), (4, 4 * length));
+}
