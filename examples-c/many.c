@@ -3,10 +3,16 @@
  *   ./many [-v] [-j COUNT] [-f FILE] [URL ...]    at most COUNT (64) at once; -v: with where the time went;
  *                                                 without a FILE or a URL: one URL a line on standard input
  *
+ * Built with -DWITH_NATS and -lrequests_futures_nats, -n SERVERS has them carried out by workers beyond a NATS server:
+ * nothing else is another.
+ *
  * Exits with 1 if any request failed or was answered with a status of 400 or more.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <requests_futures.h>
+#ifdef WITH_NATS
+#include <requests_futures_nats.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,15 +50,37 @@ static void show_phases(const rf_response *response) {
   printf(", %u sent%s\n", rf_response_attempts(response), rf_response_is_reused(response) ? ", used again" : "");
 }
 
+/* An event loop, and not a thread for each request. Functions of ours, of which there are none here, would be called on
+ * another thread. */
+static rf_status new_executor(const char *servers, size_t at_once, rf_executor **executor) {
+#ifdef WITH_NATS
+  if (servers != NULL) {
+    rf_nats_config *config;
+    rf_status status = rf_nats_config_new(&config);
+    if (status == RF_OK) status = rf_nats_config_set_servers(config, servers);
+    if (status == RF_OK) status = rf_nats_executor_new(config, executor);
+    if (status != RF_OK) fprintf(stderr, "%s\n", rf_nats_config_error(config));
+    rf_nats_config_free(config);
+    return status;
+  }
+#else
+  (void)servers;
+#endif
+  return rf_executor_new_events(at_once, 1, executor);
+}
+
 int main(int argc, char **argv) {
   size_t at_once = 64, failed = 0, bytes = 0;
-  const char *path = NULL;
+  const char *path = NULL, *servers = NULL;
   int option, verbose = 0;
 
-  while ((option = getopt(argc, argv, "vj:f:")) != -1) {
+  while ((option = getopt(argc, argv, "vj:f:n:")) != -1) {
     if (option == 'j') at_once = (size_t)strtoul(optarg, NULL, 10);
     else if (option == 'f') path = optarg;
     else if (option == 'v') verbose = 1;
+#ifdef WITH_NATS
+    else if (option == 'n') servers = optarg;
+#endif
     else return 2;
   }
   for (int i = optind; i < argc; i++) add(argv[i]);
@@ -64,14 +92,13 @@ int main(int argc, char **argv) {
   if (path != NULL || optind == argc) add_lines(file);
   if (file != stdin) fclose(file);
 
-  /* An event loop, and not a thread for each request. Functions of ours, of which there are none here, would be called on
-   * another thread. A configuration is only needed to build a session with. */
+  /* A configuration is only needed to build a session with. */
   rf_executor *loop = NULL;
   rf_config *config = NULL;
   rf_session *session = NULL;
   rf_completed *completed = NULL;
   rf_config_new(&config);
-  rf_status status = rf_executor_new_events(at_once, 1, &loop);
+  rf_status status = new_executor(servers, at_once, &loop);
   if (status == RF_OK) status = rf_config_set_executor(config, loop);
   if (status == RF_OK) status = rf_session_new(config, &session);
   rf_config_free(config);
