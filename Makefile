@@ -1,6 +1,7 @@
 # make              builds what is installed, into target/release/install
 # make install      PREFIX, LIBDIR, INCLUDEDIR and DESTDIR say where to
 # make uninstall    with the same ones
+# make nats         the executor beyond NATS and its worker program; make install then installs them as well
 # make doc          the reference, HTML and man pages, into target/reference; make install then installs it as well
 # make dist         the sources, into target/requests_futures-VERSION.tar.gz
 # make deb          packages for Debian, into target/debian
@@ -30,6 +31,9 @@ SONAME := $(LINK).$(SERIES)
 SHARED := $(LINK).$(VERSION)
 STATIC := librequests_futures.a
 WORKER := requests-futures-worker
+NATS_LINK := librequests_futures_nats.so
+NATS_SHARED := $(NATS_LINK).$(VERSION)
+NATS_WORKER := requests-futures-nats-worker
 
 # cargo takes a relative CARGO_TARGET_DIR from where it runs, which is the root.
 TARGET := $(if $(CARGO_TARGET_DIR),$(if $(filter /%,$(CARGO_TARGET_DIR)),,$(ROOT)/)$(CARGO_TARGET_DIR),$(ROOT)/target)
@@ -50,7 +54,7 @@ endif
 PYTHON ?= python3
 REFERENCE := $(TARGET)/reference
 
-.PHONY: all install uninstall dist deb doc clean
+.PHONY: all nats install uninstall dist deb doc clean
 .DELETE_ON_ERROR:
 
 all: $(OUT)/$(SHARED) $(OUT)/$(STATIC) $(OUT)/built
@@ -82,11 +86,17 @@ $(OUT)/$(SHARED): $(OUT)/requests_futures.o $(PARTS)/requests_futures.map
 	$(CC) -shared "$<" -o "$@" $(LDFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script="$(PARTS)/requests_futures.map" \
 	  -Wl,--gc-sections -Wl,-O1 -Wl,--as-needed -Wl,-z,nodelete,-z,relro,-z,now,-z,defs $(LIBS_PRIVATE)
 
+# What was made before is what is installed, whatever cargo has made since.
+nats: all
+	cd "$(ROOT)" && $(CARGO) build --release --locked --package requests-futures-nats
+	cp "$(LIB)/$(NATS_LINK)" "$(OUT)/$(NATS_SHARED)"
+	cp "$(LIB)/$(NATS_WORKER)" "$(OUT)/$(NATS_WORKER)"
+
 # ---- installing ----
 
 # What the script is told.
 VARIABLES := PREFIX LIBDIR INCLUDEDIR DESTDIR OUT LIB VERSION SERIES LINK SONAME SHARED STATIC WORKER LIBS_PRIVATE CC \
-  REFERENCE
+  NATS_LINK NATS_SHARED NATS_WORKER REFERENCE
 told = $(foreach name,$(VARIABLES),$(name)='$(subst ','\'',$($(name)))')
 
 install: all

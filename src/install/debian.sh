@@ -1,6 +1,6 @@
 #!/bin/sh
-# debian.sh    makes packages for this Debian in $DEBIAN: librequests-futures0, librequests-futures-dev and, where make doc
-#              has made the reference, librequests-futures-doc
+# debian.sh    makes packages for this Debian in $DEBIAN: librequests-futures0, librequests-futures-dev and, where make nats
+#              and make doc have made them, librequests-futures-nats0 and librequests-futures-doc
 #
 # The Makefile calls it, with its variables in the environment. What it needs is in Debian's dpkg-dev.
 set -eu
@@ -13,6 +13,7 @@ done
 
 library=librequests-futures$SERIES
 headers=librequests-futures-dev
+nats=librequests-futures-nats$SERIES
 reference=librequests-futures-doc
 architecture=$(dpkg --print-architecture)
 multiarch=$($CC -print-multiarch)
@@ -37,6 +38,14 @@ mkdir -p "$library$LIBDIR" "$library/usr/share/doc/$library" "$library/DEBIAN" "
 mv "$headers$LIBDIR/$SHARED" "$headers$LIBDIR/$SONAME" "$library$LIBDIR/"
 mv "$headers/usr/libexec" "$library/usr/"
 strip --strip-unneeded "$library$LIBDIR/$SHARED" "$library/usr/libexec/requests-futures/$WORKER"
+if [ -e "$headers$LIBDIR/$NATS_SHARED" ]; then
+  mkdir -p "$nats$LIBDIR" "$nats/usr/share/doc/$nats" "$nats/DEBIAN"
+  mv "$headers$LIBDIR/$NATS_SHARED" "$headers$LIBDIR/$NATS_LINK.$SERIES" "$nats$LIBDIR/"
+  mv "$headers/usr/bin" "$nats/usr/"
+  mv "$headers/usr/share/doc/requests_futures/nats-server.conf" \
+    "$headers/usr/share/doc/requests_futures/THIRD-PARTY-NATS.txt" "$nats/usr/share/doc/$nats/"
+  strip --strip-unneeded "$nats$LIBDIR/$NATS_SHARED" "$nats/usr/bin/$NATS_WORKER"
+fi
 if [ -d "$headers/usr/share/doc/requests_futures/html" ]; then
   mkdir -p "$reference/usr/share/doc/$reference" "$reference/DEBIAN"
   mv "$headers/usr/share/doc/requests_futures/html" "$reference/usr/share/doc/$reference/"
@@ -56,6 +65,7 @@ printf 'requests-futures (%s) unstable; urgency=medium\n\n  * See changelog.gz.\
   "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9 -n >changelog.Debian.gz
 rm LICENSE THIRD-PARTY.txt
 cp copyright changelog.gz changelog.Debian.gz "$work/$library/usr/share/doc/$library/"
+[ ! -d "$work/$nats" ] || cp copyright changelog.gz changelog.Debian.gz "$work/$nats/usr/share/doc/$nats/"
 [ ! -d "$work/$reference" ] || cp copyright changelog.gz changelog.Debian.gz "$work/$reference/usr/share/doc/$reference/"
 cd "$work"
 
@@ -65,6 +75,18 @@ depends=$(dpkg-shlibdeps -O -S"$library" "$library$LIBDIR/$SHARED" "$library/usr
   sed -n 's/^shlibs:Depends=//p')
 printf '%s %s %s (>= %s)\n' "${LINK%.so}" "$SERIES" "$library" "$VERSION" >"$library/DEBIAN/shlibs"
 printf 'activate-noawait ldconfig\n' >"$library/DEBIAN/triggers"
+needed=
+if [ -d "$nats" ]; then
+  cat "$nats/usr/share/doc/$nats/THIRD-PARTY-NATS.txt" >>"$nats/usr/share/doc/$nats/copyright"
+  rm "$nats/usr/share/doc/$nats/THIRD-PARTY-NATS.txt"
+  needed=", $nats (= $revision)"
+  printf '\nPackage: %s\nArchitecture: any\n' "$nats" >>debian/control
+  nats_depends=$(dpkg-shlibdeps -O -S"$library" -l"$library$LIBDIR" "$nats$LIBDIR/$NATS_SHARED" "$nats/usr/bin/$NATS_WORKER" 2>/dev/null |
+    sed -n 's/^shlibs:Depends=//p')
+  case $nats_depends in *"$library"*) ;; *) echo "make deb: dpkg-shlibdeps finds no $library for $nats" >&2; exit 1 ;; esac
+  printf '%s %s %s (>= %s)\n' "${NATS_LINK%.so}" "$SERIES" "$nats" "$VERSION" >"$nats/DEBIAN/shlibs"
+  printf 'activate-noawait ldconfig\n' >"$nats/DEBIAN/triggers"
+fi
 
 # control NAME SECTION DEPENDS ONE-LINE-DESCRIPTION: with the rest of the description on the standard input.
 control() {
@@ -89,11 +111,18 @@ A session's call returns a future at once, and a pool of threads, or of worker
 processes, carries the request out. It has what users of Python's requests and
 requests-futures know: redirects, cookies, authentication, hooks, streaming.
 T
-control "$headers" libdevel "$library (= $revision), libc6-dev | libc-dev" \
+control "$headers" libdevel "$library (= $revision)$needed, libc6-dev | libc-dev" \
   "asynchronous HTTP requests that return futures (development)" <<T
 The headers for C and C++, the static library, and what pkg-config and CMake
 need to build programs that use requests-futures.
 T
+if [ -d "$nats" ]; then
+  control "$nats" libs "$nats_depends" "requests-futures beyond one machine, by way of NATS" <<T
+An executor that has the requests of a program carried out by workers on
+other machines, and the program of these workers. Between them is a NATS
+server (nats-server).
+T
+fi
 if [ -d "$reference" ]; then
   architecture=all
   control "$reference" doc "" "asynchronous HTTP requests that return futures (reference)" <<T

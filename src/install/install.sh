@@ -27,7 +27,22 @@ table() {
   for file in LICENSE src/install/THIRD-PARTY.txt; do
     row 644 "$root/$file" "$PREFIX/share/doc/requests_futures/${file##*/}"
   done
+  beyond_nats
   reference
+}
+
+# The executor beyond NATS: what `make nats` has made or, to be removed, what is installed.
+beyond_nats() {
+  if [ "$action" = install ]; then made=$OUT/$NATS_SHARED; else made=$DESTDIR$LIBDIR/$NATS_SHARED; fi
+  [ -e "$made" ] || return 0
+  row 644 "$OUT/$NATS_SHARED" "$LIBDIR/$NATS_SHARED"
+  row link "$NATS_SHARED" "$LIBDIR/$NATS_LINK.$SERIES"
+  row link "$NATS_LINK.$SERIES" "$LIBDIR/$NATS_LINK"
+  row 755 "$OUT/$NATS_WORKER" "$PREFIX/bin/$NATS_WORKER"
+  row 644 "$root/include/requests_futures_nats.h" "$INCLUDEDIR/requests_futures_nats.h"
+  row 644 "$filled/requests_futures_nats.pc" "$LIBDIR/pkgconfig/requests_futures_nats.pc"
+  row 644 "$root/src/nats/nats-server.conf" "$PREFIX/share/doc/requests_futures/nats-server.conf"
+  row 644 "$root/src/nats/THIRD-PARTY.txt" "$PREFIX/share/doc/requests_futures/THIRD-PARTY-NATS.txt"
 }
 
 # The pages of the reference: those that `make doc` has made or, to be removed, those that are installed.
@@ -174,7 +189,8 @@ trap '' PIPE
 
 case $action in
   install)
-    for name in requests_futures.pc requests_futures-config.cmake requests_futures-config-version.cmake; do
+    for name in requests_futures.pc requests_futures_nats.pc requests_futures-config.cmake \
+      requests_futures-config-version.cmake; do
       fill $name
     done
     each check || { echo "make install: nothing was installed" >&2; exit 1; }
