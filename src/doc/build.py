@@ -146,7 +146,7 @@ def html_pages(header):
     return pages
 
 
-GUIDES = ["recipes", "worker_processes", "install", "performance"]
+GUIDES = ["recipes", "worker_processes", "nats", "install", "performance"]
 
 
 def guides(folder):
