@@ -134,6 +134,7 @@ programs! {
     traces,
     trailers,
     turns,
+    turns_elsewhere,
     unix_resolve,
     urls,
     wait,

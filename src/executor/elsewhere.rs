@@ -306,7 +306,7 @@ impl Job {
             seldom: Seldom {
                 mounts: (!mounts.is_empty()).then(|| Arc::new(mounts)),
                 queue_ends_at: task.queue_ends_at,
-                queued: None,
+                ..Seldom::default()
             }
             .boxed(),
         };

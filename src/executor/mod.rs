@@ -1,6 +1,7 @@
 //! Who runs the requests: the trait that the session submits to, and the task that it submits.
 
 pub mod elsewhere;
+pub mod entrance;
 pub mod events;
 pub mod processes;
 pub mod threads;
@@ -14,13 +15,15 @@ use std::time::Instant;
 
 use crate::future::control::{Control, Left, LeftTo};
 use crate::future::waiting::Waiting;
+use crate::http::adapter::Adapter;
 use crate::http::first_turn::FirstTurn;
 use crate::http::request::{Outcome, Request, RequestFuture};
 use crate::http::send::{Reached, Sending};
+use crate::http::turns::Permit;
 use crate::message::error::{Error, ErrorKind};
 use crate::message::response::Response;
 use crate::message::terminated::Terminated;
-use crate::message::url::without_userinfo;
+use crate::message::url::{Url, without_userinfo};
 
 /// Carries out, somewhere else, a request that a worker has taken.
 pub trait Runner: Send + Sync {
@@ -45,6 +48,8 @@ struct Held {
     quiet: Arc<AtomicBool>,
     /// The request, once its future runs without being run here.
     started: Option<Started>,
+    /// Its turn, which it was given before the executor got it, and what waited for that.
+    turn: Option<(Arc<Control>, Option<Arc<Permit>>)>,
 }
 
 struct Started {
@@ -110,7 +115,7 @@ impl Task {
                 ends_at: request.ends_at,
                 is_repeatable: request.is_repeatable(),
             };
-            let _ = self.held.set(Box::new(Held { about, quiet: Arc::default(), started: None }));
+            let _ = self.held.set(Box::new(Held { about, quiet: Arc::default(), started: None, turn: None }));
         }
         self.held.get().map(|held| &**held)
     }
@@ -130,6 +135,31 @@ impl Task {
         self.future.as_ref().map_or(0, |future| future.id())
     }
 
+    /// What gives it its turn, and for which URL; None: it need not wait for one.
+    fn turn_at(&self) -> Option<(Arc<Adapter>, Url)> {
+        self.future.as_ref()?.with_work(|request| request.turn_at())?
+    }
+
+    /// It was waited for with this control, and its turn, if there is one, lasts from now on until it is gone.
+    fn has_turn(&mut self, control: Arc<Control>, permit: Option<Arc<Permit>>) {
+        self.held();
+        if let Some(held) = self.held.get_mut() {
+            held.turn = Some((control, permit));
+        }
+    }
+
+    /// Its turn is over.
+    fn end_turn(&mut self) {
+        let turn = self.held.get_mut().and_then(|held| held.turn.take());
+        drop(turn);
+    }
+
+    /// Somebody else ends its future.
+    fn leave(mut self) {
+        self.hush();
+        self.future = None;
+    }
+
     /// The executor ends it, and need not be told of that.
     fn hush(&self) {
         if let Some(held) = self.held.get() {
@@ -143,7 +173,10 @@ impl Task {
         let (Some(future), Some(held)) = (&self.future, self.held.get_mut()) else {
             return Err(TaskError::Over);
         };
-        let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
+        let control = match &held.turn {
+            Some((control, _)) => control.clone(),
+            None => Arc::new(Control::of_request(self.priority, future.id(), future.made_at())),
+        };
         control.leave_to(Left {
             to: LeftTo::Elsewhere,
             url: held.about.url.as_str().into(),
@@ -159,6 +192,9 @@ impl Task {
         }
         let mut request = future.start(&control).ok_or(TaskError::Over)?;
         request.has_begun();
+        if let Some((_, Some(permit))) = &held.turn {
+            permit.sent();
+        }
         held.started = Some(Started { request, control });
         Ok(())
     }
@@ -205,12 +241,17 @@ impl Task {
     pub fn take(mut self, runner: Option<&Arc<dyn Runner>>) -> Option<Begun> {
         self.hush();
         let future = self.future.take()?;
-        if let Some(Started { request, control }) = self.held.get_mut().and_then(|held| held.started.take()) {
+        let held = self.held.get_mut();
+        let (started, turn) = held.map_or((None, None), |held| (held.started.take(), held.turn.take()));
+        let (known, permit) = turn.map_or((None, None), |(control, permit)| (Some(control), permit));
+        if let Some(Started { mut request, control }) = started {
             control.take_back();
+            request.set_turn(permit);
             let course = Some(Course::Here(Sending::new(request, control.clone())));
             return Some(Begun { future, control, is_pending: false, course });
         }
-        let control = Arc::new(Control::of_request(self.priority, future.id(), future.made_at()));
+        let control = known
+            .unwrap_or_else(|| Arc::new(Control::of_request(self.priority, future.id(), future.made_at())));
         let mut is_pending = false;
         let mut request = future.take(&control, |request| {
             is_pending = !request.begins();
@@ -219,6 +260,7 @@ impl Task {
         if !is_pending {
             request.has_begun();
         }
+        request.set_turn(permit);
         let for_request = control.clone();
         let course = match runner {
             None => Course::Here(Sending::new(request, for_request)),
@@ -233,12 +275,24 @@ impl Task {
     /// Ends the future, which nobody carries out or has carried out, with this error.
     pub fn fail(mut self, error: Error) {
         self.hush();
+        self.end_turn();
         let Some(future) = self.future.take() else { return };
         let refused = self.refused.take();
         match self.held.get_mut().and_then(|held| held.started.take()) {
             Some(_) => future.finish(Err(error)),
             None => _ = future.reject(Err(refused.unwrap_or(error))),
         }
+    }
+
+    /// Ends the future, whose task the executor has not taken.
+    pub fn decline(self) {
+        let text = "The executor refused the request: its submit function returned other than RF_OK";
+        let error = Error::new(ErrorKind::Shutdown, text);
+        let error = match self.about() {
+            Some(about) => error.at(about.url.as_str()),
+            None => error,
+        };
+        self.fail(error);
     }
 
     /// Ends the future, which somebody has carried out elsewhere and says so, with this error.
@@ -331,6 +385,7 @@ impl Task {
         };
         if let Some(request) = request {
             control.take_back();
+            self.end_turn();
             let _held = future.hold(control);
             before(&request);
             drop(request);
@@ -342,6 +397,7 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         self.hush();
+        self.end_turn();
         if let Some(future) = self.future.take() {
             let started = self.held.get_mut().and_then(|held| held.started.take());
             match (started, self.refused.take()) {

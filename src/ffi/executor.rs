@@ -16,6 +16,7 @@ use super::types::{
     rf_write_fn,
 };
 use crate::executor::elsewhere::{self, Host, Stop};
+use crate::executor::entrance::Entrance;
 use crate::executor::events::Events;
 use crate::executor::processes::{ProcessPool, worker};
 use crate::executor::threads::ThreadPool;
@@ -36,10 +37,12 @@ pub struct rf_executor_ops {
     /// Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
     /// RF_E_BUSY: it is still the library's, and the call that submits returns RF_E_BUSY, without a future. Anything else:
     /// it is still the library's, and its future fails with RF_ERROR_SHUTDOWN (RF_ERROR_NOT_TRANSFERABLE if rf_task_encode
-    /// had refused it).
+    /// had refused it). It is called by the call that submits; or later, on a thread of the library's, where the request has
+    /// to wait for its turn (rf_config_set_max_per_host, rf_config_set_rate): then RF_E_BUSY is an answer like any other.
     pub submit:
         Option<unsafe extern "C" fn(task: *mut rf_task, user_data: *mut c_void) -> rf_callback_status>,
-    /// Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
+    /// Called by rf_executor_shutdown, once those that wait for their turn have been submitted (on a thread of the
+    /// library's, and without `wait`, where it did not wait for that): take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
     /// return when what was taken is over, unless called on one of your own threads. It may be NULL.
     pub shutdown: Option<unsafe extern "C" fn(wait: bool, cancel_futures: bool, user_data: *mut c_void)>,
     /// The future of a task that you hold is over, because it was cancelled or its deadline has passed, or one that you
@@ -218,7 +221,19 @@ pub unsafe extern "C" fn rf_executor_new_custom(
         }
         let ops = rf_executor_ops { size, submit, shutdown, ended };
         let functions = Arc::new(Functions { ops, data: Data::new(user_data, drop) });
-        let custom = Custom { id: next_id(), functions, closed: AtomicBool::new(false) };
+        let given = functions.clone();
+        let entrance = Entrance::new(move |task| match give(&given, task) {
+            Ok(()) => {}
+            Err(
+                Refusal::Busy(task)
+                | Refusal::Declined(task)
+                | Refusal::Shutdown(task)
+                | Refusal::Resource(task),
+            ) => {
+                task.decline();
+            }
+        });
+        let custom = Custom { id: next_id(), functions, entrance, closed: AtomicBool::new(false) };
         out.set(handle::give(ExecutorBox(Arc::new(custom))));
         Ok(())
     })
@@ -233,7 +248,31 @@ struct Custom {
     id: u64,
     /// Futures that are not over have them, too.
     functions: Arc<Functions>,
+    entrance: Arc<Entrance>,
     closed: AtomicBool,
+}
+
+/// Gives a task to an executor of the user's own.
+fn give(functions: &Arc<Functions>, task: Task) -> Result<(), Refusal> {
+    let Functions { ops, data } = &**functions;
+    let Some(submit) = ops.submit else { return Err(Refusal::Declined(task)) };
+    if let Some(ended) = ops.ended {
+        let functions = functions.clone();
+        // SAFETY: the function was given for this data.
+        task.tell_of_end(move |id| unsafe { ended(id, functions.data.pointer) });
+    }
+    let task = handle::give::<rf_task>(task);
+    // SAFETY: the function was given for this data, and the task is alive.
+    let taken = unsafe { submit(task, data.pointer) };
+    if taken.0 == rf_status::RF_OK as i32 {
+        return Ok(());
+    }
+    // SAFETY: by its answer it left the task to us.
+    match unsafe { handle::take(task) } {
+        Some(task) if taken.0 == rf_status::RF_E_BUSY as i32 => Err(Refusal::Busy(*task)),
+        Some(task) => Err(Refusal::Declined(*task)),
+        None => Ok(()),
+    }
 }
 
 impl Executor for Custom {
@@ -245,32 +284,23 @@ impl Executor for Custom {
         if self.closed.load(Ordering::Acquire) {
             return Err(Refusal::Shutdown(task));
         }
-        let Some(submit) = self.functions.ops.submit else { return Err(Refusal::Declined(task)) };
-        if let Some(ended) = self.functions.ops.ended {
-            let functions = self.functions.clone();
-            // SAFETY: the function was given for this data.
-            task.tell_of_end(move |id| unsafe { ended(id, functions.data.pointer) });
-        }
-        let task = handle::give::<rf_task>(task);
-        // SAFETY: the function was given for this data, and the task is alive.
-        let taken = unsafe { submit(task, self.functions.data.pointer) };
-        if taken.0 == rf_status::RF_OK as i32 {
-            return Ok(());
-        }
-        // SAFETY: by its answer it left the task to us.
-        match unsafe { handle::take(task) } {
-            Some(task) if taken.0 == rf_status::RF_E_BUSY as i32 => Err(Refusal::Busy(*task)),
-            Some(task) => Err(Refusal::Declined(*task)),
+        match self.entrance.enter(task)? {
+            Some(task) => give(&self.functions, task),
             None => Ok(()),
         }
     }
 
     fn shutdown(&self, wait: bool, cancel_futures: bool) {
         self.closed.store(true, Ordering::Release);
-        if let Some(shutdown) = self.functions.ops.shutdown {
-            // SAFETY: the function was given for this data.
-            unsafe { shutdown(wait, cancel_futures, self.functions.data.pointer) };
+        if cancel_futures {
+            self.entrance.cancel();
         }
+        let Some(shutdown) = self.functions.ops.shutdown else { return };
+        let functions = self.functions.clone();
+        self.entrance.when_empty(wait, move |wait| {
+            // SAFETY: the function was given for this data.
+            unsafe { shutdown(wait, cancel_futures, functions.data.pointer) };
+        });
     }
 
     /// Only its owner knows.

@@ -155,9 +155,10 @@ pub unsafe extern "C" fn rf_lookup_add(lookup: *mut rf_lookup, address: *const c
 /// How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop: from
 /// before a request is sent until its response is read; a streamed response counts until it is read, closed or freed,
 /// and what is between two attempts does not. The others wait for their turn, by their priority
-/// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; on an executor
-/// of your own a request waits on the thread of rf_task_run. Until its first turn has come its future is pending: it can
-/// be cancelled. Sessions with this one as their base share the limit. A function of yours that waits for a request whose
+/// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; an executor of
+/// your own is given a request's task when the first turn of that has come, which the task has until it is over or freed,
+/// and every further one is waited for on the thread of rf_task_run. Until its first turn has come its future is pending:
+/// it can be cancelled. Sessions with this one as their base share the limit. A function of yours that waits for a request whose
 /// turn its own request has: RF_E_DEADLOCK. Requests that are carried out in worker processes wait here, for the host of
 /// their first hop alone. Default: no limit. RF_E_INVALID: 0.
 #[unsafe(no_mangle)]
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn rf_config_set_max_per_host(config: *mut rf_config, requ
 /// attempts and what is sent again for a challenge count each. Who has to wait waits as for rf_config_set_max_per_host, and
 /// the two may be combined. A request counts from when it goes out, so the time to connect is no part of it: with a
 /// `burst` of 1 the next one follows `1 / per_second` after it was sent. Of requests that are carried out in worker
-/// processes the first sending counts alone. Default: no limit. RF_E_INVALID: `per_second` is not a number above 0, or
+/// processes, or elsewhere by an executor of your own (from rf_task_start on), the first sending counts alone. Default: no limit. RF_E_INVALID: `per_second` is not a number above 0, or
 /// `burst` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_config_set_rate(

@@ -290,6 +290,19 @@ impl<W: Work> Future<W> {
         if self.is_inherited() { None } else { lock(&self.core).work.clone() }
     }
 
+    /// Does something with the work, while nobody has taken it.
+    pub fn with_work<T>(&self, act: impl FnOnce(&W) -> T) -> Option<T> {
+        if self.is_inherited() { None } else { lock(&self.core).work.as_ref().map(act) }
+    }
+
+    /// What a pending future whose work nobody has taken waits by; None: it waits for its executor.
+    pub fn waits_by(&self, control: Option<&Arc<Control>>) {
+        let mut core = lock(&self.core);
+        if core.work.is_some() {
+            core.control = control.cloned();
+        }
+    }
+
     /// Marks this thread as the one that runs the future, for as long as the result lives.
     pub fn hold<'a>(&self, control: &'a Control) -> RunsHere<'a> {
         control.run_by(thread::token());

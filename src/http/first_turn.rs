@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::adapter::Adapter;
-use super::mount::AnyAdapter;
 use super::patience::Patience;
 use super::request::{Outcome, Request};
 use super::send::Reached;
@@ -28,17 +27,7 @@ pub struct FirstTurn {
 impl FirstTurn {
     pub fn new(request: Request, control: Arc<Control>) -> FirstTurn {
         let patience = Patience::of(&request, Some(request.queue_timeout()));
-        // What does not parse fails where it is sent.
-        let own = &request.owner.shared().adapter;
-        let at = match request.mounts().is_some() || own.has_turns() {
-            true => request.parse_url().ok(),
-            false => None,
-        };
-        let at = at.and_then(|url| match request.adapter_for(&url) {
-            None => Some((own.clone(), url)),
-            Some(AnyAdapter::Http(adapter)) => Some((adapter.clone(), url)),
-            Some(AnyAdapter::Custom(_)) => None,
-        });
+        let at = request.turn_at();
         if let Some(deadline) = request.deadline() {
             control.set_deadline(deadline);
         }

@@ -15,6 +15,7 @@ use super::mount::{AnyAdapter, Mounts};
 use super::patience::{WORKER, exhausted};
 use super::retry::Bucket;
 use super::send::Sending;
+use super::turns::Permit;
 use crate::future::control::{Control, Deadline, Left, LeftTo, Stopped};
 use crate::future::stopwatch::{Phase, Spent};
 use crate::future::timer::Expires;
@@ -84,6 +85,18 @@ pub struct Seldom {
     pub queue_ends_at: Option<Instant>,
     /// While it is pending, where somebody counts those.
     pub queued: Option<Queued>,
+    /// The turn of its first hop, where it has had to wait for that before anybody ran it.
+    pub turn: OwnTurn,
+}
+
+/// A turn that the copy of a request does not have.
+#[derive(Default)]
+pub struct OwnTurn(Option<Arc<Permit>>);
+
+impl Clone for OwnTurn {
+    fn clone(&self) -> OwnTurn {
+        OwnTurn(None)
+    }
 }
 
 impl Seldom {
@@ -154,6 +167,34 @@ impl Request {
         if let Some(seldom) = &mut self.seldom {
             seldom.queued = None;
         }
+    }
+
+    /// What gives its first hop its turn, and for which URL; None: it need not wait for one.
+    pub fn turn_at(&self) -> Option<(Arc<Adapter>, Url)> {
+        let own = &self.owner.shared().adapter;
+        if self.mounts().is_none() && !own.has_turns() {
+            return None;
+        }
+        // What does not parse fails where it is sent.
+        let url = self.parse_url().ok()?;
+        let adapter = match self.adapter_for(&url) {
+            None => own.clone(),
+            Some(AnyAdapter::Http(adapter)) => adapter.clone(),
+            Some(AnyAdapter::Custom(_)) => return None,
+        };
+        adapter.has_turns().then_some((adapter, url))
+    }
+
+    /// Its first hop has this turn.
+    pub fn set_turn(&mut self, permit: Option<Arc<Permit>>) {
+        if permit.is_some() {
+            self.seldom.get_or_insert_default().turn = OwnTurn(permit);
+        }
+    }
+
+    /// The same, once.
+    pub fn take_turn(&mut self) -> Option<Arc<Permit>> {
+        self.seldom.as_mut()?.turn.0.take()
     }
 
     /// Its URL, of a scheme that there is an adapter for.

@@ -302,7 +302,7 @@ impl Session {
         let from_now = |after: Option<Duration>| after.and_then(|after| Instant::now().checked_add(after));
         let (ends_at, queue_ends_at) = (from_now(after), from_now(waits));
         request.ends_at = ends_at;
-        request.seldom = Seldom { mounts, queue_ends_at, queued }.boxed();
+        request.seldom = Seldom { mounts, queue_ends_at, queued, ..Seldom::default() }.boxed();
         let times = [ends_at, queue_ends_at];
         let enter = |future: &Arc<RequestFuture>| self.enter(future, times);
         let future =
@@ -313,8 +313,7 @@ impl Session {
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
             Err(Refusal::Busy(_)) => Err(SubmitError::Busy),
             Err(Refusal::Declined(task)) => {
-                let text = "The executor refused the request: its submit function returned other than RF_OK";
-                task.fail(Error::new(ErrorKind::Shutdown, text).at(url));
+                task.decline();
                 Ok(future)
             }
         }

@@ -39,6 +39,7 @@ http {{
 {listen}
     listen 127.0.0.1:{tls} ssl;
     listen 127.0.0.1:{tls2} ssl http2;
+    http2_max_concurrent_streams 100;
     ssl_certificate {directory}/certificate.pem;
     ssl_certificate_key {directory}/key.pem;
     ssl_session_cache shared:bench:10m;

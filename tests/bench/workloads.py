@@ -83,6 +83,8 @@ WORKLOADS = [
              connections=1000, warm=1000, warm_path="slow", clients=MANY),
     Workload("h2-64", "GET of 13 bytes over HTTP/2, 64 in flight", "tls2", 64, 30_000, tls=True, http2=True, clients=HTTP2),
     Workload("h2-100", "GET of 13 bytes over HTTP/2, 100 in flight", "tls2", 100, 10_000, tls=True, http2=True, clients=HTTP2),
+    Workload("h2-10000", "GET of 13 bytes over HTTP/2, 10,000 at once, 100 streams at a time", "tls2", 10_000, 10_000, warm=1,
+             tls=True, http2=True, figure="memory_kb", clients=("completed", "events-completed", "multi"), requests_fixed=True),
     Workload("tls-download", "GET of 100 MB over TLS", "tls-large", 1, 8, expect=100_000_000, warm=1, tls=True, clients=HTTP2),
     Workload("h2-download", "GET of 100 MB over HTTP/2", "large2", 1, 8, expect=100_000_000, warm=1, tls=True, http2=True,
              clients=HTTP2),

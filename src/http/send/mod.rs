@@ -200,7 +200,11 @@ impl Sending {
             None => hop.insert(transfer.first()?),
         };
         if round.is_none() {
-            *round = Some(transfer.plan(hop)?);
+            let (plan, mut first) = transfer.plan(hop)?;
+            if let Some(permit) = transfer.request.take_turn() {
+                first.admission.standing = Standing::Come(permit);
+            }
+            *round = Some((plan, first));
         }
         Ok(())
     }

@@ -5,13 +5,17 @@
 
 static rf_executor *executor;
 
-static rf_session *session_there(void) {
+static void new_executor(void) {
   rf_nats_config *config = NULL;
   CHECK_OK(rf_nats_config_new(&config));
   CHECK_STR("", rf_nats_config_error(config));
   CHECK_OK(rf_nats_config_set_servers(config, env("NATS_URL")));
   if (rf_nats_executor_new(config, &executor) != RF_OK) FAIL("%s", rf_nats_config_error(config));
   rf_nats_config_free(config);
+}
+
+static rf_session *session_there(void) {
+  new_executor();
   return session_on(executor);
 }
 
@@ -270,11 +274,37 @@ static void arguments(void) {
   rf_nats_config_free(NULL);
 }
 
+/* ---- limits of a session ---- */
+
+/* Its turns are waited for here, and at the worker nobody else's place is taken meanwhile. */
+static void limits(void) {
+  enum { COUNT = 20 };
+  rf_config *config = NULL;
+  rf_future *futures[COUNT];
+  new_executor();
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_max_per_host(config, 2));
+  CHECK_OK(rf_config_set_rate(config, 40, 4));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  rf_session *session = session_of(config), *other = session_on(executor);
+  for (int i = 0; i < COUNT; i++) futures[i] = get(session, http(text("/turns/%s?ms=20&number=%d", env("RF_TEST_KEY"), i)), NULL);
+  rf_future *between = get(other, http("/hello"), NULL);
+  RESPONSE(between);
+  CHECK(!rf_future_done(futures[COUNT - 1]));
+  rf_future_free(between);
+  for (int i = 0; i < COUNT; i++) {
+    RESPONSE(futures[i]);
+    rf_future_free(futures[i]);
+  }
+  rf_session_free(other);
+  end(session);
+}
+
 int main(int argc, char **argv) {
   static const struct { const char *name; void (*run)(void); } scenarios[] = {
       {"answers", answers},     {"aborts", aborts}, {"nobody", nobody},
       {"hooks", hooks},         {"forbidden", forbidden},
-      {"hook_missing", hook_missing}, {"arguments", arguments},
+      {"hook_missing", hook_missing}, {"arguments", arguments}, {"limits", limits},
   };
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
     if (argc == 2 && strcmp(argv[1], scenarios[i].name) == 0) {

@@ -145,6 +145,21 @@ fn a_worker_asks_so_much_of_a_host_at_once() {
 }
 
 #[test]
+fn a_session_has_the_limits_that_it_has_elsewhere() {
+    let Some(broker) = Broker::start("limits") else { return };
+    let _worker = broker.worker(&["--slots", "16"]);
+    let mut command = scenario(&broker, "limits");
+    command.env("RF_TEST_KEY", "limits");
+    passes(command);
+    let (peak, arrivals) = seen("limits", &format!("127.0.0.1:{}", server().var("RF_TEST_HTTP_PORT")));
+    assert!(peak <= 2 && arrivals.len() == 20, "{peak} {arrivals:?}");
+    // The burst, and then one each 25 ms, as far as the way to the worker takes the same time.
+    let took =
+        arrivals.iter().copied().fold(0.0, f64::max) - arrivals.iter().copied().fold(f64::MAX, f64::min);
+    assert!(took > 0.25, "{took} {arrivals:?}");
+}
+
+#[test]
 fn a_worker_asks_so_much_of_a_host_in_a_second() {
     let Some(broker) = Broker::start("rate") else { return };
     let _worker = broker.worker(&["--slots", "16", "--rate", "20", "--burst", "3"]);
