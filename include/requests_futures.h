@@ -509,10 +509,14 @@ typedef struct rf_executor_ops {
   // Takes one task. RF_OK: the task is yours; run, complete or free it exactly once, now or later, on any thread.
   // RF_E_BUSY: it is still the library's, and the call that submits returns RF_E_BUSY, without a future. Anything
   // else: it is still the library's, and its future fails with RF_ERROR_SHUTDOWN (RF_ERROR_NOT_TRANSFERABLE if
-  // rf_task_encode had refused it).
+  // rf_task_encode had refused it). It is called by the call that submits; or later, on a thread of the
+  // library's, where the request has to wait for its turn (rf_config_set_max_per_host, rf_config_set_rate): then
+  // RF_E_BUSY is an answer like any other.
   rf_status (*submit)(rf_task *task, void *user_data);
-  // Called by rf_executor_shutdown: take no more tasks; with `cancel_futures`, free what is queued; with `wait`,
-  // return when what was taken is over, unless called on one of your own threads. It may be NULL.
+  // Called by rf_executor_shutdown, once those that wait for their turn have been submitted (on a thread of the
+  // library's, and without `wait`, where it did not wait for that): take no more tasks; with `cancel_futures`,
+  // free what is queued; with `wait`, return when what was taken is over, unless called on one of your own
+  // threads. It may be NULL.
   void (*shutdown)(bool wait, bool cancel_futures, void *user_data);
   // The future of a task that you hold is over, because it was cancelled or its deadline has passed, or one that
   // you started (rf_task_start) was aborted. Called once at most for each task, on any thread, also before submit
@@ -784,19 +788,22 @@ rf_status rf_lookup_add(rf_lookup *lookup, const char *address);
 // How many requests are in flight at once for one scheme, host and port, which are those of the URL of each hop:
 // from before a request is sent until its response is read; a streamed response counts until it is read, closed
 // or freed, and what is between two attempts does not. The others wait for their turn, by their priority
-// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; on an
-// executor of your own a request waits on the thread of rf_task_run. Until its first turn has come its future is
-// pending: it can be cancelled. Sessions with this one as their base share the limit. A function of yours that
-// waits for a request whose turn its own request has: RF_E_DEADLOCK. Requests that are carried out in worker
-// processes wait here, for the host of their first hop alone. Default: no limit. RF_E_INVALID: 0.
+// (rf_options_set_priority), and hold no worker meanwhile, so that requests to other hosts are not delayed; an
+// executor of your own is given a request's task when the first turn of that has come, which the task has until
+// it is over or freed, and every further one is waited for on the thread of rf_task_run. Until its first turn has
+// come its future is pending: it can be cancelled. Sessions with this one as their base share the limit. A
+// function of yours that waits for a request whose turn its own request has: RF_E_DEADLOCK. Requests that are
+// carried out in worker processes wait here, for the host of their first hop alone. Default: no limit.
+// RF_E_INVALID: 0.
 rf_status rf_config_set_max_per_host(rf_config *config, size_t requests);
 
 // How many requests are sent to one scheme, host and port: in any `t` seconds at most `burst + t * per_second`.
 // Redirects, attempts and what is sent again for a challenge count each. Who has to wait waits as for
 // rf_config_set_max_per_host, and the two may be combined. A request counts from when it goes out, so the time to
 // connect is no part of it: with a `burst` of 1 the next one follows `1 / per_second` after it was sent. Of
-// requests that are carried out in worker processes the first sending counts alone. Default: no limit.
-// RF_E_INVALID: `per_second` is not a number above 0, or `burst` is 0.
+// requests that are carried out in worker processes, or elsewhere by an executor of your own (from rf_task_start
+// on), the first sending counts alone. Default: no limit. RF_E_INVALID: `per_second` is not a number above 0, or
+// `burst` is 0.
 rf_status rf_config_set_rate(rf_config *config, double per_second, uint32_t burst);
 
 // How many requests of the session may be pending: waiting for a worker, or for their first turn or connection;

@@ -23,7 +23,6 @@ use crate::http::dns;
 use crate::http::mount::{AnyAdapter, Mounts, Prefix};
 use crate::http::request::{Owner, Queued, Request, RequestFuture, Seldom, Shared};
 use crate::http::turns::{Rate, TurnLimits};
-use crate::message::error::{Error, ErrorKind};
 use crate::message::options::Options;
 use crate::message::resolve::Resolve;
 use crate::system::environment::Environment;
