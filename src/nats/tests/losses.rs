@@ -208,3 +208,57 @@ fn long_bodies_go_in_pieces() {
     let ended = broker.client("GET", &format!("{}/bytes/{length}?seed={{n}}", server().http()), 4, &[]).end();
     assert_eq!((ended.ok, ended.bytes), (4, 4 * length));
 }
+
+/// Three servers that keep three replicas, as many machines would: whichever leads is lost, and goes on being lost.
+#[test]
+fn the_server_that_leads_a_cluster_is_killed() {
+    let count = requests();
+    if tools().is_none() {
+        return;
+    }
+    let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+    let routes = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+    let mut servers: Vec<Broker> = (0..3)
+        .map(|number| {
+            let (name, cluster) =
+                (format!("cluster-{number}"), format!("nats://127.0.0.1:{}", ports[number]));
+            let arguments =
+                ["-js", "-n", &name, "--cluster_name", "rf", "--cluster", &cluster, "--routes", &routes];
+            Broker::start_with(&name, &arguments).expect("a server")
+        })
+        .collect();
+    let all = servers.iter().map(Broker::url).collect::<Vec<_>>().join(",");
+    // A stream that is made with three replicas needs a leader and all servers.
+    let probe =
+        async_nats::jetstream::stream::Config { name: "probe".into(), num_replicas: 3, ..Default::default() };
+    eventually("they have found each other", || {
+        servers[0].with(async |context| context.create_stream(probe.clone()).await.is_ok())
+    });
+    let arguments: Vec<&str> = all.split(',').flat_map(|url| ["--server", url]).collect();
+    let options = [&arguments[..], &WORKER, &["--replicas", "3"]].concat();
+    let _workers = [Worker::start(&options), Worker::start(&options)];
+    for method in ["GET", "POST"] {
+        let key = format!("cluster-{method}");
+        let client = Run::start(&all, method, &counted(&key), count, &[]);
+        after(&key, count, count / 4);
+        let asked = servers.iter().find(|server| server.is_running()).expect("a server");
+        let leader = asked.with(async |context| {
+            let mut stream = context.get_stream("rf_tasks").await.expect("the stream");
+            let info = stream.info().await.expect("its state");
+            assert_eq!(info.config.num_replicas, 3);
+            info.cluster.as_ref().and_then(|cluster| cluster.leader.clone()).expect("a leader")
+        });
+        let leader: usize =
+            leader.strip_prefix("cluster-").and_then(|number| number.parse().ok()).expect("a number");
+        servers[leader].kill();
+        let ended = client.end();
+        println!("{key}: {ended:?}");
+        let counts = counts(&key, count);
+        if method == "GET" {
+            assert_eq!((ended.ok, ended.broken, ended.other), (count, 0, 0), "{}", ended.said);
+        } else {
+            is_never_repeated(&(ended, counts));
+        }
+        servers[leader].begin();
+    }
+}

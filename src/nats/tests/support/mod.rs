@@ -210,6 +210,10 @@ impl Broker {
         self.process = None;
     }
 
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub fn worker(&self, more: &[&str]) -> Worker {
         Worker::start(&[&["--server", &self.url()][..], more].concat())
     }
