@@ -10,11 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::jetstream::{self, Context, context::ContextBuilder};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::message::{
@@ -86,6 +86,8 @@ pub struct Executor {
     submitting: Mutex<bool>,
     /// The thread that ends futures.
     ending: thread::ThreadId,
+    /// The thread that speaks with the server.
+    serving: Option<thread::JoinHandle<()>>,
 }
 
 impl Executor {
@@ -100,7 +102,7 @@ impl Executor {
         let ending = ending.spawn(move || end_all(&to_do, &counted)).map_err(no_thread)?.thread().id();
         let (own, name) = (settings.clone(), name.to_owned());
         let back = told.clone();
-        thread::Builder::new()
+        let serving = thread::Builder::new()
             .name("rf-nats".into())
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -111,7 +113,7 @@ impl Executor {
             })
             .map_err(no_thread)?;
         is_ready.recv().unwrap_or_else(|_| Err("The thread of the executor has ended".into()))?;
-        Ok(Executor { told, open, submitting: Mutex::new(true), ending })
+        Ok(Executor { told, open, submitting: Mutex::new(true), ending, serving: Some(serving) })
     }
 
     fn submit(&self, task: Task) -> Result<(), (Task, c_int)> {
@@ -161,6 +163,12 @@ impl Executor {
 impl Drop for Executor {
     fn drop(&mut self) {
         let _ = self.told.send(Told::Quit);
+        // What was answered last is on its way when the program ends: workers would wait for it in vain.
+        if let Some(serving) = self.serving.take()
+            && ![self.ending, serving.thread().id()].contains(&thread::current().id())
+        {
+            let _ = serving.join();
+        }
     }
 }
 
@@ -254,7 +262,7 @@ async fn serve(
         names: settings.names(),
         partitions: agreed.partitions,
         lease,
-        sending: Arc::new(Semaphore::new(AT_ONCE)),
+        stream: to_stream(&client),
         entries: HashMap::new(),
         is_connected: true,
         epoch: 0,
@@ -283,7 +291,7 @@ async fn serve(
     for (_, entry) in serving.entries.drain() {
         let _ = serving.done.send(Done::Free(entry.task));
     }
-    let _ = serving.client.flush().await;
+    let _ = tokio::time::timeout(FLUSHED, serving.client.flush()).await;
 }
 
 struct Serving {
@@ -293,8 +301,8 @@ struct Serving {
     lease: Duration,
     client: Client,
     address: Address,
-    /// How many messages may be on their way into the stream.
-    sending: Arc<Semaphore>,
+    /// Puts messages into the stream, so many at once.
+    stream: Context,
     entries: HashMap<u64, Entry>,
     is_connected: bool,
     /// One more whenever messages have vanished from the stream, which takes those of one name once.
@@ -308,8 +316,20 @@ struct Serving {
 
 /// So many messages may be on their way into the stream.
 const AT_ONCE: usize = 256;
+/// How long the server is waited for in the end.
+const FLUSHED: Duration = Duration::from_secs(1);
 /// A message that is not confirmed for so long is sent again.
 const CONFIRMED: Duration = Duration::from_secs(5);
+
+fn to_stream(client: &Client) -> Context {
+    ContextBuilder::new()
+        .timeout(CONFIRMED)
+        .ack_timeout(CONFIRMED)
+        .max_ack_inflight(AT_ONCE)
+        .backpressure_on_inflight(true)
+        .build(client.clone())
+}
+
 /// Messages are counted after so many leases.
 const COUNT_EVERY: u32 = 4;
 
@@ -369,13 +389,11 @@ impl Serving {
         let subject = self.names.task(partition_of(&entry.host, self.partitions), &self.address);
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", format!("{}-{id}-{}{again}", self.address, self.epoch));
+        let (stream, told) = (self.stream.clone(), self.told.clone());
         let (settings, client) = (self.settings.clone(), self.client.clone());
-        let (sending, told) = (self.sending.clone(), self.told.clone());
         tokio::spawn(async move {
             let sent = async {
-                let _permit = sending.acquire_owned().await.ok()?;
-                let context = ContextBuilder::new().ack_timeout(CONFIRMED).build(client.clone());
-                let stored = context.publish_with_headers(subject, headers, message).await.ok()?;
+                let stored = stream.publish_with_headers(subject, headers, message).await.ok()?;
                 stored.await.ok()
             };
             let is_stored = sent.await.is_some();
@@ -400,7 +418,7 @@ impl Serving {
     fn resume(&mut self) {
         let now = Instant::now();
         // Those that are on their way wait for what will not come.
-        self.sending = Arc::new(Semaphore::new(AT_ONCE));
+        self.stream = to_stream(&self.client);
         self.count_at = now + self.lease;
         for entry in self.entries.values_mut() {
             if let Some(run) = &mut entry.run {

@@ -1,8 +1,10 @@
 //! How a NATS server is reached, and what all that use its stream agree on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{ContextBuilder, CreateStreamErrorKind};
+use async_nats::jetstream::stream;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc;
 
@@ -41,6 +43,29 @@ impl Default for Settings {
 /// What is usual.
 const PARTITIONS: u32 = 16;
 const LEASE: Duration = Duration::from_secs(5);
+
+/// How long one answer about the stream is waited for, and when it is asked for again.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Whether the same question may be answered otherwise in a moment: in a cluster that is choosing its leader, or whose
+/// servers have just found each other.
+fn may_pass(kind: &CreateStreamErrorKind) -> bool {
+    let of_cluster = [
+        ErrorCode::CLUSTER_INCOMPLETE,
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::CLUSTER_NOT_ACTIVE,
+        ErrorCode::CLUSTER_NOT_ASSIGNED,
+        ErrorCode::CLUSTER_NOT_AVAILABLE,
+        ErrorCode::CLUSTER_NOT_LEADER,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+    ];
+    match kind {
+        CreateStreamErrorKind::TimedOut => true,
+        CreateStreamErrorKind::JetStream(error) => of_cluster.contains(&error.error_code()),
+        _ => false,
+    }
+}
 
 /// A URL without who logs in, and that: a user and a password.
 fn split_login(server: &str) -> (String, Option<(String, String)>) {
@@ -159,17 +184,24 @@ impl Settings {
             max_age: Duration::from_secs(24 * 60 * 60),
             ..stream::Config::default()
         };
-        let context = jetstream::new(client.clone());
-        let made =
-            tokio::time::timeout(self.connect_timeout, context.get_or_create_stream(config.clone())).await;
-        let stream = match made {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(format!("The stream {name} cannot be used: {error}")),
-            Err(_) => {
-                return Err(format!(
-                    "The stream {name} cannot be used: no answer within {} s, from a server without JetStream, or one that does not permit it",
-                    self.seconds()
-                ));
+        let context = ContextBuilder::new().timeout(ATTEMPT).build(client.clone());
+        let until = Instant::now() + self.connect_timeout;
+        let stream = loop {
+            let made = context.get_or_create_stream(config.clone());
+            match tokio::time::timeout_at(until.into(), made).await {
+                Ok(Ok(stream)) => break stream,
+                Ok(Err(error)) if may_pass(&error.kind()) && Instant::now() + AGAIN < until => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Ok(Err(error)) if error.kind() != CreateStreamErrorKind::TimedOut => {
+                    return Err(format!("The stream {name} cannot be used: {error}"));
+                }
+                _ => {
+                    return Err(format!(
+                        "The stream {name} cannot be used: no answer within {} s, from a server without JetStream, or one that does not permit it",
+                        self.seconds()
+                    ));
+                }
             }
         };
         let found = &stream.cached_info().config;

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
-use async_nats::jetstream::{AckKind, Message};
-use async_nats::{Client, Request};
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::consumer::pull::{self, BatchConfig};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
+use async_nats::{Client, Message, Request, StatusCode};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::Handle;
@@ -153,7 +154,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long one answer is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long one pull lasts. It is renewed, so that one which the server has forgotten does not last for ever.
-const PULL: Duration = Duration::from_secs(5);
+const PULL: Duration = Duration::from_secs(3);
+/// How long after a pull that has failed the next one comes.
+const PULL_AGAIN: Duration = Duration::from_millis(100);
 /// So many tasks come in one pull at most.
 const PULLED: usize = 256;
 /// The time in which other workers tell one that has come that they are there.
@@ -496,7 +499,9 @@ impl Worker {
                 }
             };
             said.clear();
-            loop {
+            let inbox = self.client.new_inbox();
+            let Ok(mut delivered) = self.client.subscribe(format!("{inbox}.*")).await else { continue };
+            for number in 0_u64.. {
                 let first = tokio::select! {
                     first = self.room.clone().acquire_owned() => first,
                     () = told_to_end(&mut ends) => return,
@@ -510,38 +515,51 @@ impl Worker {
                     room.push(more);
                 }
                 let asked = room.len();
-                let batch = consumer.fetch().max_messages(asked).expires(PULL).messages().await;
-                let Ok(mut batch) = batch else {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue 'consumer;
+                // What is there comes at once, and the pull is over; where there is nothing, the next one is waited for.
+                let pull = BatchConfig {
+                    batch: asked,
+                    expires: Some(PULL),
+                    no_wait: true,
+                    ..BatchConfig::default()
                 };
-                let until = tokio::time::Instant::now() + PULL + Duration::from_secs(2);
-                loop {
+                let own = format!("{inbox}.{number}");
+                if consumer.request_batch(pull, own.as_str().into()).await.is_err() {
+                    tokio::time::sleep(PULL_AGAIN).await;
+                    continue 'consumer;
+                }
+                let until = tokio::time::Instant::now() + PULL + Duration::from_secs(1);
+                while !room.is_empty() {
                     let next = tokio::select! {
-                        next = tokio::time::timeout_at(until, batch.next()) => next,
+                        next = tokio::time::timeout_at(until, delivered.next()) => next,
                         _ = connections.changed() => continue 'consumer,
                         () = told_to_end(&mut ends) => {
                             // What has come already is for somebody else.
-                            while let Some(Some(Ok(message))) = batch.next().now_or_never() {
-                                let _ = message.ack_with(AckKind::Nak(None)).await;
+                            while let Some(Some(message)) = delivered.next().now_or_never() {
+                                self.answer(&message, AckKind::Nak(None)).await;
                             }
                             return;
                         }
                     };
-                    match next {
-                        Ok(Some(Ok(message))) => {
+                    // It may be silent because its leader is another.
+                    let Ok(Some(message)) = next else { continue 'consumer };
+                    match message.status {
+                        None => {
                             let (worker, place, alive) = (self.clone(), room.pop(), alive.clone());
                             tokio::spawn(async move {
                                 worker.take(message, place).await;
                                 drop(alive);
                             });
-                            if room.is_empty() {
-                                break;
-                            }
                         }
-                        Ok(None) => break,
-                        // The server has forgotten the pull, or its leader is another.
-                        Ok(Some(Err(_))) | Err(_) => continue 'consumer,
+                        Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) if *message.subject == *own => {
+                            break;
+                        }
+                        // Of a pull before.
+                        Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => {}
+                        // The stream, the consumer or its leader is gone.
+                        Some(_) => {
+                            tokio::time::sleep(PULL_AGAIN).await;
+                            continue 'consumer;
+                        }
                     }
                 }
                 wanted = match asked - room.len() {
@@ -553,19 +571,26 @@ impl Worker {
         }
     }
 
+    /// What the server is told of a message of the stream.
+    async fn answer(&self, message: &Message, kind: AckKind) {
+        if let Some(to) = &message.reply {
+            let _ = self.client.publish(to.clone(), kind.into()).await;
+        }
+    }
+
     /// A task that has come. It has its place for as long as it is here.
     async fn take(&self, message: Message, place: Option<OwnedSemaphorePermit>) {
         let task = TaskMessage::decode(&message.payload).zip(self.names.client_of(&message.subject));
         let Some((task, client)) = task else {
             eprintln!("A message in the stream is no task, and is taken out");
-            let _ = message.ack_with(AckKind::Term).await;
+            self.answer(&message, AckKind::Term).await;
             return;
         };
         // The server would give it to somebody else.
         let held = async {
             loop {
                 tokio::time::sleep(self.lease / 3).await;
-                let _ = message.ack_with(AckKind::Progress).await;
+                self.answer(&message, AckKind::Progress).await;
             }
         };
         let then = tokio::select! {
@@ -573,7 +598,7 @@ impl Worker {
             () = held => None,
         };
         if let Some(then) = then {
-            let _ = message.ack_with(then).await;
+            self.answer(&message, then).await;
         }
         drop(place);
     }

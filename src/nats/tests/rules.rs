@@ -15,7 +15,7 @@ use support::*;
 
 fn program() -> &'static Path {
     static PROGRAM: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("program", &[]))
+    PROGRAM.get_or_init(|| compiled("program"))
 }
 
 /// The program with what it is told by its environment.
@@ -40,6 +40,21 @@ fn outcomes_are_those_of_a_request_that_is_carried_out_here() {
     let Some(broker) = Broker::start("answers") else { return };
     let _worker = broker.worker(&["--slots", "2"]);
     passes(scenario(&broker, "answers"));
+}
+
+#[test]
+fn a_session_of_cpp_takes_the_executor() {
+    let Some(broker) = Broker::start("cpp") else { return };
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    if Command::new(&compiler).arg("--version").output().is_err() {
+        println!("skipped: no C++ compiler");
+        return;
+    }
+    let program = compiled_by(compiler.as_ref(), "adopted.cpp", &["-std=c++17"]);
+    let _worker = broker.worker(&["--slots", "2"]);
+    let mut command = Command::new(program);
+    command.args([broker.url(), format!("{}/hello", server().http())]);
+    passes(command);
 }
 
 #[test]

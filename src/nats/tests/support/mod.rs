@@ -86,29 +86,24 @@ pub fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-/// A program of this folder, compiled. With `more`, what the compiler is told besides.
-pub fn compiled(name: &str, more: &[&str]) -> PathBuf {
+/// A program of this folder in C, compiled.
+pub fn compiled(name: &str) -> PathBuf {
+    compiled_by(&compiler(), &format!("{name}.c"), &["-std=c99"])
+}
+
+/// The same by this compiler, which is told these things as well.
+pub fn compiled_by(compiler: &Path, source: &str, more: &[&str]) -> PathBuf {
     let libraries = &tools().expect("it was asked for before").libraries;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = libraries.join(name);
-    let output = Command::new(compiler())
-        .args([
-            "-std=c99",
-            "-O1",
-            "-g",
-            "-Wall",
-            "-Wextra",
-            "-Wpedantic",
-            "-Werror",
-            "-D_GNU_SOURCE",
-            "-pthread",
-        ])
-        .arg("-I")
+    let source = root.join("tests").join(source);
+    let program = libraries.join(source.file_stem().expect("a name"));
+    let output = Command::new(compiler)
+        .args(more)
+        .args(["-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_GNU_SOURCE", "-pthread", "-I"])
         .arg(root.join("../../include"))
         .arg("-I")
         .arg(root.join("../../tests/c"))
-        .arg(root.join(format!("tests/{name}.c")))
-        .args(more)
+        .arg(&source)
         .arg("-L")
         .arg(libraries)
         .args(["-lrequests_futures_nats", "-lrequests_futures", "-ldl", "-o"])
@@ -122,7 +117,7 @@ pub fn compiled(name: &str, more: &[&str]) -> PathBuf {
 
 pub fn client() -> &'static Path {
     static CLIENT: OnceLock<PathBuf> = OnceLock::new();
-    CLIENT.get_or_init(|| compiled("client", &[]))
+    CLIENT.get_or_init(|| compiled("client"))
 }
 
 /// A process that ends with the test.
