@@ -101,6 +101,8 @@ int main(int argc, char **argv) {
   }
   int at_once = work.connections > work.in_flight ? work.connections : work.in_flight;
   curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)at_once);
+  /* Transfers that have no stream wait for one, and open no further connection. */
+  if (work.http2) curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, 1L);
   body = body_of(work.body);
   struct transfer *transfers = must(calloc((size_t)at_once, sizeof *transfers));
   for (int i = 0; i < at_once; i++) set_up(&transfers[i]);
