@@ -129,6 +129,7 @@ impl Admission {
 
 /// The turn to make a connection that others may wait for.
 struct Dialing<'a> {
+    control: &'a Control,
     pool: &'a Arc<Pool>,
     route: &'a Arc<Route>,
     others: bool,
@@ -145,7 +146,9 @@ impl Dialing<'_> {
 impl Drop for Dialing<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.pool.dialed(self.route, self.others, Dialed::Failed);
+            let is_given_up = self.control.check().is_err();
+            let dialed = if is_given_up { Dialed::GivenUp } else { Dialed::Failed };
+            self.pool.dialed(self.route, self.others, dialed);
         }
     }
 }
@@ -325,7 +328,7 @@ impl Adapter {
             control.detach_sleeper();
         };
         drop(stand);
-        let turn = Dialing { pool: &self.pool, route, others, is_over: false };
+        let turn = Dialing { control, pool: &self.pool, route, others, is_over: false };
         // That begins when there is nothing else to wait for.
         let connect = match late_at {
             None => limits.connect,

@@ -100,7 +100,9 @@ impl Channel {
             let TlsFacts { version, cipher, certificates } = tls::facts(&layer.connection);
             let count = certificates.len();
             let s = if count == 1 { "" } else { "s" };
-            format!("TLS with {}: {version}, {cipher}, {count} certificate{s}", layer.peer)
+            let chosen = layer.connection.alpn_protocol();
+            let alpn = chosen.map_or_else(String::new, |name| format!(", ALPN {}", name.escape_ascii()));
+            format!("TLS with {}: {version}, {cipher}, {count} certificate{s}{alpn}", layer.peer)
         })
     }
 

@@ -176,6 +176,9 @@ enum Nonsense {
     TooManyFields,
 }
 
+/// The type of the frame that a server of HTTP/2 begins with, behind three bytes of its length.
+const SETTINGS: u8 = 4;
+
 impl Nonsense {
     #[cold]
     #[inline(never)]
@@ -184,8 +187,12 @@ impl Nonsense {
         let what = match self {
             Nonsense::TooManyBytes => format!("sent more than {INTERIM_BYTES} bytes before its response"),
             Nonsense::NoHttp => {
-                let start = String::from_utf8_lossy(&input[..input.len().min(40)]);
-                format!("sent what is no response of HTTP/1: \"{}\"", start.trim_end())
+                if input.get(3..5) == Some(&[SETTINGS, 0]) {
+                    "speaks HTTP/2, not HTTP/1".into()
+                } else {
+                    let start = String::from_utf8_lossy(&input[..input.len().min(40)]);
+                    format!("sent what is no response of HTTP/1: \"{}\"", start.trim_end())
+                }
             }
             Nonsense::LongHead => format!("sent a response with a head of more than {HEAD_LIMIT} bytes"),
             Nonsense::Closed => match input.len() {

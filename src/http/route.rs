@@ -28,6 +28,9 @@ pub enum Protocol {
     Http1,
     /// HTTP/2 if it takes that.
     Negotiated,
+    /// HTTP/2, which it has to take. Not what Negotiated is: what one of the two has learnt of a server says nothing to
+    /// the other.
+    Demanded,
     /// HTTP/2, as somebody knows.
     Http2,
 }

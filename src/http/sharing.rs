@@ -22,6 +22,8 @@ pub struct Sharing {
     carrying: Vec<Arc<Http2>>,
     /// Somebody makes one that others wait for.
     is_dialing: bool,
+    /// There is one of which nobody knows yet how many requests it carries.
+    is_new: bool,
     /// The last one that was made cannot be shared.
     is_http1: bool,
     /// The server has asked for HTTP/1.1.
@@ -59,6 +61,8 @@ pub enum Entry {
 /// What has become of a connection that was to be made.
 pub enum Dialed<'a> {
     Failed,
+    /// The request that was to make it is over, which says nothing of the server.
+    GivenUp,
     Http1,
     Http2(&'a Arc<Http2>),
 }
@@ -129,7 +133,9 @@ impl Sharing {
             Entry::Http1
         } else if self.is_http1 {
             Entry::Dial { others: false }
-        } else if !self.is_dialing && (is_late || !self.carrying.iter().any(|http2| guest.takes(http2))) {
+        } else if !self.is_dialing
+            && ((is_late && !self.is_new) || !self.carrying.iter().any(|http2| guest.takes(http2)))
+        {
             self.is_dialing = true;
             Entry::Dial { others: true }
         } else {
@@ -155,7 +161,12 @@ impl Sharing {
         match dialed {
             Dialed::Http2(http2) => {
                 self.is_http1 = false;
+                self.is_new = true;
                 self.carry(http2);
+                return;
+            }
+            Dialed::GivenUp => {
+                self.call_next();
                 return;
             }
             Dialed::Http1 => self.is_http1 = true,
@@ -182,6 +193,7 @@ impl Sharing {
 
     /// A connection may have room, or be of no use any more: those go on who can.
     pub fn look_at(&mut self, http2: &Arc<Http2>) {
+        let is_new = mem::take(&mut self.is_new);
         if self.guests.is_empty() {
             return;
         }
@@ -190,6 +202,10 @@ impl Sharing {
             let Some(guest) = first.and_then(|rank| self.guests.remove(&rank)) else { break };
             http2.streams.fetch_add(1, Ordering::Relaxed);
             guest.call(|called| called.given = Some(http2.clone()));
+        }
+        if is_new {
+            // They waited for a connection, and from now on for room on it.
+            self.guests.values().for_each(|guest| guest.call(|_| {}));
         }
         self.call_next();
     }

@@ -45,6 +45,38 @@ impl<'a> Lent<'a> {
     }
 }
 
+/// Whether HTTP/2 carries this header of HTTP/1.1: what is about one connection it leaves out.
+pub fn is_carried_by_http2(name: &[u8], value: &[u8]) -> bool {
+    const LEFT_OUT: [&str; 5] =
+        ["connection", "transfer-encoding", "keep-alive", "proxy-connection", "upgrade"];
+    let is_of_connection = LEFT_OUT.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+    let is_te = name.eq_ignore_ascii_case(b"TE") && !value.eq_ignore_ascii_case(b"trailers");
+    !is_of_connection && !is_te
+}
+
+/// Name and value of a line of a head.
+pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
+/// A request's head as HTTP/2 has it, where `:authority` is called host.
+pub fn over_http2(raw: &[u8]) -> Vec<u8> {
+    let mut lines = raw.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let start = lines.next().unwrap_or_default();
+    let mut head = Vec::with_capacity(raw.len());
+    head.extend_from_slice(start.strip_suffix(b"HTTP/1.1").unwrap_or(start));
+    head.extend_from_slice(b"HTTP/2\r\n");
+    for (name, value) in lines.filter_map(field).filter(|(name, value)| is_carried_by_http2(name, value)) {
+        head.extend(name.iter().map(u8::to_ascii_lowercase));
+        for piece in [b": ", value, b"\r\n"] {
+            head.extend_from_slice(piece);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
 impl Head {
     /// Of a response, whose start line ends with the reason.
     pub fn of_response(raw: impl AsRef<[u8]>) -> Head {
@@ -395,6 +427,12 @@ mod tests {
             let head = Head::of_response(format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n"));
             assert_eq!(head.malformed_framing(), name, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_head_over_http2_is_in_lower_case_and_without_what_is_about_the_connection() {
+        let raw = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-A:  1 \r\nTE: trailers\r\n\r\n";
+        assert_eq!(over_http2(raw), b"GET /a HTTP/2\r\nhost: h\r\nx-a: 1\r\nte: trailers\r\n\r\n");
     }
 
     #[test]

@@ -110,9 +110,74 @@ static void a_server_that_wants_http1_gets_it(void) {
   CHECK_STR("HTTP/1.1", rf_response_http_version(RESPONSE(future)));
   rf_future_free(future);
   version_is(session, https("/get"), options, "HTTP/1.1"); /* from now on */
-  rf_session_free(session);
+  /* But who demands HTTP/2 gets it. */
   CHECK_OK(rf_options_set_http_version(options, RF_HTTP_2));
+  version_is(session, https("/get"), options, "HTTP/2");
+  rf_session_free(session);
   CHECK_HAS("HTTP_1_1_REQUIRED", refused(https("/http1-only"), options));
+  rf_options_free(options);
+}
+
+/* What cannot be otherwise is not tried again. */
+static void a_server_without_http2_is_asked_once(void) {
+  rf_retry *retry = NULL;
+  CHECK_OK(rf_retry_new(3, &retry));
+  wire *server = wire_start(old_server, NULL);
+  const struct { int version; const char *url; } rows[] = {
+    {RF_HTTP_2, text("%s/get", env("RF_TEST_HTTPS_P521"))},
+    {RF_HTTP_2_PRIOR_KNOWLEDGE, wire_url(server, "/")},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    rf_options *options = by(rows[i].version);
+    CHECK_OK(rf_options_set_verify(options, false));
+    CHECK_OK(rf_options_set_retry(options, retry));
+    rf_session *session = new_session();
+    rf_future *future = get(session, rows[i].url, options);
+    CHECK_INT(1, rf_error_attempts(ERROR_OF(RF_ERROR_CONNECTION, future)));
+    rf_future_free(future);
+    rf_session_free(session);
+    rf_options_free(options);
+  }
+  rf_retry_free(retry);
+  wire_stop(server);
+}
+
+/* ---- what is shown of a request ---- */
+
+static char shown[4096];
+
+static void show(uint64_t future_id, int kind, const uint8_t *data, size_t length, void *unused) {
+  (void)future_id;
+  (void)unused;
+  if (kind == RF_TRACE_HEAD_OUT || kind == RF_TRACE_INFO) {
+    snprintf(shown + strlen(shown), sizeof shown - strlen(shown), "%.*s\n", (int)length, (const char *)data);
+  }
+}
+
+/* As it was sent, where host is what HTTP/2 calls :authority. */
+static void a_request_is_shown_as_it_was_sent(void) {
+  rf_session *session = new_session();
+  rf_options *options = chosen();
+  CHECK_OK(rf_options_set_header(options, "X-Own", "1"));
+  CHECK_OK(rf_options_set_header(options, "Keep-Alive", "5"));
+  CHECK_OK(rf_options_set_trace(options, show, false, NULL, NULL));
+  rf_future *future = get(session, https("/headers"), options);
+  const rf_response *response = RESPONSE(future);
+  CHECK_STR("1", rf_response_request_header(response, "X-OWN"));
+  CHECK(rf_response_request_header(response, "Host") != NULL);
+  CHECK(rf_response_request_header(response, "Connection") == NULL);
+  CHECK(rf_response_request_header(response, "Keep-Alive") == NULL);
+  for (size_t i = 0; i < rf_response_request_header_count(response); i++) {
+    const char *name, *value;
+    CHECK_OK(rf_response_request_header_at(response, i, &name, &value));
+    for (const char *at = name; *at != '\0'; at++) CHECK(*at < 'A' || *at > 'Z');
+  }
+  rf_future_free(future);
+  rf_session_free(session);
+  CHECK_HAS("GET /headers HTTP/2\r\n", shown);
+  CHECK_HAS("\r\nx-own: 1\r\n", shown);
+  CHECK_HAS(", ALPN h2", shown);
+  CHECK(strstr(shown, "onnection: ") == NULL);
   rf_options_free(options);
 }
 
@@ -254,6 +319,7 @@ typedef struct peer {
   wire_connection *wire;
   int requests; /* on this connection */
   uint32_t held; /* a stream that is to be answered later; 0: none */
+  uint32_t flowing; /* one whose body goes on as fast as its window opens; 0: none */
   bool is_gone;
 } peer;
 
@@ -266,8 +332,16 @@ typedef struct scenario {
   bool answers_pings;
   const char *settings; /* of six bytes each */
   size_t settings_length;
-  int requests, pings, pieces; /* in all */
+  int requests, pings, pieces, resets; /* in all */
+  uint32_t window; /* for each stream, as the client has said last */
 } scenario;
+
+/* A window that a long way needs. */
+#define FAR (16u << 20)
+
+static uint32_t get32(const unsigned char *at) {
+  return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
 
 static void put32(unsigned char *at, uint32_t value) {
   for (int i = 0; i < 4; i++) at[i] = (unsigned char)(value >> (24 - 8 * i));
@@ -309,17 +383,40 @@ static bool take(peer *peer, void *buffer, size_t length) {
   return true;
 }
 
+/* So much more of a body may be sent. It ends when the window is as wide as it gets. */
+static void flow_on(peer *peer, uint32_t left, const scenario *scenario) {
+  static const char piece[16384];
+  if (peer->flowing == 0) return;
+  while (left > 0) {
+    uint32_t count = left < sizeof piece ? left : sizeof piece;
+    frame(peer, DATA, 0, peer->flowing, piece, count);
+    left -= count;
+  }
+  if (LOAD(scenario->window) < FAR) return;
+  frame(peer, DATA, END_STREAM, peer->flowing, "", 0);
+  peer->flowing = 0;
+}
+
 static void serve(wire_connection *connection, void *user_data) {
   scenario *scenario = user_data;
-  peer peer = {connection, 0, 0, false};
+  peer peer = {connection, 0, 0, 0, false};
   unsigned char head[24], payload[70000];
   if (!take(&peer, head, 24) || memcmp(head, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24) != 0) return;
   frame(&peer, SETTINGS, 0, 0, scenario->settings, scenario->settings_length);
   while (!peer.is_gone && take(&peer, head, 9)) {
     size_t length = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
-    uint32_t stream = (uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 | (uint32_t)head[7] << 8 | head[8];
+    uint32_t stream = get32(head + 5) & 0x7fffffff;
     if (length > sizeof payload || !take(&peer, payload, length)) return;
-    if (head[3] == SETTINGS && head[4] == 0) frame(&peer, SETTINGS, 1, 0, NULL, 0);
+    if (head[3] == SETTINGS && head[4] == 0) {
+      frame(&peer, SETTINGS, 1, 0, NULL, 0);
+      for (size_t at = 0; at + 6 <= length; at += 6) {
+        if (payload[at + 1] != 4) continue;
+        uint32_t window = get32(payload + at + 2), before = LOAD(scenario->window);
+        __atomic_store_n(&scenario->window, window, __ATOMIC_SEQ_CST);
+        if (window > before) flow_on(&peer, window - before, scenario);
+      }
+    }
+    if (head[3] == WINDOW_UPDATE && stream == peer.flowing) flow_on(&peer, get32(payload), scenario);
     if (head[3] == PING && head[4] == 0) {
       INCREMENT(scenario->pings);
       if (scenario->answers_pings) frame(&peer, PING, 1, 0, payload, 8);
@@ -332,6 +429,7 @@ static void serve(wire_connection *connection, void *user_data) {
       INCREMENT(scenario->requests);
       scenario->fn(&peer, stream);
     }
+    if (head[3] == RST_STREAM) INCREMENT(scenario->resets);
     if (head[3] == DATA && length > 0) INCREMENT(scenario->pieces);
     if (head[3] == DATA && (head[4] & END_STREAM) != 0 && scenario->at_end != NULL) scenario->at_end(&peer, stream);
   }
@@ -630,6 +728,88 @@ static void floods_end(void) {
   is_late(endless_body);
 }
 
+/* What is no flood. */
+static void ninety_nine_hints(peer *peer, uint32_t stream) {
+  for (int i = 0; i < 99; i++) frame(peer, HEADERS, END_HEADERS, stream, "\x08\x03" "103", 5);
+  answer(peer, stream);
+}
+
+static void interim_responses_may_come_at_once(void) {
+  visit *visit = visit_of(ninety_nine_hints, "", 0);
+  is_fine(send_to(visit, "GET"));
+  leave(visit);
+}
+
+/* A stream that its server ends has had its answer: it is no connection that has ended while nobody used it. */
+static void reset_the_second(peer *peer, uint32_t stream) {
+  if (peer->requests == 2) number(peer, RST_STREAM, stream, INTERNAL_ERROR);
+  else answer(peer, stream);
+}
+
+static void what_is_reset_is_not_sent_again(void) {
+  visit *visit = visit_of(reset_the_second, "", 0);
+  is_fine(send_to(visit, "GET"));
+  rf_future *future = send_to(visit, "GET");
+  CHECK_HAS("INTERNAL_ERROR", rf_error_message(ERROR_OF(RF_ERROR_CONNECTION, future)));
+  rf_future_free(future);
+  is_fine(send_to(visit, "GET"));
+  CHECK_INT(3, LOAD(visit->scenario.requests));
+  CHECK_INT(1, wire_connections(visit->server));
+  leave(visit);
+}
+
+/* ---- what is aborted ---- */
+
+static void begin_body(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  frame(peer, DATA, 0, stream, "some", 4);
+}
+
+/* A stream that nobody reads is reset at once, not when somebody reads it. */
+static void an_abort_resets_what_nobody_reads(void) {
+  visit *visit = visit_of(begin_body, "", 0);
+  CHECK_OK(rf_options_set_stream(visit->options, true));
+  rf_future *future = send_to(visit, "GET");
+  CHECK_INT(200, rf_response_status_code(RESPONSE(future)));
+  CHECK_INT(0, LOAD(visit->scenario.resets));
+  rf_future_abort(future);
+  EVENTUALLY(LOAD(visit->scenario.resets) == 1);
+  rf_future_free(future);
+  leave(visit);
+}
+
+static int written;
+
+static rf_status write_slowly(const uint8_t *data, size_t length, void *unused) {
+  (void)data;
+  (void)length;
+  (void)unused;
+  INCREMENT(written);
+  sleep_ms(50);
+  return RF_OK;
+}
+
+/* Even where more than it can take has been received. */
+static void an_abort_and_a_deadline_end_a_slow_output(void) {
+  rf_session *session = new_session();
+  for (int late = 0; late < 2; late++) {
+    rf_options *options = chosen();
+    CHECK_OK(rf_options_set_output(options, write_slowly, NULL, NULL));
+    if (late) CHECK_OK(rf_options_set_deadline(options, 500));
+    __atomic_store_n(&written, 0, __ATOMIC_SEQ_CST);
+    rf_future *future = get(session, https("/bytes/20000000"), options);
+    EVENTUALLY(LOAD(written) > 0);
+    if (!late) sleep_ms(200);
+    if (!late) rf_future_abort(future);
+    ERROR_OF(late ? RF_ERROR_TIMEOUT : RF_ERROR_ABORTED, future);
+    /* 16 KB at a time: what has come by then would be many more. */
+    CHECK_RANGE(1, 14 * patience(), LOAD(written));
+    rf_future_free(future);
+    rf_options_free(options);
+  }
+  rf_session_free(session);
+}
+
 /* ---- what is over stays over ---- */
 
 /* Goes on with a stream that it has ended. */
@@ -731,6 +911,40 @@ static void who_waits_for_long_goes_by_another_connection(void) {
   leave(visit);
 }
 
+/* So does who came when there was no connection yet, and waited for the first one. */
+static void who_waited_for_a_connection_waits_for_room_on_it(void) {
+  visit *visit = visit_of(hold, "\0\3\0\0\0\1", 6);
+  __atomic_store_n(&is_held, 1, __ATOMIC_SEQ_CST);
+  rf_future *futures[3];
+  for (int i = 0; i < 3; i++) futures[i] = send_to(visit, "GET");
+  EVENTUALLY(rf_future_done(futures[0]) + rf_future_done(futures[1]) + rf_future_done(futures[2]) == 2);
+  CHECK(wire_connections(visit->server) >= 2);
+  __atomic_store_n(&is_held, 0, __ATOMIC_SEQ_CST);
+  for (int i = 0; i < 3; i++) is_fine(futures[i]);
+  leave(visit);
+}
+
+/* ---- how much is on its way ---- */
+
+static void flow(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  static const char piece[16384];
+  for (int i = 0; i < 40; i++) frame(peer, DATA, 0, stream, piece, sizeof piece);
+  peer->flowing = stream;
+}
+
+/* A body that is read as fast as it comes gets windows that fill a long way; its end comes when they are wide enough. */
+static void who_keeps_up_gets_more_at_a_time(void) {
+  visit *visit = visit_of(flow, "", 0);
+  rf_future *future = send_to(visit, "GET");
+  size_t length = 0;
+  CHECK(rf_response_content(RESPONSE(future), &length) != NULL);
+  CHECK(length > 1 << 20);
+  CHECK_INT(FAR, LOAD(visit->scenario.window));
+  rf_future_free(future);
+  leave(visit);
+}
+
 /* ---- whether anybody is there ---- */
 
 static void hold_back(peer *peer, uint32_t stream) { peer->held = stream; }
@@ -785,6 +999,7 @@ static void a_body_waits_until_it_is_wanted(void) {
 /* ---- other processes ---- */
 
 static void a_child_has_connections_of_its_own(void) {
+  if (getenv("RF_TEST_EMULATED") != NULL) return; /* an emulator cannot fork a process with threads */
   rf_session *session = new_session();
   rf_options *known = by(RF_HTTP_2_PRIOR_KNOWLEDGE), *open = by(RF_HTTP_2_PRIOR_KNOWLEDGE);
   const char *base = text("http://127.0.0.1:%s", env("RF_TEST_HTTP_PORT"));
@@ -840,6 +1055,8 @@ int main(void) {
   versions();
   an_old_server_is_found_out_at_once();
   a_server_that_wants_http1_gets_it();
+  a_server_without_http2_is_asked_once();
+  a_request_is_shown_as_it_was_sent();
   many_share_one_connection();
   one_that_ends_leaves_the_others_alone();
   bodies();
@@ -847,10 +1064,16 @@ int main(void) {
   who_goes_away_is_asked_over_another_connection();
   what_breaks_the_rules_has_a_name();
   floods_end();
+  interim_responses_may_come_at_once();
+  what_is_reset_is_not_sent_again();
+  an_abort_resets_what_nobody_reads();
+  an_abort_and_a_deadline_end_a_slow_output();
   frames_behind_the_end_harm_no_other_request();
   what_comes_for_one_that_was_reset_is_left_out();
   the_rest_waits_its_turn();
   who_waits_for_long_goes_by_another_connection();
+  who_waited_for_a_connection_waits_for_room_on_it();
+  who_keeps_up_gets_more_at_a_time();
   who_does_not_answer_a_ping_is_gone();
   a_body_waits_until_it_is_wanted();
   a_child_has_connections_of_its_own();

@@ -4,32 +4,22 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 
 use crate::message::error::{Error, ErrorKind};
-
-/// What is about one connection of HTTP/1.1, or stands elsewhere in HTTP/2.
-const LEFT_OUT: [&str; 6] =
-    ["host", "connection", "transfer-encoding", "keep-alive", "proxy-connection", "upgrade"];
+use crate::message::head::{field, is_carried_by_http2};
 
 /// The request whose head for HTTP/1.1 this is.
 pub fn of_request(head: &[u8], secure: bool) -> Result<Request<()>, Error> {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let fields = lines.filter_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    });
     let mut host: &[u8] = b"";
     let mut headers = HeaderMap::with_capacity(16);
-    for (name, value) in fields {
+    for (name, value) in lines.filter_map(field) {
         if name.eq_ignore_ascii_case(b"Host") {
             host = value;
-        }
-        let is_left_out = LEFT_OUT.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
-            || (name.eq_ignore_ascii_case(b"TE") && !value.eq_ignore_ascii_case(b"trailers"));
-        if !is_left_out {
+        } else if is_carried_by_http2(name, value) {
             let name = HeaderName::from_bytes(name).map_err(|_| unfit("the name of a header", name))?;
             let value = HeaderValue::from_bytes(value).map_err(|_| unfit("a value of", name.as_ref()))?;
-            headers.append(name, value);
+            headers.try_append(name, value).map_err(|_| unfit("so many headers as", b"these"))?;
         }
     }
     let mut uri = http::uri::Parts::default();

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use h2::{Error as Failed, Ping, PingPong, Reason};
+use h2::{Error as Failed, Ping, PingPong, Reason, SendStream};
 
 pub use self::head::of_request;
 pub use self::stream::{Body, Opened, Stream, Unanswered};
@@ -47,10 +47,13 @@ use crate::system::signal::Signal;
 
 /// So much of one body may be on its way to us, or lie here unread.
 const WINDOW: u32 = 1 << 20;
+/// And so much of one whose reader keeps up, where it takes more to fill a long way; but no more of all together.
+const WIDEST: u32 = 16 << 20;
+const WIDE_TOGETHER: u64 = 128 << 20;
 /// And of all together: what nobody reads must not hold up the others.
 const ALL_WINDOWS: u32 = (1 << 31) - 1;
-/// The longest frame that we take.
-const FRAME: u32 = 64 * 1024;
+/// The longest frame that we take. A head may be in as many of them as it needs when each is as short as this.
+const FRAME: u32 = 16 * 1024;
 /// So much of a body waits to be sent.
 const UNSENT: usize = 256 * 1024;
 
@@ -63,6 +66,8 @@ const PING_AGAIN: Duration = Duration::from_secs(6 * 60);
 /// It has so long to answer.
 const PING_WAIT: Duration = Duration::from_secs(15);
 
+/// So many streams may end because of what we do not understand, or do not want any more, in the life of a connection.
+const OUR_RESETS: usize = 1 << 20;
 /// So many streams that were reset are remembered for a moment, so that what was on its way is known to be theirs.
 const RESET: usize = 1000;
 
@@ -81,6 +86,7 @@ pub struct Http2 {
     opener: Mutex<Option<SendRequest<Bytes>>>,
     due: Arc<Due>,
     flow: Arc<Flow>,
+    window: AtomicU32,
     channel: Arc<Mutex<Channel>>,
     descriptor: RawFd,
     /// Wakes a thread that leads.
@@ -138,9 +144,11 @@ struct Roles {
 }
 
 /// Where somebody waits for one stream.
-#[derive(Default)]
 pub struct Seat {
+    http2: Weak<Http2>,
     state: Monitor<Sitting>,
+    /// What is sent on the stream. None before it is open, and when it is over.
+    sender: Mutex<Option<SendStream<Bytes>>>,
 }
 
 #[derive(Default)]
@@ -156,6 +164,15 @@ enum Rouse {
 }
 
 impl Seat {
+    fn at(http2: &Arc<Http2>) -> Arc<Seat> {
+        Arc::new(Seat { http2: Arc::downgrade(http2), state: Monitor::default(), sender: Mutex::default() })
+    }
+
+    /// None: the stream is over.
+    fn with_sender<T>(&self, act: impl FnOnce(&mut SendStream<Bytes>) -> T) -> Option<T> {
+        self.sender.lock().as_mut().map(act)
+    }
+
     fn rouse(&self) {
         let mut state = self.state.lock();
         state.is_woken = true;
@@ -202,10 +219,16 @@ impl task::Wake for Seat {
     }
 }
 
-/// An abort wakes who waits.
+/// An abort wakes who waits, and ends the stream of which nobody waits for anything.
 impl fiber::Wake for Seat {
     fn wake(&self) {
+        if let Some(sender) = &mut *self.sender.lock() {
+            sender.send_reset(Reason::CANCEL);
+        }
         self.rouse();
+        if let Some(http2) = self.http2.upgrade() {
+            http2.drive_if_due();
+        }
     }
 }
 
@@ -227,6 +250,7 @@ impl Http2 {
                 .max_frame_size(FRAME)
                 .max_header_list_size(HEAD_LIMIT as u32)
                 .max_concurrent_reset_streams(RESET)
+                .max_local_error_reset_streams(Some(OUR_RESETS))
                 .max_send_buffer_size(UNSENT)
                 .data_frame_budget(SMALL_FRAMES);
             // A few bytes, which a socket that is new has room for.
@@ -252,6 +276,7 @@ impl Http2 {
             opener: Mutex::new(Some(opener)),
             due,
             flow,
+            window: AtomicU32::new(WINDOW),
             channel,
             descriptor,
             bell: OnceLock::new(),
@@ -384,6 +409,30 @@ impl Http2 {
         }
     }
 
+    /// Somebody who had to wait for it has received so much of a body: more may be on its way, unless too much would lie here
+    /// where nobody else reads.
+    fn keeps_up(&self, received: u64) {
+        let window = self.window.load(Ordering::Relaxed);
+        if window < WIDEST && received >= u64::from(window) {
+            self.widen(4 * window);
+        }
+    }
+
+    #[cold]
+    fn widen(&self, window: u32) {
+        if u64::from(window) * self.streams.load(Ordering::Relaxed) as u64 > WIDE_TOGETHER {
+            return;
+        }
+        // Where somebody else has it, the next piece is soon enough; and where the last change is not confirmed yet.
+        let Some(mut driver) = self.driver.try_lock() else { return };
+        let Some(Driver { connection, .. }) = &mut *driver else { return };
+        if connection.set_initial_window_size(window).is_ok() {
+            self.window.store(window, Ordering::Relaxed);
+            drop(driver);
+            self.drive();
+        }
+    }
+
     /// It takes more, or less, or no more at all.
     #[cold]
     fn tell_host(&self, heard: u8) {
@@ -397,13 +446,19 @@ impl Http2 {
         }
     }
 
+    /// Remembers when something came last.
+    fn note_news(&self) {
+        if self.flow.take_heard(NEWS) != 0 {
+            let mut life = self.life.lock();
+            (life.heard_at, life.pinged_at, life.is_silent) = (Instant::now(), None, false);
+        }
+    }
+
     /// Asks the other side whether it is there, when it has said nothing for long. When to look again.
     fn look_for_life(&self) -> Option<Instant> {
+        self.note_news();
         let now = Instant::now();
         let mut life = self.life.lock();
-        if self.flow.take_heard(NEWS) != 0 {
-            (life.heard_at, life.pinged_at, life.is_silent) = (now, None, false);
-        }
         let Life { pinger: Some(pinger), heard_at, pinged_at, is_silent } = &mut *life else { return None };
         let (after, wait) = times_of_ping();
         if let Some(at) = *pinged_at {
@@ -552,6 +607,7 @@ impl Http2 {
                     }
                     if readable || writable {
                         self.drive();
+                        self.note_news();
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -641,6 +697,8 @@ pub enum Unprocessed {
     Again,
     /// It may be sent again, over HTTP/1.1.
     ByHttp1,
+    /// It does not speak HTTP/2, and would not the next time.
+    Never,
 }
 
 fn unprocessed(error: &Failed) -> Option<Unprocessed> {

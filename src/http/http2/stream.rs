@@ -23,7 +23,7 @@ use crate::http::pool::{Lease, Place};
 use crate::http::receive::FIELD_LIMIT;
 use crate::http::socket::{Limits, Progress, Step, Total, Wait};
 use crate::http::trace;
-use crate::message::error::{Error, ErrorKind};
+use crate::message::error::{Error, ErrorKind, os_text};
 use crate::message::head::Head;
 use crate::message::response::Trailers;
 use crate::system::clock::Moment;
@@ -113,7 +113,6 @@ pub struct Stream {
 struct Held {
     lease: Lease,
     response: ResponseFuture,
-    sender: SendStream<Bytes>,
 }
 
 /// A failure, and whether the server had said anything before it.
@@ -145,7 +144,7 @@ impl Stream {
         length: Option<u64>,
         limits: &Limits,
     ) -> Result<Stream, Unanswered> {
-        let seat = Arc::new(Seat::default());
+        let seat = Seat::at(&http2);
         let waker = task::Waker::from(seat.clone());
         let line = Line { http2, seat, waker };
         let is_sent = length == Some(0);
@@ -163,8 +162,9 @@ impl Stream {
                 return Err(Unanswered { error, silent: true, unprocessed: Some(Unprocessed::Again) });
             }
         };
+        *line.seat.sender.lock() = Some(sender);
         control.attach_sleeper(line.seat.clone());
-        let held = Some(Held { lease, response, sender });
+        let held = Some(Held { lease, response });
         let stream = Stream { line, control, held, place, unsent: length, is_sent, early: None, interim: 0 };
         stream.line.http2.drive_if_due();
         Ok(stream)
@@ -174,7 +174,7 @@ impl Stream {
         http2: &Arc<Http2>,
         mut lease: Lease,
         place: Option<Arc<Place>>,
-        handles: Option<(ResponseFuture, SendStream<Bytes>)>,
+        handles: Option<(ResponseFuture, Option<SendStream<Bytes>>)>,
     ) {
         drop(handles);
         http2.drive_if_due();
@@ -187,8 +187,10 @@ impl Stream {
 
     /// The request is over.
     fn end(&mut self) {
-        let Some(Held { lease, response, sender }) = self.held.take() else { return };
+        let Some(Held { lease, response }) = self.held.take() else { return };
         let early = self.early.take();
+        // In a forked child the lock may be held by a thread that is not there.
+        let sender = self.line.seat.sender.try_lock().and_then(|mut sender| sender.take());
         if self.line.http2.is_inherited() {
             // What they lock may be locked by a thread that is not there.
             mem::forget((early, response, sender, lease));
@@ -222,9 +224,13 @@ impl Stream {
     /// False: the server wants no more, and has said so, or will not any more.
     fn push(&mut self, mut data: &[u8], limits: &Limits) -> Result<bool, Error> {
         while !data.is_empty() {
-            let Some(held) = &mut self.held else { return Ok(false) };
-            held.sender.reserve_capacity(data.len().min(UNSENT));
-            let mut room = held.sender.capacity();
+            let wanted = data.len().min(UNSENT);
+            let Some(mut room) = self.line.seat.with_sender(|sender| {
+                sender.reserve_capacity(wanted);
+                sender.capacity()
+            }) else {
+                return Ok(false);
+            };
             if room == 0 {
                 // Not a borrow of all of it: it waits meanwhile.
                 let line = Line {
@@ -239,11 +245,10 @@ impl Stream {
                     if self.is_refused() {
                         return Poll::Ready(0);
                     }
-                    let Some(held) = &mut self.held else { return Poll::Ready(0) };
-                    match held.sender.poll_capacity(context) {
-                        Poll::Ready(Some(Ok(0))) | Poll::Pending => Poll::Pending,
-                        Poll::Ready(Some(Ok(room))) => Poll::Ready(room),
-                        Poll::Ready(Some(Err(_)) | None) => Poll::Ready(0),
+                    match self.line.seat.with_sender(|sender| sender.poll_capacity(context)) {
+                        Some(Poll::Ready(Some(Ok(0))) | Poll::Pending) => Poll::Pending,
+                        Some(Poll::Ready(Some(Ok(room)))) => Poll::Ready(room),
+                        Some(Poll::Ready(Some(Err(_)) | None)) | None => Poll::Ready(0),
                     }
                 })?;
             }
@@ -257,13 +262,14 @@ impl Stream {
                 *unsent = unsent.saturating_sub(count as u64);
             }
             let is_last = self.unsent == Some(0);
-            let Some(held) = &mut self.held else { return Ok(false) };
-            if held.sender.send_data(Bytes::copy_from_slice(piece), is_last).is_err() {
+            let bytes = Bytes::copy_from_slice(piece);
+            let sent = self.line.seat.with_sender(|sender| sender.send_data(bytes, is_last).is_ok());
+            if sent != Some(true) {
                 return Ok(false);
             }
             self.is_sent |= is_last;
-            // The server may open its windows by as little as that.
-            self.line.http2.flow.allow(1 + count / 256);
+            // The server may open its windows, the stream's and that of all, by as little as that.
+            self.line.http2.flow.allow(2 * (1 + count / 256));
             self.line.http2.drive_if_due();
             if let Some(watch) = limits.watch() {
                 watch.waited(Duration::ZERO, count as u64);
@@ -274,9 +280,10 @@ impl Stream {
 
     /// The body was sent, all that there is of it.
     pub fn finish(&mut self) {
-        if let Some(held) = self.held.as_mut().filter(|_| !self.is_sent) {
+        if self.held.is_some() && !self.is_sent {
             // Where that fails the answer says why.
-            self.is_sent = held.sender.send_data(Bytes::new(), true).is_ok();
+            let sent = self.line.seat.with_sender(|sender| sender.send_data(Bytes::new(), true).is_ok());
+            self.is_sent = sent == Some(true);
             self.line.http2.drive_if_due();
         }
     }
@@ -319,7 +326,7 @@ impl Stream {
             self.interim += 1;
             if self.interim > INTERIM_LIMIT {
                 let text = format!(
-                    "Connection aborted: {} sent more than {INTERIM_LIMIT} interim responses",
+                    "Connection aborted: {} sent more than {INTERIM_LIMIT} interim responses (ENHANCE_YOUR_CALM)",
                     limits.peer
                 );
                 return Err(Error::new(ErrorKind::Connection, text));
@@ -341,12 +348,15 @@ impl Stream {
                 Ok(Heard::Interim(..)) => {}
                 Ok(Heard::Answer(Ok(answer))) => break answer,
                 Ok(Heard::Answer(Err(failed))) => {
-                    let why = unprocessed(&failed);
+                    let is_http1 = self.line.http2.flow.is_http1();
+                    let why = if is_http1 { Some(Unprocessed::Never) } else { unprocessed(&failed) };
                     if failed.is_go_away() || failed.is_io() {
                         self.line.http2.close();
                     }
                     let error = self.line.http2.failure(&failed, &limits);
-                    return Err(Unanswered { error, silent: self.interim == 0, unprocessed: why });
+                    // What ends one stream alone is an answer.
+                    let silent = self.interim == 0 && !failed.is_reset();
+                    return Err(Unanswered { error, silent, unprocessed: why });
                 }
                 Err(error) => {
                     return Err(Unanswered { error, silent: self.interim == 0, unprocessed: None });
@@ -487,11 +497,22 @@ impl Body {
                 progress: Some(progress),
                 pace: pace.as_deref(),
             };
+            // Even while there is always more.
+            if stream.control.check().is_err() {
+                return Err(match stream.control.is_aborted() {
+                    true => Error::aborted(),
+                    false => limits.timed_out(),
+                });
+            }
             let broken = |failed: &Failed| {
                 let error = stream.line.http2.failure(failed, &limits);
                 cut_short(&error, &limits, progress)
             };
-            let data = stream.line.wait_for(&limits, |context| receiver.poll_data(context));
+            let mut asked = 0;
+            let data = stream.line.wait_for(&limits, |context| {
+                asked += 1;
+                receiver.poll_data(context)
+            });
             let data = data.map_err(|error| match error.kind() {
                 ErrorKind::Connection => cut_short(&error, &limits, progress),
                 _ => error,
@@ -500,6 +521,9 @@ impl Body {
                 Some(Ok(data)) => {
                     // Who has it may send as much again.
                     let _ = receiver.flow_control().release_capacity(data.len());
+                    if asked > 1 {
+                        stream.line.http2.keeps_up(progress.received);
+                    }
                     if let Some(watch) = limits.watch() {
                         watch.waited(Duration::ZERO, data.len() as u64);
                     }
@@ -570,7 +594,12 @@ impl Body {
 }
 
 fn cut_short(error: &Error, limits: &Limits, progress: &Progress) -> Error {
-    let text = format!("Connection broken: the body from {} ended after {progress}: {error}", limits.peer);
+    // Where the system says why, the rest of that message would say again what this one does.
+    let why = match error.os_code() {
+        0 => error.to_string(),
+        code => os_text(&io::Error::from_raw_os_error(code)),
+    };
+    let text = format!("Connection broken: the body from {} ended after {progress}: {why}", limits.peer);
     Error::new(ErrorKind::ChunkedEncoding, text).with_os_code(error.os_code())
 }
 

@@ -23,10 +23,10 @@ const PIECES: usize = 64;
 /// [`Frames::take`].
 const BURST: usize = 10_000;
 /// The same for heads, of which each may take as much memory as one of HTTP/1.1.
-const BURST_OF_HEADS: usize = 16;
+const BURST_OF_HEADS: usize = 128;
 /// For each request so many frames may come, among them so many heads: interim responses, the response, and trailers.
 const FRAMES_FOR_REQUEST: usize = 128;
-const HEADS_FOR_REQUEST: usize = 4;
+const HEADS_FOR_REQUEST: usize = 8;
 
 /// What has come: anything but answers to a PING.
 pub const NEWS: u8 = 1;

@@ -252,7 +252,8 @@ impl Failure {
     /// Whether it may be other the next time.
     fn may_pass(&self) -> bool {
         let kind = self.error.kind();
-        (kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl) || kind == ErrorKind::ReadTimeout
+        let passes = kind.is(ErrorKind::Connection) && kind != ErrorKind::Ssl;
+        (passes && self.unprocessed != Some(Unprocessed::Never)) || kind == ErrorKind::ReadTimeout
     }
 }
 

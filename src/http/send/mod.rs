@@ -26,7 +26,7 @@ use crate::http::credentials::{self, Credentials};
 use crate::http::decode;
 use crate::http::digest::Message;
 use crate::http::hop::{Authorizations, Hop, Outgoing, changed_head};
-use crate::http::http2::{self, Http2, Opened, Stream};
+use crate::http::http2::{self, Http2, Opened, Stream, Unprocessed};
 use crate::http::mount::AnyAdapter;
 use crate::http::output::{Goal, OutputFile};
 use crate::http::pace::Pace;
@@ -45,6 +45,7 @@ use crate::http::tls::TlsSettings;
 use crate::http::trace::{self, Watched};
 use crate::http::turns::{Permit, Standing};
 use crate::message::error::{Error, ErrorKind};
+use crate::message::head::over_http2;
 use crate::message::host::{canonical_host, same_host};
 use crate::message::options::{
     Auth, CustomAuth, HookCall, MAX_REDIRECTS, Options, OutputMode, Refused, Sink, Timeouts,
@@ -902,7 +903,7 @@ impl Transfer {
             .map_err(Failure::before_sending)?;
         match carrier {
             Carrier::Http1(connection) => {
-                if attempt.route.protocol != Protocol::Http1 && self.http_choice() == HttpChoice::Http2 {
+                if attempt.route.protocol == Protocol::Demanded {
                     return Err(self.no_http2(connection, attempt.route));
                 }
                 self.send_by_connection(attempt, composed, connection, lease, place)
@@ -986,13 +987,15 @@ impl Transfer {
     #[cold]
     fn no_http2(&self, mut connection: Box<Connection>, route: &Route) -> Failure {
         connection.detach(&self.control);
+        self.control.stopwatch.enter(Phase::Tls);
         let answer = match connection.channel().protocol() {
             Some(name) => format!("chose \"{}\"", name.escape_ascii()),
             None => "chose nothing".into(),
         };
         let text =
             format!("{route} does not speak HTTP/2: offered it in the TLS handshake (ALPN), it {answer}");
-        Failure::before_sending(Error::new(ErrorKind::Connection, text))
+        let error = Error::new(ErrorKind::Connection, text);
+        Failure { unprocessed: Some(Unprocessed::Never), ..Failure::before_sending(error) }
     }
 
     /// The same over HTTP/2.
@@ -1011,7 +1014,9 @@ impl Transfer {
             if reused {
                 trace::info(&self.control, || format!("Using a kept connection to {route}"))?;
             }
-            trace::head(&self.control, Kind::HeadOut, &composed.head)?;
+            if self.control.trace().is_some() {
+                trace::head(&self.control, Kind::HeadOut, &over_http2(&composed.head))?;
+            }
             Ok(request)
         });
         let request = match request {
@@ -1294,7 +1299,8 @@ impl Transfer {
             HttpChoice::Http11 => Ok(Protocol::Http1),
             HttpChoice::Auto if !secure => Ok(Protocol::Http1),
             HttpChoice::Http2 if !secure => refused("HTTP/2 without TLS needs prior knowledge"),
-            HttpChoice::Auto | HttpChoice::Http2 => Ok(Protocol::Negotiated),
+            HttpChoice::Auto => Ok(Protocol::Negotiated),
+            HttpChoice::Http2 => Ok(Protocol::Demanded),
             HttpChoice::PriorKnowledge if forwards => {
                 refused("A proxy that forwards a request without TLS speaks HTTP/1.1")
             }

@@ -19,7 +19,7 @@ use crate::future::monitor::Monitor;
 use crate::future::stopwatch::{Phase, Spent};
 use crate::message::error::Error;
 use crate::message::events::Events;
-use crate::message::head::Head;
+use crate::message::head::{Head, over_http2};
 use crate::message::host::Authority;
 use crate::message::json::Document;
 use crate::message::peer::{HttpVersion, Peer};
@@ -438,7 +438,10 @@ impl Response {
 
     /// The head of the request, as this hop sent it.
     pub fn request_head(&self) -> &Head {
-        self.request_head.get_or_init(|| Head::of_request(&self.request_raw))
+        self.request_head.get_or_init(|| match self.seen.version {
+            Some(HttpVersion::Http2) => Head::of_request(over_http2(&self.request_raw)),
+            _ => Head::of_request(&self.request_raw),
+        })
     }
 
     pub fn request_body(&self) -> Option<&[u8]> {
