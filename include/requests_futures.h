@@ -1073,9 +1073,10 @@ rf_status rf_options_set_expect_continue(rf_options *options, int64_t wait_ms);
 rf_status rf_options_set_priority(rf_options *options, int priority);
 
 // Sets how long the request may wait in milliseconds: for a worker, for its turn at a host
-// (rf_config_set_max_per_host, rf_config_set_rate) and for a connection (rf_config_set_pool_block), all together,
-// over all redirects and attempts. Longer is RF_ERROR_TIMEOUT. What it does in between, and the pauses between
-// attempts, do not count. RF_FOREVER: no limit, which is the default. RF_E_INVALID: 0 or another negative number.
+// (rf_config_set_max_per_host, rf_config_set_rate) and for a connection (rf_config_set_pool_block; not for room
+// on one of HTTP/2), all together, over all redirects and attempts. Longer is RF_ERROR_TIMEOUT. What it does in
+// between, and the pauses between attempts, do not count. RF_FOREVER: no limit, which is the default.
+// RF_E_INVALID: 0 or another negative number.
 rf_status rf_options_set_queue_timeout(rf_options *options, int64_t ms);
 
 // Sends what `key` names through a proxy. Keys: "http", "https", "all", and those with a host, such as
@@ -1312,18 +1313,24 @@ rf_status rf_options_set_ip_version(rf_options *options, int version);
 // HTTP/2 to https servers in the TLS handshake (ALPN), and speaks HTTP/1.1 with those that do not take it, and
 // with http ones. RF_HTTP_2 takes no answer but HTTP/2: another one is RF_ERROR_CONNECTION, whose message says
 // what the server chose, and so is an http URL, also after a redirect. RF_HTTP_2_PRIOR_KNOWLEDGE speaks HTTP/2
-// without asking, on http as well; a server that does not is RF_ERROR_CONNECTION, and so is a proxy that would
-// forward an http request.
+// without asking on http, and on https whatever the server chose; a server that does not is RF_ERROR_CONNECTION,
+// and so is a proxy that would forward an http request. Retries (rf_options_set_retry) leave out a server that
+// does not speak HTTP/2.
 //
-// All requests of a session to the same server, by the same way and with the same settings, share a connection,
-// up to the number of requests at a time that the server allows. More wait for one of them to end, which no
-// time-out but the deadline counts; after a second of that a further connection is made. What is aborted, late or
-// closed unread leaves the connection to the others. A server that has been silent for 30 seconds, while somebody
-// waits for it, is asked whether it is there (PING), and has 15 to say so. Header names go out in lower case, and
-// without Connection, Host (the server is told it as :authority) and Transfer-Encoding. The reason of a response
-// is empty. A request that the server says it has not processed is sent again, 10 times at most, whatever its
-// method; one of a server that wants HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones.
-// Under rf_config_set_pool_block each request over HTTP/2 counts as a connection. RF_E_INVALID: no such version.
+// All requests of a session to the same server, by the same way and with the same settings, this one included,
+// share a connection, up to the number of requests at a time that the server allows. More wait for one of them to
+// end, and after a second of that a further connection is made. The wait is RF_PHASE_QUEUE, holds a worker of a
+// pool of threads, and is ended by the deadline alone: neither the connect time-out nor the queue time-out counts
+// it. What is aborted, late or closed unread leaves the connection to the others. A server that has been silent
+// for 30 seconds, while somebody waits for it, is asked whether it is there (PING), and has 15 to say so; then
+// the connection is closed, and its requests fail like those of one that has broken off. Up to 1 MB of a body is
+// received ahead of its reader, or 16 MB where readers keep up. Header names go out in lower case, and without
+// what is about the connection (Connection, Keep-Alive, Proxy-Connection, TE other than trailers,
+// Transfer-Encoding, Upgrade); Host goes out as :authority, and is shown as host. The reason of a response is
+// empty. A request that the server says it has not processed is sent again, 10 times at most, whatever its
+// method; one of a server that wants HTTP/1.1 for it goes that way under RF_HTTP_AUTO, and so do all later ones
+// under RF_HTTP_AUTO. Under rf_config_set_pool_block each request over HTTP/2 counts as a connection.
+// RF_E_INVALID: no such version.
 rf_status rf_options_set_http_version(rf_options *options, int version);
 
 // Makes connections from this address, or over this network interface ("eth0"), of the machine that the request

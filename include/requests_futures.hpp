@@ -176,7 +176,7 @@ enum class tls_version : int { any = 0, tls_1_2 = RF_TLS_1_2, tls_1_3 = RF_TLS_1
 /// A version of IP: rf_ip_version.
 enum class ip_version : int { any = RF_IP_ANY, v4 = RF_IP_4, v6 = RF_IP_6 };
 
-/// A version of HTTP: rf_http_version.
+/// A version of HTTP: rf_http_version. `any` is RF_HTTP_AUTO, HTTP/2 where an https server has it.
 enum class http_version : int {
   any = RF_HTTP_AUTO,
   http_1_1 = RF_HTTP_1_1,

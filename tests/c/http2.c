@@ -734,10 +734,21 @@ static void ninety_nine_hints(peer *peer, uint32_t stream) {
   answer(peer, stream);
 }
 
-static void interim_responses_may_come_at_once(void) {
-  visit *visit = visit_of(ninety_nine_hints, "", 0);
-  is_fine(send_to(visit, "GET"));
-  leave(visit);
+/* Nothing, often, and then the body. */
+static void signs_of_life(peer *peer, uint32_t stream) {
+  frame(peer, HEADERS, END_HEADERS, stream, "\x88", 1);
+  for (int i = 0; i < 150; i++) frame(peer, DATA, 0, stream, "", 0);
+  frame(peer, DATA, END_STREAM, stream, "fine", 4);
+}
+
+static void what_is_no_flood_is_taken(void) {
+  const peer_fn fns[] = {ninety_nine_hints, signs_of_life};
+  for (size_t i = 0; i < sizeof fns / sizeof *fns; i++) {
+    visit *visit = visit_of(fns[i], "", 0);
+    for (int times = 0; times < 3; times++) is_fine(send_to(visit, "GET"));
+    CHECK_INT(1, wire_connections(visit->server));
+    leave(visit);
+  }
 }
 
 /* A stream that its server ends has had its answer: it is no connection that has ended while nobody used it. */
@@ -1064,7 +1075,7 @@ int main(void) {
   who_goes_away_is_asked_over_another_connection();
   what_breaks_the_rules_has_a_name();
   floods_end();
-  interim_responses_may_come_at_once();
+  what_is_no_flood_is_taken();
   what_is_reset_is_not_sent_again();
   an_abort_resets_what_nobody_reads();
   an_abort_and_a_deadline_end_a_slow_output();

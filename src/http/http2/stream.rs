@@ -322,6 +322,7 @@ impl Stream {
             Pin::new(&mut held.response).poll(context).map(Heard::Answer)
         })?;
         if let Heard::Interim(_, head) = &heard {
+            self.line.http2.flow.allow_head();
             trace::head(limits.control, Kind::HeadIn, head)?;
             self.interim += 1;
             if self.interim > INTERIM_LIMIT {

@@ -118,6 +118,12 @@ impl Flow {
         self.heads.fetch_add(HEADS_FOR_REQUEST, Ordering::Relaxed);
     }
 
+    /// A head was taken: another one may come in its place.
+    pub fn allow_head(&self) {
+        self.allow(1);
+        self.heads.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The other side is taken for gone: the next look finds that.
     pub fn give_up(&self) {
         let _ = self.failed.set(Broken::Dead);
@@ -204,33 +210,49 @@ impl Budget {
 
 impl Frames {
     const DATA: u8 = 0;
+    /// The flags END_STREAM and PADDED.
+    const ENDS_OR_PADDED: u8 = 0x9;
     const HEADERS: u8 = 1;
     const SETTINGS: u8 = 4;
     const PING: u8 = 6;
     const GO_AWAY: u8 = 7;
 
-    /// False: too many have come that carry nothing. They are counted because each of them costs time, and some memory or an
-    /// answer, and a peer that sends nothing else could go on for ever. A thousand a second are fine, and as many as there
-    /// is a reason for.
-    fn take(&mut self, mut piece: &[u8], flow: &Flow) -> bool {
-        let mut heard = 0;
-        while !piece.is_empty() {
+    /// How much of a piece is kept, at its beginning. None: too many have come that carry nothing. They are counted because
+    /// each of them costs time, and some memory or an answer, and a peer that sends nothing else could go on for ever. A
+    /// thousand a second are fine, and as many as there is a reason for. Pieces of a body that are empty are not kept: the h2
+    /// crate bears a hundred of them in the life of a connection, and servers send them to show that they are there.
+    fn take(&mut self, piece: &mut [u8], flow: &Flow) -> Option<usize> {
+        let (mut heard, mut at, mut kept) = (0, 0, 0);
+        let mut keep = |piece: &mut [u8], at: usize, count: usize| {
+            if kept != at {
+                piece.copy_within(at..at + count, kept);
+            }
+            kept += count;
+        };
+        while at < piece.len() {
             if self.left > 0 {
-                let count = self.left.min(piece.len());
-                (self.left, piece) = (self.left - count, &piece[count..]);
+                let count = self.left.min(piece.len() - at);
+                keep(piece, at, count);
+                (self.left, at) = (self.left - count, at + count);
                 heard |= self.tells & NEWS;
                 if self.left == 0 {
                     heard |= self.tells;
                 }
                 continue;
             }
-            let count = (self.head.len() - self.have).min(piece.len());
-            self.head[self.have..self.have + count].copy_from_slice(&piece[..count]);
-            (self.have, piece) = (self.have + count, &piece[count..]);
+            let count = (self.head.len() - self.have).min(piece.len() - at);
+            self.head[self.have..self.have + count].copy_from_slice(&piece[at..at + count]);
+            self.have += count;
+            let [a, b, c, kind, flags, ..] = self.head;
+            let is_whole = count == self.head.len();
+            let is_empty = [a, b, c, kind] == [0, 0, 0, Frames::DATA] && flags & Frames::ENDS_OR_PADDED == 0;
+            if !(is_whole && is_empty) {
+                keep(piece, at, count);
+            }
+            at += count;
             if self.have < self.head.len() {
                 break;
             }
-            let [a, b, c, kind, flags, ..] = self.head;
             self.have = 0;
             self.left = u32::from_be_bytes([0, a, b, c]) as usize;
             self.tells = match kind {
@@ -246,13 +268,13 @@ impl Frames {
                 _ => self.empty.take(&flow.credit),
             };
             if !may_come {
-                return false;
+                return None;
             }
         }
         if heard != 0 {
             flow.heard.fetch_or(heard, Ordering::Relaxed);
         }
-        true
+        Some(kept)
     }
 }
 
@@ -299,42 +321,47 @@ impl AsyncRead for Transport {
         if self.flow.is_broken() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let most = if self.flow.may_receive() { self.flow.room() } else { 0 };
-        if most == 0 {
-            return Poll::Pending;
-        }
-        let room = buffer.initialize_unfilled();
-        let most = most.min(room.len());
-        let room = &mut room[..most];
-        let received = loop {
-            match self.channel.lock().receive_now(room) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => break received,
+        loop {
+            let most = if self.flow.may_receive() { self.flow.room() } else { 0 };
+            if most == 0 {
+                return Poll::Pending;
             }
-        };
-        match received {
-            Ok(None) => {
-                self.flow.may_receive.store(false, Ordering::Relaxed);
-                Poll::Pending
-            }
-            Ok(Some(count)) => {
-                // What does not fill the room is all there was. TLS may have more of what it has received.
-                if self.is_plain && count > 0 && count < most {
+            let room = buffer.initialize_unfilled();
+            let most = most.min(room.len());
+            let room = &mut room[..most];
+            let received = loop {
+                match self.channel.lock().receive_now(room) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    received => break received,
+                }
+            };
+            match received {
+                Ok(None) => {
                     self.flow.may_receive.store(false, Ordering::Relaxed);
+                    return Poll::Pending;
                 }
-                self.flow.received(&room[..count]);
-                if self.flow.is_http1() {
-                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                Ok(Some(count)) => {
+                    // What does not fill the room is all there was. TLS may have more of what it has received.
+                    if self.is_plain && count > 0 && count < most {
+                        self.flow.may_receive.store(false, Ordering::Relaxed);
+                    }
+                    self.flow.received(&room[..count]);
+                    if self.flow.is_http1() {
+                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    }
+                    let Transport { frames, flow, .. } = &mut *self;
+                    let Some(kept) = frames.take(&mut room[..count], flow) else {
+                        let _ = flow.failed.set(Broken::Flood);
+                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    };
+                    // None of it: that is not the end.
+                    if kept > 0 || count == 0 {
+                        buffer.advance(kept);
+                        return Poll::Ready(Ok(()));
+                    }
                 }
-                let Transport { frames, flow, .. } = &mut *self;
-                if !frames.take(&room[..count], flow) {
-                    let _ = flow.failed.set(Broken::Flood);
-                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-                }
-                buffer.advance(count);
-                Poll::Ready(Ok(()))
+                Err(error) => return Poll::Ready(Err(self.flow.fail(error))),
             }
-            Err(error) => Poll::Ready(Err(self.flow.fail(error))),
         }
     }
 }
@@ -396,9 +423,27 @@ mod tests {
         frame
     }
 
+    fn takes(frames: &mut Frames, piece: &[u8], flow: &Flow) -> bool {
+        frames.take(&mut piece.to_vec(), flow).is_some()
+    }
+
+    #[test]
+    fn empty_pieces_of_bodies_are_left_out() {
+        let (mut frames, flow) = (frames(), Flow::default());
+        let [empty, last, data, ping] = [frame(0, 0, 0), frame(0, 1, 0), frame(0, 0, 3), frame(6, 0, 8)];
+        let mut all = [&empty[..], &data, &empty, &empty, &ping, &last, &empty].concat();
+        let kept = frames.take(&mut all, &flow).expect("no flood");
+        assert_eq!(all[..kept], [data, ping, last].concat());
+        // What is cut is left in.
+        assert_eq!(frames.take(&mut empty[..4].to_vec(), &flow), Some(4));
+        assert_eq!(frames.take(&mut empty[4..].to_vec(), &flow), Some(5));
+        assert_eq!(frames.take(&mut empty.clone(), &flow), Some(0));
+        assert_eq!(frames.empty.left, BURST - 8);
+    }
+
     /// Whoever is refused is not heard any more; here it is, from its next frame on.
     fn refuses(frames: &mut Frames, frame: &[u8], flow: &Flow) {
-        assert!(!frames.take(frame, flow));
+        assert!(!takes(frames, frame, flow));
         frames.left = 0;
     }
 
@@ -409,7 +454,7 @@ mod tests {
             kinds.iter().flat_map(|(kind, flags, length)| frame(*kind, *flags, *length)).collect();
         for size in [1, 2, 8, 9, 10, 64, all.len()] {
             let (mut frames, flow) = (frames(), Flow::default());
-            assert!(all.chunks(size).all(|piece| frames.take(piece, &flow)));
+            assert!(all.chunks(size).all(|piece| takes(&mut frames, piece, &flow)));
             assert_eq!(flow.take_heard(0xff), NEWS | SETTINGS | GO_AWAY, "{size}");
             assert_eq!((frames.have, frames.left), (0, 0));
             assert_eq!((frames.empty.left, frames.heads.left), (BURST - 5, BURST_OF_HEADS - 1));
@@ -420,18 +465,18 @@ mod tests {
     fn settings_are_told_of_when_all_of_them_are_here() {
         let (mut frames, flow) = (frames(), Flow::default());
         let settings = frame(4, 0, 6);
-        assert!(frames.take(&settings[..14], &flow));
+        assert!(takes(&mut frames, &settings[..14], &flow));
         assert_eq!(flow.take_heard(0xff), NEWS);
-        assert!(frames.take(&settings[14..], &flow));
+        assert!(takes(&mut frames, &settings[14..], &flow));
         assert_eq!(flow.take_heard(0xff), NEWS | SETTINGS);
     }
 
     #[test]
     fn answers_to_pings_are_no_news() {
         let (mut frames, flow) = (frames(), Flow::default());
-        assert!(frames.take(&frame(6, 1, 8), &flow));
+        assert!(takes(&mut frames, &frame(6, 1, 8), &flow));
         assert_eq!(flow.take_heard(0xff), 0);
-        assert!(frames.take(&frame(4, 1, 0), &flow));
+        assert!(takes(&mut frames, &frame(4, 1, 0), &flow));
         assert_eq!(flow.take_heard(SETTINGS | GO_AWAY), 0);
         assert_eq!(flow.take_heard(NEWS), NEWS);
     }
@@ -440,16 +485,16 @@ mod tests {
     fn what_carries_nothing_is_counted_and_what_has_a_reason_is_not() {
         let (mut frames, flow) = (frames(), Flow::default());
         let (ping, head, data) = (frame(6, 0, 8), frame(1, 4, 1), frame(0, 0, 1));
-        assert!((0..BURST).all(|_| frames.take(&ping, &flow)));
+        assert!((0..BURST).all(|_| takes(&mut frames, &ping, &flow)));
         refuses(&mut frames, &ping, &flow);
-        assert!(frames.take(&data, &flow));
+        assert!(takes(&mut frames, &data, &flow));
         flow.allow_answer();
-        assert!((0..FRAMES_FOR_REQUEST).all(|_| frames.take(&ping, &flow)));
+        assert!((0..FRAMES_FOR_REQUEST).all(|_| takes(&mut frames, &ping, &flow)));
         refuses(&mut frames, &ping, &flow);
         flow.allow(1000);
-        assert!((0..BURST_OF_HEADS + HEADS_FOR_REQUEST).all(|_| frames.take(&head, &flow)));
+        assert!((0..BURST_OF_HEADS + HEADS_FOR_REQUEST).all(|_| takes(&mut frames, &head, &flow)));
         refuses(&mut frames, &head, &flow);
-        assert!(frames.take(&ping, &flow));
+        assert!(takes(&mut frames, &ping, &flow));
     }
 
     #[test]
