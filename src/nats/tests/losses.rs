@@ -211,6 +211,7 @@ fn long_bodies_go_in_pieces() {
 
 /// Three servers that keep three replicas, as many machines would: whichever leads is lost, and goes on being lost.
 #[test]
+#[ignore = "servers of version 2.9 do not always go on by themselves: tests/long/run has it"]
 fn the_server_that_leads_a_cluster_is_killed() {
     let count = requests();
     if tools().is_none() {
