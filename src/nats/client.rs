@@ -53,6 +53,8 @@ struct Entry {
     is_started: bool,
     /// The stream has confirmed that it has its message.
     is_stored: bool,
+    /// So many workers that had it were lost.
+    lost: u32,
     run: Option<Run>,
 }
 
@@ -128,8 +130,16 @@ impl Executor {
             Err(_) => return Err((task, rf::RF_E_RESOURCE)),
         };
         let (host, is_repeatable) = (host_of(&task.url()), task.is_repeatable());
-        let entry =
-            Entry { task, bytes, host, is_repeatable, is_started: false, is_stored: false, run: None };
+        let entry = Entry {
+            task,
+            bytes,
+            host,
+            is_repeatable,
+            is_started: false,
+            is_stored: false,
+            lost: 0,
+            run: None,
+        };
         *lock(&self.open.count) += 1;
         match self.told.send(Told::Submitted(Box::new(entry))) {
             Ok(()) => Ok(()),
@@ -316,6 +326,8 @@ struct Serving {
 
 /// So many messages may be on their way into the stream.
 const AT_ONCE: usize = 256;
+/// A request with which so many workers were lost may be what ends them.
+const MOST_LOST: u32 = 3;
 /// How long the server is waited for in the end.
 const FLUSHED: Duration = Duration::from_secs(1);
 /// A message that is not confirmed for so long is sent again.
@@ -602,17 +614,24 @@ impl Serving {
         for id in silent {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(run) = entry.run.take() else { continue };
-            if entry.is_repeatable {
+            entry.lost += 1;
+            if entry.is_repeatable && entry.lost < MOST_LOST {
                 // Whoever asks next may start it.
                 self.cancel(id, &run);
                 self.send(id, format!("-{}", run.attempt));
                 continue;
             }
-            let why = format!(
-                "The worker {} that had started the request has not been heard of for {} s: it may have been carried out",
-                run.worker,
-                lease.as_secs_f64()
-            );
+            let (worker, seconds) = (&run.worker, lease.as_secs_f64());
+            let why = match entry.is_repeatable {
+                true => format!(
+                    "{MOST_LOST} workers that had started the request, {worker} the last of them, have not been heard of \
+                     for {seconds} s: it may be what ends them"
+                ),
+                false => format!(
+                    "The worker {worker} that had started the request has not been heard of for {seconds} s: it may have \
+                     been carried out"
+                ),
+            };
             entry.run = Some(run);
             self.fail(id, rf::RF_ERROR_BROKEN_POOL, why);
         }

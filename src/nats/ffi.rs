@@ -146,7 +146,8 @@ pub unsafe extern "C" fn rf_nats_config_set_cert(
     }
 }
 
-/// How long rf_nats_executor_new waits for the server. Default 10 s. RF_E_INVALID: less than 1 ms.
+/// How long rf_nats_executor_new waits for an answer of the server; one that refuses is an error at once. Default 10 s.
+/// RF_E_INVALID: less than 1 ms.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_nats_config_set_connect_timeout(
     config: *mut rf_nats_config,
@@ -157,9 +158,11 @@ pub unsafe extern "C" fn rf_nats_config_set_connect_timeout(
 }
 
 /// A worker that is silent for so long is lost: what it was doing is done again by another one where that does no harm
-/// (rf_task_is_repeatable), and fails with RF_ERROR_BROKEN_POOL where it might. It is one for all that use the stream, and
-/// decided by who makes that: 5 s unless this says otherwise. Where the stream is there with another lease,
-/// rf_nats_executor_new fails. RF_E_INVALID: less than 100 ms, or more than an hour.
+/// (rf_task_is_repeatable), and fails with RF_ERROR_BROKEN_POOL where it might, or when three workers were lost with it. It
+/// is one for all that use the stream, and decided by who makes that: 5 s unless this says otherwise. Where the stream is
+/// there with another lease, rf_nats_executor_new fails, and without this call it takes what is there: to change it, delete
+/// the stream (PREFIX_tasks) when nobody uses it, or take another prefix. RF_E_INVALID: less than 100 ms, or more than an
+/// hour.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_nats_config_set_lease(config: *mut rf_nats_config, ms: i64) -> rf_status {
     // SAFETY: passed on.
@@ -213,7 +216,7 @@ pub unsafe extern "C" fn rf_nats_config_set_name(
 /// Over how many partitions the tasks go, by scheme, host and port. One worker at a time takes those of a partition, so that
 /// one host's connections and limits are in one place; 1: every worker takes any task. It is one for all that use the
 /// stream, and decided by who makes that: 16 unless this says otherwise. Where the stream is there with another number,
-/// rf_nats_executor_new fails. RF_E_INVALID: 0, or more than 10,000.
+/// rf_nats_executor_new fails, as with another lease. RF_E_INVALID: 0, or more than 10,000.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_nats_config_set_partitions(
     config: *mut rf_nats_config,
@@ -263,10 +266,12 @@ pub unsafe extern "C" fn rf_nats_config_free(config: *mut rf_nats_config) {
 }
 
 /// Makes an executor whose requests are carried out by requests-futures-nats-worker processes: connects, and makes the stream
-/// unless it is there. `config` may be NULL. It is for rf_config_set_executor, and freed with rf_executor_free; each has
-/// a connection and two threads. Futures end, and done callbacks run, on one thread of its own. RF_FAILED: the
-/// server cannot be reached, refuses, or has a stream with other settings; rf_nats_config_error says what. RF_E_NULL: `out` is
-/// NULL.
+/// unless it is there, or the server's permissions leave that to workers, of which one then has to come first. `config` may be
+/// NULL, which leaves no way to the text of an error. It is for rf_config_set_executor, and freed with rf_executor_free; each
+/// has a connection and two threads, and its rf_executor_max_workers is 0. Futures end, and done callbacks run, on one thread
+/// of its own: no other future of it ends while a callback runs, so that a callback must not wait for one, nor close the
+/// session. RF_FAILED: the server cannot be reached, refuses, or has a stream with other settings; rf_nats_config_error says
+/// what. RF_E_NULL: `out` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_nats_executor_new(
     config: *mut rf_nats_config,

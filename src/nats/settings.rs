@@ -141,7 +141,12 @@ impl Settings {
         }
         // What is wrong with a file is said before anybody is asked.
         for path in self.ca.iter().chain(self.certificate.iter().flat_map(|(cert, key)| [cert, key])) {
-            std::fs::read(path).map_err(|error| format!("The file {path} cannot be read: {error}"))?;
+            let content =
+                std::fs::read(path).map_err(|error| format!("The file {path} cannot be read: {error}"))?;
+            let is_key = self.certificate.as_ref().is_some_and(|(_, key)| key == path);
+            if !is_key && !String::from_utf8_lossy(&content).contains("-----BEGIN CERTIFICATE-----") {
+                return Err(format!("The file {path} has no certificate (PEM)"));
+            }
         }
         if let Some(path) = &self.ca {
             options = options.add_root_certificates(path.into()).require_tls(true);
@@ -198,7 +203,7 @@ impl Settings {
                 }
                 _ => {
                     return Err(format!(
-                        "The stream {name} cannot be used: no answer within {} s, from a server without JetStream, or one that does not permit it",
+                        "The stream {name} cannot be used: no answer within {} s, from a server without JetStream, or one that does not permit it to this user under this name; where only workers may make the stream, one has to come first",
                         self.seconds()
                     ));
                 }
@@ -223,11 +228,11 @@ impl Settings {
             (found.storage != config.storage, "its storage is not File".into()),
             (
                 self.partitions.is_some_and(|partitions| partitions != agreed.partitions),
-                format!("it has {} partitions", agreed.partitions),
+                format!("it has {} partitions, not {}", agreed.partitions, own.partitions),
             ),
             (
                 self.lease.is_some_and(|lease| lease.as_millis() as u64 != agreed.lease_ms),
-                format!("its lease is {} ms", agreed.lease_ms),
+                format!("its lease is {} ms, not {} ms", agreed.lease_ms, own.lease_ms),
             ),
         ];
         match differs.iter().find(|(differs, _)| *differs) {

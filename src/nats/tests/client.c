@@ -8,6 +8,7 @@
 #include <requests_futures_nats.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,10 +137,10 @@ int main(int argc, char **argv) {
       CHECK_OK(rf_future_result(future, 0, &response));
       if (rf_response_content(response, &length) != NULL) bytes += length;
       ok += rf_response_status_code(response) == 200;
-    } else if (rf_error_kind_of(error) == RF_ERROR_BROKEN_POOL) {
-      broken++;
     } else {
-      other++;
+      bool is_broken = rf_error_kind_of(error) == RF_ERROR_BROKEN_POOL;
+      broken += is_broken;
+      other += !is_broken;
       printf("%s: %s\n", rf_error_kind_name(rf_error_kind_of(error)), rf_error_message(error));
     }
   }

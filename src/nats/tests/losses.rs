@@ -62,6 +62,25 @@ fn a_worker_is_killed_and_no_post_is_carried_out_twice() {
     assert!(outcome.0.broken <= SLOTS, "{:?}", outcome.0);
 }
 
+/// What may be repeated is not repeated for ever: it may be what ends the workers.
+#[test]
+fn a_request_that_has_lost_three_workers_is_given_up() {
+    let Some(broker) = Broker::start("given-up") else { return };
+    let options = ["--slots", "1", "--lease-ms", "1000", "--partitions", "1"];
+    let mut worker = broker.worker(&options);
+    let client =
+        broker.client("GET", &format!("{}/delay/60?key=given-up-{{n}}", server().http()), 1, &["lease=1000"]);
+    for lost in 1..=3 {
+        after("given-up", 1, lost);
+        worker.process.signal(libc::SIGKILL);
+        worker = broker.worker(&options);
+    }
+    let ended = client.end();
+    assert_eq!((ended.ok, ended.broken, ended.other), (0, 1, 0), "{}", ended.said);
+    assert!(ended.said.contains("3 workers"), "{}", ended.said);
+    assert_eq!(asked("given-up", 1), 3);
+}
+
 fn broker_killed(broker: &mut Broker, _: &Worker) {
     broker.kill();
     thread::sleep(Duration::from_secs(1));
@@ -169,7 +188,7 @@ fn hosts_go_over_to_other_workers_when_theirs_comes_or_goes() {
 fn messages_that_vanish_from_the_stream_are_sent_again() {
     let (key, count) = ("vanished", 100);
     let Some(broker) = Broker::start(key) else { return };
-    let mut client = broker.client("POST", &counted(key), count, &["lease=500"]);
+    let mut client = broker.client("POST", &counted(key), count, &["lease=2000"]);
     client.submitted();
     eventually("all are in the stream", || broker.messages() == count);
     broker.with(async |context| {
