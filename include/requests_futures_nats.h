@@ -64,7 +64,7 @@ rf_status rf_nats_config_set_name(struct rf_nats_config *config, const char *nam
 // Over how many partitions the tasks go, by scheme, host and port. One worker at a time takes those of a partition, so that
 // one host's connections and limits are in one place; 1: every worker takes any task. It is one for all that use the
 // stream, and decided by who makes that: 16 unless this says otherwise. Where the stream is there with another number,
-// rf_nats_executor_new fails, as with another lease. RF_E_INVALID: 0, or more than 10,000.
+// rf_nats_executor_new fails, as with another lease. RF_E_INVALID: 0, or more than 1,000.
 rf_status rf_nats_config_set_partitions(struct rf_nats_config *config, uint32_t partitions);
 
 // How many servers of a cluster keep the stream, where this program makes it. Default 1. RF_E_INVALID: not 1 to 5.

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
+use std::process;
 use std::sync::mpsc as blocking;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::{self, Context, context::ContextBuilder};
+use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
+use async_nats::jetstream::{self, Context};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -32,6 +34,8 @@ enum Told {
     Stored(u64, bool),
     /// So many messages of this client were in the stream, when these tasks were to have one there.
     Counted(u64, Vec<u64>),
+    /// The server has answered what it was asked at that time; None: it has not.
+    Answered(Option<Instant>),
     CancelPending,
     Quit,
 }
@@ -90,6 +94,8 @@ pub struct Executor {
     ending: thread::ThreadId,
     /// The thread that speaks with the server.
     serving: Option<thread::JoinHandle<()>>,
+    /// In a forked child there are no threads, and what they locked may be locked for ever.
+    made_in: u32,
 }
 
 impl Executor {
@@ -115,10 +121,18 @@ impl Executor {
             })
             .map_err(no_thread)?;
         is_ready.recv().unwrap_or_else(|_| Err("The thread of the executor has ended".into()))?;
-        Ok(Executor { told, open, submitting: Mutex::new(true), ending, serving: Some(serving) })
+        let (submitting, serving) = (Mutex::new(true), Some(serving));
+        Ok(Executor { told, open, submitting, ending, serving, made_in: process::id() })
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.made_in != process::id()
     }
 
     fn submit(&self, task: Task) -> Result<(), (Task, c_int)> {
+        if self.is_inherited() {
+            return Err((task, rf::RF_E_SHUTDOWN));
+        }
         let is_open = lock(&self.submitting);
         if !*is_open {
             return Err((task, rf::RF_E_SHUTDOWN));
@@ -152,11 +166,17 @@ impl Executor {
     }
 
     fn ended(&self, task: u64) {
+        if self.is_inherited() {
+            return;
+        }
         let _order = lock(&self.submitting);
         let _ = self.told.send(Told::Ended(task));
     }
 
     fn shut_down(&self, wait: bool, cancel_futures: bool) {
+        if self.is_inherited() {
+            return;
+        }
         *lock(&self.submitting) = false;
         if cancel_futures {
             let _ = self.told.send(Told::CancelPending);
@@ -172,6 +192,10 @@ impl Executor {
 
 impl Drop for Executor {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            std::mem::forget(self.serving.take());
+            return;
+        }
         let _ = self.told.send(Told::Quit);
         // What was answered last is on its way when the program ends: workers would wait for it in vain.
         if let Some(serving) = self.serving.take()
@@ -268,6 +292,8 @@ async fn serve(
         }
     };
     let lease = Duration::from_millis(agreed.lease_ms);
+    let (out, said) = mpsc::unbounded_channel();
+    let saying = tokio::spawn(say(client.clone(), said));
     let mut serving = Serving {
         names: settings.names(),
         partitions: agreed.partitions,
@@ -279,6 +305,9 @@ async fn serve(
         looked_at: Instant::now(),
         count_at: Instant::now() + COUNT_EVERY * lease,
         settings,
+        is_asking: false,
+        answered_at: None,
+        out,
         client,
         address,
         told,
@@ -298,10 +327,27 @@ async fn serve(
             _ = tick.tick() => serving.look(),
         }
     }
-    for (_, entry) in serving.entries.drain() {
+    for (id, entry) in std::mem::take(&mut serving.entries) {
+        if let Some(run) = &entry.run {
+            serving.cancel(id, run);
+        }
         let _ = serving.done.send(Done::Free(entry.task));
     }
-    let _ = tokio::time::timeout(FLUSHED, serving.client.flush()).await;
+    // What is to be said is said before this one is gone.
+    let client = serving.client.clone();
+    drop(serving);
+    let flushed = async {
+        let _ = saying.await;
+        let _ = client.flush().await;
+    };
+    let _ = tokio::time::timeout(FLUSHED, flushed).await;
+}
+
+/// Publishes, in order, what nobody waits for.
+async fn say(client: Client, mut said: mpsc::UnboundedReceiver<(String, Bytes)>) {
+    while let Some((subject, message)) = said.recv().await {
+        let _ = client.publish(subject, message).await;
+    }
 }
 
 struct Serving {
@@ -318,6 +364,12 @@ struct Serving {
     /// One more whenever messages have vanished from the stream, which takes those of one name once.
     epoch: u64,
     looked_at: Instant,
+    /// The server is asked something, to see whether anything is heard of it.
+    is_asking: bool,
+    /// What it has answered was asked then.
+    answered_at: Option<Instant>,
+    /// What is published in order.
+    out: mpsc::UnboundedSender<(String, Bytes)>,
     /// When the messages in the stream are to be counted.
     count_at: Instant,
     told: mpsc::UnboundedSender<Told>,
@@ -360,6 +412,10 @@ impl Serving {
             }
             Told::Stored(id, false) => self.send(id, String::new()),
             Told::Counted(count, ids) => self.counted(count, &ids),
+            Told::Answered(asked_at) => {
+                self.is_asking = false;
+                self.answered_at = asked_at.or(self.answered_at);
+            }
             Told::Ended(id) => {
                 let Some(entry) = self.entries.remove(&id) else { return };
                 if let Some(run) = &entry.run {
@@ -380,16 +436,31 @@ impl Serving {
 
     /// Tells a worker that nobody wants a task any more, and the stream as well.
     fn cancel(&self, task: u64, run: &Run) {
-        let client = self.client.clone();
-        let subject = self.names.worker(&run.worker);
         let message = Writer::default().number(task).number(run.attempt).end();
-        tokio::spawn(async move { client.publish(subject, message).await });
+        let _ = self.out.send((self.names.worker(&run.worker), message));
         self.acknowledge(&run.acknowledge);
     }
 
     fn acknowledge(&self, subject: &str) {
-        let (client, subject) = (self.client.clone(), subject.to_owned());
-        tokio::spawn(async move { client.publish(subject, Bytes::from_static(b"+ACK")).await });
+        let _ = self.out.send((subject.to_owned(), Bytes::from_static(b"+ACK")));
+    }
+
+    /// Asks the server something. What workers had said by then has come before the answer.
+    fn ask(&mut self) {
+        if std::mem::replace(&mut self.is_asking, true) {
+            return;
+        }
+        let (client, stream, told) = (self.client.clone(), self.names.stream(), self.told.clone());
+        let asked_at = Instant::now();
+        tokio::spawn(async move {
+            let context = ContextBuilder::new().timeout(CONFIRMED).build(client);
+            let answered = match context.get_stream(stream).await {
+                Ok(_) => true,
+                // That it is gone is an answer.
+                Err(error) => matches!(error.kind(), GetStreamErrorKind::JetStream(_)),
+            };
+            let _ = told.send(Told::Answered(answered.then_some(asked_at)));
+        });
     }
 
     /// Puts a task into the stream; once more, when that is not confirmed. The stream takes a message of the same name once.
@@ -592,7 +663,8 @@ impl Serving {
         Answer::Yes
     }
 
-    /// Looks for workers that have been silent for too long.
+    /// Looks for workers that have been silent for too long, while the server was heard: where nothing comes at all, that says
+    /// nothing of them.
     fn look(&mut self) {
         let (now, lease) = (Instant::now(), self.lease);
         if now.duration_since(self.looked_at) > lease {
@@ -606,9 +678,14 @@ impl Serving {
         if now >= self.count_at {
             self.count();
         }
-        let is_silent = |entry: &Entry| {
-            entry.run.as_ref().is_some_and(|run| now.saturating_duration_since(run.heard) > lease)
+        let silent_at = |entry: &Entry, at: Instant| {
+            entry.run.as_ref().is_some_and(|run| at.saturating_duration_since(run.heard) > lease)
         };
+        if self.entries.values().any(|entry| silent_at(entry, now)) {
+            self.ask();
+        }
+        let Some(answered_at) = self.answered_at.take() else { return };
+        let is_silent = |entry: &Entry| silent_at(entry, answered_at);
         let silent: Vec<u64> =
             self.entries.iter().filter(|(_, entry)| is_silent(entry)).map(|(id, _)| *id).collect();
         for id in silent {

@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 use crate::client::{Executor, functions};
-use crate::message::Names;
+use crate::message::{Names, PARTITIONS};
 use crate::rf::{self, RF_E_INVALID, RF_E_NULL, RF_FAILED, RF_OK, rf_executor, rf_executor_ops, rf_status};
 use crate::settings::Settings;
 
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn rf_nats_config_set_name(
 /// Over how many partitions the tasks go, by scheme, host and port. One worker at a time takes those of a partition, so that
 /// one host's connections and limits are in one place; 1: every worker takes any task. It is one for all that use the
 /// stream, and decided by who makes that: 16 unless this says otherwise. Where the stream is there with another number,
-/// rf_nats_executor_new fails, as with another lease. RF_E_INVALID: 0, or more than 10,000.
+/// rf_nats_executor_new fails, as with another lease. RF_E_INVALID: 0, or more than 1,000.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_nats_config_set_partitions(
     config: *mut rf_nats_config,
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn rf_nats_config_set_partitions(
     // SAFETY: passed on.
     unsafe {
         change(config, |config| {
-            let partitions = Some(partitions).filter(|partitions| (1..=10_000).contains(partitions))?;
+            let partitions = Some(partitions).filter(|partitions| PARTITIONS.contains(partitions))?;
             config.settings.partitions = Some(partitions);
             Some(())
         })

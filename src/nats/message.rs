@@ -1,5 +1,7 @@
 //! What clients and workers say to each other, as bytes, and under which subjects. Numbers are little-endian.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 
 /// The version of the protocol. It stands in each subject, so that versions never meet.
@@ -8,6 +10,10 @@ pub const VERSION: u32 = 1;
 pub const PIECE: usize = 512 * 1024;
 /// A task that is longer is fetched by the worker once it may start.
 pub const INLINE: usize = 256 * 1024;
+
+/// How many partitions there may be, and how long a lease.
+pub const PARTITIONS: RangeInclusive<u32> = 1..=1000;
+pub const LEASES_MS: RangeInclusive<u64> = 100..=3_600_000;
 
 /// The names of subjects and of the stream.
 #[derive(Clone, Debug)]
@@ -129,8 +135,8 @@ impl Agreement {
         };
         Some(Agreement {
             version: number("protocol")?.try_into().ok()?,
-            partitions: number("partitions")?.try_into().ok().filter(|partitions| *partitions > 0)?,
-            lease_ms: number("lease").filter(|lease| *lease > 0)?,
+            partitions: number("partitions")?.try_into().ok().filter(|number| PARTITIONS.contains(number))?,
+            lease_ms: number("lease").filter(|lease| LEASES_MS.contains(lease))?,
         })
     }
 }
@@ -405,7 +411,9 @@ mod tests {
             "",
             "somebody's",
             "requests-futures: protocol 1",
-            "requests-futures: protocol 1, partitions 0, lease 1 ms",
+            "requests-futures: protocol 1, partitions 0, lease 5000 ms",
+            "requests-futures: protocol 1, partitions 4000000000, lease 5000 ms",
+            "requests-futures: protocol 1, partitions 16, lease 1 ms",
         ] {
             assert_eq!(Agreement::read(other), None);
         }

@@ -1,6 +1,7 @@
 //! The public C interface of requests-futures, as far as it is used here.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 macro_rules! opaque {
     ($($name:ident),*) => {
@@ -211,7 +212,7 @@ impl Drop for Reply {
 }
 
 /// Ends an execution.
-pub struct Stop(*mut rf_stop);
+pub struct Stop(*mut rf_stop, AtomicBool);
 
 // SAFETY: any thread may use it.
 unsafe impl Send for Stop {}
@@ -222,10 +223,15 @@ impl Stop {
     pub fn new() -> Option<Stop> {
         let mut stop = std::ptr::null_mut();
         // SAFETY: a pointer to write to.
-        (unsafe { rf_stop_new(&raw mut stop) } == RF_OK).then_some(Stop(stop))
+        (unsafe { rf_stop_new(&raw mut stop) } == RF_OK).then(|| Stop(stop, AtomicBool::new(false)))
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 
     pub fn set(&self) {
+        self.1.store(true, Ordering::Relaxed);
         // SAFETY: it is alive.
         unsafe { rf_stop_set(self.0) };
     }

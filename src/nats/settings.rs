@@ -8,7 +8,7 @@ use async_nats::jetstream::stream;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc;
 
-use crate::message::{Agreement, Names, VERSION};
+use crate::message::{Agreement, Names, PIECE, VERSION};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,6 +43,9 @@ impl Default for Settings {
 /// What is usual.
 const PARTITIONS: u32 = 16;
 const LEASE: Duration = Duration::from_secs(5);
+
+/// The longest message: a piece, with what stands before it.
+const LONGEST: usize = PIECE + 64 * 1024;
 
 /// How long one answer about the stream is waited for, and when it is asked for again.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -162,7 +165,12 @@ impl Settings {
         }
         let failed = |why: String| format!("The NATS server {} cannot be used: {why}", servers.join(","));
         match tokio::time::timeout(self.connect_timeout, options.connect(&servers)).await {
-            Ok(Ok(client)) => Ok(client),
+            Ok(Ok(client)) => match client.server_info().max_payload {
+                most if most < LONGEST => {
+                    Err(failed(format!("its max_payload is {most} bytes, and {LONGEST} are needed")))
+                }
+                _ => Ok(client),
+            },
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(format!("no connection within {} s", self.seconds()))),
         }

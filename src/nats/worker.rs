@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
+use async_nats::connection::State;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::pull::{self, BatchConfig};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
@@ -108,7 +109,7 @@ impl Options {
                     }
                     settings.prefix = prefix;
                 }
-                "--partitions" => settings.partitions = Some(number(value(), 1, 10_000)? as u32),
+                "--partitions" => settings.partitions = Some(number(value(), 1, 1000)? as u32),
                 "--lease-ms" => {
                     settings.lease = Some(Duration::from_millis(number(value(), 100, 3_600_000)?))
                 }
@@ -204,6 +205,8 @@ struct Worker {
     /// For all tasks that are here, and one more for each partition that waits for some.
     room: Arc<Semaphore>,
     hosts: Hosts,
+    /// So many consumers are looked for at once.
+    looking: Semaphore,
     figures: Figures,
     /// Nothing new is to start.
     is_ending: AtomicBool,
@@ -258,6 +261,7 @@ async fn run(options: &Options) -> Result<(), String> {
         slots: Arc::new(Semaphore::new(options.slots)),
         room: Arc::new(Semaphore::new(options.slots + options.queue + agreed.partitions as usize)),
         hosts: Hosts::new(options.max_per_host, options.rate),
+        looking: Semaphore::new(16),
         figures: Figures::default(),
         is_ending: AtomicBool::new(false),
         running: Mutex::default(),
@@ -450,6 +454,7 @@ impl Worker {
     }
 
     async fn consumer(&self, partition: u32) -> Result<PullConsumer, String> {
+        let _place = self.looking.acquire().await;
         let (stream, _) = self.settings.stream(&self.client).await?;
         let name = self.names.consumer(partition);
         let config = pull::Config {
@@ -699,6 +704,7 @@ impl Worker {
             subject: self.names.client(client, "piece"),
             task: task.task,
             attempt,
+            stop: stop.clone(),
             next: 0,
             gone_since: None,
         };
@@ -785,6 +791,7 @@ struct Sender {
     subject: String,
     task: u64,
     attempt: u64,
+    stop: Arc<Stop>,
     /// The number of the next piece.
     next: u64,
     gone_since: Option<Instant>,
@@ -795,20 +802,23 @@ impl Sender {
     async fn send(&mut self, bytes: &[u8]) -> bool {
         let piece = Piece { task: self.task, attempt: self.attempt, number: self.next, bytes }.encode();
         loop {
+            if self.stop.is_set() {
+                return false;
+            }
             let request = Request::new().payload(piece.clone()).timeout(Some(ANSWER));
             match self.client.send_request(self.subject.clone(), request).await {
                 Ok(answer) => {
                     self.next = self.next.wrapping_add(1);
                     return Answer::decode(&answer.payload) == Some(Answer::Yes);
                 }
-                Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                // The server is gone: what was done is not lost while it comes back.
+                Err(_) if self.client.connection_state() != State::Connected => self.gone_since = None,
+                Err(_) => {
                     let since = *self.gone_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > GONE {
                         return false;
                     }
                 }
-                // The server is gone: what was done is not lost while it comes back.
-                Err(_) => self.gone_since = None,
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

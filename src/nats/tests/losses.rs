@@ -100,6 +100,20 @@ fn the_broker_is_killed_and_comes_back_and_no_post_is_carried_out_twice() {
     is_never_repeated(&outcome);
 }
 
+/// Nothing comes of it for two leases, though the connections are there. That says nothing of the workers.
+fn broker_stopped(broker: &mut Broker, _: &Worker) {
+    broker.signal(libc::SIGSTOP);
+    thread::sleep(Duration::from_millis(2 * LEASE_MS));
+    broker.signal(libc::SIGCONT);
+}
+
+#[test]
+fn the_broker_is_stopped_and_goes_on_and_nothing_is_lost() {
+    let Some((ended, counts)) = lose("frozen-post", "POST", broker_stopped) else { return };
+    assert_eq!((ended.ok, ended.broken, ended.other), (requests(), 0, 0), "{}", ended.said);
+    assert!(counts.iter().all(|count| *count == 1));
+}
+
 /// A worker that was silent is lost, and what it says when it goes on changes nothing.
 fn stopped(_: &mut Broker, worker: &Worker) {
     worker.process.signal(libc::SIGSTOP);

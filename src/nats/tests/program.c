@@ -3,6 +3,9 @@
 
 #include <requests_futures_nats.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 static rf_executor *executor;
 
 static void new_executor(void) {
@@ -116,7 +119,48 @@ static void answers(void) {
   gate_open(gate);
 }
 
+/* ---- a child ---- */
+
+/* It may let go of what its parent has. */
+static void forked(void) {
+  rf_session *session = session_there();
+  fflush(NULL);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    rf_executor_shutdown(executor, true, true);
+    rf_session_free(session);
+    rf_executor_free(executor);
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  rf_future *future = get(session, http("/hello"), NULL);
+  CHECK_STR("Hello, world!", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+  end(session);
+}
+
 /* ---- aborts ---- */
+
+/* Whoever aborts and frees everything at once leaves the worker nothing to do. */
+static void aborted_and_freed(void) {
+  rf_session *session = session_there();
+  const char *gate = unique("freed");
+  rf_future *future = get(session, gate_url(gate), NULL);
+  gate_wait(gate, 1);
+  CHECK(rf_future_abort(future));
+  rf_future_free(future);
+  end(session);
+  session = session_there();
+  future = get(session, http("/hello"), NULL);
+  CHECK_STR("Hello, world!", rf_response_text(RESPONSE(future), NULL));
+  rf_future_free(future);
+  end(session);
+  gate_open(gate);
+}
 
 static void aborts(void) {
   rf_session *session = session_there();
@@ -259,7 +303,7 @@ static void arguments(void) {
     CHECK_OK(times[i].set(config, times[i].good));
   }
   struct { rf_status (*set)(rf_nats_config *, uint32_t); uint32_t low, high, good; } numbers[] = {
-      {rf_nats_config_set_partitions, 0, 10001, 10000}, {rf_nats_config_set_replicas, 0, 6, 5},
+      {rf_nats_config_set_partitions, 0, 1001, 1000}, {rf_nats_config_set_replicas, 0, 6, 5},
   };
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     NO(numbers[i].set(NULL, numbers[i].good));
@@ -304,6 +348,7 @@ int main(int argc, char **argv) {
   static const struct { const char *name; void (*run)(void); } scenarios[] = {
       {"answers", answers},     {"aborts", aborts}, {"nobody", nobody},
       {"hooks", hooks},         {"forbidden", forbidden},
+      {"forked", forked},       {"freed", aborted_and_freed},
       {"hook_missing", hook_missing}, {"arguments", arguments}, {"limits", limits},
   };
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {

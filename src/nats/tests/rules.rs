@@ -71,6 +71,33 @@ fn an_abort_frees_the_slot_of_the_worker() {
 }
 
 #[test]
+fn an_abort_frees_the_slot_though_everything_is_freed_at_once() {
+    let Some(broker) = Broker::start("freed") else { return };
+    let _worker = broker.worker(&["--slots", "1"]);
+    passes(scenario(&broker, "freed"));
+}
+
+#[test]
+fn a_child_lets_go_of_what_its_parent_has() {
+    let Some(broker) = Broker::start("forked") else { return };
+    let _worker = broker.worker(&["--slots", "1"]);
+    passes(scenario(&broker, "forked"));
+}
+
+#[test]
+fn a_server_that_takes_no_piece_of_a_body_is_named() {
+    if tools().is_none() {
+        return;
+    }
+    let config = scratch("small-payload").join("nats.conf");
+    fs::write(&config, "max_payload: 65536\njetstream: enabled\n").expect("a file");
+    let config = config.to_str().expect("UTF-8");
+    let Some(broker) = Broker::start_with("small", &["-c", config]) else { return };
+    refused(&broker.url(), &[], &["its max_payload is 65536 bytes"]);
+    worker_refused(&["--server", &broker.url()], &["its max_payload is 65536 bytes"]);
+}
+
+#[test]
 fn hooks_run_on_the_worker_unless_it_forbids_them() {
     let Some(broker) = Broker::start("hooks") else { return };
     let library = broker.folder.join("libhooks.so");

@@ -205,6 +205,10 @@ impl Broker {
         self.process = None;
     }
 
+    pub fn signal(&self, signal: i32) {
+        self.process.as_ref().expect("it runs").signal(signal);
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }
