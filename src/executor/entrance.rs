@@ -107,6 +107,8 @@ impl Entrance {
     }
 
     /// A task that the executor may be given comes back; any other one is given to it later.
+    #[cold]
+    #[inline(never)]
     pub fn enter(&self, task: Task) -> Result<Option<Task>, Refusal> {
         let at = if fork::is_inherited(self.made_in) { None } else { task.turn_at() };
         let (Some((adapter, url)), Some(future), Some(entrance)) =

@@ -35,6 +35,8 @@ pub trait Runner: Send + Sync {
 pub struct Task {
     future: Option<Arc<RequestFuture>>,
     priority: i32,
+    /// It may have to wait for its turn.
+    has_turns: bool,
     /// Why it could not be sent elsewhere. It can still be run here; if it is not, this is what becomes of it.
     refused: OnceLock<Error>,
     /// For an executor of the user's own, once that wants to know something.
@@ -90,8 +92,9 @@ impl From<wire::Unusable> for TaskError {
 }
 
 impl Task {
-    pub fn new(future: Arc<RequestFuture>, priority: i32) -> Task {
-        Task { future: Some(future), priority, refused: OnceLock::new(), held: OnceLock::new() }
+    pub fn new(future: Arc<RequestFuture>, priority: i32, has_turns: bool) -> Task {
+        let (refused, held) = (OnceLock::new(), OnceLock::new());
+        Task { future: Some(future), priority, has_turns, refused, held }
     }
 
     /// Has `ended` called when the future is over though the executor has not ended it.
@@ -133,6 +136,11 @@ impl Task {
     /// The id of its future.
     pub fn id(&self) -> u64 {
         self.future.as_ref().map_or(0, |future| future.id())
+    }
+
+    /// Whether it may have to wait for its turn.
+    pub fn may_have_turn(&self) -> bool {
+        self.has_turns
     }
 
     /// What gives it its turn, and for which URL; None: it need not wait for one.

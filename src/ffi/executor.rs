@@ -284,6 +284,9 @@ impl Executor for Custom {
         if self.closed.load(Ordering::Acquire) {
             return Err(Refusal::Shutdown(task));
         }
+        if !task.may_have_turn() {
+            return give(&self.functions, task);
+        }
         match self.entrance.enter(task)? {
             Some(task) => give(&self.functions, task),
             None => Ok(()),

@@ -169,12 +169,17 @@ impl Request {
         }
     }
 
+    /// Whether its first hop may have to wait for its turn.
+    pub fn may_have_turn(&self) -> bool {
+        self.mounts().is_some() || self.owner.shared().adapter.has_turns()
+    }
+
     /// What gives its first hop its turn, and for which URL; None: it need not wait for one.
     pub fn turn_at(&self) -> Option<(Arc<Adapter>, Url)> {
-        let own = &self.owner.shared().adapter;
-        if self.mounts().is_none() && !own.has_turns() {
+        if !self.may_have_turn() {
             return None;
         }
+        let own = &self.owner.shared().adapter;
         // What does not parse fails where it is sent.
         let url = self.parse_url().ok()?;
         let adapter = match self.adapter_for(&url) {

@@ -302,11 +302,12 @@ impl Session {
         let (ends_at, queue_ends_at) = (from_now(after), from_now(waits));
         request.ends_at = ends_at;
         request.seldom = Seldom { mounts, queue_ends_at, queued, ..Seldom::default() }.boxed();
+        let has_turns = request.may_have_turn();
         let times = [ends_at, queue_ends_at];
         let enter = |future: &Arc<RequestFuture>| self.enter(future, times);
         let future =
             Future::new(request, self.executor.id(), user_data, enter).ok_or(SubmitError::Shutdown)?;
-        match self.executor.submit(Task::new(future.clone(), priority)) {
+        match self.executor.submit(Task::new(future.clone(), priority, has_turns)) {
             Ok(()) => Ok(future),
             Err(Refusal::Shutdown(_)) => Err(SubmitError::Shutdown),
             Err(Refusal::Resource(_)) => Err(SubmitError::Resource),
