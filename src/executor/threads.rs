@@ -513,7 +513,7 @@ impl WorkerPool for Shared {
         };
         // A function is called by whoever runs its request.
         let is_short = self.blocked.load(Ordering::SeqCst) >= capacity;
-        Shortage { to_begin: is_short.then_some(Way::Never), to_call: None }
+        Shortage { to_begin: is_short.then_some(Way::Never), ..Shortage::default() }
     }
 
     fn held(&self, begins: bool, _: usize) {

@@ -7,7 +7,7 @@
 //! thread of it having looked in between: one that was just let go of may not have taken its entry back yet.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::system::fork::PerProcess;
 use crate::system::lock::{Mutex, MutexGuard};
@@ -68,14 +68,19 @@ static WAITING: PerProcess<Mutex<Vec<Entry>>> = PerProcess::new(|_| Mutex::defau
 pub struct Inside {
     thread: usize,
     looks: u64,
-    /// The circle that was seen, with how often its threads had looked by then.
-    suspected: Option<Vec<(usize, u64)>>,
+    /// The threads that have been stuck since they were seen so first, with how often they had looked by then.
+    suspected: HashMap<usize, u64>,
 }
 
 impl Inside {
     /// None on a thread that runs no future: there it is nobody's business how long it waits.
     pub fn here() -> Option<Inside> {
-        (RUNNING.get() > 0).then(|| Inside { thread: thread::token(), looks: 0, suspected: None })
+        (RUNNING.get() > 0).then(Inside::new)
+    }
+
+    /// On a thread that others may have to wait for though it runs no future, as in a callback.
+    pub fn new() -> Inside {
+        Inside { thread: thread::token(), looks: 0, suspected: HashMap::new() }
     }
 
     /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends
@@ -90,40 +95,19 @@ impl Inside {
             return false;
         }
         let waiting = self.write_down(all, ways);
-        // All are stuck until there is a way out for one of them.
-        let mut stuck: HashSet<usize> = waiting.iter().map(|entry| entry.thread).collect();
-        loop {
-            let ends = |way: &Way| match way {
-                Way::Open | Way::Any(_) => false,
-                Way::By(thread) => stuck.contains(thread),
-                Way::Never => true,
-            };
-            let free = waiting
-                .iter()
-                .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, &ends));
-            match free {
-                Some(entry) => stuck.remove(&entry.thread),
-                None => break,
-            };
-        }
-        if !stuck.contains(&thread) {
-            self.suspected = None;
-            return false;
-        }
-        let looks: Vec<(usize, u64)> = waiting
-            .iter()
-            .filter(|entry| stuck.contains(&entry.thread))
-            .map(|entry| (entry.thread, entry.looks))
-            .collect();
-        match &self.suspected {
-            Some(before) => before
-                .iter()
-                .all(|(thread, then)| looks.iter().any(|(other, now)| other == thread && now > then)),
-            None => {
-                self.suspected = Some(looks);
-                false
-            }
-        }
+        let stuck = stuck_among(&waiting, |_| true);
+        self.suspected.retain(|thread, _| stuck.contains(thread));
+        // Those that were stuck before and have looked since. Others come and go meanwhile, and change nothing for these.
+        let looked = |entry: &&Entry| {
+            let first = stuck.contains(&entry.thread).then(|| self.suspected.entry(entry.thread));
+            first.is_some_and(|first| {
+                // It may wait for something else by now.
+                let first = first.or_insert(entry.looks);
+                *first = (*first).min(entry.looks);
+                *first < entry.looks
+            })
+        };
+        stuck_among(&waiting, looked).contains(&thread)
     }
 }
 
@@ -160,8 +144,29 @@ impl Drop for Inside {
     }
 }
 
+/// The threads that can never go on if nobody else can who is not `among` them.
+fn stuck_among(waiting: &[Entry], among: impl FnMut(&&Entry) -> bool) -> HashSet<usize> {
+    let entries: Vec<_> = waiting.iter().filter(among).collect();
+    // All are stuck until there is a way out for one of them.
+    let mut stuck: HashSet<usize> = entries.iter().map(|entry| entry.thread).collect();
+    loop {
+        let ends = |way: &Way| match way {
+            Way::Open | Way::Any(_) => false,
+            Way::By(thread) => stuck.contains(thread),
+            Way::Never => true,
+        };
+        let free = entries
+            .iter()
+            .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, &ends));
+        match free {
+            Some(entry) => stuck.remove(&entry.thread),
+            None => return stuck,
+        };
+    }
+}
+
 /// Whether what goes these ways, `all` of it or the first of it, is never over.
-pub fn is_stuck(all: bool, ways: &[Way], never: &dyn Fn(&Way) -> bool) -> bool {
+fn is_stuck(all: bool, ways: &[Way], never: &dyn Fn(&Way) -> bool) -> bool {
     let leads_nowhere = |way: &Way| match way {
         Way::Any(ways) => is_stuck(false, ways, never),
         way => never(way),
@@ -169,4 +174,47 @@ pub fn is_stuck(all: bool, ways: &[Way], never: &dyn Fn(&Way) -> bool) -> bool {
     // None at all is no reason: what has just finished is about to be told.
     let mut ways = ways.iter();
     if all { ways.any(leads_nowhere) } else { ways.len() > 0 && ways.all(leads_nowhere) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(thread: usize) -> Inside {
+        Inside { thread, looks: 0, suspected: HashMap::new() }
+    }
+
+    /// Numbers that no thread of this process has.
+    const FIRST: usize = usize::MAX - 10;
+
+    #[test]
+    fn a_circle_is_seen_whoever_stood_before_it_and_was_refused() {
+        let [mut before, mut one, mut other] = [0, 1, 2].map(|thread| waits(FIRST + thread));
+        let by = |number| vec![Way::By(FIRST + number)];
+        let mut is_refused = false;
+        for _ in 0..4 {
+            is_refused |= before.is_stuck(true, false, by(1));
+            assert!(!other.is_stuck(true, false, by(1)) || is_refused);
+            if is_refused {
+                break;
+            }
+            assert!(!one.is_stuck(true, false, by(2)));
+        }
+        assert!(is_refused);
+        drop(before);
+        assert!((0..2).any(|_| one.is_stuck(true, false, by(2)) || other.is_stuck(true, false, by(1))));
+    }
+
+    #[test]
+    fn who_waits_for_a_circle_that_was_let_go_of_is_not_stuck() {
+        let [mut one, mut other] = [5, 6].map(|thread| waits(FIRST + thread));
+        assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
+        assert!(!other.is_stuck(true, false, vec![Way::By(FIRST + 5)]));
+        // The other one has not looked since.
+        for _ in 0..3 {
+            assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
+        }
+        drop(other);
+        assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
+    }
 }

@@ -315,6 +315,7 @@ impl<W: Work> Future<W> {
         let short = short.iter().find(|(home, _)| *home == self.home).map(|(_, shortage)| shortage);
         let to_begin = short.and_then(|short| short.to_begin.as_ref());
         let to_call = short.and_then(|short| short.to_call.as_ref());
+        let to_go_on = short.and_then(|short| short.to_go_on.as_ref());
         let state = self.state();
         if state.is_final() {
             return Way::Open;
@@ -325,10 +326,12 @@ impl<W: Work> Future<W> {
         let short = to_begin
             .filter(|_| state == State::Pending || is_waiting())
             .or_else(|| to_call.filter(|_| self.is_calling()));
-        match (short, &control) {
-            (Some(way), _) => way.clone(),
-            (None, Some(control)) => control.way(),
-            (None, None) => Way::Open,
+        if let Some(way) = short {
+            return way.clone();
+        }
+        match (control.map_or(Way::Open, |control| control.way()), to_go_on) {
+            (Way::Open, Some(way)) => way.clone(),
+            (way, _) => way,
         }
     }
 

@@ -7,7 +7,7 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
-use crate::future::deadlock::{self, Inside, Way};
+use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::{Monitor, Until};
 use crate::future::workers::Blocked;
 use crate::future::{Enlisted, Future, State, Waiter, Work};
@@ -44,13 +44,13 @@ pub fn wait_one<W: Work>(future: &Future<W>, until: Until) -> Result<&W::Outcome
 struct Watch {
     /// On a worker: those who wait are not there to run what is pending.
     blocked: Option<Blocked>,
-    inside: Option<Inside>,
+    inside: Inside,
 }
 
 impl Watch {
     fn new(blocked: Option<Blocked>) -> Option<Watch> {
-        let inside = Inside::here();
-        (blocked.is_some() || inside.is_some()).then_some(Watch { blocked, inside })
+        let inside = Inside::here().or_else(|| blocked.is_some().then(Inside::new))?;
+        Some(Watch { blocked, inside })
     }
 
     /// Whether waiting for `all` of these, or for one, would never end.
@@ -62,18 +62,8 @@ impl Watch {
     ) -> bool {
         let mut short = self.blocked.as_ref().map(Blocked::shortages).unwrap_or_default();
         short.retain(|(_, shortage)| !shortage.is_none());
-        if self.inside.is_none() {
-            if short.is_empty() {
-                return false;
-            }
-            // Who is not seen to wait cannot be found in a circle.
-            short = short.into_iter().map(|(home, shortage)| (home, shortage.for_ever())).collect();
-        }
         let ways: Vec<Way> = open.map(|future| future.way(&short)).collect();
-        match &mut self.inside {
-            Some(inside) => inside.is_stuck(all, !matches!(until, Until::Forever), ways),
-            None => deadlock::is_stuck(all, &ways, &|way| *way == Way::Never),
-        }
+        self.inside.is_stuck(all, !matches!(until, Until::Forever), ways)
     }
 }
 

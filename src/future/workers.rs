@@ -28,17 +28,13 @@ pub struct Shortage {
     pub to_begin: Option<Way>,
     /// To call the functions of a request that is under way.
     pub to_call: Option<Way>,
+    /// To let a request that is under way go on.
+    pub to_go_on: Option<Way>,
 }
 
 impl Shortage {
     pub fn is_none(&self) -> bool {
-        self.to_begin.is_none() && self.to_call.is_none()
-    }
-
-    /// The same, taken to last for ever.
-    pub fn for_ever(self) -> Shortage {
-        let never = |way: Option<Way>| way.map(|_| Way::Never);
-        Shortage { to_begin: never(self.to_begin), to_call: never(self.to_call) }
+        self.to_begin.is_none() && self.to_call.is_none() && self.to_go_on.is_none()
     }
 }
 

@@ -406,11 +406,10 @@ impl WorkerPool for Shared {
                 None => Way::Any(crew.blocked_calls.iter().map(|who| Way::By(*who)).chain(holders).collect()),
             }
         };
-        let to_begin = match left == 0 {
-            true => Some(all_go_on()),
-            false => (places >= self.max_requests).then(place_is_free),
-        };
-        Shortage { to_begin, to_call }
+        let to_go_on = (left == 0).then(all_go_on);
+        let to_begin =
+            to_go_on.clone().or_else(|| (places >= self.max_requests).then(place_is_free));
+        Shortage { to_begin, to_call, to_go_on }
     }
 
     fn held(&self, begins: bool, by: usize) {
