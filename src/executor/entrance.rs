@@ -158,14 +158,18 @@ impl Entrance {
             early = back;
             match early.ask() {
                 Ok(Some(next)) => waiting = next,
-                Ok(None) => return self.admit(*early),
+                Ok(None) => return self.admit(early),
                 Err(_) => return early.go_on(),
             }
         }
     }
 
-    /// Gives the executor a task whose turn has come.
-    fn admit(&self, early: Early) {
+    /// Gives the executor a task whose turn has come, unless its future is over: whoever ended that may not have come to
+    /// take it out of the line yet.
+    fn admit(&self, early: Box<Early>) {
+        if early.task.future.as_ref().is_some_and(|future| future.is_done()) {
+            return early.go_on();
+        }
         let id = early.task.id();
         self.left(id, true);
         if let Some(future) = &early.task.future {
@@ -201,7 +205,7 @@ impl Entrance {
                 if let Some(mut early) = aside.and_then(|aside| aside.downcast::<Early>().ok()) {
                     match early.ask() {
                         Ok(Some(next)) => self.put_aside(early, next),
-                        Ok(None) => self.admit(*early),
+                        Ok(None) => self.admit(early),
                         Err(_) => early.go_on(),
                     }
                 }

@@ -407,8 +407,7 @@ impl WorkerPool for Shared {
             }
         };
         let to_go_on = (left == 0).then(all_go_on);
-        let to_begin =
-            to_go_on.clone().or_else(|| (places >= self.max_requests).then(place_is_free));
+        let to_begin = to_go_on.clone().or_else(|| (places >= self.max_requests).then(place_is_free));
         Shortage { to_begin, to_call, to_go_on }
     }
 
