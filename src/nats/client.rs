@@ -453,7 +453,7 @@ impl Serving {
         let (client, stream, told) = (self.client.clone(), self.names.stream(), self.told.clone());
         let asked_at = Instant::now();
         tokio::spawn(async move {
-            let context = ContextBuilder::new().timeout(CONFIRMED).build(client);
+            let context = jetstream::new(client);
             let answered = match context.get_stream(stream).await {
                 Ok(_) => true,
                 // That it is gone is an answer.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{ContextBuilder, CreateStreamErrorKind};
+use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc;
@@ -125,6 +125,8 @@ impl Settings {
             .name(name)
             .custom_inbox_prefix(inbox)
             .connection_timeout(self.connect_timeout)
+            // Of what is asked of JetStream as well: its contexts have a time-out that they do not use for that.
+            .request_timeout(Some(ATTEMPT))
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis(100 * u64::try_from(attempts).unwrap_or(10).clamp(1, 10))
             })
@@ -197,7 +199,7 @@ impl Settings {
             max_age: Duration::from_secs(24 * 60 * 60),
             ..stream::Config::default()
         };
-        let context = ContextBuilder::new().timeout(ATTEMPT).build(client.clone());
+        let context = async_nats::jetstream::new(client.clone());
         let until = Instant::now() + self.connect_timeout;
         let stream = loop {
             let made = context.get_or_create_stream(config.clone());
@@ -206,6 +208,8 @@ impl Settings {
                 Ok(Err(error)) if may_pass(&error.kind()) && Instant::now() + AGAIN < until => {
                     tokio::time::sleep(AGAIN).await;
                 }
+                // A server that has just come back answers what it was asked before it knew its cluster never.
+                Ok(Err(error)) if error.kind() == CreateStreamErrorKind::TimedOut && Instant::now() < until => {}
                 Ok(Err(error)) if error.kind() != CreateStreamErrorKind::TimedOut => {
                     return Err(format!("The stream {name} cannot be used: {error}"));
                 }

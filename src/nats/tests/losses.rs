@@ -19,8 +19,8 @@ fn lose(key: &str, method: &str, happens: impl FnOnce(&mut Broker, &Worker)) -> 
     let count = requests();
     let mut broker = Broker::start(key)?;
     let (first, _second) = (broker.worker(&WORKER), broker.worker(&WORKER));
-    let client = broker.client(method, &counted(key), count, &[]);
-    after(key, count, count / 4);
+    let mut client = broker.client(method, &counted(key), count, &[]);
+    client.after(key, count, count / 4);
     happens(&mut broker, &first);
     let ended = client.end();
     let counts = counts(key, count);
@@ -68,10 +68,10 @@ fn a_request_that_has_lost_three_workers_is_given_up() {
     let Some(broker) = Broker::start("given-up") else { return };
     let options = ["--slots", "1", "--lease-ms", "1000", "--partitions", "1"];
     let mut worker = broker.worker(&options);
-    let client =
+    let mut client =
         broker.client("GET", &format!("{}/delay/60?key=given-up-{{n}}", server().http()), 1, &["lease=1000"]);
     for lost in 1..=3 {
-        after("given-up", 1, lost);
+        client.after("given-up", 1, lost);
         worker.process.signal(libc::SIGKILL);
         worker = broker.worker(&options);
     }
@@ -140,8 +140,8 @@ fn nothing_new_starts_for_a_client_that_is_gone_and_its_tasks_leave_the_stream()
     let (key, count) = ("client-gone", 1000);
     let Some(broker) = Broker::start(key) else { return };
     let worker = broker.worker(&WORKER);
-    let client = broker.client("GET", &counted(key), count, &[]);
-    after(key, count, 50);
+    let mut client = broker.client("GET", &counted(key), count, &[]);
+    client.after(key, count, 50);
     client.process.signal(libc::SIGKILL);
     drop(client);
     // What was running ends.
@@ -161,8 +161,8 @@ fn a_worker_that_is_to_end_finishes_what_it_runs() {
     let (key, count) = ("drained", 200);
     let Some(broker) = Broker::start(key) else { return };
     let (mut first, _second) = (broker.worker(&WORKER), broker.worker(&WORKER));
-    let client = broker.client("POST", &counted(key), count, &[]);
-    after(key, count, 50);
+    let mut client = broker.client("POST", &counted(key), count, &[]);
+    client.after(key, count, 50);
     first.process.signal(libc::SIGTERM);
     assert!(first.process.ends().success(), "{:?}", first.said());
     let ended = client.end();
@@ -179,8 +179,8 @@ fn hosts_go_over_to_other_workers_when_theirs_comes_or_goes() {
     let mut first = broker.worker(&options);
     let url = format!("http://h{{h}}.test:{}/delay/0.05?key={key}-{{n}}", server().var("RF_TEST_HTTP_PORT"));
     let port = format!("port={}", server().var("RF_TEST_HTTP_PORT"));
-    let client = broker.client("POST", &url, count, &["hosts=40", &port]);
-    after(key, count, 40);
+    let mut client = broker.client("POST", &url, count, &["hosts=40", &port]);
+    client.after(key, count, 40);
     // One comes.
     let second = broker.worker(&options);
     eventually("the second one has some", || second.figures().done > 10);
@@ -222,8 +222,8 @@ fn a_broker_that_has_lost_its_files_is_given_them_again() {
     let (key, count) = ("files-lost", 200);
     let Some(mut broker) = Broker::start(key) else { return };
     let worker = broker.worker(&WORKER);
-    let client = broker.client("POST", &counted(key), count, &[]);
-    after(key, count, 40);
+    let mut client = broker.client("POST", &counted(key), count, &[]);
+    client.after(key, count, 40);
     broker.kill();
     std::fs::remove_dir_all(broker.folder.join("store")).expect("its files");
     broker.begin();
@@ -273,8 +273,8 @@ fn the_server_that_leads_a_cluster_is_killed() {
     let _workers = [Worker::start(&options), Worker::start(&options)];
     for method in ["GET", "POST"] {
         let key = format!("cluster-{method}");
-        let client = Run::start(&all, method, &counted(&key), count, &[]);
-        after(&key, count, count / 4);
+        let mut client = Run::start(&all, method, &counted(&key), count, &[]);
+        client.after(&key, count, count / 4);
         let asked = servers.iter().find(|server| server.is_running()).expect("a server");
         let leader = asked.with(async |context| {
             let mut stream = context.get_stream("rf_tasks").await.expect("the stream");

@@ -336,6 +336,19 @@ impl Run {
         (self.process.ends().code(), said)
     }
 
+    /// Waits until so many of these were asked for.
+    #[track_caller]
+    pub fn after(&mut self, key: &str, count: u64, so_many: u64) {
+        eventually(&format!("{so_many} of {key} were asked for"), || {
+            if self.process.0.try_wait().expect("its state").is_some_and(|status| !status.success()) {
+                let mut said = String::new();
+                self.output.read_to_string(&mut said).expect("text");
+                panic!("the client has ended: {said}");
+            }
+            asked(key, count) >= so_many
+        });
+    }
+
     pub fn end(self) -> Ended {
         let (status, said) = self.result();
         assert_eq!(status, Some(0), "{said}");
@@ -362,10 +375,4 @@ pub fn twice(counts: &[u64]) -> u64 {
 /// The URL of requests that take a moment, and are counted by their numbers.
 pub fn counted(key: &str) -> String {
     format!("{}/delay/0.05?key={key}-{{n}}", server().http())
-}
-
-/// Waits until so many of these were asked for.
-#[track_caller]
-pub fn after(key: &str, count: u64, so_many: u64) {
-    eventually(&format!("{so_many} of {key} were asked for"), || asked(key, count) >= so_many);
 }
