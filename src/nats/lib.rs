@@ -40,6 +40,8 @@
 //!   start it; the reply of the lost one is refused when it comes. Any other request fails with `RF_ERROR_BROKEN_POOL`.
 //! - No responders to a question: the client may come back after its server was gone, so the message is put back with a delay.
 //!   A client of which nothing was heard for 20 s is gone, and its tasks are taken out of the stream.
+//! - No answer to a question: the same attempt asks again, as the client may have granted it. Other tasks of that client are
+//!   put back with a delay meanwhile.
 //! - While the client has no connection, nobody is lost. When it has one again, workers get two leases more, and what has
 //!   not started is sent again under the same name, which the stream takes once.
 //! - Every four leases, and one after each connection, the client counts its messages in the stream. Where there are fewer

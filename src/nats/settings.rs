@@ -209,7 +209,8 @@ impl Settings {
                     tokio::time::sleep(AGAIN).await;
                 }
                 // A server that has just come back answers what it was asked before it knew its cluster never.
-                Ok(Err(error)) if error.kind() == CreateStreamErrorKind::TimedOut && Instant::now() < until => {}
+                Ok(Err(error))
+                    if error.kind() == CreateStreamErrorKind::TimedOut && Instant::now() < until => {}
                 Ok(Err(error)) if error.kind() != CreateStreamErrorKind::TimedOut => {
                     return Err(format!("The stream {name} cannot be used: {error}"));
                 }

@@ -194,6 +194,31 @@ struct Running {
     stop: Arc<Stop>,
 }
 
+/// While it lives, a task waits for a client that lets it wait.
+struct Awaits<'a> {
+    awaited: &'a Mutex<HashMap<Address, usize>>,
+    client: &'a Address,
+}
+
+impl<'a> Awaits<'a> {
+    fn new(awaited: &'a Mutex<HashMap<Address, usize>>, client: &'a Address) -> Awaits<'a> {
+        *lock(awaited).entry(client.clone()).or_default() += 1;
+        Awaits { awaited, client }
+    }
+}
+
+impl Drop for Awaits<'_> {
+    fn drop(&mut self) {
+        let mut awaited = lock(self.awaited);
+        if let Some(tasks) = awaited.get_mut(self.client) {
+            *tasks -= 1;
+            if *tasks == 0 {
+                awaited.remove(self.client);
+            }
+        }
+    }
+}
+
 struct Worker {
     id: String,
     client: Client,
@@ -214,6 +239,9 @@ struct Worker {
     running: Mutex<HashMap<(u64, u64), Running>>,
     /// Since when clients have not answered.
     silent: Mutex<HashMap<Address, Instant>>,
+    /// Clients that are there and have let a question time out, with how many tasks wait for them all the same. Other tasks of
+    /// theirs are put back, so that one program that is stopped holds up no other one.
+    awaited: Mutex<HashMap<Address, usize>>,
     next_attempt: AtomicU64,
 }
 
@@ -266,6 +294,7 @@ async fn run(options: &Options) -> Result<(), String> {
         is_ending: AtomicBool::new(false),
         running: Mutex::default(),
         silent: Mutex::default(),
+        awaited: Mutex::default(),
         next_attempt: AtomicU64::new(hash(id.bytes())),
         client: client.clone(),
         settings,
@@ -657,6 +686,10 @@ impl Worker {
         let ask = Ask { task: task.task, attempt, format, worker: &self.id, acknowledge: &acknowledge };
         let (ask, subject) = (ask.encode(), self.names.client(client, "ask"));
         let until = Instant::now() + 5 * self.lease;
+        if lock(&self.awaited).contains_key(client) {
+            return Some(Answer::Later(ASK_AGAIN.as_millis() as u64));
+        }
+        let mut awaits = None;
         loop {
             let request = Request::new().payload(ask.clone()).timeout(Some(ANSWER));
             match self.client.send_request(subject.clone(), request).await {
@@ -678,6 +711,7 @@ impl Worker {
                 // The answer may have been lost, and the same attempt may ask again.
                 Err(_) if Instant::now() < until => {
                     *slot = None;
+                    awaits.get_or_insert_with(|| Awaits::new(&self.awaited, client));
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(_) => return None,

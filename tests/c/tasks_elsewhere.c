@@ -350,7 +350,7 @@ static void what_is_of_this_machine_stays_here(void) {
   struct { rf_status (*set)(rf_options *, const char *); const char *what; } files[] = {
       {rf_options_set_body_file, "the body"},
       {rf_options_set_output_file, "the output"},
-      {rf_options_set_ca_bundle, "the certificates to trust"},
+      {rf_options_set_ca_bundle, "the certificate bundle"},
       {rf_options_set_unix_socket, "the Unix socket"},
   };
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -371,7 +371,7 @@ static void what_is_of_this_machine_stays_here(void) {
   options = new_options();
   CHECK_OK(rf_options_set_ca_bundle(options, "/some/path"));
   CHECK_OK(rf_session_update(session, options));
-  check_stays(session, NULL, "the certificates to trust");
+  check_stays(session, NULL, "the certificate bundle");
   CHECK_OK(rf_options_set_ca_bundle(options, NULL));
   rf_future *future = get(session, http("/hello"), options);
   uint8_t *bytes = NULL;
@@ -570,7 +570,7 @@ static void hooks_and_files_may_be_forbidden(void) {
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_ca_bundle(options, env("RF_TEST_CA")));
-  check_forbidden(session, options, "the certificates to trust", no_files, no_hooks);
+  check_forbidden(session, options, "the certificate bundle", no_files, no_hooks);
   rf_options_free(options);
   options = new_options();
   CHECK_OK(rf_options_set_cert(options, env("RF_TEST_CLIENT_COMBINED"), NULL));

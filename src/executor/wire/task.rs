@@ -346,7 +346,7 @@ fn file_of(parts: &[Part]) -> Option<&'static str> {
 fn file_in(options: &Options) -> Option<&'static str> {
     let certificate = options.certificate.iter().flatten().flat_map(Certificate::paths).next();
     let all = [
-        (options.ca_bundle.iter().flatten().next().is_some(), "the certificates to trust"),
+        (options.ca_bundle.iter().flatten().next().is_some(), "the certificate bundle"),
         (certificate.is_some(), "the client's certificate"),
         (options.unix_socket.is_some(), "the Unix socket"),
     ];
@@ -389,7 +389,7 @@ fn cookies_of(request: &Request) -> Vec<Cookie> {
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
-    let text = format!("{what} cannot be sent to another process: {why} (README, \"Worker processes\")");
+    let text = format!("{what} cannot be sent to another process: {why}");
     Error::new(ErrorKind::NotTransferable, text)
 }
 

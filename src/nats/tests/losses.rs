@@ -156,6 +156,27 @@ fn nothing_new_starts_for_a_client_that_is_gone_and_its_tasks_leave_the_stream()
     assert_eq!(asked(key, count), then);
 }
 
+/// A program that is stopped while it has tasks in the stream holds up no other one for longer than it takes to see that it
+/// takes no answers, however long the lease is.
+#[test]
+#[ignore = "takes half a minute: tests/long/run has it"]
+fn others_are_served_while_a_client_is_stopped() {
+    let (key, count) = ("client-stopped", 60);
+    let Some(broker) = Broker::start(key) else { return };
+    let _worker =
+        broker.worker(&["--slots", "2", "--queue", "4", "--lease-ms", "120000", "--partitions", "1"]);
+    let mut client = broker.client("POST", &counted(key), count, &[]);
+    client.after(key, count, 5);
+    client.process.signal(libc::SIGSTOP);
+    let ended = broker.client("POST", &counted("client-others"), 20, &[]).end();
+    assert_eq!(ended.ok, 20, "{}", ended.said);
+    assert!(asked(key, count) < count);
+    client.process.signal(libc::SIGCONT);
+    let ended = client.end();
+    assert_eq!((ended.ok, ended.broken, ended.other), (count, 0, 0), "{}", ended.said);
+    assert!(counts(key, count).iter().all(|count| *count == 1));
+}
+
 #[test]
 fn a_worker_that_is_to_end_finishes_what_it_runs() {
     let (key, count) = ("drained", 200);
