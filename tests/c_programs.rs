@@ -448,7 +448,7 @@ fn can_run_on_events() -> bool {
         && sanitizer().is_none_or(|sanitizer| sanitizer != "thread")
 }
 
-/// Those that run on events under valgrind as well, and on both under sanitizers, where each takes long;
+/// Those that run on threads and on events under valgrind and under sanitizers, where each takes long;
 /// `RF_EVERY_PROGRAM=1`: all.
 const CHECKED: &[&str] = &[
     "abort",
@@ -478,8 +478,8 @@ const CHECKED: &[&str] = &[
     "waiting",
 ];
 
-/// Those that run under sanitizers besides, on threads alone.
-const SANITIZED: &[&str] = &[
+/// Those that run there besides, on threads alone.
+const CHECKED_ON_THREADS: &[&str] = &[
     "descriptor",
     "dns_cache",
     "event_loop",
@@ -498,18 +498,23 @@ fn runs_all() -> bool {
     env::var_os("RF_EVERY_PROGRAM").is_some()
 }
 
+/// Whether something watches the program that takes long.
+fn is_checked() -> bool {
+    valgrind() || sanitizer().is_some()
+}
+
 fn run_on_threads(name: &'static str) {
     // ThreadSanitizer does not know of fibers.
     if name.starts_with("event_loop") && sanitizer().as_deref() == Some("thread") {
         return;
     }
-    if sanitizer().is_none() || CHECKED.contains(&name) || SANITIZED.contains(&name) || runs_all() {
+    if !is_checked() || CHECKED.contains(&name) || CHECKED_ON_THREADS.contains(&name) || runs_all() {
         run(name, &compiled(name));
     }
 }
 
 fn run_on_events(name: &'static str) {
-    let is_chosen = !(valgrind() || sanitizer().is_some()) || CHECKED.contains(&name) || runs_all();
+    let is_chosen = !is_checked() || CHECKED.contains(&name) || runs_all();
     if can_run_on_events() && is_chosen {
         run_with(name, &compiled(name), &[("RF_TEST_EVENTS", "1")]);
     }
@@ -518,9 +523,8 @@ fn run_on_events(name: &'static str) {
 // ---- over HTTP/2 ----
 
 fn run_by_http2(name: &'static str, more: &[(&str, &str)]) {
-    let is_checked = valgrind() || sanitizer().is_some() || runner().is_some();
     // Only a build for tests lets the environment choose the version.
-    if is_checked || env::var_os("RF_LIBRARY").is_some() {
+    if is_checked() || runner().is_some() || env::var_os("RF_LIBRARY").is_some() {
         return;
     }
     let of_server = |name: &str| {

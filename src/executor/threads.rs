@@ -63,8 +63,9 @@ struct Shared {
     asleep: AtomicUsize,
     is_closed: AtomicBool,
     started: AtomicUsize,
-    /// Workers that wait, inside a task, for a future of this very pool.
-    blocked: AtomicUsize,
+    /// Who waits for futures of this very pool, by their [`token`]: workers, and functions that requests of this pool wait for,
+    /// once for each request.
+    blocked: Mutex<Vec<usize>>,
     /// The last thread that was wanted could not be had.
     short: AtomicBool,
     crew: Monitor<Crew>,
@@ -441,7 +442,7 @@ impl ThreadPool {
             asleep: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             started: AtomicUsize::new(0),
-            blocked: AtomicUsize::new(0),
+            blocked: Mutex::default(),
             short: AtomicBool::new(false),
             crew: Monitor::default(),
         });
@@ -499,11 +500,7 @@ impl WorkerPool for Shared {
     }
 
     fn blocked(&self, begins: bool) {
-        if begins {
-            self.blocked.fetch_add(1, Ordering::SeqCst)
-        } else {
-            self.blocked.fetch_sub(1, Ordering::SeqCst)
-        };
+        self.held(begins, token());
     }
 
     fn shortage(&self) -> Shortage {
@@ -511,14 +508,26 @@ impl WorkerPool for Shared {
             true => self.started.load(Ordering::Acquire),
             false => self.max_workers,
         };
-        // A function is called by whoever runs its request.
-        let is_short = self.blocked.load(Ordering::SeqCst) >= capacity;
-        Shortage { to_begin: is_short.then_some(Way::Never), ..Shortage::default() }
+        if fork::is_inherited(self.made_in) {
+            return Shortage::default();
+        }
+        let blocked = self.blocked.lock();
+        // A function is called by whoever runs its request. One of those who wait has to go on first.
+        let is_short = blocked.len() >= capacity;
+        Shortage { to_begin: is_short.then(|| Way::Worker(blocked.clone())), ..Shortage::default() }
     }
 
-    fn held(&self, begins: bool, _: usize) {
-        // The worker waits itself.
-        self.blocked(begins);
+    fn held(&self, begins: bool, by: usize) {
+        // In a forked child whoever had the lock is not there.
+        if fork::is_inherited(self.made_in) {
+            return;
+        }
+        let mut blocked = self.blocked.lock();
+        if begins {
+            blocked.push(by);
+        } else if let Some(at) = blocked.iter().position(|one| *one == by) {
+            blocked.swap_remove(at);
+        }
     }
 
     fn closing(&self, begins: bool) {

@@ -43,8 +43,8 @@ pub enum Way {
     By(usize),
     /// It waits for something that others hold, of whom one has to go on.
     Any(Vec<Way>),
-    /// Nobody is left to run it.
-    Never,
+    /// It needs a worker, and all wait: one of these threads has to go on.
+    Worker(Vec<usize>),
 }
 
 /// Something that is waited for.
@@ -55,6 +55,8 @@ pub trait Leads: Send + Sync {
 
 struct Entry {
     thread: usize,
+    /// It ends by itself.
+    limited: bool,
     /// Whether all have to be over, or one of them.
     all: bool,
     ways: Vec<Way>,
@@ -84,18 +86,20 @@ impl Inside {
     }
 
     /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends
-    /// by itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out.
+    /// by itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out, or if
+    /// all workers wait, as it does, for what needs one.
     pub fn is_stuck(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> bool {
         let thread = self.thread;
-        if is_stuck(all, &ways, &|way| matches!(way, Way::Never) || *way == Way::By(thread)) {
+        let is_own = |way: &Way| match way {
+            Way::By(by) => *by == thread,
+            Way::Worker(workers) => workers.iter().all(|worker| *worker == thread),
+            Way::Open | Way::Any(_) => false,
+        };
+        if is_stuck(all, &ways, &is_own) {
             return true;
         }
-        if limited {
-            drop(self.write_down(all, Vec::new()));
-            return false;
-        }
-        let waiting = self.write_down(all, ways);
-        let stuck = stuck_among(&waiting, |_| true);
+        let waiting = self.write_down(all, limited, ways);
+        let stuck = stuck_among(&waiting, |entry| limited || !entry.limited);
         self.suspected.retain(|thread, _| stuck.contains(thread));
         // Those that were stuck before and have looked since. Others come and go meanwhile, and change nothing for these.
         let looked = |entry: &&Entry| {
@@ -121,12 +125,12 @@ impl Inside {
     /// that means, as a close does, and not for what it runs itself.
     pub fn tell_others(&mut self, mut ways: Vec<Way>) {
         ways.retain(|way| *way != Way::By(self.thread));
-        drop(self.write_down(true, ways));
+        drop(self.write_down(true, false, ways));
     }
 
-    fn write_down(&mut self, all: bool, ways: Vec<Way>) -> MutexGuard<'static, Vec<Entry>> {
+    fn write_down(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> MutexGuard<'static, Vec<Entry>> {
         self.looks += 1;
-        let entry = Entry { thread: self.thread, all, ways, looks: self.looks };
+        let entry = Entry { thread: self.thread, limited, all, ways, looks: self.looks };
         let mut waiting = WAITING.get().lock();
         match waiting.iter_mut().find(|entry| entry.thread == self.thread) {
             Some(known) => *known = entry,
@@ -144,16 +148,19 @@ impl Drop for Inside {
     }
 }
 
-/// The threads that can never go on if nobody else can who is not `among` them.
+/// The threads that cannot go on if nobody else can who is not `among` them. Those whose waits are limited go on by
+/// themselves, but are no workers until then.
 fn stuck_among(waiting: &[Entry], among: impl FnMut(&&Entry) -> bool) -> HashSet<usize> {
     let entries: Vec<_> = waiting.iter().filter(among).collect();
     // All are stuck until there is a way out for one of them.
     let mut stuck: HashSet<usize> = entries.iter().map(|entry| entry.thread).collect();
+    let limited: HashSet<usize> =
+        entries.iter().filter(|entry| entry.limited).map(|entry| entry.thread).collect();
     loop {
         let ends = |way: &Way| match way {
             Way::Open | Way::Any(_) => false,
-            Way::By(thread) => stuck.contains(thread),
-            Way::Never => true,
+            Way::By(thread) => stuck.contains(thread) && !limited.contains(thread),
+            Way::Worker(workers) => workers.iter().all(|worker| stuck.contains(worker)),
         };
         let free = entries
             .iter()
@@ -181,40 +188,66 @@ mod tests {
     use super::*;
 
     fn waits(thread: usize) -> Inside {
-        Inside { thread, looks: 0, suspected: HashMap::new() }
+        Inside { thread: FIRST + thread, looks: 0, suspected: HashMap::new() }
     }
 
-    /// Numbers that no thread of this process has.
-    const FIRST: usize = usize::MAX - 10;
+    fn by(thread: usize) -> Vec<Way> {
+        vec![Way::By(FIRST + thread)]
+    }
+
+    fn worker<const N: usize>(threads: [usize; N]) -> Vec<Way> {
+        vec![Way::Worker(threads.map(|thread| FIRST + thread).to_vec())]
+    }
+
+    /// Numbers that no thread of this process has, and no other test.
+    const FIRST: usize = usize::MAX - 100;
 
     #[test]
     fn a_circle_is_seen_whoever_stood_before_it_and_was_refused() {
-        let [mut before, mut one, mut other] = [0, 1, 2].map(|thread| waits(FIRST + thread));
-        let by = |number| vec![Way::By(FIRST + number)];
-        let mut is_refused = false;
-        for _ in 0..4 {
-            is_refused |= before.is_stuck(true, false, by(1));
-            assert!(!other.is_stuck(true, false, by(1)) || is_refused);
-            if is_refused {
-                break;
-            }
-            assert!(!one.is_stuck(true, false, by(2)));
-        }
-        assert!(is_refused);
+        let [mut before, mut one, mut other] = [0, 1, 2].map(waits);
+        assert!(!before.is_stuck(true, false, by(1)));
+        assert!(!other.is_stuck(true, false, by(1)));
+        assert!(!one.is_stuck(true, false, by(2)));
         drop(before);
-        assert!((0..2).any(|_| one.is_stuck(true, false, by(2)) || other.is_stuck(true, false, by(1))));
+        assert!((0..2).any(|_| other.is_stuck(true, false, by(1)) || one.is_stuck(true, false, by(2))));
     }
 
     #[test]
     fn who_waits_for_a_circle_that_was_let_go_of_is_not_stuck() {
-        let [mut one, mut other] = [5, 6].map(|thread| waits(FIRST + thread));
-        assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
-        assert!(!other.is_stuck(true, false, vec![Way::By(FIRST + 5)]));
+        let [mut one, mut other] = [5, 6].map(waits);
+        assert!(!one.is_stuck(true, false, by(6)));
+        assert!(!other.is_stuck(true, false, by(5)));
         // The other one has not looked since.
         for _ in 0..3 {
-            assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
+            assert!(!one.is_stuck(true, false, by(6)));
         }
         drop(other);
-        assert!(!one.is_stuck(true, false, vec![Way::By(FIRST + 6)]));
+        assert!(!one.is_stuck(true, false, by(6)));
+    }
+
+    #[test]
+    fn a_wait_with_an_end_holds_up_nobody_for_ever() {
+        let [mut one, mut other] = [10, 11].map(waits);
+        for _ in 0..4 {
+            assert!(!one.is_stuck(true, false, by(11)));
+            assert!(!other.is_stuck(true, true, by(10)));
+        }
+    }
+
+    #[test]
+    fn all_workers_wait_for_one_of_them_whether_or_not_their_waits_have_an_end() {
+        assert!(waits(15).is_stuck(true, true, worker([15])));
+        for limited in [false, true] {
+            let [mut one, mut other] = [16, 17].map(waits);
+            // One of them is not seen to wait: it has just been let go of.
+            for _ in 0..4 {
+                assert!(!one.is_stuck(true, limited, worker([16, 17])));
+            }
+            assert!(!other.is_stuck(true, limited, worker([16, 17])));
+            assert!((0..2).any(|_| {
+                one.is_stuck(true, limited, worker([16, 17]))
+                    || other.is_stuck(true, limited, worker([16, 17]))
+            }));
+        }
     }
 }

@@ -544,6 +544,47 @@ static void a_callback_may_wait_for_the_place_of_a_stream(void) {
   rf_session_free(session);
 }
 
+typedef struct awaiting {
+  rf_future *awaited;
+  int is_in;
+} awaiting;
+
+static rf_status await_in_hook(rf_hook_call *call, const rf_response *response, void *user_data) {
+  (void)call, (void)response;
+  awaiting *awaiting = user_data;
+  const rf_response *answer = NULL;
+  INCREMENT(awaiting->is_in);
+  CHECK_OK(rf_future_result(awaiting->awaited, RF_FOREVER, &answer));
+  return RF_OK;
+}
+
+/* All workers wait, but one of them for what is over, though it has not heard of it yet: that is no deadlock. */
+static void who_was_let_go_of_is_in_nobodys_way(void) {
+  for (int round = 0; round < 20; round++) {
+    rf_session *session = session_with(2, 2);
+    rf_options *options = new_options();
+    const char *gate = unique("let-go");
+    awaiting awaiting = {get(session, gate_url(gate), NULL), 0};
+    gate_wait(gate, 1);
+    CHECK_OK(rf_options_add_hook(options, await_in_hook, &awaiting, NULL));
+    rf_future *waiting = get(session, http("/hello"), options);
+    EVENTUALLY(LOAD(awaiting.is_in));
+    sleep_ms(20);
+    rf_future *next = get(session, http("/hello"), NULL);
+    hook_is_in = 0;
+    CHECK_OK(rf_future_add_done_callback(awaiting.awaited, wait_in_callback, next, NULL));
+    gate_open(gate);
+    RESPONSE(waiting);
+    RESPONSE(next);
+    EVENTUALLY(LOAD(hook_is_in));
+    rf_options_free(options);
+    rf_session_free(session);
+    rf_future_free(awaiting.awaited);
+    rf_future_free(waiting);
+    rf_future_free(next);
+  }
+}
+
 /* Tasks that are run in submit, one inside of the other: the inner one fails, where it would wait for the outer one. */
 static void a_task_inside_of_a_task(void) {
   rf_config *config = NULL;
@@ -745,6 +786,7 @@ int main(void) {
   a_hook_closes_while_others_wait_for_its_place();
   it_is_ended_after_its_place_has_come();
   nobody_is_left_to_go_on();
+  who_was_let_go_of_is_in_nobodys_way();
   a_callback_may_wait_for_the_place_of_a_stream();
   a_task_inside_of_a_task();
   what_is_sent_again_keeps_its_turn();

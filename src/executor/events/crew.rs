@@ -387,11 +387,9 @@ impl WorkerPool for Shared {
         let calls = crew.blocked_calls.len();
         let left = threads.saturating_sub(calls + crew.blocked_callbacks.len());
         // One of those who wait has to go on first.
-        let calls_go_on = || Way::Any(crew.blocked_calls.iter().map(|who| Way::By(*who)).collect());
-        let all_go_on = || {
-            let all = crew.blocked_calls.iter().chain(&crew.blocked_callbacks);
-            Way::Any(all.map(|who| Way::By(*who)).collect())
-        };
+        let calls_go_on = || Way::Worker(crew.blocked_calls.clone());
+        let all_go_on =
+            || Way::Worker(crew.blocked_calls.iter().chain(&crew.blocked_callbacks).copied().collect());
         let to_call = match calls >= self.max_calls {
             true => Some(calls_go_on()),
             // One thread has to lead.

@@ -35,7 +35,7 @@ fn is_repeated_and_all_answered((ended, counts): &(Ended, Vec<u64>)) {
 
 /// What is not repeatable is carried out once, or not at all where its future says that it may have been.
 fn is_never_repeated((ended, counts): &(Ended, Vec<u64>)) {
-    assert_eq!((ended.ok + ended.broken, ended.other), (requests(), 0), "{}", ended.said);
+    assert_eq!((ended.ok + ended.broken, ended.other), (counts.len() as u64, 0), "{}", ended.said);
     assert_eq!(twice(counts), 0);
     let carried_out: u64 = counts.iter().sum();
     assert!(
@@ -60,6 +60,32 @@ fn a_worker_is_killed_and_no_post_is_carried_out_twice() {
     let Some(outcome) = lose("killed-post", "POST", killed) else { return };
     is_never_repeated(&outcome);
     assert!(outcome.0.broken <= SLOTS, "{:?}", outcome.0);
+}
+
+/// So many workers as machines would be, and one in ten of them is lost.
+#[test]
+#[ignore = "a hundred processes: tests/long/run has it"]
+fn ten_of_a_hundred_workers_are_killed() {
+    let count = 10 * requests();
+    for method in ["GET", "POST"] {
+        let key = format!("hundred-{method}");
+        let Some(broker) = Broker::start(&key) else { return };
+        let options = ["--slots", "2", "--partitions", "1"];
+        let workers: Vec<Worker> = (0..100).map(|_| broker.worker(&options)).collect();
+        let mut client = broker.client(method, &counted(&key), count, &[]);
+        client.after(&key, count, count / 4);
+        workers[..10].iter().for_each(|worker| worker.process.signal(libc::SIGKILL));
+        let ended = client.end();
+        let counts = counts(&key, count);
+        println!("{key}: {ended:?}, {} twice", twice(&counts));
+        if method == "GET" {
+            assert_eq!((ended.ok, ended.broken, ended.other), (count, 0, 0), "{}", ended.said);
+            assert!(counts.iter().all(|count| *count >= 1) && twice(&counts) <= 20);
+        } else {
+            assert!(ended.broken <= 20, "{}", ended.said);
+            is_never_repeated(&(ended, counts));
+        }
+    }
 }
 
 /// What may be repeated is not repeated for ever: it may be what ends the workers.
