@@ -8,7 +8,7 @@
 use std::fmt;
 use std::mem;
 use std::os::fd::RawFd;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -62,8 +62,8 @@ pub struct Control {
     attached: Mutex<Attached>,
     /// The fiber that the request runs in, where it does: an abort wakes it, whatever it waits for.
     fiber: OnceLock<Waker>,
-    /// One of its functions is to be called by a thread that has not come yet.
-    calling: AtomicBool,
+    /// The executor of which a thread is to call one of its functions, and has not come yet; 0: none.
+    calling: AtomicU64,
     /// While somebody has it who is not waited for: whose request it is.
     left_to: Mutex<Option<Box<Left>>>,
     /// Where its time goes.
@@ -146,7 +146,7 @@ impl Control {
             hurried: AtomicBool::new(false),
             attached: Mutex::default(),
             fiber: OnceLock::new(),
-            calling: AtomicBool::new(false),
+            calling: AtomicU64::new(0),
             left_to: Mutex::default(),
             stopwatch: Stopwatch::since(submitted),
             trace: OnceLock::new(),
@@ -235,13 +235,13 @@ impl Control {
         }
     }
 
-    /// One of its functions waits for a thread to call it, or does so no more.
-    pub fn calls(&self, waits: bool) {
-        self.calling.store(waits, Ordering::SeqCst);
+    /// One of its functions waits for a thread of that executor to call it; 0: does so no more.
+    pub fn calls(&self, executor: u64) {
+        self.calling.store(executor, Ordering::SeqCst);
     }
 
     pub fn is_calling(&self) -> bool {
-        self.calling.load(Ordering::SeqCst)
+        self.calling.load(Ordering::SeqCst) != 0
     }
 
     /// The request runs in this fiber, from its beginning to its end.
@@ -291,9 +291,10 @@ impl Control {
         if let Some(asked) = asked {
             return asked.way();
         }
-        match self.runner.load(Ordering::Acquire) {
-            0 => Way::Open,
-            runner => Way::By(runner),
+        match (self.runner.load(Ordering::Acquire), self.calling.load(Ordering::SeqCst)) {
+            (0, 0) => Way::Open,
+            (0, executor) => Way::Called(executor),
+            (runner, _) => Way::By(runner),
         }
     }
 
@@ -449,7 +450,7 @@ impl Control {
             if waiting.is_due() {
                 return true;
             }
-            if inside.is_stuck(true, !matches!(end, Until::Forever), vec![waiting.way()]) {
+            if inside.is_stuck(true, end, vec![waiting.way()]) {
                 return false;
             }
         }

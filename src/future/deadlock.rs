@@ -8,7 +8,10 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
+use crate::future::monitor::Until;
 use crate::system::fork::PerProcess;
 use crate::system::lock::{Mutex, MutexGuard};
 use crate::system::thread;
@@ -43,8 +46,24 @@ pub enum Way {
     By(usize),
     /// It waits for something that others hold, of whom one has to go on.
     Any(Vec<Way>),
-    /// It needs a worker, and all wait: one of these threads has to go on.
-    Worker(Vec<usize>),
+    /// A thread of this executor has to call one of its functions.
+    Called(u64),
+}
+
+impl Way {
+    /// One of these threads has to go on.
+    pub fn any_by<'a>(threads: impl Iterator<Item = &'a usize>) -> Way {
+        Way::Any(threads.map(|thread| Way::By(*thread)).collect())
+    }
+
+    /// The same, where what executors have nobody for that calls functions is known.
+    pub fn with_callers(self, to_call: &dyn Fn(u64) -> Option<Way>) -> Way {
+        match self {
+            Way::Any(ways) => Way::Any(ways.into_iter().map(|way| way.with_callers(to_call)).collect()),
+            Way::Called(executor) => to_call(executor).unwrap_or(Way::Open),
+            way => way,
+        }
+    }
 }
 
 /// Something that is waited for.
@@ -55,8 +74,10 @@ pub trait Leads: Send + Sync {
 
 struct Entry {
     thread: usize,
-    /// It ends by itself.
-    limited: bool,
+    /// Which of all waits it is.
+    wait: u64,
+    /// When it ends by itself.
+    ends: Option<Instant>,
     /// Whether all have to be over, or one of them.
     all: bool,
     ways: Vec<Way>,
@@ -69,9 +90,10 @@ static WAITING: PerProcess<Mutex<Vec<Entry>>> = PerProcess::new(|_| Mutex::defau
 /// A thread that waits while it runs a future.
 pub struct Inside {
     thread: usize,
+    wait: u64,
     looks: u64,
-    /// The threads that have been stuck since they were seen so first, with how often they had looked by then.
-    suspected: HashMap<usize, u64>,
+    /// The waits that have been stuck since they were seen so first, with how often their threads had looked by then.
+    suspected: HashMap<u64, u64>,
 }
 
 impl Inside {
@@ -82,36 +104,36 @@ impl Inside {
 
     /// On a thread that others may have to wait for though it runs no future, as in a callback.
     pub fn new() -> Inside {
-        Inside { thread: thread::token(), looks: 0, suspected: HashMap::new() }
+        Inside::of(thread::token())
     }
 
-    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that is `limited` ends
-    /// by itself, so nobody is stuck who waits for it, and it is refused only if it could do nothing but run out, or if
-    /// all workers wait, as it does, for what needs one.
-    pub fn is_stuck(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> bool {
-        let thread = self.thread;
-        let is_own = |way: &Way| match way {
-            Way::By(by) => *by == thread,
-            Way::Worker(workers) => workers.iter().all(|worker| *worker == thread),
-            Way::Open | Way::Any(_) => false,
-        };
-        if is_stuck(all, &ways, &is_own) {
+    fn of(thread: usize) -> Inside {
+        static WAITS: AtomicU64 = AtomicU64::new(0);
+        let wait = WAITS.fetch_add(1, Ordering::Relaxed);
+        Inside { thread, wait, looks: 0, suspected: HashMap::new() }
+    }
+
+    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end but by running out, at the end
+    /// of `until`. Waits that end sooner than it hold it up no longer than that.
+    pub fn is_stuck(&mut self, all: bool, until: Until, ways: Vec<Way>) -> bool {
+        let (thread, ends) = (self.thread, until.at());
+        if is_stuck(all, &ways, &|way| *way == Way::By(thread)) {
             return true;
         }
-        let waiting = self.write_down(all, limited, ways);
-        let stuck = stuck_among(&waiting, |entry| limited || !entry.limited);
-        self.suspected.retain(|thread, _| stuck.contains(thread));
-        // Those that were stuck before and have looked since. Others come and go meanwhile, and change nothing for these.
-        let looked = |entry: &&Entry| {
-            let first = stuck.contains(&entry.thread).then(|| self.suspected.entry(entry.thread));
-            first.is_some_and(|first| {
-                // It may wait for something else by now.
-                let first = first.or_insert(entry.looks);
-                *first = (*first).min(entry.looks);
-                *first < entry.looks
-            })
+        let waiting = self.write_down(all, ends, ways);
+        let lasts = |entry: &&Entry| match (entry.ends, ends) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(other), Some(own)) => other >= own,
         };
-        stuck_among(&waiting, looked).contains(&thread)
+        let stuck = stuck_among(&waiting, lasts);
+        self.suspected.retain(|wait, _| stuck.iter().any(|entry| entry.wait == *wait));
+        // Those that were stuck before and have looked since. Others come and go meanwhile, and change nothing for these.
+        let suspected = &mut self.suspected;
+        let mut has_looked =
+            |entry: &&Entry| *suspected.entry(entry.wait).or_insert(entry.looks) < entry.looks;
+        let looked: Vec<&Entry> = stuck.into_iter().filter(|entry| has_looked(entry)).collect();
+        stuck_among(looked, |_| true).iter().any(|entry| entry.thread == thread)
     }
 }
 
@@ -125,12 +147,17 @@ impl Inside {
     /// that means, as a close does, and not for what it runs itself.
     pub fn tell_others(&mut self, mut ways: Vec<Way>) {
         ways.retain(|way| *way != Way::By(self.thread));
-        drop(self.write_down(true, false, ways));
+        drop(self.write_down(true, None, ways));
     }
 
-    fn write_down(&mut self, all: bool, limited: bool, ways: Vec<Way>) -> MutexGuard<'static, Vec<Entry>> {
+    fn write_down(
+        &mut self,
+        all: bool,
+        ends: Option<Instant>,
+        ways: Vec<Way>,
+    ) -> MutexGuard<'static, Vec<Entry>> {
         self.looks += 1;
-        let entry = Entry { thread: self.thread, limited, all, ways, looks: self.looks };
+        let entry = Entry { thread: self.thread, wait: self.wait, ends, all, ways, looks: self.looks };
         let mut waiting = WAITING.get().lock();
         match waiting.iter_mut().find(|entry| entry.thread == self.thread) {
             Some(known) => *known = entry,
@@ -148,27 +175,21 @@ impl Drop for Inside {
     }
 }
 
-/// The threads that cannot go on if nobody else can who is not `among` them. Those whose waits are limited go on by
-/// themselves, but are no workers until then.
-fn stuck_among(waiting: &[Entry], among: impl FnMut(&&Entry) -> bool) -> HashSet<usize> {
-    let entries: Vec<_> = waiting.iter().filter(among).collect();
+/// Those of them that cannot go on if nobody else can who is not `among` them.
+fn stuck_among<'a>(
+    waiting: impl IntoIterator<Item = &'a Entry>,
+    among: impl FnMut(&&'a Entry) -> bool,
+) -> Vec<&'a Entry> {
+    let mut stuck: Vec<&Entry> = waiting.into_iter().filter(among).collect();
     // All are stuck until there is a way out for one of them.
-    let mut stuck: HashSet<usize> = entries.iter().map(|entry| entry.thread).collect();
-    let limited: HashSet<usize> =
-        entries.iter().filter(|entry| entry.limited).map(|entry| entry.thread).collect();
     loop {
-        let ends = |way: &Way| match way {
-            Way::Open | Way::Any(_) => false,
-            Way::By(thread) => stuck.contains(thread) && !limited.contains(thread),
-            Way::Worker(workers) => workers.iter().all(|worker| stuck.contains(worker)),
-        };
-        let free = entries
-            .iter()
-            .find(|entry| stuck.contains(&entry.thread) && !is_stuck(entry.all, &entry.ways, &ends));
-        match free {
-            Some(entry) => stuck.remove(&entry.thread),
-            None => return stuck,
-        };
+        let threads: HashSet<usize> = stuck.iter().map(|entry| entry.thread).collect();
+        let ends = |way: &Way| matches!(way, Way::By(thread) if threads.contains(thread));
+        let before = stuck.len();
+        stuck.retain(|entry| is_stuck(entry.all, &entry.ways, &ends));
+        if stuck.len() == before {
+            return stuck;
+        }
     }
 }
 
@@ -188,15 +209,15 @@ mod tests {
     use super::*;
 
     fn waits(thread: usize) -> Inside {
-        Inside { thread: FIRST + thread, looks: 0, suspected: HashMap::new() }
+        Inside::of(FIRST + thread)
     }
 
     fn by(thread: usize) -> Vec<Way> {
         vec![Way::By(FIRST + thread)]
     }
 
-    fn worker<const N: usize>(threads: [usize; N]) -> Vec<Way> {
-        vec![Way::Worker(threads.map(|thread| FIRST + thread).to_vec())]
+    fn any_by(threads: &[usize]) -> Vec<Way> {
+        vec![Way::Any(threads.iter().map(|thread| Way::By(FIRST + thread)).collect())]
     }
 
     /// Numbers that no thread of this process has, and no other test.
@@ -205,49 +226,72 @@ mod tests {
     #[test]
     fn a_circle_is_seen_whoever_stood_before_it_and_was_refused() {
         let [mut before, mut one, mut other] = [0, 1, 2].map(waits);
-        assert!(!before.is_stuck(true, false, by(1)));
-        assert!(!other.is_stuck(true, false, by(1)));
-        assert!(!one.is_stuck(true, false, by(2)));
+        assert!(!before.is_stuck(true, Until::Forever, by(1)));
+        assert!(!other.is_stuck(true, Until::Forever, by(1)));
+        assert!(!one.is_stuck(true, Until::Forever, by(2)));
         drop(before);
-        assert!((0..2).any(|_| other.is_stuck(true, false, by(1)) || one.is_stuck(true, false, by(2))));
+        assert!((0..2).any(
+            |_| other.is_stuck(true, Until::Forever, by(1)) || one.is_stuck(true, Until::Forever, by(2))
+        ));
     }
 
     #[test]
     fn who_waits_for_a_circle_that_was_let_go_of_is_not_stuck() {
         let [mut one, mut other] = [5, 6].map(waits);
-        assert!(!one.is_stuck(true, false, by(6)));
-        assert!(!other.is_stuck(true, false, by(5)));
+        assert!(!one.is_stuck(true, Until::Forever, by(6)));
+        assert!(!other.is_stuck(true, Until::Forever, by(5)));
         // The other one has not looked since.
         for _ in 0..3 {
-            assert!(!one.is_stuck(true, false, by(6)));
+            assert!(!one.is_stuck(true, Until::Forever, by(6)));
         }
         drop(other);
-        assert!(!one.is_stuck(true, false, by(6)));
+        assert!(!one.is_stuck(true, Until::Forever, by(6)));
     }
 
+    /// What is seen of a thread that waits anew says nothing of its wait before.
     #[test]
-    fn a_wait_with_an_end_holds_up_nobody_for_ever() {
+    fn who_was_let_go_of_and_waits_again_was_not_stuck_before() {
         let [mut one, mut other] = [10, 11].map(waits);
-        for _ in 0..4 {
-            assert!(!one.is_stuck(true, false, by(11)));
-            assert!(!other.is_stuck(true, true, by(10)));
+        assert!(!other.is_stuck(true, Until::Forever, by(10)));
+        assert!(!one.is_stuck(true, Until::Forever, by(11)));
+        drop(other);
+        let mut other = waits(11);
+        for _ in 0..3 {
+            assert!(!other.is_stuck(true, Until::Forever, by(12)));
+        }
+        assert!(!one.is_stuck(true, Until::Forever, by(11)));
+        for _ in 0..3 {
+            assert!(!other.is_stuck(true, Until::Forever, by(10)) || other.suspected.len() == 2);
         }
     }
 
     #[test]
-    fn all_workers_wait_for_one_of_them_whether_or_not_their_waits_have_an_end() {
-        assert!(waits(15).is_stuck(true, true, worker([15])));
-        for limited in [false, true] {
-            let [mut one, mut other] = [16, 17].map(waits);
-            // One of them is not seen to wait: it has just been let go of.
+    fn waits_that_end_sooner_hold_up_nobody_and_the_first_to_end_is_refused() {
+        let soon = Until::after_millis(Some(10_000));
+        let later = Until::after_millis(Some(20_000));
+        for lasting in [later, Until::Forever] {
+            let [mut one, mut other] = [15, 16].map(waits);
+            let mut is_refused = false;
             for _ in 0..4 {
-                assert!(!one.is_stuck(true, limited, worker([16, 17])));
+                assert!(!one.is_stuck(true, lasting, any_by(&[15, 16])));
+                is_refused |= other.is_stuck(true, soon, any_by(&[15, 16]));
             }
-            assert!(!other.is_stuck(true, limited, worker([16, 17])));
-            assert!((0..2).any(|_| {
-                one.is_stuck(true, limited, worker([16, 17]))
-                    || other.is_stuck(true, limited, worker([16, 17]))
-            }));
+            assert!(is_refused);
         }
+    }
+
+    #[test]
+    fn all_workers_wait_for_one_of_them() {
+        assert!(waits(20).is_stuck(true, Until::after_millis(Some(10_000)), any_by(&[20])));
+        let [mut one, mut other] = [21, 22].map(waits);
+        // The other one is not seen to wait: it has just been let go of.
+        for _ in 0..4 {
+            assert!(!one.is_stuck(true, Until::Forever, any_by(&[21, 22])));
+        }
+        assert!(!other.is_stuck(true, Until::Forever, any_by(&[21, 22])));
+        assert!((0..2).any(|_| {
+            one.is_stuck(true, Until::Forever, any_by(&[21, 22]))
+                || other.is_stuck(true, Until::Forever, any_by(&[21, 22]))
+        }));
     }
 }

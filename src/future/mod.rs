@@ -312,24 +312,23 @@ impl<W: Work> Future<W> {
 
     /// What has to happen before it is over, as far as that is known. `short`: what executors have nobody for.
     pub fn way(&self, short: &[(u64, Shortage)]) -> Way {
-        let short = short.iter().find(|(home, _)| *home == self.home).map(|(_, shortage)| shortage);
-        let to_begin = short.and_then(|short| short.to_begin.as_ref());
-        let to_call = short.and_then(|short| short.to_call.as_ref());
-        let to_go_on = short.and_then(|short| short.to_go_on.as_ref());
+        let of =
+            |executor: u64| short.iter().find(|(home, _)| *home == executor).map(|(_, shortage)| shortage);
         let state = self.state();
         if state.is_final() {
             return Way::Open;
         }
+        let own = of(self.home);
         let control = self.control();
         let is_waiting = || control.as_ref().is_some_and(|control| control.is_waiting());
         // What was put aside needs somebody to take it up again.
-        let short = to_begin
-            .filter(|_| state == State::Pending || is_waiting())
-            .or_else(|| to_call.filter(|_| self.is_calling()));
-        if let Some(way) = short {
+        let to_begin = own.and_then(|own| own.to_begin.as_ref());
+        if let Some(way) = to_begin.filter(|_| state == State::Pending || is_waiting()) {
             return way.clone();
         }
-        match (control.map_or(Way::Open, |control| control.way()), to_go_on) {
+        let to_call = |executor: u64| of(executor).and_then(|other| other.to_call.clone());
+        let way = control.map_or(Way::Open, |control| control.way()).with_callers(&to_call);
+        match (way, own.and_then(|own| own.to_go_on.as_ref())) {
             (Way::Open, Some(way)) => way.clone(),
             (way, _) => way,
         }

@@ -201,6 +201,14 @@ impl Until {
         }
     }
 
+    /// The time at which it ends; None: never, or at once.
+    pub fn at(self) -> Option<Instant> {
+        match self {
+            Until::At(at) => Some(at),
+            Until::Now | Until::Forever => None,
+        }
+    }
+
     /// None: without limit.
     pub fn left(self) -> Option<Duration> {
         match self {

@@ -63,7 +63,7 @@ impl Watch {
         let mut short = self.blocked.as_ref().map(Blocked::shortages).unwrap_or_default();
         short.retain(|(_, shortage)| !shortage.is_none());
         let ways: Vec<Way> = open.map(|future| future.way(&short)).collect();
-        self.inside.is_stuck(all, !matches!(until, Until::Forever), ways)
+        self.inside.is_stuck(all, until, ways)
     }
 }
 

@@ -173,7 +173,7 @@ impl Shared {
 
     /// A fiber waits until this function was called.
     pub(super) fn call<'a>(&'a self, core: MutexGuard<'a, Core>, call: Call) -> Led<'a> {
-        call.whose.control.calls(true);
+        call.whose.control.calls(self.id);
         let mut crew = self.crew.lock();
         crew.calls.push_back(call);
         self.call_threads(crew);
@@ -201,7 +201,7 @@ impl Shared {
             let at = crew.calls.iter().position(|call| call.number == number && call.job.may_be_left());
             let Some(call) = at.and_then(|at| crew.calls.remove(at)) else { continue };
             drop(crew);
-            call.whose.control.calls(false);
+            call.whose.control.calls(0);
             core.has_been_called(number);
         }
     }
@@ -210,7 +210,7 @@ impl Shared {
         let Call { number, job, whose } = call;
         let Whose { future, control } = whose;
         let token = job.token();
-        control.calls(false);
+        control.calls(0);
         let before = CALLING.replace(true);
         job.run(|| future.hold(&control));
         CALLING.set(before);
@@ -387,22 +387,19 @@ impl WorkerPool for Shared {
         let calls = crew.blocked_calls.len();
         let left = threads.saturating_sub(calls + crew.blocked_callbacks.len());
         // One of those who wait has to go on first.
-        let calls_go_on = || Way::Worker(crew.blocked_calls.clone());
-        let all_go_on =
-            || Way::Worker(crew.blocked_calls.iter().chain(&crew.blocked_callbacks).copied().collect());
+        let calls_go_on = || crew.blocked_calls.iter();
+        let all_go_on = || Way::any_by(calls_go_on().chain(&crew.blocked_callbacks));
         let to_call = match calls >= self.max_calls {
-            true => Some(calls_go_on()),
+            true => Some(Way::any_by(calls_go_on())),
             // One thread has to lead.
             false => (left <= 1).then(all_go_on),
         };
         // A request whose function nobody calls has a place as well.
         let places = calls + crew.holders.len() + if to_call.is_some() { crew.calls.len() } else { 0 };
         let place_is_free = || {
-            let holders = crew.holders.iter().map(|who| Way::By(*who));
-            match &to_call {
-                Some(way) => Way::Any(holders.chain([way.clone()]).collect()),
-                None => Way::Any(crew.blocked_calls.iter().map(|who| Way::By(*who)).chain(holders).collect()),
-            }
+            let in_callbacks =
+                if to_call.is_some() && calls < self.max_calls { &crew.blocked_callbacks[..] } else { &[] };
+            Way::any_by(crew.holders.iter().chain(calls_go_on()).chain(in_callbacks))
         };
         let to_go_on = (left == 0).then(all_go_on);
         let to_begin = to_go_on.clone().or_else(|| (places >= self.max_requests).then(place_is_free));
