@@ -126,7 +126,7 @@ impl Inside {
             (Some(_), None) => false,
             (Some(other), Some(own)) => other >= own,
         };
-        let stuck = stuck_among(&waiting, lasts);
+        let stuck = stuck_among(waiting.iter(), lasts);
         self.suspected.retain(|wait, _| stuck.iter().any(|entry| entry.wait == *wait));
         // Those that were stuck before and have looked since. Others come and go meanwhile, and change nothing for these.
         let suspected = &mut self.suspected;

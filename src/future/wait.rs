@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use crate::future::deadlock::{Inside, Way};
 use crate::future::monitor::{Monitor, Until};
-use crate::future::workers::Blocked;
+use crate::future::workers::{self, Blocked};
 use crate::future::{Enlisted, Future, State, Waiter, Work};
 use crate::system::descriptor::Flag;
 use crate::system::fiber::Wake;
@@ -51,6 +51,15 @@ impl Watch {
     fn new(blocked: Option<Blocked>) -> Option<Watch> {
         let inside = Inside::here().or_else(|| blocked.is_some().then(Inside::new))?;
         Some(Watch { blocked, inside })
+    }
+
+    /// There, and with what it is blocked for, as soon as there is reason for that: what is waited for may become more.
+    fn keep<I: Iterator<Item = u64>>(watch: &mut Option<Watch>, homes: impl Fn() -> I) {
+        match watch {
+            None => *watch = Watch::new(Blocked::on(homes)),
+            Some(watch) if watch.blocked.is_none() => watch.blocked = Blocked::on(homes),
+            Some(_) => {}
+        }
     }
 
     /// Whether waiting for `all` of these, or for one, would never end.
@@ -348,11 +357,10 @@ impl<W: Work> Completed<W> {
             if until.has_passed() {
                 return Err(WaitError::TimedOut);
             }
-            if watch.is_none() {
-                let open = || queue.places.iter().flatten();
-                watch = Watch::new(Blocked::on(|| open().map(|(future, _)| future.home())));
-            }
+            Watch::keep(&mut watch, || queue.places.iter().flatten().map(|(future, _)| future.home()));
             queue = match &mut watch {
+                // Of a worker's own pool one may be added yet.
+                None if workers::home().is_some() => queue.wait(until.or_soon()),
                 None => queue.wait(until),
                 Some(watch) => {
                     let open = queue.places.iter().flatten().map(|(future, _)| &**future);

@@ -288,7 +288,7 @@ impl Asking<'_> {
         let Some(inside) = &mut self.inside else { return false };
         let ways = vec![self.question.way()];
         if is_resolving() {
-            return inside.is_stuck(true, false, ways);
+            return inside.is_stuck(true, Until::Forever, ways);
         }
         inside.tell_others(ways);
         false

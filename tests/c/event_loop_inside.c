@@ -329,6 +329,52 @@ static void waiting_for_what_goes_on_is_no_deadlock(void) {
   rf_session_free(session);
 }
 
+static rf_status no_request_hook(rf_prepared *prepared, void *user_data) {
+  (void)prepared, (void)user_data;
+  return RF_OK;
+}
+
+/* Who calls functions waits for a request that waits for a place, or for its turn, which one has whose function he would
+   have to call. */
+static void a_place_that_is_held_for_ever(bool is_turn) {
+  rf_executor *executor = NULL;
+  rf_config *config = NULL;
+  CHECK_OK(rf_executor_new_events(10, 1, &executor));
+  CHECK_OK(rf_config_new(&config));
+  CHECK_OK(rf_config_set_executor(config, executor));
+  if (is_turn) {
+    CHECK_OK(rf_config_set_max_per_host(config, 2));
+  } else {
+    CHECK_OK(rf_config_set_pool_block(config, true));
+    CHECK_OK(rf_config_set_pool_maxsize(config, 2));
+  }
+  rf_session *session = session_of(config);
+  rf_options *waits = new_options(), *calls = new_options();
+  rf_future *awaited = NULL;
+  begun = refused = waited = 0;
+  CHECK_OK(rf_options_add_hook(waits, waits_in_a_hook, &awaited, NULL));
+  CHECK_OK(rf_options_add_request_hook(calls, no_request_hook, NULL, NULL));
+  rf_future *first = get(session, http("/hello"), waits);
+  EVENTUALLY(LOAD(begun) == 1);
+  rf_future *holder = get(session, http("/hello"), calls);
+  sleep_ms(100);
+  rf_future *last = get(session, http("/hello"), NULL);
+  sleep_ms(50);
+  set(&awaited, last);
+  RESPONSE(first);
+  CHECK_INT(1, LOAD(refused));
+  RESPONSE(holder);
+  RESPONSE(last);
+  CHECK_OK(rf_session_close(session, RF_CLOSE_WAIT));
+  rf_future_free(first);
+  rf_future_free(holder);
+  rf_future_free(last);
+  rf_options_free(waits);
+  rf_options_free(calls);
+  rf_session_free(session);
+  rf_executor_free(executor);
+}
+
 /* As many callbacks as there are threads, and each waits for what one of them would have to do. */
 static rf_future *given;
 static void waits_in_vain(rf_future *future, void *user_data) {
@@ -392,6 +438,8 @@ static void never_ending(void) {
   deadlocks(10, 1, -1, 0, 1, 0);
   deadlocks(2, 1, 1, -1, -1, 0);
   deadlocks(2, 2, -1, 0, 1, 0);
+  a_place_that_is_held_for_ever(false);
+  a_place_that_is_held_for_ever(true);
   a_callback_is_no_deadlock();
   waiting_for_what_goes_on_is_no_deadlock();
   callbacks_that_leave_nobody(2, 1);
