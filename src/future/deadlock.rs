@@ -99,11 +99,11 @@ pub struct Inside {
 impl Inside {
     /// None on a thread that runs no future: there it is nobody's business how long it waits.
     pub fn here() -> Option<Inside> {
-        (RUNNING.get() > 0).then(Inside::new)
+        (RUNNING.get() > 0).then(Inside::of_worker)
     }
 
     /// On a thread that others may have to wait for though it runs no future, as in a callback.
-    pub fn new() -> Inside {
+    pub fn of_worker() -> Inside {
         Inside::of(thread::token())
     }
 

@@ -49,7 +49,7 @@ struct Watch {
 
 impl Watch {
     fn new(blocked: Option<Blocked>) -> Option<Watch> {
-        let inside = Inside::here().or_else(|| blocked.is_some().then(Inside::new))?;
+        let inside = Inside::here().or_else(|| blocked.is_some().then(Inside::of_worker))?;
         Some(Watch { blocked, inside })
     }
 
