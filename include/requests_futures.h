@@ -1592,7 +1592,8 @@ rf_session *rf_hook_session(rf_hook_call *call);
 // wait could never end, because this thread runs the future itself, or runs one that the thread which runs the
 // future waits for; or because it is a worker of the pool that has to run the future, and no other worker is left
 // to do so (what is queued in another executor is not looked into, nor in one of your own). A wait with a
-// time-out is refused as well where it could do nothing but run out. RF_E_INVALID: a negative time.
+// time-out is refused where this thread runs the future itself, or no worker will be left before it runs out.
+// RF_E_INVALID: a negative time.
 rf_status rf_future_result(const rf_future *future, int64_t timeout_ms, const rf_response **out);
 
 // Waits, like rf_future_result, for what went wrong. RF_OK and `*out` NULL: nothing. RF_OK and `*out` set: it

@@ -514,7 +514,7 @@ impl WorkerPool for Shared {
         let blocked = self.blocked.lock();
         // A function is called by whoever runs its request. One of those who wait has to go on first.
         let is_short = blocked.len() >= capacity;
-        Shortage { to_begin: is_short.then(|| Way::any_by(blocked.iter())), ..Shortage::default() }
+        Shortage { to_begin: is_short.then(|| Way::Worker(blocked.clone())), ..Shortage::default() }
     }
 
     fn held(&self, begins: bool, by: usize) {

@@ -18,8 +18,8 @@ use crate::future::wait::wait_one;
 /// future. RF_TIMEOUT: it is not over. RF_CANCELLED. RF_FAILED: rf_future_exception says why. RF_E_DEADLOCK: the wait
 /// could never end, because this thread runs the future itself, or runs one that the thread which runs the future waits
 /// for; or because it is a worker of the pool that has to run the future, and no other worker is left to do so (what is
-/// queued in another executor is not looked into, nor in one of your own). A wait with a time-out is refused
-/// as well where it could do nothing but run out. RF_E_INVALID: a negative time.
+/// queued in another executor is not looked into, nor in one of your own). A wait with a time-out is
+/// refused where this thread runs the future itself, or no worker will be left before it runs out. RF_E_INVALID: a negative time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rf_future_result(
     future: *const rf_future,

@@ -46,16 +46,13 @@ pub enum Way {
     By(usize),
     /// It waits for something that others hold, of whom one has to go on.
     Any(Vec<Way>),
+    /// It needs a worker, and all wait: one of these threads has to go on.
+    Worker(Vec<usize>),
     /// A thread of this executor has to call one of its functions.
     Called(u64),
 }
 
 impl Way {
-    /// One of these threads has to go on.
-    pub fn any_by<'a>(threads: impl Iterator<Item = &'a usize>) -> Way {
-        Way::Any(threads.map(|thread| Way::By(*thread)).collect())
-    }
-
     /// The same, where what executors have nobody for that calls functions is known.
     pub fn with_callers(self, to_call: &dyn Fn(u64) -> Option<Way>) -> Way {
         match self {
@@ -113,11 +110,17 @@ impl Inside {
         Inside { thread, wait, looks: 0, suspected: HashMap::new() }
     }
 
-    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end but by running out, at the end
-    /// of `until`. Waits that end sooner than it hold it up no longer than that.
+    /// Whether this wait, for `all` of what goes these ways or for one of it, can never end. One that ends by itself, at
+    /// the end of `until`, is refused only if this thread itself is what it waits for, or if it needs a worker and no worker
+    /// goes on before. Nobody is stuck who waits for one that ends sooner.
     pub fn is_stuck(&mut self, all: bool, until: Until, ways: Vec<Way>) -> bool {
         let (thread, ends) = (self.thread, until.at());
-        if is_stuck(all, &ways, &|way| *way == Way::By(thread)) {
+        let is_own = |way: &Way| match way {
+            Way::By(by) => *by == thread,
+            Way::Worker(workers) => workers.iter().all(|worker| *worker == thread),
+            _ => false,
+        };
+        if is_stuck(all, &ways, &is_own) {
             return true;
         }
         let waiting = self.write_down(all, ends, ways);
@@ -184,9 +187,13 @@ fn stuck_among<'a>(
     // All are stuck until there is a way out for one of them.
     loop {
         let threads: HashSet<usize> = stuck.iter().map(|entry| entry.thread).collect();
-        let ends = |way: &Way| matches!(way, Way::By(thread) if threads.contains(thread));
+        let never = |entry: &Entry, way: &Way| match way {
+            Way::By(thread) => entry.ends.is_none() && threads.contains(thread),
+            Way::Worker(workers) => workers.iter().all(|worker| threads.contains(worker)),
+            _ => false,
+        };
         let before = stuck.len();
-        stuck.retain(|entry| is_stuck(entry.all, &entry.ways, &ends));
+        stuck.retain(|entry| is_stuck(entry.all, &entry.ways, &|way| never(entry, way)));
         if stuck.len() == before {
             return stuck;
         }
@@ -216,8 +223,8 @@ mod tests {
         vec![Way::By(FIRST + thread)]
     }
 
-    fn any_by(threads: &[usize]) -> Vec<Way> {
-        vec![Way::Any(threads.iter().map(|thread| Way::By(FIRST + thread)).collect())]
+    fn worker(threads: &[usize]) -> Vec<Way> {
+        vec![Way::Worker(threads.iter().map(|thread| FIRST + thread).collect())]
     }
 
     /// Numbers that no thread of this process has, and no other test.
@@ -266,15 +273,25 @@ mod tests {
     }
 
     #[test]
-    fn waits_that_end_sooner_hold_up_nobody_and_the_first_to_end_is_refused() {
+    fn a_wait_that_ends_by_itself_is_no_part_of_a_circle() {
+        let [mut one, mut other] = [25, 26].map(waits);
+        for _ in 0..4 {
+            assert!(!one.is_stuck(true, Until::Forever, by(26)));
+            assert!(!other.is_stuck(true, Until::after_millis(Some(10_000)), by(25)));
+        }
+        assert!(other.is_stuck(true, Until::after_millis(Some(10_000)), by(26)));
+    }
+
+    #[test]
+    fn of_workers_that_all_wait_the_first_to_end_by_itself_is_refused() {
         let soon = Until::after_millis(Some(10_000));
         let later = Until::after_millis(Some(20_000));
         for lasting in [later, Until::Forever] {
             let [mut one, mut other] = [15, 16].map(waits);
             let mut is_refused = false;
             for _ in 0..4 {
-                assert!(!one.is_stuck(true, lasting, any_by(&[15, 16])));
-                is_refused |= other.is_stuck(true, soon, any_by(&[15, 16]));
+                assert!(!one.is_stuck(true, lasting, worker(&[15, 16])));
+                is_refused |= other.is_stuck(true, soon, worker(&[15, 16]));
             }
             assert!(is_refused);
         }
@@ -282,16 +299,16 @@ mod tests {
 
     #[test]
     fn all_workers_wait_for_one_of_them() {
-        assert!(waits(20).is_stuck(true, Until::after_millis(Some(10_000)), any_by(&[20])));
+        assert!(waits(20).is_stuck(true, Until::after_millis(Some(10_000)), worker(&[20])));
         let [mut one, mut other] = [21, 22].map(waits);
         // The other one is not seen to wait: it has just been let go of.
         for _ in 0..4 {
-            assert!(!one.is_stuck(true, Until::Forever, any_by(&[21, 22])));
+            assert!(!one.is_stuck(true, Until::Forever, worker(&[21, 22])));
         }
-        assert!(!other.is_stuck(true, Until::Forever, any_by(&[21, 22])));
+        assert!(!other.is_stuck(true, Until::Forever, worker(&[21, 22])));
         assert!((0..2).any(|_| {
-            one.is_stuck(true, Until::Forever, any_by(&[21, 22]))
-                || other.is_stuck(true, Until::Forever, any_by(&[21, 22]))
+            one.is_stuck(true, Until::Forever, worker(&[21, 22]))
+                || other.is_stuck(true, Until::Forever, worker(&[21, 22]))
         }));
     }
 }

@@ -387,19 +387,21 @@ impl WorkerPool for Shared {
         let calls = crew.blocked_calls.len();
         let left = threads.saturating_sub(calls + crew.blocked_callbacks.len());
         // One of those who wait has to go on first.
-        let calls_go_on = || crew.blocked_calls.iter();
-        let all_go_on = || Way::any_by(calls_go_on().chain(&crew.blocked_callbacks));
+        let all_go_on =
+            || Way::Worker(crew.blocked_calls.iter().chain(&crew.blocked_callbacks).copied().collect());
         let to_call = match calls >= self.max_calls {
-            true => Some(Way::any_by(calls_go_on())),
+            true => Some(Way::Worker(crew.blocked_calls.clone())),
             // One thread has to lead.
             false => (left <= 1).then(all_go_on),
         };
         // A request whose function nobody calls has a place as well.
         let places = calls + crew.holders.len() + if to_call.is_some() { crew.calls.len() } else { 0 };
         let place_is_free = || {
-            let in_callbacks =
-                if to_call.is_some() && calls < self.max_calls { &crew.blocked_callbacks[..] } else { &[] };
-            Way::any_by(crew.holders.iter().chain(calls_go_on()).chain(in_callbacks))
+            let holders = crew.holders.iter().map(|who| Way::By(*who));
+            match &to_call {
+                Some(way) => Way::Any(holders.chain([way.clone()]).collect()),
+                None => Way::Any(holders.chain(crew.blocked_calls.iter().map(|who| Way::By(*who))).collect()),
+            }
         };
         let to_go_on = (left == 0).then(all_go_on);
         let to_begin = to_go_on.clone().or_else(|| (places >= self.max_requests).then(place_is_free));
