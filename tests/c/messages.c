@@ -608,7 +608,7 @@ static void worker_processes(void) {
   rf_options *options = new_options();
   CHECK_OK(rf_options_set_body_reader(options, read_nothing, NULL, -1, NULL, NULL));
   SAYS(RF_ERROR_NOT_TRANSFERABLE,
-       "The reader of the request body cannot be sent to another process: it is a function",
+       "The reader of the request body cannot be sent to another process: it is a function (README, \"Worker processes\")",
        get(pool.session, http("/get"), options));
   rf_options_free(options);
   options = options_with_hook("tell_process");

@@ -389,7 +389,7 @@ fn cookies_of(request: &Request) -> Vec<Cookie> {
 }
 
 fn stays_here(what: &str, why: &str) -> Error {
-    let text = format!("{what} cannot be sent to another process: {why}");
+    let text = format!("{what} cannot be sent to another process: {why} (README, \"Worker processes\")");
     Error::new(ErrorKind::NotTransferable, text)
 }
 
