@@ -29,6 +29,7 @@ use rustls::ServerConfig;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 
+pub use faults::Random;
 use faults::{Damage, FaultStats};
 use http::Manner;
 use ports::{Blackhole, Closed, listen, listen_async};
